@@ -1,0 +1,1 @@
+//! Placeholder text: written with the module.

@@ -1,0 +1,2 @@
+//! The lab on the developer's machine.
+fn main() {}

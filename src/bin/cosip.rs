@@ -1,0 +1,2 @@
+//! The one program on the router.
+fn main() {}

@@ -1,0 +1,4 @@
+//! Settings.
+/// The settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {}

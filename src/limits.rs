@@ -1,0 +1,26 @@
+//! Every capacity and time-out that is not an option, with its unit in its name.
+
+/// The largest transmission of a core: a SIP message on a stream.
+pub const TRANSMIT_BYTES_MAX: usize = 16 * 1024;
+
+// --- SIP -----------------------------------------------------------------------------------
+
+/// The largest SIP message taken or sent, on any transport. The largest of RFC 4475 has 3.5 kB.
+pub const SIP_MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
+// --- Adapter -------------------------------------------------------------------------------
+
+// --- Overlay, channel, identity ------------------------------------------------------------
+
+/// The largest datagram of overlay and channel: below every MTU that a DSL line has.
+pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
+
+// --- Media ---------------------------------------------------------------------------------
+
+/// The largest RTP or RTCP packet relayed: an Ethernet frame's payload.
+pub const MEDIA_PACKET_BYTES_MAX: usize = 1600;
+
+// --- Driver --------------------------------------------------------------------------------
+
+const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TRANSMIT_BYTES_MAX);
+const _: () = assert!(OVERLAY_DATAGRAM_BYTES_MAX <= TRANSMIT_BYTES_MAX);

@@ -1,0 +1,314 @@
+//! What goes into a core and what comes out of it: the contract between cores and drivers.
+//!
+//! A core never reads a clock, a socket or a file. Whoever drives it (the daemon's run loop, a
+//! test, a fuzzer, the simulator) calls [`Core::handle_input`] once, then drains
+//! [`Core::poll_transmit`] and [`Core::poll_event`] until both return `None`, then waits until
+//! [`Core::poll_timeout`] or the next input. Every wish of a core is a [`Request`] with a
+//! [`Ticket`], answered later by exactly one [`Input::Answer`]: sockets, names and files look
+//! alike, and a simulator answers them itself.
+
+use crate::time::Instant;
+use core::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// A bound UDP socket or a listening TCP socket, named by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u32);
+
+/// A TCP connection, named by the driver; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u32);
+
+/// Another adapter, by its place in the overlay: 128 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub [u8; 16]);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Names one request of a core, chosen by the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u32);
+
+/// How bytes leave a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// A datagram from this socket.
+    Udp(SocketId),
+    /// Bytes on this connection.
+    Stream(ConnId),
+    /// Through the channel to another adapter. Never leaves [`crate::adapter`].
+    Peer(NodeId),
+}
+
+/// Bytes to send; the bytes themselves are in the buffer that the caller owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// How to send.
+    pub via: Via,
+    /// Where to. On a stream: the far end, for the log.
+    pub to: SocketAddr,
+    /// The IP type-of-service byte to send with.
+    pub tos: u8,
+    /// How many bytes of the buffer.
+    pub len: usize,
+}
+
+/// What a socket is for. The driver serves media before SIP, and SIP before the overlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketKind {
+    /// A UDP socket for RTP or RTCP.
+    Media,
+    /// A UDP socket for SIP.
+    Sip,
+    /// A TCP socket that accepts SIP connections.
+    SipListener,
+    /// The UDP socket of overlay and channel.
+    Overlay,
+}
+
+/// A thing that only the driver can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Bind a socket; port 0 lets the kernel choose. Answered by [`Answer::Bound`].
+    Bind {
+        /// What the socket is for.
+        kind: SocketKind,
+        /// The local address.
+        local: SocketAddr,
+    },
+    /// Open a TCP connection. Answered by [`Answer::Connected`].
+    Connect {
+        /// The local address to leave from.
+        from: Option<IpAddr>,
+        /// The far end.
+        to: SocketAddr,
+    },
+    /// Close a socket. Answered by [`Answer::Done`].
+    CloseSocket(SocketId),
+    /// Close a connection once what is queued on it has left. Answered by [`Answer::Done`].
+    CloseConn(ConnId),
+    /// Ask DNS one question. Answered by [`Answer::Resolved`].
+    Resolve {
+        /// A host name, or a service name such as `_sip._udp.example.net`.
+        name: String,
+        /// Which records.
+        kind: RecordKind,
+    },
+    /// Read a file. Answered by [`Answer::Loaded`].
+    Load(File),
+    /// Replace a file: temporary file, fsync, rename. Answered by [`Answer::Done`].
+    Save(File, Vec<u8>),
+    /// What a command of the control socket prints. Carries the ticket that the command came
+    /// with, and is not answered.
+    Reply(Vec<u8>),
+}
+
+/// The files that a core keeps. The driver knows their paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum File {
+    /// Learned bindings and calls, under `--run`: every change at once.
+    Volatile,
+    /// Learned bindings under `--state`: flash, so at most hourly, on a new AOR, at stop.
+    Bindings,
+    /// Proven peers under `--state`, at most daily.
+    Peers,
+    /// The count of starts under `--state`: the high part of record sequence numbers.
+    StartCount,
+}
+
+/// Which DNS records a question asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    /// A and AAAA records of a host.
+    Address,
+    /// SRV records of a service (RFC 2782).
+    Service,
+}
+
+/// One DNS record of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An A or AAAA record.
+    Address(IpAddr),
+    /// An SRV record.
+    Service {
+        /// Lower values are tried first.
+        priority: u16,
+        /// Share of the load within one priority.
+        weight: u16,
+        /// Port of the service.
+        port: u16,
+        /// Host that offers it.
+        target: String,
+    },
+}
+
+/// The driver's answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// The socket and the address that it got.
+    Bound(SocketId, SocketAddr),
+    /// The connection stands; its local address.
+    Connected(ConnId, SocketAddr),
+    /// Records with the seconds that they may be kept.
+    Resolved(&'a [Record], u32),
+    /// The bytes of a file.
+    Loaded(&'a [u8]),
+    /// Done; nothing to tell.
+    Done,
+}
+
+/// Why the driver could not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The address is in use or not ours.
+    Address,
+    /// Refused by the far end, or by the network on the way (ICMP).
+    Refused,
+    /// Our own link is down: no route, no carrier.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+    /// There is no such file, or no such name.
+    Absent,
+    /// The system refused: no memory, no descriptors, no permission.
+    System,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => "address in use or not ours",
+            Self::Refused => "refused",
+            Self::Unreachable => "no route from here",
+            Self::TimedOut => "no answer in time",
+            Self::Absent => "not there",
+            Self::System => "refused by the system",
+        })
+    }
+}
+
+/// What happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEvent<'a> {
+    /// A far end connected to our listener `on`.
+    Opened {
+        /// The listening socket.
+        on: SocketId,
+        /// Our address.
+        local: SocketAddr,
+        /// The far end's address.
+        remote: SocketAddr,
+    },
+    /// Bytes arrived.
+    Data(&'a [u8]),
+    /// The connection is gone, by the far end or by an error.
+    Closed,
+}
+
+/// The networks of the configuration, resolved to what the router has now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Addresses on the LAN side.
+    pub lan: Vec<IpAddr>,
+    /// Addresses on the WAN side.
+    pub wan: Vec<IpAddr>,
+    /// Whether the WAN side has a carrier and a route.
+    pub wan_up: bool,
+}
+
+/// A command of the control socket, already split into words.
+pub type Command<'a> = &'a [&'a str];
+
+/// One input of a core. Inputs are handled in the order of their arrival within a class.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// The instant that `poll_timeout` named has come.
+    Timeout,
+    /// A datagram arrived.
+    Datagram {
+        /// On this socket.
+        socket: SocketId,
+        /// From this address.
+        from: SocketAddr,
+        /// To this local address.
+        to: IpAddr,
+        /// With this type-of-service byte.
+        tos: u8,
+        /// The payload.
+        data: &'a [u8],
+    },
+    /// Something happened to a connection.
+    Stream(ConnId, StreamEvent<'a>),
+    /// A datagram sent earlier came back as an error (ICMP), or could not be sent.
+    SendFailed {
+        /// From this socket.
+        socket: SocketId,
+        /// To this address.
+        to: SocketAddr,
+        /// Why.
+        error: Failure,
+    },
+    /// The router's addresses changed, or are told for the first time.
+    Network(&'a Network),
+    /// Wall-clock time: seconds since 1970. Told at start and when the clock was set.
+    Clock(u64),
+    /// A new configuration, after a reload.
+    Config(&'a crate::config::Config),
+    /// A command; answered by [`Request::Reply`] under the same ticket.
+    Command(Ticket, Command<'a>),
+    /// The answer to a request.
+    Answer(Ticket, Result<Answer<'a>, Failure>),
+    /// Stop cleanly: withdraw bindings, end what can be ended. [`Event::Stopped`] follows.
+    Stop,
+}
+
+/// What a core tells its driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Do this and answer under the ticket.
+    Request(Ticket, Request),
+    /// The clean stop is done; the process may end.
+    Stopped,
+}
+
+/// An input that was refused. It has been counted; nothing else happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// Not understood.
+    Malformed,
+    /// Understood, but not from anyone who may send it.
+    Unauthorized,
+    /// No room, by a limit of [`crate::limits`].
+    Full,
+    /// Belongs to nothing that lives.
+    Unknown,
+}
+
+/// A state machine without input and output of its own. See the module's text for the rule.
+pub trait Core {
+    /// Takes one input.
+    ///
+    /// # Errors
+    /// [`Rejected`] where hostile or useless input was dropped and counted.
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), Rejected>;
+    /// Writes the next bytes to send into `buf`, which has room for
+    /// [`crate::limits::TRANSMIT_BYTES_MAX`].
+    fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit>;
+    /// The next thing to tell the driver.
+    fn poll_event(&mut self) -> Option<Event>;
+    /// When [`Input::Timeout`] is wanted next, at the latest.
+    fn poll_timeout(&self) -> Option<Instant>;
+}
