@@ -1,0 +1,206 @@
+//! Values that have parts: a server, a block of addresses, a host with a port, a secret.
+
+use core::fmt;
+use core::str::FromStr;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The text is not of this type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("malformed value")
+    }
+}
+
+/// The longest host name (RFC 1035 s2.3.4).
+pub const HOST_CHARS_MAX: usize = 253;
+
+/// Whether `text` is a host name in the letters, digits and hyphens of RFC 1123, or an address
+/// (IPv6 without brackets).
+pub fn is_host(text: &str) -> bool {
+    if text.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let digits_and_dots = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.len() <= HOST_CHARS_MAX && !digits_and_dots && text.split('.').all(label)
+}
+
+/// Splits `host`, `host:port` or `[v6]:port`; the host comes back in lower case, no brackets.
+fn host_and_port(text: &str) -> Result<(String, Option<u16>), Malformed> {
+    let (host, rest) = if let Some(inner) = text.strip_prefix('[') {
+        let (host, rest) = inner.split_once(']').ok_or(Malformed)?;
+        host.parse::<Ipv6Addr>().map_err(|_| Malformed)?;
+        (host, rest)
+    } else {
+        let end = text.find(':').unwrap_or(text.len());
+        text.split_at(end)
+    };
+    let port = match rest.strip_prefix(':') {
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            Some(port.parse().ok().filter(|p| *p != 0).ok_or(Malformed)?)
+        }
+        None if rest.is_empty() => None,
+        _ => return Err(Malformed),
+    };
+    if is_host(host) { Ok((host.to_ascii_lowercase(), port)) } else { Err(Malformed) }
+}
+
+fn write_host(f: &mut fmt::Formatter<'_>, host: &str) -> fmt::Result {
+    if host.contains(':') { write!(f, "[{host}]") } else { f.write_str(host) }
+}
+
+/// How SIP is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// Connections.
+    Tcp,
+}
+
+/// A SIP server: `sip:host[:port][;transport=udp|tcp]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Name in lower case, or address without brackets.
+    pub host: String,
+    /// Port; none: RFC 3263 decides, 5060 in the end.
+    pub port: Option<u16>,
+    /// Transport; none: RFC 3263 decides.
+    pub transport: Option<Transport>,
+}
+
+impl FromStr for Server {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let scheme = text.get(..4).ok_or(Malformed)?;
+        if !scheme.eq_ignore_ascii_case("sip:") {
+            return Err(Malformed);
+        }
+        let mut parts = text.get(4..).ok_or(Malformed)?.split(';');
+        let (host, port) = host_and_port(parts.next().unwrap_or_default())?;
+        let mut transport = None;
+        for parameter in parts {
+            transport = match parameter.to_ascii_lowercase().as_str() {
+                "lr" => transport,
+                "transport=udp" => Some(Transport::Udp),
+                "transport=tcp" => Some(Transport::Tcp),
+                _ => return Err(Malformed),
+            };
+        }
+        Ok(Self { host, port, transport })
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sip:")?;
+        write_host(f, &self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        match self.transport {
+            None => Ok(()),
+            Some(Transport::Udp) => f.write_str(";transport=udp"),
+            Some(Transport::Tcp) => f.write_str(";transport=tcp"),
+        }
+    }
+}
+
+/// A block of addresses in the notation `address/prefix`; an address alone is a block of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Net {
+    /// Any address of the block.
+    pub address: IpAddr,
+    /// The number of leading bits that count.
+    pub prefix: u8,
+}
+
+impl Net {
+    /// Whether `address` lies in the block. IPv4-mapped IPv6 addresses count as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let shift = 32_u32.saturating_sub(u32::from(self.prefix));
+                (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let shift = 128_u32.saturating_sub(u32::from(self.prefix));
+                (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Net {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| Malformed)?;
+        let address = address.to_canonical();
+        let prefix_max = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(digits) => digits.parse().map_err(|_| Malformed)?,
+            None => prefix_max,
+        };
+        if prefix > prefix_max { Err(Malformed) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+/// A host with a port: `host:port` or `[v6]:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// Name in lower case, or address without brackets.
+    pub host: String,
+    /// Port, never 0.
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (host, port) = host_and_port(text)?;
+        Ok(Self { host, port: port.ok_or(Malformed)? })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_host(f, &self.host)?;
+        write!(f, ":{}", self.port)
+    }
+}
+
+/// A text that never appears in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one who computes with it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
