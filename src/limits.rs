@@ -15,6 +15,12 @@ pub const SIP_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// The largest datagram of overlay and channel: below every MTU that a DSL line has.
 pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
 
+/// Secrets in a network's secret file: the old one, the new one, and room for mistakes.
+pub const NETWORK_SECRETS_MAX: usize = 4;
+
+/// Chained keyed hashes that blind an AOR: a constant of wire version 1.
+pub const AOR_STRETCH_ROUNDS: u32 = 2000;
+
 // --- Media ---------------------------------------------------------------------------------
 
 /// The largest RTP or RTCP packet relayed: an Ethernet frame's payload.

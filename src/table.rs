@@ -303,8 +303,7 @@ mod tests {
             let mut found: Vec<u32> = index.find(&key).collect();
             found.retain(|s| model[*s as usize] == Some(key));
             found.sort_unstable();
-            let expected: Vec<u32> =
-                (0..64).filter(|s| model[*s as usize] == Some(key)).collect();
+            let expected: Vec<u32> = (0..64).filter(|s| model[*s as usize] == Some(key)).collect();
             assert_eq!(found, expected);
         }
     }

@@ -1,1 +1,11 @@
-//! Placeholder text: written with the module.
+//! Who an adapter is: its key pair, the network that it belongs to, and what it signs.
+
+pub mod key;
+pub mod network;
+pub mod record;
+
+pub use key::{Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, Signature};
+pub use network::NetworkKeys;
+
+#[cfg(test)]
+mod tests;

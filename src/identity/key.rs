@@ -1,0 +1,127 @@
+//! The adapter's Ed25519 key pair (RFC 8032) and the place in the overlay that follows from it.
+//!
+//! An uncertified adapter's id is the start of the blake3 hash of its public key: whoever proves
+//! the key proves the id. Signing and verifying cost milliseconds on a router, so callers queue
+//! them; nothing here is called for a datagram that has not passed the network's tag.
+
+use crate::net::NodeId;
+use core::fmt;
+use ed25519_compact::{KeyPair, Seed};
+
+/// Bytes of a public key.
+pub const PUBLIC_KEY_BYTES: usize = 32;
+/// Bytes of a signature.
+pub const SIGNATURE_BYTES: usize = 64;
+/// An Ed25519 public key.
+pub type PublicKey = [u8; PUBLIC_KEY_BYTES];
+/// An Ed25519 signature.
+pub type Signature = [u8; SIGNATURE_BYTES];
+
+/// Why a key cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file does not hold 64 hexadecimal digits and nothing else.
+    Syntax,
+    /// The seed is all zeros: a file that was never filled.
+    Zero,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Syntax => "key file: not 64 hexadecimal digits",
+            Self::Zero => "key file: the key is all zeros",
+        })
+    }
+}
+
+impl core::error::Error for KeyError {}
+
+/// A key pair and the id that it proves.
+#[derive(Clone)]
+pub struct Identity {
+    pair: KeyPair,
+    id: NodeId,
+}
+
+impl Identity {
+    /// The identity of a 32-byte secret seed.
+    ///
+    /// # Errors
+    /// [`KeyError::Zero`] for a seed of zeros.
+    pub fn from_seed(seed: [u8; 32]) -> Result<Self, KeyError> {
+        let pair = KeyPair::try_from_seed(Seed::new(seed)).map_err(|_| KeyError::Zero)?;
+        let id = node_id(&pair.pk);
+        Ok(Self { pair, id })
+    }
+
+    /// Reads the key file: the seed as 64 hexadecimal digits, white space around it allowed.
+    ///
+    /// # Errors
+    /// [`KeyError`] where the file holds something else.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        Self::from_seed(parse_hex(text.trim()).ok_or(KeyError::Syntax)?)
+    }
+
+    /// What the key file of this identity holds: secret, for the owner's eyes only.
+    pub fn to_text(&self) -> String {
+        let mut text: String = self.pair.sk.seed().iter().map(|b| format!("{b:02x}")).collect();
+        text.push('\n');
+        text
+    }
+
+    /// The id that the public key gives.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The public key.
+    pub fn public(&self) -> PublicKey {
+        *self.pair.pk
+    }
+
+    /// Signs `message`. Deterministic, as in RFC 8032.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        *self.pair.sk.sign(message, None)
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// The id alone: the seed never reaches a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.id)
+    }
+}
+
+/// Whether `signature` over `message` was made with the secret half of `public`. A key of small
+/// order or in a non-canonical encoding proves nothing.
+pub fn verify(public: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+    let signature = ed25519_compact::Signature::new(*signature);
+    ed25519_compact::PublicKey::new(*public).verify(message, &signature).is_ok()
+}
+
+/// The id of an uncertified adapter: the first 16 bytes of the blake3 hash of its public key.
+pub fn node_id(public: &PublicKey) -> NodeId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(public).as_bytes()[..16]);
+    NodeId(id)
+}
+
+/// Reads 32 bytes from exactly 64 hexadecimal digits of either case.
+pub(super) fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut out = [0; 32];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        let &[high, low] = pair else { return None };
+        *byte = hex_digit(high)? << 4 | hex_digit(low)?;
+    }
+    Some(out)
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}

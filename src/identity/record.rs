@@ -1,0 +1,1 @@
+//! Records of the overlay: signed by their owner, sealed for those who know the AOR.
