@@ -26,6 +26,12 @@ pub const AOR_STRETCH_ROUNDS: u32 = 2000;
 /// The largest RTP or RTCP packet relayed: an Ethernet frame's payload.
 pub const MEDIA_PACKET_BYTES_MAX: usize = 1600;
 
+/// Legs of one call that have media: the server's, the overlay's, and one more of each at a move.
+pub const LEGS_MAX: usize = 4;
+
+/// Media lines of a description that are relayed; audio, video, slides and one to spare.
+pub const MEDIA_LINES_MAX: usize = 4;
+
 // --- Driver --------------------------------------------------------------------------------
 
 const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TRANSMIT_BYTES_MAX);

@@ -1,0 +1,1 @@
+//! Which sources may send.
