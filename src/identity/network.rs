@@ -17,6 +17,7 @@ const CONTEXT_ID: &str = "cosip 2026 network key id v1";
 const CONTEXT_TAG: &str = "cosip 2026 network datagram tag v1";
 const CONTEXT_AOR: &str = "cosip 2026 network AOR blinding v1";
 const CONTEXT_CHANNEL: &str = "cosip 2026 network channel v1";
+const CONTEXT_NAME: &str = "cosip 2026 network name v1";
 
 /// Why a secret file cannot be used; lines count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,7 @@ impl Derived {
 /// The keys derived from a network's secrets. Holds at least one.
 #[derive(Clone)]
 pub struct NetworkKeys {
+    network: [u8; 16],
     sending: Derived,
     heard: heapless::Vec<Derived, { NETWORK_SECRETS_MAX - 1 }>,
 }
@@ -98,7 +100,15 @@ pub struct NetworkKeys {
 impl NetworkKeys {
     /// The keys of one secret in the network called `name`.
     pub fn new(secret: &[u8; 32], name: &str) -> Self {
-        Self { sending: Derived::new(secret, name), heard: heapless::Vec::new() }
+        let mut network = [0; 16];
+        network.copy_from_slice(&blake3::derive_key(CONTEXT_NAME, name.as_bytes())[..16]);
+        Self { network, sending: Derived::new(secret, name), heard: heapless::Vec::new() }
+    }
+
+    /// What stands for the network's name in everything signed: the same under every secret, so
+    /// that a signature outlives the exchange of one.
+    pub fn network(&self) -> &[u8; 16] {
+        &self.network
     }
 
     /// Reads a secret file: a 32-byte secret of 64 hexadecimal digits a line. Empty lines and

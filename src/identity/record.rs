@@ -1,1 +1,458 @@
 //! Records of the overlay: signed by their owner, sealed for those who know the AOR.
+//!
+//! A [`Record`] binds a key of the overlay (the blinded AOR) to a [`Contact`]; an
+//! [`AddressRecord`] says where its owner is. Both are kept as the bytes that were received,
+//! and the signature covers exactly those, so a field of a later version survives being stored
+//! and passed on. A storing node sees the owner and how new a record is, never AOR or contact:
+//! these are sealed with ChaCha20-Poly1305 (RFC 8439) under a key that only follows from the AOR.
+//!
+//! Layout, in network byte order: version (1), kind (1), length of the rest before the signature
+//! (2), owner's public key (32), sequence number (8), then for a binding the overlay key (16) and
+//! the sealed contact (2 + n), for an address list the count (1) and per address family (1), IP
+//! (4 or 16), port (2); then extensions (kind 1, length 1, data), which are skipped; then the
+//! signature (64).
+
+use super::key::{self, Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, Signature};
+use crate::net::NodeId;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Key as SealKey, Nonce, Tag};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// Bytes of a contact's user part.
+pub const CONTACT_USER_BYTES_MAX: usize = 128;
+/// Addresses in an address record: IPv6, IPv4, mapped, rendezvous.
+pub const ADDRESSES_MAX: usize = 4;
+/// Bytes of a record with its signature.
+pub const RECORD_BYTES_MAX: usize = 416;
+/// Bytes of an address record with its signature.
+pub const ADDRESS_RECORD_BYTES_MAX: usize = 224;
+
+const VERSION: u8 = 1;
+const KIND_BINDING: u8 = 1;
+const KIND_ADDRESSES: u8 = 2;
+const HEAD_BYTES: usize = 4;
+const KEY_BYTES: usize = 16;
+const NONCE_BYTES: usize = 12;
+const SEAL_TAG_BYTES: usize = 16;
+const SEALED_BYTES_MAX: usize = 232;
+const LABEL: &[u8; 16] = b"cosip record v1\0";
+const CONTEXT_KEY: &str = "cosip 2026 overlay key v1";
+const CONTEXT_SEAL: &str = "cosip 2026 record seal v1";
+const CONTACT_VERSION: u8 = 1;
+
+const _: () = assert!(
+    HEAD_BYTES + PUBLIC_KEY_BYTES + 8 + KEY_BYTES + 2 + SEALED_BYTES_MAX + SIGNATURE_BYTES
+        <= RECORD_BYTES_MAX
+);
+const _: () =
+    assert!(2 + 1 + CONTACT_USER_BYTES_MAX + NONCE_BYTES + SEAL_TAG_BYTES <= SEALED_BYTES_MAX);
+
+/// Where a record is kept: 128 bits that follow from the blinded AOR and do not lead back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub [u8; KEY_BYTES]);
+
+impl Key {
+    /// The key under which records of a blinded AOR ([`super::NetworkKeys::aor_key`]) are kept.
+    pub fn of(aor_key: &[u8; 32]) -> Self {
+        let hash = blake3::derive_key(CONTEXT_KEY, aor_key);
+        let mut key = [0; KEY_BYTES];
+        key.copy_from_slice(&hash[..KEY_BYTES]);
+        Self(key)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&NodeId(self.0), f)
+    }
+}
+
+/// Addresses of one adapter, best first.
+pub type AddressList = heapless::Vec<SocketAddr, ADDRESSES_MAX>;
+
+/// What an owner publishes for an AOR: whom to ask for at its adapter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// User part of the contact at the owner's adapter.
+    pub user: heapless::String<CONTACT_USER_BYTES_MAX>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ContactBody<'a> {
+    user: &'a str,
+}
+
+impl Contact {
+    /// A contact with this user part. `None` where it is longer than
+    /// [`CONTACT_USER_BYTES_MAX`].
+    pub fn new(user: &str) -> Option<Self> {
+        heapless::String::try_from(user).ok().map(|user| Self { user })
+    }
+
+    fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let (version, rest) = out.split_first_mut()?;
+        *version = CONTACT_VERSION;
+        let body = ContactBody { user: &self.user };
+        Some(1 + postcard::to_slice(&body, rest).ok()?.len())
+    }
+
+    fn decode(data: &[u8]) -> Option<Self> {
+        let (version, rest) = data.split_first()?;
+        if *version != CONTACT_VERSION {
+            return None;
+        }
+        let (body, _later) = postcard::take_from_bytes::<ContactBody<'_>>(rest).ok()?;
+        Self::new(body.user)
+    }
+}
+
+/// Why bytes are no record. Nothing about signatures: see [`Record::verify`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Shorter or longer than its own fields say, or than a record may be.
+    Length,
+    /// A version or kind that this program does not know.
+    Unknown,
+    /// An address of no known family, or with port 0.
+    Address,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length => "record: length does not match its fields",
+            Self::Unknown => "record: unknown version or kind",
+            Self::Address => "record: unusable address",
+        })
+    }
+}
+
+impl core::error::Error for RecordError {}
+
+/// A signed binding, as bytes whose shape has been checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record(heapless::Vec<u8, RECORD_BYTES_MAX>);
+
+/// A signed list of addresses, as bytes whose shape has been checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AddressRecord(heapless::Vec<u8, ADDRESS_RECORD_BYTES_MAX>);
+
+impl Record {
+    /// Seals and signs `contact`; `None` withdraws what was published under lower numbers.
+    /// `network` is [`super::NetworkKeys::network`]. One public-key operation.
+    pub fn sign(
+        identity: &Identity,
+        network: &[u8; 16],
+        aor_key: &[u8; 32],
+        seq: u64,
+        contact: Option<&Contact>,
+    ) -> Self {
+        let mut sealed = heapless::Vec::<u8, SEALED_BYTES_MAX>::new();
+        if let Some(contact) = contact {
+            seal(aor_key, &identity.public(), seq, contact, &mut sealed);
+        }
+        let mut out = Writer::<RECORD_BYTES_MAX>::new(KIND_BINDING, &identity.public(), seq);
+        out.put(&Key::of(aor_key).0);
+        out.put(&(sealed.len() as u16).to_be_bytes());
+        out.put(&sealed);
+        Self(out.finish(identity, network))
+    }
+
+    /// Checks the shape of `data`, not the signature.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn parse(data: &[u8]) -> Result<Self, RecordError> {
+        let body = check_head(data, KIND_BINDING)?;
+        let rest = body.get(KEY_BYTES..).ok_or(RecordError::Length)?;
+        let &[high, low, ref rest @ ..] = rest else { return Err(RecordError::Length) };
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        if len > SEALED_BYTES_MAX {
+            return Err(RecordError::Length);
+        }
+        check_extensions(rest.get(len..).ok_or(RecordError::Length)?)?;
+        heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
+    }
+
+    /// The bytes, with the signature.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The owner's public key.
+    pub fn owner(&self) -> PublicKey {
+        owner(&self.0)
+    }
+
+    /// The owner's id.
+    pub fn owner_id(&self) -> NodeId {
+        key::node_id(&self.owner())
+    }
+
+    /// The sequence number: higher is newer.
+    pub fn seq(&self) -> u64 {
+        seq(&self.0)
+    }
+
+    /// The key that it is kept under.
+    pub fn key(&self) -> Key {
+        Key(array(&self.0, HEAD_BYTES + PUBLIC_KEY_BYTES + 8))
+    }
+
+    /// Whether this is the empty record that withdraws older ones.
+    pub fn is_withdrawal(&self) -> bool {
+        self.sealed().is_empty()
+    }
+
+    /// Whether the owner signed these bytes for this network. One public-key operation.
+    pub fn verify(&self, network: &[u8; 16]) -> bool {
+        verify(&self.0, network)
+    }
+
+    /// The contact, for who knows the blinded AOR. `None` for a withdrawal, and where it was
+    /// sealed under another key or is of a later version.
+    pub fn open(&self, aor_key: &[u8; 32]) -> Option<Contact> {
+        let (nonce, rest) = self.sealed().split_at_checked(NONCE_BYTES)?;
+        let (text, tag) = rest.split_at_checked(rest.len().checked_sub(SEAL_TAG_BYTES)?)?;
+        let mut text = heapless::Vec::<u8, SEALED_BYTES_MAX>::from_slice(text).ok()?;
+        let nonce = Nonce::try_from(nonce).ok()?;
+        let tag = Tag::try_from(tag).ok()?;
+        cipher(aor_key, &self.owner(), self.seq())
+            .decrypt_inout_detached(&nonce, &[], text.as_mut_slice().into(), &tag)
+            .ok()?;
+        Contact::decode(&text)
+    }
+
+    fn sealed(&self) -> &[u8] {
+        let at = HEAD_BYTES + PUBLIC_KEY_BYTES + 8 + KEY_BYTES;
+        let len = usize::from(u16::from_be_bytes(array(&self.0, at)));
+        self.0.get(at + 2..at + 2 + len).unwrap_or_default()
+    }
+}
+
+impl AddressRecord {
+    /// Signs a list of addresses. One public-key operation.
+    pub fn sign(
+        identity: &Identity,
+        network: &[u8; 16],
+        seq: u64,
+        addresses: &AddressList,
+    ) -> Self {
+        let mut out =
+            Writer::<ADDRESS_RECORD_BYTES_MAX>::new(KIND_ADDRESSES, &identity.public(), seq);
+        out.put(&[addresses.len() as u8]);
+        for address in addresses {
+            match address.ip() {
+                IpAddr::V4(ip) => {
+                    out.put(&[4]);
+                    out.put(&ip.octets());
+                }
+                IpAddr::V6(ip) => {
+                    out.put(&[6]);
+                    out.put(&ip.octets());
+                }
+            }
+            out.put(&address.port().to_be_bytes());
+        }
+        Self(out.finish(identity, network))
+    }
+
+    /// Checks the shape of `data`, not the signature.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn parse(data: &[u8]) -> Result<Self, RecordError> {
+        let body = check_head(data, KIND_ADDRESSES)?;
+        let (_, rest) = parse_addresses(body)?;
+        check_extensions(rest)?;
+        heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
+    }
+
+    /// The bytes, with the signature.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The owner's public key.
+    pub fn owner(&self) -> PublicKey {
+        owner(&self.0)
+    }
+
+    /// The owner's id.
+    pub fn owner_id(&self) -> NodeId {
+        key::node_id(&self.owner())
+    }
+
+    /// The sequence number: higher is newer.
+    pub fn seq(&self) -> u64 {
+        seq(&self.0)
+    }
+
+    /// The addresses, best first.
+    pub fn addresses(&self) -> AddressList {
+        let body = self.0.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default();
+        parse_addresses(body).map(|(list, _)| list).unwrap_or_default()
+    }
+
+    /// Whether the owner signed these bytes for this network. One public-key operation.
+    pub fn verify(&self, network: &[u8; 16]) -> bool {
+        verify(&self.0, network)
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({:?} of {} seq {:x})", self.key(), self.owner_id(), self.seq())
+    }
+}
+
+impl fmt::Debug for AddressRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AddressRecord({} seq {:x})", self.owner_id(), self.seq())
+    }
+}
+
+struct Writer<const N: usize>(heapless::Vec<u8, N>);
+
+impl<const N: usize> Writer<N> {
+    fn new(kind: u8, owner: &PublicKey, seq: u64) -> Self {
+        let mut writer = Self(heapless::Vec::new());
+        writer.put(&[VERSION, kind, 0, 0]);
+        writer.put(owner);
+        writer.put(&seq.to_be_bytes());
+        writer
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let put = self.0.extend_from_slice(bytes);
+        debug_assert!(put.is_ok(), "limits of the fields add up to less than the whole");
+    }
+
+    fn finish(mut self, identity: &Identity, network: &[u8; 16]) -> heapless::Vec<u8, N> {
+        let len = (self.0.len() - HEAD_BYTES) as u16;
+        self.0[2..HEAD_BYTES].copy_from_slice(&len.to_be_bytes());
+        let signature = with_message(network, &self.0, |message| identity.sign(message));
+        self.put(&signature);
+        self.0
+    }
+}
+
+/// Hands what the signature covers (label, network, the bytes before the signature) to `then`.
+fn with_message<R>(network: &[u8; 16], signed: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
+    let mut message = heapless::Vec::<u8, { 32 + RECORD_BYTES_MAX }>::new();
+    let put = [LABEL.as_slice(), network, signed]
+        .into_iter()
+        .try_for_each(|part| message.extend_from_slice(part));
+    debug_assert!(put.is_ok(), "a record is never longer than its limit");
+    then(&message)
+}
+
+fn verify(data: &[u8], network: &[u8; 16]) -> bool {
+    let Some((signed, signature)) = data.split_last_chunk::<SIGNATURE_BYTES>() else {
+        return false;
+    };
+    let signature: &Signature = signature;
+    with_message(network, signed, |message| key::verify(&owner(data), message, signature))
+}
+
+/// Checks version, kind and length; returns what lies between the sequence number and the
+/// signature.
+fn check_head(data: &[u8], kind: u8) -> Result<&[u8], RecordError> {
+    let &[version, found, high, low, ..] = data else { return Err(RecordError::Length) };
+    if version != VERSION || found != kind {
+        return Err(RecordError::Unknown);
+    }
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    if data.len() != HEAD_BYTES + len + SIGNATURE_BYTES {
+        return Err(RecordError::Length);
+    }
+    data.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..HEAD_BYTES + len).ok_or(RecordError::Length)
+}
+
+fn check_extensions(mut rest: &[u8]) -> Result<(), RecordError> {
+    while let [_kind, len, tail @ ..] = rest {
+        rest = tail.get(usize::from(*len)..).ok_or(RecordError::Length)?;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(RecordError::Length) }
+}
+
+fn parse_addresses(body: &[u8]) -> Result<(AddressList, &[u8]), RecordError> {
+    let (count, mut rest) = body.split_first().ok_or(RecordError::Length)?;
+    let mut list = AddressList::new();
+    for _ in 0..*count {
+        let (family, tail) = rest.split_first().ok_or(RecordError::Length)?;
+        let ip_bytes = match family {
+            4 => 4,
+            6 => 16,
+            _ => return Err(RecordError::Address),
+        };
+        let (ip, tail) = tail.split_at_checked(ip_bytes).ok_or(RecordError::Length)?;
+        let (port, tail) = tail.split_first_chunk::<2>().ok_or(RecordError::Length)?;
+        let port = u16::from_be_bytes(*port);
+        let ip = if ip_bytes == 4 {
+            IpAddr::from(array::<4>(ip, 0))
+        } else {
+            IpAddr::from(array::<16>(ip, 0))
+        };
+        if port == 0 || ip.is_unspecified() || ip.is_multicast() {
+            return Err(RecordError::Address);
+        }
+        list.push(SocketAddr::new(ip, port)).map_err(|_| RecordError::Length)?;
+        rest = tail;
+    }
+    Ok((list, rest))
+}
+
+fn owner(data: &[u8]) -> PublicKey {
+    array(data, HEAD_BYTES)
+}
+
+fn seq(data: &[u8]) -> u64 {
+    u64::from_be_bytes(array(data, HEAD_BYTES + PUBLIC_KEY_BYTES))
+}
+
+/// `N` bytes at `at`; zeros where there are fewer, which a checked shape rules out.
+fn array<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
+    data.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+}
+
+fn seal_key(aor_key: &[u8; 32], owner: &PublicKey, seq: u64) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT_SEAL);
+    hasher.update(aor_key);
+    hasher.update(owner);
+    hasher.update(&seq.to_be_bytes());
+    hasher
+}
+
+fn cipher(aor_key: &[u8; 32], owner: &PublicKey, seq: u64) -> ChaCha20Poly1305 {
+    let key: [u8; 32] = *seal_key(aor_key, owner, seq).finalize().as_bytes();
+    ChaCha20Poly1305::new(&SealKey::from(key))
+}
+
+/// The key is used once as long as numbers never go back. The nonce follows from the contents,
+/// so that a number used twice after a lost file still never seals two texts under one nonce.
+fn seal(
+    aor_key: &[u8; 32],
+    owner: &PublicKey,
+    seq: u64,
+    contact: &Contact,
+    out: &mut heapless::Vec<u8, SEALED_BYTES_MAX>,
+) {
+    let mut text = [0; SEALED_BYTES_MAX];
+    let Some(len) = contact.encode(&mut text) else { return };
+    let hash = seal_key(aor_key, owner, seq).update(&text[..len]).finalize();
+    let nonce = array::<NONCE_BYTES>(hash.as_bytes(), 0);
+    let tag = cipher(aor_key, owner, seq).encrypt_inout_detached(
+        &Nonce::from(nonce),
+        &[],
+        (&mut text[..len]).into(),
+    );
+    let Ok(tag) = tag else { return };
+    let put = [&nonce[..], &text[..len], tag.as_slice()]
+        .into_iter()
+        .try_for_each(|part| out.extend_from_slice(part));
+    debug_assert!(put.is_ok(), "a contact is bounded by its user part");
+}

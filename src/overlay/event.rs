@@ -1,0 +1,206 @@
+//! What the overlay tells its user: events, status and counters.
+//!
+//! All of it is plain data of bounded size. Counters only rise; whoever reads them computes
+//! rates.
+
+use crate::identity::PublicKey;
+use crate::identity::record::{AddressList, Contact};
+use crate::net::NodeId;
+use core::fmt;
+use std::net::SocketAddr;
+
+/// Names one look-up; never used twice within 2^32 look-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookupId(pub u32);
+
+/// Names one publication: an AOR that this adapter keeps in the overlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishId(pub u32);
+
+/// How much an overlay node may keep. Reserved at start, touched as it fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory for the table of members, in kB.
+    pub table_kb: u32,
+    /// Records kept for others.
+    pub store_entries: usize,
+    /// AORs published by this node.
+    pub publish_entries: usize,
+    /// Look-ups at the same time, those of the node itself included.
+    pub lookup_entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { table_kb: 256, store_entries: 512, publish_entries: 96, lookup_entries: 64 }
+    }
+}
+
+/// No room: nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("overlay: no room for another publication")
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a box would allocate for each look-up")]
+pub enum OverlayEvent {
+    /// A look-up found a verified record. A later one of the same owner is newer.
+    Found(Found),
+    /// A look-up is over.
+    Done {
+        /// Which.
+        lookup: LookupId,
+        /// How many owners have a record, withdrawn ones not counted.
+        found: u8,
+    },
+    /// The node takes part: it has proven another member, for the first time or again.
+    Joined,
+    /// Enough members agree that this is our address as they see it.
+    PublicAddress(SocketAddr),
+    /// Most of the holders that a record was sent to have acknowledged it, or none is left.
+    Published {
+        /// Which.
+        publish: PublishId,
+        /// Holders that acknowledged.
+        replicas: u8,
+    },
+    /// Another node speaks under our id and key: a cloned image, or our own old address.
+    IdInUse(SocketAddr),
+}
+
+/// A verified, opened record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The look-up that found it.
+    pub lookup: LookupId,
+    /// The adapter that published it.
+    pub owner: NodeId,
+    /// Its public key, which proves the id.
+    pub public: PublicKey,
+    /// The record's sequence number: higher is newer.
+    pub seq: u64,
+    /// What the owner published.
+    pub contact: Contact,
+    /// Where the owner was last, newest signed list first; may be empty.
+    pub addresses: AddressList,
+}
+
+/// Whether other members can reach this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reachability {
+    /// Not known yet.
+    Unknown,
+    /// At an address of its own.
+    Direct,
+    /// Through an address that something between maps to it.
+    Mapped,
+}
+
+/// The state of the node, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverlayStatus {
+    /// Our id.
+    pub id: NodeId,
+    /// Whether another member has been proven and not been lost.
+    pub joined: bool,
+    /// Members in the table, all proven.
+    pub peers: usize,
+    /// Members that fell silent within 24 h.
+    pub suspects: usize,
+    /// Records held for others.
+    pub stored: usize,
+    /// AORs published.
+    pub published: usize,
+    /// Look-ups under way.
+    pub lookups: usize,
+    /// How others reach us.
+    pub reachable: Reachability,
+    /// Our address as members see it.
+    pub public_address: Option<SocketAddr>,
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// What was done and what was dropped, since start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $($(#[doc = $doc])+ pub $name: u64,)+ }
+
+        impl Counters {
+            /// Every counter by name, in the order of declaration.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams taken.
+    datagrams_in,
+    /// Datagrams sent.
+    datagrams_out,
+    /// UDP payload bytes taken.
+    bytes_in,
+    /// UDP payload bytes sent.
+    bytes_out,
+    /// Of `bytes_in` and `bytes_out`: gets and their answers.
+    lookup_bytes,
+    /// Dropped: a wire version that this program does not know.
+    unknown_version,
+    /// Dropped: no tag under a secret of this network.
+    unauthentic,
+    /// Dropped: shape or content against the format.
+    malformed,
+    /// Dropped: from ourselves, or under our own id.
+    own_id,
+    /// Dropped: an answer that nobody waits for, or from elsewhere than asked.
+    unexpected_answer,
+    /// Dropped: a proven peer beyond its rate.
+    peer_over_rate,
+    /// Dropped: a stranger, with all strangers together beyond their rate.
+    strangers_over_rate,
+    /// Refused: a put or touch without proof of its source address.
+    token_missing,
+    /// Dropped: a record whose owner did not sign it.
+    bad_signature,
+    /// Dropped: a record that is not its sender's.
+    foreign_record,
+    /// Refused: a record older than the one held.
+    stale_record,
+    /// Refused: no room in the store, or in the set of the key.
+    store_full,
+    /// Dropped: public-key work beyond its queue or rate.
+    work_full,
+    /// Members not entered: too many ids at one address.
+    address_limit,
+    /// Members not entered: the table is full.
+    table_full,
+    /// Not sent: the queue of datagrams was full.
+    outbox_full,
+    /// Not asked: too many requests under way.
+    requests_full,
+    /// Look-ups refused: too many under way.
+    lookups_full,
+    /// Requests without an answer in time.
+    timeouts,
+    /// Signatures verified.
+    verified,
+    /// Verifications spared by the cache.
+    verified_before,
+    /// Signatures made.
+    signed,
+    /// Members that fell silent.
+    members_lost,
+    /// Members heard from two addresses in turn.
+    two_addresses,
+    /// Look-ups finished.
+    lookups_done,
+}
