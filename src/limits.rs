@@ -32,6 +32,23 @@ pub const LEGS_MAX: usize = 4;
 /// Media lines of a description that are relayed; audio, video, slides and one to spare.
 pub const MEDIA_LINES_MAX: usize = 4;
 
+// --- Configuration -------------------------------------------------------------------------
+
+/// The largest settings file taken: 4,096 accounts of 1 kB each.
+pub const CONFIG_BYTES_MAX: usize = 4 << 20;
+
+/// The longest word of a settings file.
+pub const CONFIG_WORD_BYTES_MAX: usize = 1024;
+
+/// Sections of a settings file: 4,096 accounts, and room for the rest.
+pub const CONFIG_SECTIONS_MAX: usize = 4096 + 256;
+
+/// Values in one section of a settings file, the members of lists counted one by one.
+pub const CONFIG_VALUES_MAX: usize = 256;
+
+/// Providers that one adapter serves.
+pub const PROVIDERS_MAX: usize = 16;
+
 // --- Driver --------------------------------------------------------------------------------
 
 const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TRANSMIT_BYTES_MAX);

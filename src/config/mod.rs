@@ -4,7 +4,16 @@
 //! not know is a [`Warning`], what it knows but cannot take is an [`Error`], and then nothing of
 //! the file counts. One table, [`schema`], says what there is.
 
+mod apply;
+pub mod fuzz;
+mod reload;
+pub mod schema;
+mod table;
+mod table_repeated;
+#[cfg(test)]
+mod tests;
 mod types;
+mod uci;
 mod value;
 
 use core::fmt;
@@ -59,6 +68,5 @@ impl fmt::Display for Warning {
 /// # Errors
 /// The first thing that is malformed or out of range.
 pub fn parse(text: &str, source: &str) -> Result<(Config, Vec<Warning>), Error> {
-    let _ = (text, source);
-    Ok((Config::default(), Vec::new()))
+    apply::Reader::new(source).read(text)
 }

@@ -15,7 +15,7 @@ impl fmt::Display for Malformed {
 }
 
 /// The longest host name (RFC 1035 s2.3.4).
-pub const HOST_CHARS_MAX: usize = 253;
+const HOST_CHARS_MAX: usize = 253;
 
 /// Whether `text` is a host name in the letters, digits and hyphens of RFC 1123, or an address
 /// (IPv6 without brackets).
