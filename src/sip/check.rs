@@ -1,0 +1,158 @@
+//! What a well-formed message must say: RFC 3261 sections 7, 8.1.1, 8.2.2, 16.3 and 20.
+//!
+//! The checks stop at the first fault. Requests are held to more than responses: a response
+//! belongs to a transaction that somebody waits for, and what only its reader needs (Contact,
+//! Record-Route) is judged there. Absent Max-Forwards, From tags and branches pass: RFC 2543
+//! phones leave them out.
+
+use super::lex::is_space;
+use super::message::Start;
+use super::{Message, Method, Name, NameAddr, Scheme, Uri, Via};
+use core::fmt;
+
+/// Why a message is refused. Its text is the reason phrase of the refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// A version that is not SIP/2.0.
+    Version,
+    /// White space where the request line must have none, or too much of it.
+    RequestLine,
+    /// The Request-URI is no URI, or has headers in it (section 19.1.1).
+    RequestUri,
+    /// A mandatory header is absent.
+    Missing(Name),
+    /// A header that may stand once stands more than once.
+    Repeated(Name),
+    /// A value against the grammar or out of range.
+    Malformed(Name),
+    /// The methods of request line and CSeq differ.
+    MethodMismatch,
+    /// The datagram ends before the body does.
+    BodyCut,
+}
+
+impl Invalid {
+    /// The status code of the refusal.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Version => 505,
+            _ => 400,
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version => f.write_str("Version Not Supported"),
+            Self::RequestLine => f.write_str("Malformed Request-Line"),
+            Self::RequestUri => f.write_str("Malformed Request-URI"),
+            Self::Missing(name) => write!(f, "Missing {name}"),
+            Self::Repeated(name) => write!(f, "Repeated {name}"),
+            Self::Malformed(name) => write!(f, "Malformed {name}"),
+            Self::MethodMismatch => f.write_str("CSeq Method Mismatch"),
+            Self::BodyCut => f.write_str("Content-Length Beyond Message"),
+        }
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
+impl Message<'_> {
+    /// Judges what the structure holds.
+    ///
+    /// # Errors
+    /// [`Invalid`]: a request is refused with it, a response is dropped.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.check_start()?;
+        self.check_presence()?;
+        let (_, method) = self.cseq().ok_or(Invalid::Malformed(Name::CSeq))?;
+        if method != self.method() {
+            return Err(Invalid::MethodMismatch);
+        }
+        if self.call_id().is_empty() || self.call_id().bytes().any(is_space) {
+            return Err(Invalid::Malformed(Name::CallId));
+        }
+        self.each(Name::Via, is_via)?;
+        self.each(Name::From, |value| is_address(value, false))?;
+        self.each(Name::To, |value| is_address(value, false))?;
+        self.check_length()?;
+        if self.is_request() { self.check_request() } else { Ok(()) }
+    }
+
+    fn check_start(&self) -> Result<(), Invalid> {
+        let Start::Request { uri, version, is_exact, .. } = self.start() else { return Ok(()) };
+        if !version.eq_ignore_ascii_case("SIP/2.0") {
+            return Err(Invalid::Version);
+        }
+        if !is_exact {
+            return Err(Invalid::RequestLine);
+        }
+        let parsed = Uri::parse(uri).map_err(|_| Invalid::RequestUri)?;
+        if parsed.headers.is_empty() && !uri.ends_with('?') {
+            Ok(())
+        } else {
+            Err(Invalid::RequestUri)
+        }
+    }
+
+    fn check_presence(&self) -> Result<(), Invalid> {
+        if let Some(missing) = MANDATORY.iter().find(|name| self.header(**name).is_none()) {
+            return Err(Invalid::Missing(*missing));
+        }
+        let mut seen = self.headers();
+        while let Some((header, rest)) = seen.split_first() {
+            let repeats = |other: &super::Header<'_>| other.name == header.name;
+            if header.name.is_single() && rest.iter().any(repeats) {
+                return Err(Invalid::Repeated(header.name));
+            }
+            seen = rest;
+        }
+        Ok(())
+    }
+
+    fn check_length(&self) -> Result<(), Invalid> {
+        if self.header(Name::ContentLength).is_none() {
+            return Ok(());
+        }
+        let length = self.content_length().ok_or(Invalid::Malformed(Name::ContentLength))?;
+        if length > self.available() { Err(Invalid::BodyCut) } else { Ok(()) }
+    }
+
+    fn check_request(&self) -> Result<(), Invalid> {
+        let is_hops = |value: &str| {
+            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+            digits && value.parse::<u8>().is_ok()
+        };
+        self.each(Name::MaxForwards, is_hops)?;
+        self.each(Name::Route, |value| is_address(value, true))?;
+        self.each(Name::RecordRoute, |value| is_address(value, true))?;
+        let star = self.header(Name::Contact) == Some("*") && self.method() == Method::Register;
+        if star {
+            let more = self.values(Name::Contact).nth(1).is_some();
+            return if more { Err(Invalid::Malformed(Name::Contact)) } else { Ok(()) };
+        }
+        self.each(Name::Contact, |value| is_address(value, false))
+    }
+
+    fn each(&self, name: Name, fits: impl Fn(&str) -> bool) -> Result<(), Invalid> {
+        if self.elements(name).all(fits) { Ok(()) } else { Err(Invalid::Malformed(name)) }
+    }
+}
+
+/// Whether `value` is a Via whose branch, if it is of RFC 3261, tells transactions apart.
+fn is_via(value: &str) -> bool {
+    Via::parse(value).is_ok_and(|via| {
+        via.branch().is_none_or(|branch| !branch.eq_ignore_ascii_case(Via::MAGIC_COOKIE))
+    })
+}
+
+/// Whether `value` is an address with a whole URI; of routes: a SIP URI in angle brackets.
+fn is_address(value: &str, of_route: bool) -> bool {
+    let Ok(address) = NameAddr::parse(value) else { return false };
+    let Ok(uri) = Uri::parse(address.uri) else { return false };
+    !of_route || (matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && value.contains('<'))
+}

@@ -1,0 +1,1 @@
+//! Digest authentication of RFC 7616.

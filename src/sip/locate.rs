@@ -1,0 +1,1 @@
+//! Where a SIP URI leads: RFC 3263.

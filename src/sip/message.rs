@@ -1,0 +1,329 @@
+//! A received message as a view of its bytes.
+//!
+//! [`Message::parse`] finds the structure: start line, header lines, blank line, body. What fails
+//! there is not SIP and gets silence. What the lines mean is judged by [`Message::check`], which
+//! names the reason that a 400 may carry. Nothing is copied and nothing is allocated: headers are
+//! kept as slices, at most [`HEADERS_MAX`] of them.
+
+use super::lex::{Split, is_token, number, trim};
+use super::{Header, Method, Name, NameAddr, Via};
+use core::fmt;
+
+/// The most header lines of one message. The longest of RFC 4475 has 45.
+pub const HEADERS_MAX: usize = 128;
+
+/// Why bytes are not a SIP message, or text is not a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// Nothing but line ends: a keep-alive.
+    Empty,
+    /// The head is not UTF-8 (RFC 3261 section 7.3.1).
+    NotUtf8,
+    /// Neither a request line nor a status line.
+    StartLine,
+    /// This header line has no name, or a name that is no token. Counted from 1.
+    HeaderLine(u8),
+    /// More than [`HEADERS_MAX`] header lines.
+    TooManyHeaders,
+    /// A CR or LF that is not part of a CRLF.
+    LineEnd,
+    /// No blank line behind the headers: cut off.
+    NoBlankLine,
+    /// Not a URI.
+    Uri,
+    /// Not a Via value.
+    Via,
+    /// Not an address with an optional display name.
+    NameAddr,
+    /// Not a list of parameters.
+    Params,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "nothing but line ends",
+            Self::NotUtf8 => "head is not UTF-8",
+            Self::StartLine => "start line is neither request line nor status line",
+            Self::HeaderLine(line) => return write!(f, "header line {line} has no name"),
+            Self::TooManyHeaders => "too many header lines",
+            Self::LineEnd => "CR or LF alone in the head",
+            Self::NoBlankLine => "no blank line behind the headers",
+            Self::Uri => "malformed URI",
+            Self::Via => "malformed Via",
+            Self::NameAddr => "malformed address",
+            Self::Params => "malformed parameters",
+        })
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// The first line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Start<'a> {
+    Request {
+        method: &'a str,
+        uri: &'a str,
+        version: &'a str,
+        /// Single spaces between the parts, none around them.
+        is_exact: bool,
+    },
+    Response {
+        status: u16,
+        reason: &'a str,
+    },
+}
+
+/// A message. See the module's text.
+#[derive(Debug)]
+pub struct Message<'a> {
+    raw: &'a [u8],
+    start: Start<'a>,
+    headers: heapless::Vec<Header<'a>, HEADERS_MAX>,
+    body: &'a [u8],
+    /// How many bytes stand behind the head, whatever Content-Length says.
+    available: usize,
+}
+
+impl<'a> Message<'a> {
+    /// Finds the structure of a datagram, or of a message cut from a stream. Line ends before
+    /// the start line are skipped (section 7.5); bytes behind Content-Length are ignored
+    /// (section 18.3).
+    ///
+    /// # Errors
+    /// [`ParseError`]: not SIP, answered by silence.
+    pub fn parse(data: &'a [u8]) -> Result<Self, ParseError> {
+        let skipped = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let data = data.get(skipped..).unwrap_or(&[]);
+        if data.is_empty() {
+            return Err(ParseError::Empty);
+        }
+        let end = head_end(data)?;
+        let (head, rest) = data.split_at_checked(end).ok_or(ParseError::NoBlankLine)?;
+        let head = core::str::from_utf8(head).map_err(|_| ParseError::NotUtf8)?;
+        let (line, mut lines) = head.split_once("\r\n").ok_or(ParseError::NoBlankLine)?;
+        let start = start_line(line).ok_or(ParseError::StartLine)?;
+        let mut message = Self {
+            raw: data,
+            start,
+            headers: heapless::Vec::new(),
+            body: rest,
+            available: rest.len(),
+        };
+        while !lines.is_empty() {
+            let (line, after) = folded_line(lines);
+            let count = u8::try_from(message.headers.len() + 1).unwrap_or(u8::MAX);
+            let header = header_line(line).ok_or(ParseError::HeaderLine(count))?;
+            message.headers.push(header).map_err(|_| ParseError::TooManyHeaders)?;
+            lines = after;
+        }
+        if let Some(body) = message.content_length().and_then(|length| rest.get(..length)) {
+            message.body = body;
+            message.raw = data.get(..end + body.len()).unwrap_or(data);
+        }
+        Ok(message)
+    }
+
+    pub(super) fn start(&self) -> Start<'a> {
+        self.start
+    }
+
+    /// How many bytes stand behind the head.
+    pub(super) fn available(&self) -> usize {
+        self.available
+    }
+
+    /// What Content-Length says, if it says it once and well.
+    pub(super) fn content_length(&self) -> Option<usize> {
+        let mut values = self.values(Name::ContentLength);
+        let length = values.next()?;
+        let once = values.next().is_none() && !length.is_empty();
+        number(length).filter(|_| once).and_then(|length| usize::try_from(length).ok())
+    }
+
+    /// Whether it is a request; else a response.
+    pub fn is_request(&self) -> bool {
+        matches!(self.start, Start::Request { .. })
+    }
+
+    /// The method: of a request from its first line, of a response from CSeq.
+    pub fn method(&self) -> Method<'a> {
+        match self.start {
+            Start::Request { method, .. } => Method::parse(method),
+            Start::Response { .. } => self.cseq().map_or(Method::Other(""), |(_, method)| method),
+        }
+    }
+
+    /// The Request-URI; "" of a response.
+    pub fn request_uri(&self) -> &'a str {
+        match self.start {
+            Start::Request { uri, .. } => uri,
+            Start::Response { .. } => "",
+        }
+    }
+
+    /// The status code, 100 to 699; 0 of a request.
+    pub fn status(&self) -> u16 {
+        match self.start {
+            Start::Request { .. } => 0,
+            Start::Response { status, .. } => status,
+        }
+    }
+
+    /// The reason phrase; "" of a request.
+    pub fn reason(&self) -> &'a str {
+        match self.start {
+            Start::Request { .. } => "",
+            Start::Response { reason, .. } => reason,
+        }
+    }
+
+    /// All header lines in order.
+    pub fn headers(&self) -> &[Header<'a>] {
+        &self.headers
+    }
+
+    /// The whole value of the first such header line.
+    pub fn header(&self, name: Name) -> Option<&'a str> {
+        self.headers.iter().find(|header| header.name == name).map(|header| header.value)
+    }
+
+    /// The value of the first header line whose name is spelled so, in any case: for names that
+    /// are [`Name::Other`].
+    pub fn header_named(&self, raw_name: &str) -> Option<&'a str> {
+        let found =
+            self.headers.iter().find(|header| header.raw_name.eq_ignore_ascii_case(raw_name));
+        found.map(|header| header.value)
+    }
+
+    /// Every value of every such header, in order. Lists are split at commas outside of quotes
+    /// and angle brackets; empty elements are left out.
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> {
+        self.elements(name).filter(move |value| !name.is_list() || !value.is_empty())
+    }
+
+    /// As [`Self::values`], with the empty elements of lists.
+    pub(super) fn elements(&self, name: Name) -> impl Iterator<Item = &'a str> {
+        let lines = self.headers.iter().filter(move |header| header.name == name);
+        lines.flat_map(move |header| {
+            let list = name.is_list();
+            let single = (!list).then_some(header.value);
+            single.into_iter().chain(Split::new(if list { header.value } else { "" }, b','))
+        })
+    }
+
+    /// The topmost Via. `None` where it is missing or malformed.
+    pub fn via(&self) -> Option<Via<'a>> {
+        self.values(Name::Via).next().and_then(|value| Via::parse(value).ok())
+    }
+
+    /// From. `None` where it is missing or malformed.
+    pub fn from(&self) -> Option<NameAddr<'a>> {
+        self.header(Name::From).and_then(|value| NameAddr::parse(value).ok())
+    }
+
+    /// To. `None` where it is missing or malformed.
+    pub fn to(&self) -> Option<NameAddr<'a>> {
+        self.header(Name::To).and_then(|value| NameAddr::parse(value).ok())
+    }
+
+    /// The Call-ID; "" where it is missing.
+    pub fn call_id(&self) -> &'a str {
+        self.header(Name::CallId).unwrap_or("")
+    }
+
+    /// Number and method of CSeq. `None` where it is missing or malformed; the number is below
+    /// 2^31 (section 8.1.1.5).
+    pub fn cseq(&self) -> Option<(u32, Method<'a>)> {
+        let mut words = self.header(Name::CSeq)?.split_ascii_whitespace();
+        let number = number(words.next()?).filter(|number| *number < 1 << 31)?;
+        let method = words.next().filter(|method| is_token(method))?;
+        words.next().is_none().then_some((number, Method::parse(method)))
+    }
+
+    /// The body: of the length that Content-Length says, else all that follows the head.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The bytes of the message, without line ends before and bytes behind it.
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+}
+
+/// Seconds of Expires, Min-Expires, Retry-After and their like. A number beyond 32 bits is the
+/// largest there is; parameters and comments behind it are ignored. `None` where no number is.
+pub fn delta_seconds(value: &str) -> Option<u32> {
+    let end = value.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+    let digits = value.get(..end).filter(|digits| !digits.is_empty())?;
+    Some(digits.parse().unwrap_or(u32::MAX))
+}
+
+/// Where the head ends, behind the blank line. Line ends inside it are whole.
+fn head_end(data: &[u8]) -> Result<usize, ParseError> {
+    let mut start = 0;
+    loop {
+        let rest = data.get(start..).unwrap_or(&[]);
+        let length = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let length = length.ok_or(ParseError::NoBlankLine)?;
+        match rest.get(length..length + 2) {
+            Some(b"\r\n") => start += length + 2,
+            None if rest.get(length) == Some(&b'\r') => return Err(ParseError::NoBlankLine),
+            _ => return Err(ParseError::LineEnd),
+        }
+        if length == 0 {
+            return Ok(start);
+        }
+    }
+}
+
+/// The first header line with what is folded onto it, and the lines behind. Line ends are whole.
+fn folded_line(lines: &str) -> (&str, &str) {
+    let bytes = lines.as_bytes();
+    let mut at = 0;
+    while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'\r'))
+    {
+        at += length;
+        if !matches!(bytes.get(at + 2), Some(b' ' | b'\t')) {
+            let line = lines.get(..at).unwrap_or("");
+            // The blank line ends the head and begins no header.
+            let after = lines.get(at + 2..).filter(|after| *after != "\r\n").unwrap_or("");
+            return (line, after);
+        }
+        at += 2;
+    }
+    (lines, "")
+}
+
+fn header_line(line: &str) -> Option<Header<'_>> {
+    let colon = line.bytes().position(|byte| byte == b':')?;
+    let raw_name = line.get(..colon)?.trim_end_matches([' ', '\t']);
+    let value = trim(line.get(colon + 1..)?);
+    is_token(raw_name).then(|| Header { name: Name::parse(raw_name), raw_name, value })
+}
+
+fn start_line(line: &str) -> Option<Start<'_>> {
+    if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) {
+        return status_line(line);
+    }
+    let (method, rest) = line.split_once(' ')?;
+    let trimmed = rest.trim_end_matches([' ', '\t']);
+    let (uri, version) = trimmed.rsplit_once([' ', '\t'])?;
+    let is_sip = version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/"));
+    let is_exact = trimmed.len() == rest.len() && trim(uri) == uri;
+    let uri = trim(uri);
+    (is_token(method) && is_sip).then_some(Start::Request { method, uri, version, is_exact })
+}
+
+fn status_line(line: &str) -> Option<Start<'_>> {
+    let (version, rest) = line.split_once(' ')?;
+    let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+    if !version.eq_ignore_ascii_case("SIP/2.0") || code.len() != 3 {
+        return None;
+    }
+    let status = u16::try_from(number(code)?).ok().filter(|status| (100..700).contains(status))?;
+    Some(Start::Response { status, reason })
+}
