@@ -10,6 +10,9 @@ pub const SIP_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 // --- Adapter -------------------------------------------------------------------------------
 
+/// The longest address of record in its one spelling; longer ones are not served.
+pub const AOR_BYTES_MAX: usize = 128;
+
 // --- Overlay, channel, identity ------------------------------------------------------------
 
 /// The largest datagram of overlay and channel: below every MTU that a DSL line has.

@@ -1,1 +1,3 @@
-//! Placeholder text: written with the module.
+//! The adapter itself.
+
+pub mod spelling;

@@ -1,0 +1,295 @@
+//! One spelling for one address: the key under which an AOR is stored, looked up and compared.
+//!
+//! `sip:+49%2089@SIP.Example.net:5060;user=phone`, `tel:+4989…` and what a neighbour dials as
+//! `089…` or `…` are the same phone. [`key`] writes all of them as `user@domain`: the host in
+//! lower case, without port and parameters; the provider's other names and addresses replaced by
+//! its domain; escapes resolved; numbers in E.164, by the provider's country code, area code and
+//! prefixes. Users that are not numbers keep their case (RFC 3261 s19.1.4). Numbers of domains
+//! that are not the provider's are left alone: their dialling rules are not known here.
+
+use crate::config::Provider;
+use crate::limits::AOR_BYTES_MAX;
+use core::fmt;
+
+use std::net::IpAddr;
+
+/// Fewest digits that are taken for a local number; what is shorter is an extension or a service,
+/// and means the same in no other town.
+const LOCAL_DIGITS_MIN: usize = 5;
+
+/// Fewest digits of a number that begins with the country code but without any prefix: the short
+/// end of national numbers (Iceland, Estonia), above every local number likely to begin so.
+const BARE_INTERNATIONAL_DIGITS_MIN: usize = 10;
+
+/// Trailing digits that make two spellings of a number equal enough to be one caller.
+const SAME_DIGITS: usize = 7;
+
+/// A text that is at most as long as a key.
+type Text = heapless::String<AOR_BYTES_MAX>;
+
+/// An address of record in its one spelling, `user@domain`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Aor(Text);
+
+impl Aor {
+    /// Takes what [`Aor::as_str`] once gave, as from a file; none where it cannot have.
+    pub fn from_key(text: &str) -> Option<Self> {
+        let (user, domain) = text.rsplit_once('@')?;
+        let clean = !text.chars().any(char::is_control) && !domain.contains(' ');
+        if user.is_empty() || domain.is_empty() || !clean {
+            return None;
+        }
+        Text::try_from(text).ok().map(Self)
+    }
+
+    /// `user@domain`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the last `@`.
+    pub fn user(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(user, _)| user)
+    }
+
+    /// The part after the last `@`.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+}
+
+impl fmt::Display for Aor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Aor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The one spelling of a `sip:`, `sips:` or `tel:` URI, alone or in a header's name-addr form.
+/// None where it names no user, is no such URI, or is longer than [`AOR_BYTES_MAX`].
+pub fn key(text: &str, provider: &Provider) -> Option<Aor> {
+    let uri = addr_spec(text)?;
+    let (scheme, rest) = uri.split_once(':')?;
+    let (user, domain, number) = if scheme.eq_ignore_ascii_case("tel") {
+        (telephone(rest)?, domain_of(provider)?, true)
+    } else if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
+        sip(rest, provider)?
+    } else {
+        return None;
+    };
+    let user =
+        if domain.as_str() == provider.domain { e164(user, number, provider)? } else { user };
+    let mut out = user;
+    out.push('@').ok()?;
+    out.push_str(&domain).ok()?;
+    Aor::from_key(&out)
+}
+
+/// Whether two user parts or URIs end in the same number: equal in their last seven digits, or
+/// equal altogether where they have fewer. Names without digits are compared as they are.
+pub fn same_number(a: &str, b: &str) -> bool {
+    let (a, b) = (user_text(a), user_text(b));
+    let tail = |text: &str| -> heapless::Vec<u8, SAME_DIGITS> {
+        let mut digits = heapless::Vec::new();
+        let wanted = text.bytes().rev().filter(u8::is_ascii_digit).take(SAME_DIGITS);
+        wanted.for_each(|digit| digits.push(digit).unwrap_or_default());
+        digits
+    };
+    if is_number(a) && is_number(b) { tail(a) == tail(b) } else { a == b && !a.is_empty() }
+}
+
+/// What stands between `<` and `>`, or the whole without header parameters.
+fn addr_spec(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let unquoted = match text.strip_prefix('"') {
+        Some(quoted) => {
+            let mut escaped = false;
+            let end = quoted.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            })?;
+            quoted.get(end + 1..)?
+        }
+        None => text,
+    };
+    match unquoted.split_once('<') {
+        Some((_, rest)) => rest.split_once('>').map(|(uri, _)| uri.trim()),
+        None => Some(unquoted),
+    }
+}
+
+/// The user part of a URI or name-addr as it stands there, or the text itself.
+fn user_text(text: &str) -> &str {
+    let uri = addr_spec(text).unwrap_or(text);
+    let rest = match uri.split_once(':') {
+        Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => rest,
+        _ => uri,
+    };
+    let user = rest.rsplit_once('@').map_or(rest, |(user, _)| user);
+    user.split([';', ':']).next().unwrap_or_default()
+}
+
+fn domain_of(provider: &Provider) -> Option<Text> {
+    Text::try_from(provider.domain.as_str()).ok().filter(|domain| !domain.is_empty())
+}
+
+/// The parts of a SIP URI after its scheme, and whether it says that the user is a number.
+fn sip(rest: &str, provider: &Provider) -> Option<(Text, Text, bool)> {
+    let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
+    let (user, host) = rest.split_once('@')?;
+    let (host, parameters) = host.split_once(';').unwrap_or((host, ""));
+    let phone = parameters.split(';').any(|p| p.eq_ignore_ascii_case("user=phone"));
+    let user = unescape(user.split_once(':').map_or(user, |(user, _password)| user))?;
+    // A telephone-subscriber carries its own parameters inside the user part (RFC 3261 s19.1.6).
+    let dialled = user.split_once(';').map_or(user.as_str(), |(before, _)| before);
+    let user = if phone || is_number(dialled) { telephone(&user)? } else { user };
+    if user.is_empty() {
+        return None;
+    }
+    let host = host_name(host)?;
+    let ours = provider.domain == host.as_str()
+        || provider.alias_domain.iter().any(|alias| same_host(alias, &host))
+        || provider.server.as_ref().is_some_and(|server| same_host(&server.host, &host));
+    Some((user, if ours { domain_of(provider)? } else { host }, phone))
+}
+
+/// The host of a `host[:port]` in lower case; addresses in their one spelling, without brackets.
+fn host_name(text: &str) -> Option<Text> {
+    let text = text.trim();
+    let host = match text.strip_prefix('[') {
+        Some(inner) => inner.split_once(']').map(|(host, _)| host)?,
+        None => text.split_once(':').map_or(text, |(host, _)| host),
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let mut out = Text::new();
+    if let Ok(address) = host.parse::<IpAddr>() {
+        fmt::Write::write_fmt(&mut out, format_args!("{}", address.to_canonical())).ok()?;
+    } else {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        if host.is_empty() || !host.bytes().all(legal) {
+            return None;
+        }
+        host.chars().try_for_each(|c| out.push(c.to_ascii_lowercase())).ok()?;
+    }
+    Some(out)
+}
+
+fn same_host(configured: &str, host: &str) -> bool {
+    host_name(configured).is_some_and(|name| name == host)
+        || configured.parse::<IpAddr>().is_ok_and(|a| host.parse() == Ok(a.to_canonical()))
+}
+
+/// Resolves `%hh`; none where that is no text.
+fn unescape(text: &str) -> Option<Text> {
+    let mut bytes = heapless::Vec::<u8, AOR_BYTES_MAX>::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = if byte == b'%' {
+            let digit = |b: u8| char::from(b).to_digit(16);
+            let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+            u8::try_from(high * 16 + low).ok()?
+        } else {
+            byte
+        };
+        bytes.push(byte).ok()?;
+    }
+    Text::from_utf8(bytes).ok()
+}
+
+/// A number without its parameters; a local one is put behind its `phone-context` where that is a
+/// number (RFC 3966 s5.1.5).
+fn telephone(text: &str) -> Option<Text> {
+    let mut parts = text.split(';');
+    let number = parts.next().unwrap_or_default();
+    let mut out = Text::new();
+    if !number.starts_with('+') {
+        let context = parts.find_map(|p| p.split_once('=')).filter(|(name, value)| {
+            name.eq_ignore_ascii_case("phone-context") && value.starts_with('+')
+        });
+        if let Some((_, context)) = context {
+            out.push_str(context).ok()?;
+        }
+    }
+    out.push_str(number).ok()?;
+    if out.is_empty() { None } else { Some(out) }
+}
+
+/// Whether `text` is a dialled number: digits with visual separators, perhaps after a `+`.
+fn is_number(text: &str) -> bool {
+    let body = text.strip_prefix('+').unwrap_or(text);
+    let digits = body.bytes().filter(u8::is_ascii_digit).count();
+    let rest_separates = body.bytes().all(|b| b.is_ascii_digit() || b" -.()/".contains(&b));
+    rest_separates && (digits == body.len() && digits > 0 || digits >= LOCAL_DIGITS_MIN)
+}
+
+/// Writes a dialled number in E.164; what is no number stays as it is.
+fn e164(user: Text, number: bool, provider: &Provider) -> Option<Text> {
+    if !is_number(&user) && !number {
+        return Some(user);
+    }
+    // "+49 (0)89": the trunk prefix is shown, but not dialled after a country code.
+    let international = provider.international_prefix.as_str();
+    let plus =
+        user.starts_with('+') || (!international.is_empty() && user.starts_with(international));
+    let shown = if plus { user.find("(0)") } else { None };
+    let mut digits = Text::new();
+    for (at, c) in user.char_indices() {
+        let skipped = shown.is_some_and(|from| (from..from + 3).contains(&at));
+        if !skipped && !" -.()/".contains(c) {
+            digits.push(c).ok()?;
+        }
+    }
+    if digits.is_empty() {
+        return None;
+    }
+    if provider.country_code.is_empty() || !is_number(&digits) {
+        return Some(digits);
+    }
+    national(&digits, provider)
+}
+
+/// The dialling rules of a place, most definite first.
+fn national(digits: &str, provider: &Provider) -> Option<Text> {
+    let Provider { country_code, area_code, international_prefix, trunk_prefix, .. } = provider;
+    let after = |prefix: &str| match prefix {
+        "" => None,
+        prefix => digits.strip_prefix(prefix).filter(|rest| !rest.is_empty()),
+    };
+    let joined = |parts: [&str; 4]| {
+        let mut out = Text::new();
+        parts.iter().try_for_each(|part| out.push_str(part)).ok().map(|()| out)
+    };
+    if digits.starts_with('+') {
+        return joined([digits, "", "", ""]);
+    }
+    if let Some(rest) = after(international_prefix) {
+        return joined(["+", rest, "", ""]);
+    }
+    if digits.len() < LOCAL_DIGITS_MIN {
+        return joined([digits, "", "", ""]);
+    }
+    if let Some(rest) = after(trunk_prefix) {
+        return joined(["+", country_code, rest, ""]);
+    }
+    let bare = digits.len() >= BARE_INTERNATIONAL_DIGITS_MIN && digits.starts_with(country_code);
+    if bare {
+        return joined(["+", digits, "", ""]);
+    }
+    // North America writes national numbers without a trunk prefix: always ten digits.
+    let ten = country_code == "1" && digits.len() == 10;
+    match (area_code.as_str(), trunk_prefix.as_str()) {
+        _ if ten => joined(["+", country_code, digits, ""]),
+        ("", "") => joined(["+", country_code, digits, ""]),
+        ("", _) => joined([digits, "", "", ""]),
+        (area, _) => joined(["+", country_code, area, digits]),
+    }
+}
+
+#[cfg(test)]
+mod tests;
