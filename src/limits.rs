@@ -8,6 +8,24 @@ pub const TRANSMIT_BYTES_MAX: usize = 16 * 1024;
 /// The largest SIP message taken or sent, on any transport. The largest of RFC 4475 has 3.5 kB.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
+/// T1 of RFC 3261 s17.1.1.1, the estimate of a round trip, in milliseconds.
+pub const SIP_T1_MS: u64 = 500;
+
+/// T2 of RFC 3261 s17.1.2.2, the longest interval of retransmission, in milliseconds.
+pub const SIP_T2_MS: u64 = 4_000;
+
+/// T4 of RFC 3261 s17.1.2.2, the longest life of a message in the network, in milliseconds.
+pub const SIP_T4_MS: u64 = 5_000;
+
+/// Messages that the transaction layer queues between two drainings.
+pub const SIP_OUTBOX_MESSAGES_MAX: usize = 256;
+
+/// Bytes that the transaction layer queues between two drainings.
+pub const SIP_OUTBOX_BYTES_MAX: usize = 16 * SIP_MESSAGE_BYTES_MAX;
+
+/// Type of service of SIP: CS5, the signalling class of RFC 4594 s4.2.
+pub const SIP_TOS: u8 = 0xa0;
+
 // --- Adapter -------------------------------------------------------------------------------
 
 /// The longest address of record in its one spelling; longer ones are not served.
