@@ -1,1 +1,0 @@
-//! The transaction layer of RFC 3261 section 17.
