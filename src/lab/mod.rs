@@ -1,11 +1,15 @@
 //! The lab: what runs on a developer's machine, never on a router (feature `lab`).
 //!
 //! Phones and a SIP server as cores ([`phone`], [`server`]), so that one program plays them in
-//! virtual time in the tests and on real sockets in the demo. They share the message and
-//! transaction layers with the adapter, but none of its decisions: phones know nothing but SIP
-//! and SDP, the server nothing but RFC 3261, and what they saw is the evidence that the demo is
-//! judged by. The lab speaks IPv4 and IPv6 literals only; it asks no name server.
+//! virtual time in the tests ([`world`]) and on real sockets in the demo ([`stage`]). They share
+//! the message and transaction layers with the adapter, but none of its decisions: phones know
+//! nothing but SIP and SDP, the server nothing but RFC 3261, and what they saw is the evidence
+//! that the demo is judged by. The lab speaks IPv4 and IPv6 literals only; it asks no name server.
 
+pub mod part;
+pub mod phone;
 pub mod rtp;
 pub mod sdp;
+pub mod server;
 pub mod stage;
+pub mod world;

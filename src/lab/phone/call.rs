@@ -1,0 +1,235 @@
+//! One call of a phone: its dialog, its sound, and what there is to tell about it.
+
+use super::dialog::Dialog;
+use crate::lab::rtp::{Heard, PACKET_BYTES, PACKET_INTERVAL, Sink, Source};
+use crate::lab::sdp;
+use crate::sip::transaction::{ClientId, ServerId};
+use crate::time::{Duration, Instant, earlier};
+use std::net::SocketAddr;
+
+/// RFC 3261's T1 and T2: how a 200 to an INVITE is repeated until its ACK (s13.3.1.4).
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);
+/// A second of sound may come before the answer does.
+const EARLY_PACKETS_MAX: usize = 50;
+
+/// How sound fared in one call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sound {
+    /// Packets that this phone sent.
+    pub sent: u32,
+    /// Packets of the far end that arrived, each counted once, from where SDP said.
+    pub received: u32,
+    /// Packets from anywhere else.
+    pub foreign: u32,
+    /// Packets whose payload did not belong to their sequence number.
+    pub corrupt: u32,
+    /// Packets that had come before.
+    pub repeated: u32,
+    /// The time on the way of each packet received, in microseconds. Of use where both phones
+    /// share a clock.
+    pub delays_us: Vec<u32>,
+}
+
+/// What a phone knows of one call.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The Call-ID.
+    pub call_id: String,
+    /// Whether this phone called.
+    pub caller: bool,
+    /// When the INVITE was first sent, or came.
+    pub invited: Instant,
+    /// When the first 18x came, or was sent.
+    pub alerted: Option<Instant>,
+    /// When the 200 came, or was sent.
+    pub answered: Option<Instant>,
+    /// When the dialog stood on this side: the ACK was sent, or came.
+    pub confirmed: Option<Instant>,
+    /// When the call ended or failed.
+    pub ended: Option<Instant>,
+    /// The status of the final answer, 0 before it.
+    pub status: u16,
+    /// The way that the INVITE or its 200 named in Record-Route, top first.
+    pub record_routes: Vec<String>,
+    /// How the sound fared.
+    pub sound: Sound,
+}
+
+impl Report {
+    /// Time from the INVITE to its 200.
+    pub fn setup(&self) -> Option<Duration> {
+        Some(self.answered?.since(self.invited))
+    }
+
+    /// Time from the INVITE to the first 18x.
+    pub fn alerting(&self) -> Option<Duration> {
+        Some(self.alerted?.since(self.invited))
+    }
+}
+
+/// The final response of a callee, sent again until its ACK comes.
+#[derive(Debug)]
+pub(super) struct Success {
+    pub(super) response: Vec<u8>,
+    next: Instant,
+    interval: Duration,
+    end: Instant,
+}
+
+impl Success {
+    pub(super) fn new(now: Instant, response: Vec<u8>) -> Self {
+        Self { response, next: now + T1, interval: T1, end: now + T1 * 64 }
+    }
+}
+
+/// What is due in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Answer,
+    RepeatSuccess,
+    GiveUp,
+    Packet,
+}
+
+/// One call.
+pub(super) struct Call {
+    pub(super) dialog: Dialog,
+    pub(super) report: Report,
+    /// The INVITE that we sent.
+    pub(super) client: Option<ClientId>,
+    /// The INVITE that we have not answered for good.
+    pub(super) server: Option<ServerId>,
+    pub(super) offer: Vec<u8>,
+    pub(super) answer_at: Option<Instant>,
+    pub(super) success: Option<Success>,
+    pub(super) invite_cseq: u32,
+    /// Where SDP wants our sound, and where the other's comes from.
+    remote: Option<SocketAddr>,
+    /// Sound that overtook the answer that will say where it comes from (RFC 3264 s5.1).
+    early: Vec<(Instant, SocketAddr, Vec<u8>)>,
+    source: Source,
+    sink: Sink,
+    packet_at: Option<Instant>,
+}
+
+impl Call {
+    pub(super) fn new(now: Instant, dialog: Dialog, caller: bool, source: Source) -> Self {
+        let call_id = dialog.call_id.clone();
+        Self {
+            dialog,
+            report: Report { call_id, caller, invited: now, ..Report::default() },
+            client: None,
+            server: None,
+            offer: Vec::new(),
+            answer_at: None,
+            success: None,
+            invite_cseq: 0,
+            remote: None,
+            early: Vec::new(),
+            sink: Sink::new(source.ssrc()),
+            source,
+            packet_at: None,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.report.ended.is_none()
+    }
+
+    /// Starts to speak, one packet every 20 ms.
+    pub(super) fn speak(&mut self, now: Instant) {
+        self.packet_at.get_or_insert(now);
+    }
+
+    /// Stops to speak; the ear stays open.
+    pub(super) fn fall_silent(&mut self) {
+        self.packet_at = None;
+    }
+
+    /// The call is over, with this status.
+    pub(super) fn end(&mut self, now: Instant, status: u16) {
+        self.fall_silent();
+        self.answer_at = None;
+        self.success = None;
+        self.server = None;
+        self.report.ended.get_or_insert(now);
+        if self.report.status == 0 {
+            self.report.status = status;
+        }
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let success = self.success.as_ref().map(|success| success.next.min(success.end));
+        earlier(earlier(self.answer_at, success), self.packet_at)
+    }
+
+    /// One thing that is due, and its timer set anew.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Due> {
+        let is_due = |at: &Instant| *at <= now;
+        if self.answer_at.take_if(|at| is_due(at)).is_some() {
+            return Some(Due::Answer);
+        }
+        if self.success.take_if(|success| is_due(&success.end)).is_some() {
+            return Some(Due::GiveUp);
+        }
+        if let Some(success) = self.success.as_mut().filter(|success| is_due(&success.next)) {
+            success.interval = (success.interval * 2).min(T2);
+            success.next = now + success.interval;
+            return Some(Due::RepeatSuccess);
+        }
+        if let Some(at) = self.packet_at.filter(is_due) {
+            // A speaker who was held up does not catch up: sound has no hurry.
+            let next = at + PACKET_INTERVAL;
+            self.packet_at = Some(if is_due(&next) { now + PACKET_INTERVAL } else { next });
+            return Some(Due::Packet);
+        }
+        None
+    }
+
+    /// The next packet to send, and where to.
+    pub(super) fn packet(&mut self, now: Instant) -> Option<(SocketAddr, [u8; PACKET_BYTES])> {
+        let remote = self.remote?;
+        let packet = self.source.next(now);
+        self.report.sound.sent = self.source.sent();
+        Some((remote, packet))
+    }
+
+    /// Takes a session description; a body without one changes nothing.
+    pub(super) fn describe(&mut self, body: &[u8]) {
+        let Some(remote) = sdp::media_address(body) else { return };
+        self.remote = Some(remote);
+        for (at, from, data) in core::mem::take(&mut self.early) {
+            self.receive(at, from, &data);
+        }
+    }
+
+    /// Whether sound from `from` may be meant for this call.
+    pub(super) fn expects(&self, from: SocketAddr) -> bool {
+        self.is_live() && self.remote.is_none_or(|remote| remote == from)
+    }
+
+    /// Takes sound. Only what comes from where SDP said counts.
+    pub(super) fn receive(&mut self, now: Instant, from: SocketAddr, data: &[u8]) {
+        match self.remote {
+            Some(remote) if remote == from => self.hear(now, data),
+            None if self.early.len() < EARLY_PACKETS_MAX => {
+                self.early.push((now, from, data.to_vec()));
+            }
+            _ => self.report.sound.foreign += 1,
+        }
+    }
+
+    /// Counts a packet that came from where SDP said.
+    fn hear(&mut self, now: Instant, data: &[u8]) {
+        let sound = &mut self.report.sound;
+        match self.sink.hear(now, data) {
+            Heard::Sound(delay) => {
+                sound.received += 1;
+                sound.delays_us.push(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
+            }
+            Heard::Repeated => sound.repeated += 1,
+            Heard::Corrupt => sound.corrupt += 1,
+        }
+    }
+}

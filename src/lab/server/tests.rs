@@ -1,0 +1,18 @@
+use super::*;
+
+#[test]
+fn the_key_of_an_aor_keeps_the_user_s_case_and_drops_port_and_parameters() {
+    assert_eq!(key("sip:Bob@EXAMPLE.net:5060;user=phone").as_deref(), Some("Bob@example.net"));
+    assert_eq!(key("sip:example.net"), None);
+}
+
+#[test]
+fn a_via_is_stamped_only_where_it_asks() {
+    let from: SocketAddr = "192.0.2.1:9".parse().unwrap();
+    let asks = "SIP/2.0/UDP h;branch=z9hG4bKa;rport";
+    let stamp = "SIP/2.0/UDP h;branch=z9hG4bKa;received=192.0.2.1;rport=9";
+    assert_eq!(stamped(asks, Some(from)), stamp);
+    assert_eq!(stamped(stamp, Some(from)), stamp);
+    assert_eq!(stamped("SIP/2.0/UDP h", Some(from)), "SIP/2.0/UDP h");
+    assert_eq!(stamped(asks, None), asks);
+}
