@@ -2,8 +2,11 @@
 //!
 //! Nothing here judges the result but one law: what was read and written again reads the same.
 
-use super::{Frame, Framer, HEADERS_MAX, Message, Name, NameAddr, Uri, Via, Writer, delta_seconds};
+use super::{
+    Frame, Framer, HEADERS_MAX, Message, Name, NameAddr, Uri, Via, Writer, delta_seconds, proxy,
+};
 use crate::limits::SIP_MESSAGE_BYTES_MAX;
+use std::net::SocketAddr;
 
 /// Reads `data` as a datagram and as a stream in every way there is.
 ///
@@ -39,6 +42,7 @@ fn read(data: &[u8]) {
             let _ = (via, delta_seconds(value));
         }
     }
+    route(&message);
     let mut buf = vec![0; 2 * SIP_MESSAGE_BYTES_MAX];
     if without_length(&message).count() == HEADERS_MAX {
         return; // No room for the Content-Length that is written.
@@ -53,6 +57,22 @@ fn read(data: &[u8]) {
     if checked.is_ok() {
         assert_eq!(again.check(), Ok(()));
     }
+}
+
+/// Asks a proxy's rules about `message`.
+fn route(message: &Message<'_>) {
+    let is_ours = |uri: &Uri<'_>| uri.host == "192.0.2.1";
+    let routed = proxy::Routed::new(message, is_ours);
+    let detector = proxy::LoopDetector::new([7; 16]);
+    let is_loop = detector.is_loop(message, |via| via.host == "192.0.2.1");
+    let mut buf = [0; SIP_MESSAGE_BYTES_MAX];
+    let mut writer = Writer::new(&mut buf);
+    writer.status(420, &proxy::unsupported(message).to_string());
+    let from = SocketAddr::from(([192, 0, 2, 1], 5060));
+    proxy::copy_vias(&mut writer, message, from);
+    routed.write_routes(&mut writer);
+    let target = message.via().map(|via| proxy::response_target(&via, from));
+    let _ = (proxy::validate(message), is_loop, target, writer.finish(b""));
 }
 
 /// Writes `message` again, header by header.

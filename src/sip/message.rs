@@ -102,6 +102,7 @@ impl<'a> Message<'a> {
         }
         let end = head_end(data)?;
         let (head, rest) = data.split_at_checked(end).ok_or(ParseError::NoBlankLine)?;
+        let head = head.strip_suffix(b"\r\n").ok_or(ParseError::NoBlankLine)?;
         let head = core::str::from_utf8(head).map_err(|_| ParseError::NotUtf8)?;
         let (line, mut lines) = head.split_once("\r\n").ok_or(ParseError::NoBlankLine)?;
         let start = start_line(line).ok_or(ParseError::StartLine)?;
@@ -289,8 +290,7 @@ fn folded_line(lines: &str) -> (&str, &str) {
         at += length;
         if !matches!(bytes.get(at + 2), Some(b' ' | b'\t')) {
             let line = lines.get(..at).unwrap_or("");
-            // The blank line ends the head and begins no header.
-            let after = lines.get(at + 2..).filter(|after| *after != "\r\n").unwrap_or("");
+            let after = lines.get(at + 2..).unwrap_or("");
             return (line, after);
         }
         at += 2;

@@ -156,3 +156,6 @@ impl Framer {
         error
     }
 }
+
+#[cfg(test)]
+mod tests;
