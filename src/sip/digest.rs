@@ -1,1 +1,0 @@
-//! Digest authentication of RFC 7616.
