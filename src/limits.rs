@@ -26,6 +26,24 @@ pub const SIP_OUTBOX_BYTES_MAX: usize = 16 * SIP_MESSAGE_BYTES_MAX;
 /// Type of service of SIP: CS5, the signalling class of RFC 4594 s4.2.
 pub const SIP_TOS: u8 = 0xa0;
 
+/// Addresses that the location of one server yields.
+pub const LOCATE_TARGETS_MAX: usize = 8;
+
+/// Locations of servers that run at the same time.
+pub const LOCATE_SEARCHES_MAX: usize = 64;
+
+/// DNS answers kept for the location of servers.
+pub const LOCATE_ANSWERS_MAX: usize = 128;
+
+/// Records kept of one DNS answer.
+pub const LOCATE_RECORDS_MAX: usize = 16;
+
+/// The shortest and the longest time that a DNS answer is kept, whatever its TTL, in seconds.
+pub const LOCATE_TTL_S: (u32, u32) = (5, 3_600);
+
+/// How long the absence of a name, or the silence of DNS, is believed, in seconds.
+pub const LOCATE_RETRY_S: u32 = 30;
+
 // --- Adapter -------------------------------------------------------------------------------
 
 /// The longest address of record in its one spelling; longer ones are not served.

@@ -44,11 +44,7 @@ fn the_vectors_of_rfc_7616_section_3_9_1() {
 
 #[test]
 fn the_vector_of_rfc_2617_section_3_5_with_qop_and_without() {
-    let secret = Secret {
-        realm: "testrealm@host.com",
-        password: Some("Circle Of Life"),
-        ..MUFASA
-    };
+    let secret = Secret { realm: "testrealm@host.com", password: Some("Circle Of Life"), ..MUFASA };
     let nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093";
     let with = format!("digest realm=testrealm@host.com,qop=\"auth\" , nonce=\"{nonce}\"");
     let challenge = Challenge::parse(&with).unwrap();
@@ -155,7 +151,8 @@ fn an_answer_is_good_once_and_counts_may_come_out_of_order() {
     for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
         let mut exchange = Exchange::new();
         let offer = exchange.offer(algorithm);
-        let verdicts = [1, 1, 3, 2, 2, 3, 100, 36, 37, 0].map(|n| exchange.give(&offer, &MUFASA, n));
+        let verdicts =
+            [1, 1, 3, 2, 2, 3, 100, 36, 37, 0].map(|n| exchange.give(&offer, &MUFASA, n));
         use Verdict::{Accepted as Yes, Stale as No};
         assert_eq!(verdicts, [Yes, No, Yes, Yes, No, No, Yes, No, Yes, No]);
     }
