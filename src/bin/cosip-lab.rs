@@ -1,2 +1,101 @@
-//! The lab on the developer's machine.
-fn main() {}
+//! The lab on the developer's machine: arguments, and nothing else.
+
+use cosip::lab::demo::{self, Options};
+use cosip::lab::dht_client;
+use cosip::lab::server;
+use lexopt::prelude::{Long, Short, Value, ValueExt};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cosip-lab demo [--out DIR] [--cosip FILE] [--media PATH] [--keep]
+       cosip-lab server --listen ADDRESS:PORT
+       cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
+                            [--secret FILE]
+
+demo        two homes, a provider's server that fails, calls that do not: writes summary.json
+            and timeline.svg into DIR (target/demo); --media off shows that it can fail
+server      a SIP registrar and proxy on UDP; tells on stdout what it carries
+dht-client  a member of the overlay; without --node it reads `put KEY VALUE` and `get KEY`
+";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cosip-lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<ExitCode, Box<dyn Error>> {
+    let mut arguments = lexopt::Parser::from_env();
+    match arguments.next()? {
+        Some(Value(word)) if word == "demo" => run_demo(&mut arguments),
+        Some(Value(word)) if word == "server" => run_server(&mut arguments),
+        Some(Value(word)) if word == "dht-client" => run_dht_client(&mut arguments),
+        Some(Short('h') | Long("help")) => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => Err(other.unexpected().into()),
+        None => Err(HELP.into()),
+    }
+}
+
+fn run_demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let lab = std::env::current_exe()?;
+    let mut options = Options {
+        out: PathBuf::from("target/demo"),
+        cosip: lab.with_file_name("cosip"),
+        lab,
+        media: "user".to_owned(),
+        keep: false,
+    };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("media") => options.media = arguments.value()?.string()?,
+            Long("keep") => options.keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let summary = demo::run(&options)?;
+    print!("\n{}", summary.table());
+    let faults = summary.faults();
+    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
+    println!("\nsummary.json and timeline.svg are in {}", options.out.display());
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_server(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut listen: Option<SocketAddr> = None;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("listen") => listen = Some(arguments.value()?.parse()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    server::run(listen.ok_or("server needs --listen ADDRESS:PORT")?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_dht_client(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let (mut listen, mut bootstrap, mut secret, mut node) = (None, None, None, false);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("listen") => listen = Some(arguments.value()?.parse()?),
+            Long("bootstrap") => bootstrap = Some(arguments.value()?.parse()?),
+            Long("secret") => secret = Some(std::fs::read_to_string(arguments.value()?)?),
+            Long("node") => node = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let listen = listen.ok_or("dht-client needs --listen ADDRESS:PORT")?;
+    dht_client::run(&dht_client::Options { listen, bootstrap, secret, node })?;
+    Ok(ExitCode::SUCCESS)
+}

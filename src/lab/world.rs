@@ -5,7 +5,7 @@
 //! lost.
 
 use crate::limits::TRANSMIT_BYTES_MAX;
-use crate::net::{Answer, Core, Event, Failure, Input, Request, SocketId, Via};
+use crate::net::{Answer, Core, Event, Failure, Input, Request, SocketId, Ticket, Via};
 use crate::time::{Duration, Instant, earlier};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -92,11 +92,11 @@ impl<C: Core> World<C> {
     fn step(&mut self) {
         if self.packets.front().is_some_and(|packet| packet.at <= self.now) {
             let Some(Packet { from, to, data, .. }) = self.packets.pop_front() else { return };
-            if let Some((place, socket)) = self.sockets.get(&to).copied() {
-                if !self.deaf[place] {
-                    let (to, data) = (to.ip(), data.as_slice());
-                    self.input(place, Input::Datagram { socket, from, to, tos: 0, data });
-                }
+            if let Some((place, socket)) = self.sockets.get(&to).copied()
+                && !self.deaf[place]
+            {
+                let (to, data) = (to.ip(), data.as_slice());
+                self.input(place, Input::Datagram { socket, from, to, tos: 0, data });
             }
             return;
         }
@@ -140,12 +140,7 @@ impl<C: Core> World<C> {
         }
     }
 
-    fn answer(
-        &mut self,
-        place: usize,
-        ticket: crate::net::Ticket,
-        answer: Result<Answer<'_>, Failure>,
-    ) {
+    fn answer(&mut self, place: usize, ticket: Ticket, answer: Result<Answer<'_>, Failure>) {
         let _ = self.cores[place].handle_input(self.now, Input::Answer(ticket, answer));
     }
 

@@ -128,20 +128,19 @@ impl Phone {
             self.calls.iter().position(|call| call.server == Some(invite) && call.is_live())
         });
         self.reply(now, id, message, if invite.is_some() { 200 } else { 481 });
-        if let (Some(number), Some(invite)) = (call, invite) {
-            if self.calls[number].report.answered.is_none() {
-                self.refuse(now, number, invite, 487);
-            }
+        if let (Some(number), Some(invite)) = (call, invite)
+            && self.calls[number].report.answered.is_none()
+        {
+            self.refuse(now, number, invite, 487);
         }
     }
 
     /// Answers an INVITE with a refusal; the call is over.
     pub(super) fn refuse(&mut self, now: Instant, number: usize, id: ServerId, status: u16) {
-        if let Some(request) = self.transactions.request(id).map(<[u8]>::to_vec) {
-            if let Ok(invite) = Message::parse(&request) {
-                let response = self.write_answer(number, &invite, status, "");
-                self.transactions.respond(now, id, &response);
-            }
+        let request = self.transactions.request(id).map(<[u8]>::to_vec).unwrap_or_default();
+        if let Ok(invite) = Message::parse(&request) {
+            let response = self.write_answer(number, &invite, status, "");
+            self.transactions.respond(now, id, &response);
         }
         self.calls[number].end(now, status);
     }

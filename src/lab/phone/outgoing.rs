@@ -192,10 +192,10 @@ impl Phone {
         if user == REGISTRATION {
             self.registration.status = 0;
             self.registration.refresh_at.get_or_insert(now + RETRY);
-        } else if let Some(call) = self.calls.get_mut(user as usize) {
-            if call.report.answered.is_none() {
-                call.end(now, 408);
-            }
+        } else if let Some(call) = self.calls.get_mut(user as usize)
+            && call.report.answered.is_none()
+        {
+            call.end(now, 408);
         }
     }
 }

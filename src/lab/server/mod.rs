@@ -10,6 +10,7 @@ mod forward;
 mod tests;
 
 use crate::lab::phone::{address, tag, written};
+use crate::lab::stage::Stage;
 use crate::net::{
     Answer, Core, Event, Input, Rejected, Request, SocketId, SocketKind, Ticket, Transmit, Via,
 };
@@ -19,6 +20,7 @@ use crate::sip::{Message, Method, Name, NameAddr, Uri, reason_phrase};
 use crate::time::{Duration, Instant, earlier};
 use forward::Forward;
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
 use std::net::SocketAddr;
 
 const TRANSACTIONS_MAX: usize = 4096;
@@ -233,6 +235,30 @@ impl Core for Server {
     fn poll_timeout(&self) -> Option<Instant> {
         let forgotten = self.forwards.values().filter_map(Forward::forget_at).min();
         earlier(forgotten, self.transactions.poll_timeout())
+    }
+}
+
+/// Runs a server for ever, with its log on standard output.
+///
+/// # Errors
+/// Where the socket is not to be had.
+pub fn run(listen: SocketAddr) -> std::io::Result<()> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    let mut stage = Stage::new();
+    let place = stage.add(Server::new(listen, seed));
+    if !stage.core(place).is_ready() {
+        return Err(std::io::ErrorKind::AddrInUse.into());
+    }
+    loop {
+        stage.run_until(EXPIRES_MAX, |servers| {
+            let mut out = std::io::stdout().lock();
+            for line in core::iter::from_fn(|| servers[place].poll_log()) {
+                // The calls matter more than a log that nobody reads.
+                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+            }
+            false
+        });
     }
 }
 

@@ -1,0 +1,142 @@
+//! The demo: real routers, real phones, a server that fails, and calls that do not.
+//!
+//! Two homes with a router each, a third router that only serves the overlay, a provider, all
+//! on addresses of 127.0.0.0/8, nothing privileged. The routers are `cosip run` processes, the
+//! server is `cosip-lab server`; the phones are played here, so what they sent and heard is
+//! known to the packet. Whatever happens, the processes are gone at the end.
+
+mod process;
+mod router;
+mod script;
+
+use super::report::{Fault, Summary};
+use super::timeline;
+use core::fmt;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use router::Addresses;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the demo is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where `summary.json` and `timeline.svg` go.
+    pub out: PathBuf,
+    /// The daemon.
+    pub cosip: PathBuf,
+    /// This program, for the server.
+    pub lab: PathBuf,
+    /// The routers' `media.path`; with `off` the demo has to fail.
+    pub media: String,
+    /// Whether configurations and logs of the run stay.
+    pub keep: bool,
+}
+
+/// Why the demo could not be played. That calls failed is no error: the summary tells it.
+#[derive(Debug)]
+pub struct Error {
+    what: String,
+    why: String,
+}
+
+impl Error {
+    fn new(what: String, why: impl fmt::Display) -> Self {
+        Self { what, why: why.to_string() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Notices SIGINT and SIGTERM, so that an interrupted demo still ends its processes.
+struct Interrupt {
+    signals: SigSet,
+    pending: SignalFd,
+}
+
+impl Interrupt {
+    fn new() -> Result<Self, Error> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGINT);
+        signals.add(Signal::SIGTERM);
+        let failed = |error| Error::new("cannot watch signals".to_owned(), error);
+        signals.thread_block().map_err(failed)?;
+        let pending =
+            SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+                .map_err(failed)?;
+        Ok(Self { signals, pending })
+    }
+
+    /// Runs `start` with the signals let through: a process inherits what is blocked.
+    fn unblocked<T>(&self, start: impl FnOnce() -> T) -> T {
+        // Both fail only on arguments that these are not.
+        let _ = self.signals.thread_unblock();
+        let result = start();
+        let _ = self.signals.thread_block();
+        result
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.pending.read_signal() {
+            Ok(None) | Err(_) => Ok(()),
+            Ok(Some(_)) => Err(Error::new("stopped".to_owned(), "by a signal")),
+        }
+    }
+}
+
+/// A folder of this run.
+struct Scratch {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            println!("configurations and logs: {}", self.path.display());
+        } else {
+            // What cannot be removed is small, and in the folder for such things.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Plays the demo and writes what it found.
+///
+/// # Errors
+/// [`Error`] where it could not be played: a program that does not start, files that cannot be
+/// written, routers that are not ready in time.
+pub fn run(options: &Options) -> Result<Summary, Error> {
+    let failed = |path: &Path, error| Error::new(format!("cannot write {}", path.display()), error);
+    fs::create_dir_all(&options.out).map_err(|error| failed(&options.out, error))?;
+    let path = std::env::temp_dir().join(format!("cosip-demo-{}", std::process::id()));
+    fs::create_dir_all(&path).map_err(|error| failed(&path, error))?;
+    let scratch = Scratch { path, keep: options.keep };
+    let interrupt = Interrupt::new()?;
+    let mut summary = Summary { server: "embedded", series: Vec::new() };
+    let starts = std::process::id()..;
+    for (start, fault) in starts.zip([Fault::Stopped, Fault::Killed]) {
+        println!("\n{}", fault.as_str());
+        let addresses = Addresses::find(start)?;
+        let folder = scratch.path.join(fault.name());
+        let played = script::play(fault, addresses, &folder, options, &interrupt);
+        if let Err(error) = &played {
+            script::show_logs(&folder);
+            eprintln!("{error}");
+        }
+        summary.series.push(played?);
+    }
+    for (name, text) in
+        [("summary.json", summary.json()), ("timeline.svg", timeline::svg(&summary))]
+    {
+        let path = options.out.join(name);
+        fs::write(&path, text).map_err(|error| failed(&path, error))?;
+    }
+    Ok(summary)
+}

@@ -1,0 +1,190 @@
+//! The demo's picture: `timeline.svg`, one panel a series, time from left to right.
+//!
+//! Each panel shows whether the server ran, what the caller's adapter thought of it, and the
+//! calls: when each began, how long its set-up took, and who carried it.
+
+use super::report::{CallResult, Path, Series, Span, Summary};
+use core::fmt::Write;
+
+const WIDTH: f64 = 1200.0;
+const LEFT: f64 = 150.0;
+const RIGHT: f64 = 30.0;
+const TOP: f64 = 96.0;
+const PANEL: f64 = 290.0;
+/// Where the rows of a panel are, below its top.
+const SERVER_Y: f64 = 30.0;
+const VERDICT_Y: f64 = 66.0;
+const CALLS_Y: f64 = 150.0;
+const AXIS_Y: f64 = 230.0;
+const BAND: f64 = 24.0;
+const BAR: f64 = 30.0;
+const GREEN: &str = "#4f9d69";
+const GREY: &str = "#b9bfc6";
+const AMBER: &str = "#e2b04a";
+const RED: &str = "#c8503c";
+const BLUE: &str = "#3b6fb6";
+const ORANGE: &str = "#e07b39";
+const INK: &str = "#22303c";
+
+/// Draws a summary.
+pub fn svg(summary: &Summary) -> String {
+    let height = TOP + PANEL * summary.series.len() as f64;
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = write!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+         viewBox=\"0 0 {WIDTH} {height}\" font-family=\"Helvetica, Arial, sans-serif\" \
+         font-size=\"13\" fill=\"{INK}\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+    );
+    text(&mut out, 20.0, 32.0, "start", "Calls while the provider's SIP server fails", 20);
+    legend(&mut out);
+    for (at, series) in summary.series.iter().enumerate() {
+        panel(&mut out, TOP + PANEL * at as f64, series);
+    }
+    out.push_str("</svg>\n");
+    out
+}
+
+fn legend(out: &mut String) {
+    let entries = [
+        (BLUE, "carried by the server"),
+        (ORANGE, "carried by the overlay"),
+        (AMBER, "set-up: from INVITE to answer"),
+        (RED, "not as it should be"),
+    ];
+    let mut x = 20.0;
+    for (colour, words) in entries {
+        rect(out, x, 50.0, 14.0, 14.0, colour);
+        text(out, x + 20.0, 62.0, "start", words, 13);
+        x += 48.0 + words.len() as f64 * 7.0;
+    }
+}
+
+/// The stretch of time that a panel shows, in milliseconds.
+struct Scale {
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    fn of(series: &Series) -> Self {
+        let spans = series.server.iter().chain(&series.verdict);
+        let ends = spans.map(|span| span.to_ms).chain(series.calls.iter().map(|c| c.ended_ms));
+        let starts = series.server.iter().map(|span| span.from_ms);
+        let to = ends.fold(0.0, f64::max) + 200.0;
+        let from = starts.fold(to, f64::min);
+        Self { from, to: to.max(from + 1000.0) }
+    }
+
+    fn x(&self, ms: f64) -> f64 {
+        LEFT + (ms - self.from) / (self.to - self.from) * (WIDTH - LEFT - RIGHT)
+    }
+}
+
+fn panel(out: &mut String, top: f64, series: &Series) {
+    let scale = Scale::of(series);
+    text(out, 20.0, top + 14.0, "start", &capitalized(series.fault.as_str()), 15);
+    row(out, top + SERVER_Y, "server", &scale, &series.server);
+    row(out, top + VERDICT_Y, "adapter's verdict", &scale, &series.verdict);
+    text(out, LEFT - 12.0, top + CALLS_Y + BAR / 2.0 + 5.0, "end", "calls", 13);
+    for (at, call) in series.calls.iter().enumerate() {
+        bar(out, top, &scale, call, at % 2 == 1);
+    }
+    axis(out, top + AXIS_Y, &scale);
+}
+
+fn row(out: &mut String, y: f64, name: &str, scale: &Scale, spans: &[Span]) {
+    text(out, LEFT - 12.0, y + 17.0, "end", name, 13);
+    for (at, span) in spans.iter().enumerate() {
+        // A verdict holds until the next one is known.
+        let to = spans.get(at + 1).map_or(span.to_ms, |next| next.from_ms);
+        let colour = match span.state.as_str() {
+            "running" | "up" => GREEN,
+            "suspect" => AMBER,
+            "down" => RED,
+            _ => GREY,
+        };
+        let (x, width) = (scale.x(span.from_ms), scale.x(to) - scale.x(span.from_ms));
+        rect(out, x, y, width.max(2.0), BAND, colour);
+        if width > 8.0 * span.state.len() as f64 {
+            text_on(out, x + width / 2.0, y + 17.0, &span.state);
+        }
+    }
+}
+
+fn bar(out: &mut String, top: f64, scale: &Scale, call: &CallResult, below: bool) {
+    let y = top + CALLS_Y;
+    let colour = match call.path {
+        _ if !call.faults().is_empty() => RED,
+        Path::Server => BLUE,
+        Path::Overlay => ORANGE,
+        Path::Unclear | Path::Nobody => RED,
+    };
+    let began = scale.x(call.began_ms);
+    let answered = scale.x(call.began_ms + call.setup_ms.unwrap_or(0.0));
+    let width = (scale.x(call.ended_ms) - began).max(3.0);
+    rect(out, began, y, width, BAR, colour);
+    rect(out, began, y, (answered - began).max(2.0), BAR, AMBER);
+    let setup = call.setup_ms.map_or_else(|| "not answered".to_owned(), |ms| format!("{ms:.0} ms"));
+    let (name_y, setup_y) = if below { (y + 46.0, y + 61.0) } else { (y - 21.0, y - 6.0) };
+    text(out, began, name_y, "start", call.name, 13);
+    text(out, began, setup_y, "start", &format!("set-up {setup}"), 12);
+}
+
+fn axis(out: &mut String, y: f64, scale: &Scale) {
+    let (x1, x2) = (scale.x(scale.from), scale.x(scale.to));
+    line(out, x1, y, x2, y);
+    let step = if scale.to - scale.from > 24_000.0 { 5_000.0 } else { 1_000.0 };
+    let mut ms = 0.0;
+    while scale.from + ms <= scale.to {
+        let x = scale.x(scale.from + ms);
+        line(out, x, y, x, y + 5.0);
+        text(out, x, y + 19.0, "middle", &format!("{:.0}", ms / 1000.0), 12);
+        ms += step;
+    }
+    text(out, LEFT - 12.0, y + 19.0, "end", "seconds", 12);
+}
+
+fn rect(out: &mut String, x: f64, y: f64, width: f64, height: f64, colour: &str) {
+    let _ = writeln!(
+        out,
+        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
+         fill=\"{colour}\"/>"
+    );
+}
+
+fn line(out: &mut String, x1: f64, y1: f64, x2: f64, y2: f64) {
+    let _ = writeln!(
+        out,
+        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{INK}\"/>"
+    );
+}
+
+fn text(out: &mut String, x: f64, y: f64, anchor: &str, words: &str, size: u8) {
+    let _ = writeln!(
+        out,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{}</text>",
+        escaped(words)
+    );
+}
+
+fn text_on(out: &mut String, x: f64, y: f64, words: &str) {
+    let _ = writeln!(
+        out,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"white\">{}</text>",
+        escaped(words)
+    );
+}
+
+fn escaped(words: &str) -> String {
+    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn capitalized(words: &str) -> String {
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests;
