@@ -244,7 +244,7 @@ impl Core for Server {
 /// Where the socket is not to be had.
 pub fn run(listen: SocketAddr) -> std::io::Result<()> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)?;
+    getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
     let mut stage = Stage::new();
     let place = stage.add(Server::new(listen, seed));
     if !stage.core(place).is_ready() {
