@@ -1,1 +1,301 @@
-//! Placeholder text: written with the module.
+//! The channel between two adapters: SIP and notices, encrypted, in datagrams.
+//!
+//! Both ends prove their Ed25519 keys under the network's secret, and agree on keys that a thief of
+//! either router cannot recompute. It is an unreliable transport: what is lost is not sent
+//! again, because SIP repeats itself (CALLS §1.4); only the handshake repeats its own messages.
+//! A stranger costs nothing until it has echoed a cookie: no memory, no public-key operation, and
+//! never an answer larger than its question. Adapters that met before talk at once, as long as
+//! both still hold the session; where one does not, it says so and a handshake follows.
+//!
+//! [`Channel::handle_timeout`] does at most one public-key operation; waiting ones show as a
+//! timeout already due. Layers: [`wire`](self) bytes, `crypto` keys, `session`, `handshake` (one
+//! each), `receive` (datagrams), `progress` (time), `peers` (which session carries what).
+//!
+//! Not here: finding peers and their addresses (the overlay), what a notice means (the adapter).
+
+mod backlog;
+mod crypto;
+mod event;
+mod fragment;
+pub mod fuzz;
+mod handshake;
+mod notice;
+mod peers;
+mod progress;
+mod receive;
+mod session;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
+pub use notice::{CallKey, CarryingPath, Notice, NoticeAnswer, Payload};
+
+use crate::identity::{Identity, NetworkKeys};
+use crate::limits::{
+    CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX,
+    CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX, OVERLAY_DATAGRAM_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
+};
+use crate::net::{NodeId, SocketId, Via};
+use crate::outbox::Outbox;
+use crate::rng::Rng;
+use crate::table::{Id, Table};
+use crate::time::{Duration, Instant, earlier};
+use crate::timer::Timers;
+use core::fmt;
+use event::EventQueue;
+use fragment::Reassembly;
+use handshake::Handshake;
+use session::Session;
+use std::net::SocketAddr;
+
+/// The kind bytes of the channel's datagrams: the third byte on the overlay port.
+pub const KINDS: core::ops::RangeInclusive<u8> = 0x40..=0x7f;
+
+const _: () = assert!(CHANNEL_BACKLOG_BYTES_MAX >= SIP_MESSAGE_BYTES_MAX);
+
+/// Why a channel cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The peer is this adapter.
+    Own,
+    /// There is neither a session nor an address to try.
+    NoAddress,
+    /// As many handshakes are under way as there may be.
+    Full,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own => "channel: the peer is this adapter",
+            Self::NoAddress => "channel: no address of the peer is known",
+            Self::Full => "channel: too many handshakes under way",
+        })
+    }
+}
+
+impl core::error::Error for OpenError {}
+
+/// Why a payload was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Neither open nor opening: call [`Channel::open`] first.
+    NotOpen,
+    /// As many payloads wait for the session, or to be sent, as may.
+    Full,
+    /// The payload exceeds its bounds.
+    TooLarge,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotOpen => "channel: not open",
+            Self::Full => "channel: too much waits to be sent",
+            Self::TooLarge => "channel: payload too large",
+        })
+    }
+}
+
+impl core::error::Error for SendError {}
+
+/// All channels of one adapter.
+pub struct Channel {
+    identity: Identity,
+    network: NetworkKeys,
+    rng: Rng,
+    cookie_key: [u8; 32],
+    /// Recognises session ids of our own making, also after a restart.
+    session_key: [u8; 32],
+    sessions: Table<Session>,
+    session_timers: Timers,
+    handshakes: Table<Handshake>,
+    handshake_timers: Timers,
+    work: heapless::Deque<Id<Handshake>, CHANNEL_WORK_MAX>,
+    reassembly: Reassembly,
+    outbox: Outbox,
+    events: EventQueue,
+    /// A datagram being opened.
+    opened: Vec<u8>,
+    /// A datagram being sealed.
+    datagram: Box<[u8; OVERLAY_DATAGRAM_BYTES_MAX]>,
+    /// A payload being encoded.
+    body: Vec<u8>,
+    counters: Counters,
+}
+
+impl Channel {
+    /// A channel for `identity` in the network of `network`, with room for `sessions_max` sessions
+    /// ([`crate::limits::CHANNEL_SESSIONS_MAX`] on a router). All memory is reserved here, except
+    /// for payloads that wait for a session.
+    pub fn new(
+        identity: &Identity,
+        network: &NetworkKeys,
+        rng: &mut Rng,
+        sessions_max: usize,
+    ) -> Self {
+        let mut rng = rng.fork("channel");
+        Self {
+            identity: identity.clone(),
+            network: network.clone(),
+            cookie_key: rng.bytes(),
+            session_key: identity.derive("cosip 2026 channel session ids v1"),
+            rng,
+            sessions: Table::with_capacity(sessions_max.max(1)),
+            session_timers: Timers::with_capacity(sessions_max.max(1)),
+            handshakes: Table::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
+            handshake_timers: Timers::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
+            work: heapless::Deque::new(),
+            reassembly: Reassembly::new(),
+            outbox: Outbox::with_capacity(CHANNEL_OUTBOX_MAX, CHANNEL_OUTBOX_BYTES_MAX),
+            events: EventQueue::new(),
+            opened: Vec::with_capacity(OVERLAY_DATAGRAM_BYTES_MAX),
+            datagram: Box::new([0; OVERLAY_DATAGRAM_BYTES_MAX]),
+            body: vec![0; SIP_MESSAGE_BYTES_MAX],
+            counters: Counters::default(),
+        }
+    }
+
+    /// The id that this end proves.
+    pub fn id(&self) -> NodeId {
+        self.identity.id()
+    }
+
+    /// Replaces the network's keys, after the secret file changed. Sessions stay.
+    pub fn set_network(&mut self, network: &NetworkKeys) {
+        self.network = network.clone();
+    }
+
+    /// Makes sure that a session with `peer` stands, trying `addresses` (the first four) at once.
+    /// [`ChannelEvent::Up`] or [`ChannelEvent::Down`] follows: at once where the peer was heard
+    /// lately, after one round trip where both still hold a session, after three otherwise. Calling
+    /// it again adds addresses.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was begun then.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        addresses: &[SocketAddr],
+    ) -> Result<(), OpenError> {
+        if peer == self.id() {
+            return Err(OpenError::Own);
+        }
+        self.counters.opens += 1;
+        match self.route(peer) {
+            Route::Session(id) => {
+                self.open_again(now, id, addresses);
+                Ok(())
+            }
+            Route::Handshake(id) => {
+                self.add_addresses(id, addresses);
+                Ok(())
+            }
+            Route::None if addresses.is_empty() => Err(OpenError::NoAddress),
+            Route::None => self.start_handshake(now, peer, addresses),
+        }
+    }
+
+    /// Sends `payload` to `peer`; while the session is not there yet, it waits for it, and is
+    /// dropped where [`ChannelEvent::Down`] comes instead.
+    ///
+    /// # Errors
+    /// [`SendError`]; the payload was not taken.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        payload: &Payload<'_>,
+    ) -> Result<(), SendError> {
+        let mut body = core::mem::take(&mut self.body);
+        let sent = match payload.encode(&mut body) {
+            Ok((kind, len)) => {
+                let bytes = body.get(..len).unwrap_or_default();
+                self.dispatch(now, peer, kind, bytes)
+            }
+            Err(notice::TooLarge) => Err(SendError::TooLarge),
+        };
+        self.body = body;
+        sent
+    }
+
+    /// Whether a session with `peer` stands and nothing speaks against its being alive.
+    pub fn is_up(&self, peer: NodeId) -> bool {
+        match self.route(peer) {
+            Route::Session(id) => self.sessions.get(id).is_some_and(|s| s.doubt.is_none()),
+            Route::Handshake(_) | Route::None => false,
+        }
+    }
+
+    /// The smoothed round-trip time to `peer`, where one was measured.
+    pub fn rtt(&self, peer: NodeId) -> Option<Duration> {
+        self.current(peer).and_then(|id| self.sessions.get(id)).and_then(|session| session.rtt)
+    }
+
+    /// Writes the next datagram to send into `buf`; returns where it goes and its length. It is
+    /// to leave from the overlay's socket.
+    pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        let transmit = self.outbox.pop(buf)?;
+        self.counters.datagrams_sent += 1;
+        Some((transmit.to, transmit.len))
+    }
+
+    /// The next event. A received payload is written into `buf`, which has room for
+    /// [`SIP_MESSAGE_BYTES_MAX`]; one that does not fit is dropped.
+    pub fn poll_event<'b>(&mut self, buf: &'b mut [u8]) -> Option<ChannelEvent<'b>> {
+        self.events.pop(buf)
+    }
+
+    /// When [`Self::handle_timeout`] is wanted; long past where public-key work waits.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.work.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        earlier(self.session_timers.next(), self.handshake_timers.next())
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters;
+        counters.reassemblies_given_up = self.reassembly.given_up();
+        counters.payloads_dropped = self.events.dropped();
+        counters
+    }
+
+    /// The sessions that stand.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionStatus> {
+        let standing = self.sessions.iter().filter(|(_, session)| session.is_current());
+        standing.map(|(_, session)| SessionStatus {
+            peer: session.peer,
+            address: session.address,
+            opened_here: session.opened_here,
+            established: session.established,
+            heard: session.heard,
+            rtt: session.rtt,
+        })
+    }
+
+    /// Queues a datagram.
+    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
+        if !self.outbox.push(Via::Udp(SocketId(0)), to, 0, datagram) {
+            self.counters.datagrams_dropped += 1;
+        }
+    }
+}
+
+/// What carries a payload to a peer now.
+#[derive(Clone, Copy)]
+enum Route {
+    Session(Id<Session>),
+    Handshake(Id<Handshake>),
+    None,
+}
+
+/// The first entry of `table` that `matches`. Tables here have tens of entries.
+fn find<T>(table: &Table<T>, matches: impl Fn(&T) -> bool) -> Option<Id<T>> {
+    table.iter().find(|(_, entry)| matches(entry)).map(|(id, _)| id)
+}

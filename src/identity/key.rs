@@ -81,6 +81,13 @@ impl Identity {
         *self.pair.pk
     }
 
+    /// A secret for one use, named by `context`: the same after every start.
+    pub fn derive(&self, context: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(&*self.pair.sk.seed());
+        *hasher.finalize().as_bytes()
+    }
+
     /// Signs `message`. Deterministic, as in RFC 8032.
     pub fn sign(&self, message: &[u8]) -> Signature {
         *self.pair.sk.sign(message, None)

@@ -1,0 +1,205 @@
+//! What the channel tells its owner: events, counters, the state of sessions.
+
+use super::notice::Payload;
+use crate::limits::{CHANNEL_EVENTS_BYTES_MAX, CHANNEL_EVENTS_MAX};
+use crate::net::NodeId;
+use crate::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// Why a channel went down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// No handshake in time: nobody there, or none that belongs to the network and proves the id.
+    NoAnswer,
+    /// Somebody answered, but only with proofs of other keys than the one wanted.
+    WrongIdentity,
+    /// The session made room for another one.
+    Evicted,
+}
+
+/// Something that happened on the channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelEvent<'b> {
+    /// A session with the peer stands: a new one, or one that was asked for by
+    /// [`super::Channel::open`] again and has just proven alive.
+    Up {
+        /// Who, proven.
+        peer: NodeId,
+        /// Where, proven.
+        address: SocketAddr,
+        /// Whether this end opened it.
+        opened_here: bool,
+    },
+    /// There is no session with the peer any more, and what waited for it is lost.
+    Down {
+        /// Who.
+        peer: NodeId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// The peer has moved: it answered a challenge at a new address.
+    Moved {
+        /// Who.
+        peer: NodeId,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// A payload came.
+    Received {
+        /// From whom, proven.
+        peer: NodeId,
+        /// From where: the source of its last datagram.
+        address: SocketAddr,
+        /// What.
+        payload: Payload<'b>,
+    },
+}
+
+/// One session, for the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// With whom.
+    pub peer: NodeId,
+    /// At which address.
+    pub address: SocketAddr,
+    /// Whether this end opened it.
+    pub opened_here: bool,
+    /// When the handshake was done.
+    pub established: Instant,
+    /// When the peer was last heard.
+    pub heard: Instant,
+    /// The smoothed round-trip time, where one was measured.
+    pub rtt: Option<Duration>,
+}
+
+/// What happened since the start, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Datagrams given to the owner to send.
+    pub datagrams_sent: u64,
+    /// Datagrams dropped because the outbox was full.
+    pub datagrams_dropped: u64,
+    /// Datagrams taken from the owner.
+    pub datagrams_received: u64,
+    /// Refused: not of the format, or of an unknown version.
+    pub malformed: u64,
+    /// Refused: wrong tag, not decryptable, wrong cookie.
+    pub unauthorized: u64,
+    /// Refused: replayed, late, or for nothing that lives.
+    pub unknown: u64,
+    /// Refused: no room for another handshake, or for its work.
+    pub full: u64,
+    /// Payloads and extensions of unknown kinds that were skipped.
+    pub unknown_kinds: u64,
+    /// Payloads of known kinds whose body was wrong.
+    pub undecodable: u64,
+    /// Received payloads dropped because the owner did not take them in time.
+    pub payloads_dropped: u64,
+    /// Fragmented payloads that never became whole.
+    pub reassemblies_given_up: u64,
+    /// Calls of `open`.
+    pub opens: u64,
+    /// Cookies sent to strangers.
+    pub cookies_sent: u64,
+    /// Public-key operations done.
+    pub public_key_operations: u64,
+    /// Handshakes that ended with a session.
+    pub handshakes_done: u64,
+    /// Handshakes that did not.
+    pub handshakes_failed: u64,
+    /// Proofs of another key than the one wanted.
+    pub wrong_identities: u64,
+    /// Peers told that we do not hold their session.
+    pub unknown_sent: u64,
+    /// Peers that told us so.
+    pub unknown_received: u64,
+    /// Sessions that made room for another.
+    pub evicted: u64,
+    /// Peers that moved.
+    pub moved: u64,
+}
+
+enum Head {
+    Up { address: SocketAddr, opened_here: bool },
+    Down { reason: DownReason },
+    Moved { address: SocketAddr },
+    Received { address: SocketAddr, kind: u8, len: usize },
+}
+
+/// Events that wait to be polled. Payloads are bounded; of the others, an input makes few.
+pub(super) struct EventQueue {
+    heads: VecDeque<(NodeId, Head)>,
+    bytes: VecDeque<u8>,
+    payloads: usize,
+    dropped: u64,
+}
+
+impl EventQueue {
+    /// An empty queue, its memory reserved.
+    pub(super) fn new() -> Self {
+        Self {
+            heads: VecDeque::with_capacity(2 * CHANNEL_EVENTS_MAX),
+            bytes: VecDeque::with_capacity(CHANNEL_EVENTS_BYTES_MAX),
+            payloads: 0,
+            dropped: 0,
+        }
+    }
+
+    pub(super) fn up(&mut self, peer: NodeId, address: SocketAddr, opened_here: bool) {
+        self.heads.push_back((peer, Head::Up { address, opened_here }));
+    }
+
+    pub(super) fn down(&mut self, peer: NodeId, reason: DownReason) {
+        self.heads.push_back((peer, Head::Down { reason }));
+    }
+
+    pub(super) fn moved(&mut self, peer: NodeId, address: SocketAddr) {
+        self.heads.push_back((peer, Head::Moved { address }));
+    }
+
+    /// Queues a payload that was seen to decode.
+    pub(super) fn received(&mut self, peer: NodeId, address: SocketAddr, kind: u8, body: &[u8]) {
+        let room = CHANNEL_EVENTS_BYTES_MAX - self.bytes.len();
+        if self.payloads == CHANNEL_EVENTS_MAX || body.len() > room {
+            self.dropped += 1;
+            return;
+        }
+        self.payloads += 1;
+        self.bytes.extend(body);
+        self.heads.push_back((peer, Head::Received { address, kind, len: body.len() }));
+    }
+
+    /// Payloads dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Takes the oldest event.
+    pub(super) fn pop<'b>(&mut self, buf: &'b mut [u8]) -> Option<ChannelEvent<'b>> {
+        loop {
+            let (peer, head) = self.heads.pop_front()?;
+            let (address, kind, len) = match head {
+                Head::Up { address, opened_here } => {
+                    return Some(ChannelEvent::Up { peer, address, opened_here });
+                }
+                Head::Down { reason } => return Some(ChannelEvent::Down { peer, reason }),
+                Head::Moved { address } => return Some(ChannelEvent::Moved { peer, address }),
+                Head::Received { address, kind, len } => (address, kind, len),
+            };
+            self.payloads -= 1;
+            let taken = self.bytes.drain(..len);
+            if len > buf.len() {
+                self.dropped += 1;
+                continue;
+            }
+            buf.iter_mut().zip(taken).for_each(|(to, from)| *to = from);
+            let body = buf.get(..len)?;
+            let payload = Payload::decode(kind, body).ok()?;
+            return Some(ChannelEvent::Received { peer, address, payload });
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The body of the fuzz target.
+
+/// Fuzz.
+pub fn fuzz(_data: &[u8]) {}

@@ -1,0 +1,421 @@
+//! One handshake under way, and the public-key operations that it takes, one at a time.
+//!
+//! SIGMA (Krawczyk 2003) over an X25519 agreement, under the network's key: the responder proves
+//! its Ed25519 key first, encrypted, then the opener its own. Each signs the hash of everything said
+//! before, under a label for its role, so nothing that was signed fits anywhere else. Each end
+//! does four operations: make an ephemeral key, agree, sign, verify.
+
+use super::backlog::Backlog;
+use super::crypto::{self, Secrets};
+use super::session::{Addresses, Agreed};
+use super::wire::{
+    Cookie, EXTENSION_PAYLOAD, FINISH, FINISH_PLAIN_BYTES_MAX, Hello, PROOF_BYTES, Packet, REPLY,
+    ReplyHead, SessionId, take,
+};
+use crate::identity::key::{self, Identity, PublicKey, Signature};
+use crate::identity::network::NetworkKeys;
+use crate::net::NodeId;
+use crate::rng::Rng;
+use crate::table::Id;
+use crate::time::{Duration, Instant};
+use ed25519_compact::x25519;
+use std::net::SocketAddr;
+
+const LABEL_RESPONDER: &[u8] = b"cosip channel responder v1";
+const LABEL_OPENER: &[u8] = b"cosip channel opener v1";
+const SIGNED_BYTES_MAX: usize = 96;
+
+/// Which end this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Opener,
+    Responder,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Make an ephemeral key.
+    Generate,
+    /// Opener: for a Reply. Responder: for a Finish.
+    Await,
+    /// Compute the shared secret.
+    Agree,
+    /// Verify the other end's signature.
+    Verify,
+    /// Sign.
+    Sign,
+    /// Opener: the Finish is sent, the session is there; wait until the peer is heard on it.
+    Confirm,
+}
+
+/// What a public-key operation led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The next operation can follow.
+    Again,
+    /// There is something to send; then wait.
+    Send,
+    /// The session is agreed on.
+    Done,
+    /// The other end's message proves nothing; go on waiting for a genuine one.
+    Refused,
+    /// The other end proved a key, but not the one whose id was wanted.
+    WrongIdentity,
+    /// Nothing can come of it.
+    Failed,
+}
+
+/// A handshake.
+pub(super) struct Handshake {
+    pub(super) role: Role,
+    pub(super) stage: Stage,
+    pub(super) peer: NodeId,
+    /// The network's channel key: the one of the opener's tag.
+    pub(super) network: [u8; 32],
+    pub(super) local: SessionId,
+    pub(super) remote: SessionId,
+    /// The opener's ephemeral key.
+    pub(super) hello: [u8; 32],
+    /// The responder's ephemeral key.
+    pub(super) reply: [u8; 32],
+    secret: Option<x25519::SecretKey>,
+    keys: Option<Secrets>,
+    /// A message that waits for an operation; later the one to repeat.
+    pub(super) packet: Packet,
+    proof: ([u8; 32], [u8; 64]),
+    /// Hash of the sealed Reply, which the opener signs.
+    sealed_reply: [u8; 32],
+    /// Hash of the Finish.
+    pub(super) finish: [u8; 32],
+    pub(super) addresses: Addresses,
+    /// Opener: where the peer answered from. Responder: where its cookie was proven.
+    pub(super) address: Option<SocketAddr>,
+    pub(super) cookie: Cookie,
+    pub(super) started: Instant,
+    pub(super) progress: Instant,
+    pub(super) sent: Instant,
+    pub(super) interval: Duration,
+    /// Whether the last message was sent more than once: no round trip is measured then.
+    pub(super) repeated: bool,
+    pub(super) rtt: Option<Duration>,
+    /// Whether somebody proved another key than the one wanted.
+    pub(super) wrong_identity: bool,
+    pub(super) session: Option<Id<super::session::Session>>,
+    pub(super) backlog: Backlog,
+}
+
+impl Handshake {
+    /// A handshake that nothing was sent in.
+    pub(super) fn new(now: Instant, role: Role, peer: NodeId, local: SessionId) -> Self {
+        Self {
+            role,
+            stage: Stage::Generate,
+            peer,
+            network: [0; 32],
+            local,
+            remote: SessionId::default(),
+            hello: [0; 32],
+            reply: [0; 32],
+            secret: None,
+            keys: None,
+            packet: Packet::default(),
+            proof: ([0; 32], [0; 64]),
+            sealed_reply: [0; 32],
+            finish: [0; 32],
+            addresses: Addresses::new(),
+            address: None,
+            cookie: Cookie::default(),
+            started: now,
+            progress: now,
+            sent: now,
+            interval: crate::limits::CHANNEL_REPEAT_INTERVAL,
+            repeated: false,
+            rtt: None,
+            wrong_identity: false,
+            session: None,
+            backlog: Backlog::default(),
+        }
+    }
+
+    /// The Hello of this handshake, opened by `opener` towards `wanted`.
+    fn hello_message(&self, own: NodeId) -> Hello {
+        let (session, opener, wanted) = match self.role {
+            Role::Opener => (self.local, own, self.peer),
+            Role::Responder => (self.remote, self.peer, own),
+        };
+        Hello { session, opener, wanted, ephemeral: self.hello }
+    }
+
+    /// The opener's Hello, without a cookie or with the one it has.
+    pub(super) fn hello_packet(
+        &self,
+        own: NodeId,
+        network: &NetworkKeys,
+        cookie: &Cookie,
+    ) -> Packet {
+        self.hello_message(own).packet(network, cookie)
+    }
+
+    fn reply_head(&self) -> ReplyHead {
+        let (opener_session, responder_session) = match self.role {
+            Role::Opener => (self.local, self.remote),
+            Role::Responder => (self.remote, self.local),
+        };
+        ReplyHead { opener_session, responder_session, ephemeral: self.reply }
+    }
+
+    /// Opener: takes the sealed part of a Reply, to be looked at when its turn comes.
+    pub(super) fn take_reply(&mut self, head: &ReplyHead, sealed: &[u8]) {
+        self.remote = head.responder_session;
+        self.reply = head.ephemeral;
+        self.packet.clear();
+        self.packet.put(sealed);
+        self.stage = Stage::Agree;
+    }
+
+    /// Responder: decrypts a Finish. True where it was sealed by who agreed on the keys; the proof
+    /// in it still has to be verified.
+    pub(super) fn take_finish(&mut self, head: &[u8], sealed: &[u8]) -> bool {
+        let Some(keys) = &self.keys else { return false };
+        let mut plain = Packet::default();
+        let Some((body, tag)) = sealed.split_last_chunk() else { return false };
+        plain.put(body);
+        if !crypto::open(&keys.finish, 0, head, plain.bytes_mut(), tag) {
+            return false;
+        }
+        let Some(proof) = read_proof(plain.bytes()) else { return false };
+        self.proof = proof;
+        self.finish = finish_hash(sealed);
+        self.packet = plain;
+        self.stage = Stage::Verify;
+        true
+    }
+
+    /// Responder, after [`Step::Done`]: what follows the proof in the Finish.
+    pub(super) fn extensions(&self) -> Extensions<'_> {
+        Extensions { rest: self.packet.bytes().get(PROOF_BYTES..).unwrap_or_default() }
+    }
+
+    /// What the session is made of.
+    pub(super) fn agreed(&self) -> Option<Agreed> {
+        let keys = self.keys.as_ref()?;
+        let (send, receive) = match self.role {
+            Role::Opener => (keys.from_opener, keys.from_responder),
+            Role::Responder => (keys.from_responder, keys.from_opener),
+        };
+        Some(Agreed {
+            peer: self.peer,
+            address: self.address?,
+            local: self.local,
+            remote: self.remote,
+            opened_here: self.role == Role::Opener,
+            send,
+            receive,
+            hello: self.hello,
+            finish: self.finish,
+        })
+    }
+
+    /// Does the one public-key operation that the stage asks for.
+    pub(super) fn step(
+        &mut self,
+        identity: &Identity,
+        network: &NetworkKeys,
+        rng: &mut Rng,
+    ) -> Step {
+        match self.stage {
+            Stage::Generate => self.generate(rng),
+            Stage::Agree => self.agree(identity),
+            Stage::Verify => self.verify(identity),
+            Stage::Sign => self.sign(identity, network),
+            Stage::Await | Stage::Confirm => Step::Failed,
+        }
+    }
+
+    fn generate(&mut self, rng: &mut Rng) -> Step {
+        let secret = x25519::SecretKey::new(rng.bytes());
+        let Ok(public) = secret.recover_public_key() else { return Step::Failed };
+        self.secret = Some(secret);
+        match self.role {
+            Role::Opener => {
+                self.hello = *public;
+                self.stage = Stage::Await;
+                Step::Send
+            }
+            Role::Responder => {
+                self.reply = *public;
+                self.stage = Stage::Agree;
+                Step::Again
+            }
+        }
+    }
+
+    fn agree(&mut self, identity: &Identity) -> Step {
+        let theirs = if self.role == Role::Opener { self.reply } else { self.hello };
+        let Some(secret) = &self.secret else { return Step::Failed };
+        // A point of small order gives zero, which the crate refuses (RFC 7748 s6.1).
+        let Ok(shared) = x25519::PublicKey::new(theirs).dh(secret) else {
+            return self.refuse();
+        };
+        let hello = self.hello_message(identity.id()).core();
+        let reply = self.reply_head().core();
+        let keys = Secrets::new(&self.network, &hello, &reply, &shared);
+        match self.role {
+            Role::Opener => self.read_reply(keys),
+            Role::Responder => {
+                self.keys = Some(keys);
+                self.secret = None;
+                self.stage = Stage::Sign;
+                Step::Again
+            }
+        }
+    }
+
+    /// Opener: decrypts the Reply. A wrong one is forgotten, so that a genuine one still counts.
+    fn read_reply(&mut self, keys: Secrets) -> Step {
+        self.sealed_reply = *blake3::hash(self.packet.bytes()).as_bytes();
+        let head = self.reply_head().core();
+        let mut plain = core::mem::take(&mut self.packet);
+        let Some((body, tag)) = plain.bytes_mut().split_last_chunk_mut() else {
+            return self.refuse();
+        };
+        if !crypto::open(&keys.reply, 0, &head, body, tag) {
+            return self.refuse();
+        }
+        let Some(proof) = read_proof(body) else { return self.refuse() };
+        if key::node_id(&proof.0) != self.peer {
+            self.refuse();
+            return Step::WrongIdentity;
+        }
+        self.proof = proof;
+        self.keys = Some(keys);
+        self.stage = Stage::Verify;
+        Step::Again
+    }
+
+    fn refuse(&mut self) -> Step {
+        match self.role {
+            Role::Opener => {
+                self.stage = Stage::Await;
+                Step::Refused
+            }
+            Role::Responder => Step::Failed,
+        }
+    }
+
+    fn verify(&mut self, identity: &Identity) -> Step {
+        let Some(keys) = &self.keys else { return Step::Failed };
+        let (public, signature) = &self.proof;
+        let by = if self.role == Role::Opener { Role::Responder } else { Role::Opener };
+        let message = self.signed(keys, by);
+        if key::node_id(public) != self.peer || self.peer == identity.id() {
+            return Step::WrongIdentity;
+        }
+        if !key::verify(public, &message, signature) {
+            return self.refuse();
+        }
+        match self.role {
+            Role::Opener => {
+                self.stage = Stage::Sign;
+                Step::Again
+            }
+            Role::Responder => Step::Done,
+        }
+    }
+
+    fn sign(&mut self, identity: &Identity, network: &NetworkKeys) -> Step {
+        let Some(keys) = &self.keys else { return Step::Failed };
+        let signature = identity.sign(&self.signed(keys, self.role));
+        match self.role {
+            Role::Opener => {
+                self.secret = None;
+                self.packet = Packet::default();
+                self.build_finish(identity, network, &signature);
+                self.stage = Stage::Confirm;
+                Step::Done
+            }
+            Role::Responder => {
+                self.build_reply(identity, network, &signature);
+                self.stage = Stage::Await;
+                Step::Send
+            }
+        }
+    }
+
+    /// What `by` signs: its role's label, the transcript, and for the opener the sealed Reply.
+    fn signed(&self, keys: &Secrets, by: Role) -> heapless::Vec<u8, SIGNED_BYTES_MAX> {
+        let label = if by == Role::Opener { LABEL_OPENER } else { LABEL_RESPONDER };
+        let mut message = heapless::Vec::new();
+        let proof: &[u8] = if by == Role::Opener { &self.sealed_reply } else { &[] };
+        for part in [label, &keys.transcript, proof] {
+            let fits = message.extend_from_slice(part).is_ok();
+            debug_assert!(fits, "label, hash and hash have at most 96 bytes");
+        }
+        message
+    }
+
+    fn build_reply(&mut self, identity: &Identity, network: &NetworkKeys, signature: &Signature) {
+        let Some(keys) = &self.keys else { return };
+        let head = self.reply_head().core();
+        let mut packet = Packet::new(network, REPLY);
+        packet.put(&head);
+        let start = packet.bytes().len();
+        packet.put(&identity.public());
+        packet.put(signature);
+        let sealed = packet.bytes_mut().get_mut(start..).unwrap_or_default();
+        let tag = crypto::seal(&keys.reply, 0, &head, sealed);
+        packet.put(&tag);
+        let sealed = packet.bytes().get(start..).unwrap_or_default();
+        self.sealed_reply = *blake3::hash(sealed).as_bytes();
+        self.packet = packet.tag(network);
+    }
+
+    /// The Finish, with the oldest waiting payload inside where it fits.
+    fn build_finish(&mut self, identity: &Identity, network: &NetworkKeys, signature: &Signature) {
+        let Some(keys) = &self.keys else { return };
+        let mut packet = Packet::new(network, FINISH);
+        packet.put(&self.remote);
+        let start = packet.bytes().len();
+        packet.put(&identity.public());
+        packet.put(signature);
+        let fits = |body: &[u8]| PROOF_BYTES + 4 + body.len() <= FINISH_PLAIN_BYTES_MAX;
+        if let Some((kind, body)) = self.backlog.front().filter(|(_, body)| fits(body)) {
+            let [high, low] = (body.len() as u16 + 1).to_be_bytes();
+            packet.put(&[EXTENSION_PAYLOAD, high, low, kind]);
+            packet.put(body);
+            let _carried = self.backlog.pop();
+        }
+        let sealed = packet.bytes_mut().get_mut(start..).unwrap_or_default();
+        let tag = crypto::seal(&keys.finish, 0, &self.remote, sealed);
+        packet.put(&tag);
+        self.finish = finish_hash(packet.bytes().get(start..).unwrap_or_default());
+        self.packet = packet.tag(network);
+    }
+}
+
+/// Names a Finish by its sealed part.
+pub(super) fn finish_hash(sealed: &[u8]) -> [u8; 32] {
+    *blake3::hash(sealed).as_bytes()
+}
+
+fn read_proof(mut plain: &[u8]) -> Option<(PublicKey, Signature)> {
+    Some((take(&mut plain)?, take(&mut plain)?))
+}
+
+/// The extensions of a proof: kind and value each. Ends at the first that is cut short.
+pub(super) struct Extensions<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Extensions<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let [kind, high, low] = take(&mut self.rest)?;
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let (value, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some((kind, value))
+    }
+}

@@ -1,0 +1,217 @@
+//! What adapters say to each other inside a session: SIP, and the few facts that make a server
+//! leg and an overlay leg one call.
+//!
+//! A payload is a kind byte and a body. SIP is its own body; the other bodies are postcard's
+//! encoding of one structure, complete and without a byte too many. A changed structure gets a new
+//! kind; kinds that are not known are counted and skipped, so old and new adapters mix.
+
+use crate::limits::{CALLER_ALIASES_MAX, CHANNEL_AOR_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Liveness and challenges; never leaves the channel.
+pub(super) const CONTROL: u8 = 0x01;
+/// A piece of a larger payload; never leaves the channel.
+pub(super) const FRAGMENT: u8 = 0x02;
+const SIP: u8 = 0x10;
+const NOTICE: u8 = 0x20;
+const NOTICE_ANSWER: u8 = 0x21;
+const CARRYING: u8 = 0x22;
+const CANCEL_CALL: u8 = 0x23;
+const OPEN_LEG: u8 = 0x24;
+
+/// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
+/// whatever its length. Both ends compute it from the Call-ID that they see.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CallKey(pub [u8; 16]);
+
+impl CallKey {
+    /// The key of the call with this SIP Call-ID.
+    pub fn of(call_id: &str) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&blake3::hash(call_id.as_bytes()).as_bytes()[..16]);
+        Self(key)
+    }
+}
+
+impl fmt::Debug for CallKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// "A call is coming": opens the channel, proves the callee's adapter alive. Nothing rings for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice<'a> {
+    /// The call.
+    pub call: CallKey,
+    /// The AOR called, as looked up; at most [`CHANNEL_AOR_BYTES_MAX`] bytes.
+    pub callee: &'a str,
+    /// The caller's AORs; none where the caller is withheld.
+    pub aliases: heapless::Vec<&'a str, CALLER_ALIASES_MAX>,
+    /// Whether the caller is withheld.
+    pub withheld: bool,
+    /// Milliseconds from the phone's INVITE to this notice.
+    pub age_ms: u32,
+}
+
+/// What the callee's adapter says to a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum NoticeAnswer {
+    /// The callee is registered here.
+    Here,
+    /// The callee is not registered here (any more): try the next record.
+    NotHere,
+    /// The callee is registered here, but no further call fits.
+    Busy,
+}
+
+/// The way that carries a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CarryingPath {
+    /// The server leg.
+    Server,
+    /// The overlay leg.
+    Peer,
+}
+
+/// A payload, borrowed: from the caller to be sent, from the caller's buffer when received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Payload<'a> {
+    /// A SIP message of at most [`SIP_MESSAGE_BYTES_MAX`] bytes.
+    Sip(&'a [u8]),
+    /// A call is coming.
+    Notice(Notice<'a>),
+    /// The answer to a notice.
+    NoticeAnswer {
+        /// The call.
+        call: CallKey,
+        /// The answer.
+        answer: NoticeAnswer,
+    },
+    /// From the caller's adapter: this leg carries the call, a BYE on the other is not for the
+    /// phone.
+    Carrying {
+        /// The call.
+        call: CallKey,
+        /// The leg.
+        path: CarryingPath,
+    },
+    /// From the caller's adapter: the call is cancelled, in case no CANCEL arrives.
+    CancelCall {
+        /// The call.
+        call: CallKey,
+    },
+    /// From the callee's adapter: the phone answered and the server leg does not carry the
+    /// answer; open the overlay leg at once.
+    OpenLeg {
+        /// The call.
+        call: CallKey,
+    },
+}
+
+/// Why a payload cannot be encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
+/// Why bytes are no payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undecodable {
+    /// A kind of later versions.
+    UnknownKind,
+    /// A known kind whose body breaks the rules.
+    Malformed,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NoticeBody<'a> {
+    call: CallKey,
+    #[serde(borrow)]
+    callee: &'a str,
+    #[serde(borrow)]
+    aliases: [&'a str; CALLER_ALIASES_MAX],
+    withheld: bool,
+    age_ms: u32,
+}
+
+impl Payload<'_> {
+    /// Writes the body into `buf`; returns kind and length. A withheld caller's aliases are left
+    /// out here, so that no mistake elsewhere names the caller.
+    pub(super) fn encode(&self, buf: &mut [u8]) -> Result<(u8, usize), TooLarge> {
+        match self {
+            Self::Sip(message) => {
+                let target = buf.get_mut(..message.len()).ok_or(TooLarge)?;
+                target.copy_from_slice(message);
+                Ok((SIP, message.len()))
+            }
+            Self::Notice(notice) => {
+                let mut aliases = [""; CALLER_ALIASES_MAX];
+                if !notice.withheld {
+                    aliases.iter_mut().zip(&notice.aliases).for_each(|(to, from)| *to = from);
+                }
+                let (call, callee) = (notice.call, notice.callee);
+                let (withheld, age_ms) = (notice.withheld, notice.age_ms);
+                let body = NoticeBody { call, callee, aliases, withheld, age_ms };
+                if !within_bounds(&body) {
+                    return Err(TooLarge);
+                }
+                write(NOTICE, &body, buf)
+            }
+            Self::NoticeAnswer { call, answer } => write(NOTICE_ANSWER, &(call, answer), buf),
+            Self::Carrying { call, path } => write(CARRYING, &(call, path), buf),
+            Self::CancelCall { call } => write(CANCEL_CALL, call, buf),
+            Self::OpenLeg { call } => write(OPEN_LEG, call, buf),
+        }
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// Reads the body of a payload of `kind`.
+    pub(super) fn decode(kind: u8, body: &'a [u8]) -> Result<Self, Undecodable> {
+        match kind {
+            SIP if body.is_empty() || body.len() > SIP_MESSAGE_BYTES_MAX => {
+                Err(Undecodable::Malformed)
+            }
+            SIP => Ok(Self::Sip(body)),
+            NOTICE => {
+                let body: NoticeBody<'a> = read(body)?;
+                if !within_bounds(&body) || body.withheld && body.aliases != [""; 4] {
+                    return Err(Undecodable::Malformed);
+                }
+                let aliases = body.aliases.into_iter().filter(|alias| !alias.is_empty());
+                Ok(Self::Notice(Notice {
+                    call: body.call,
+                    callee: body.callee,
+                    aliases: aliases.collect(),
+                    withheld: body.withheld,
+                    age_ms: body.age_ms,
+                }))
+            }
+            NOTICE_ANSWER => read(body).map(|(call, answer)| Self::NoticeAnswer { call, answer }),
+            CARRYING => read(body).map(|(call, path)| Self::Carrying { call, path }),
+            CANCEL_CALL => read(body).map(|call| Self::CancelCall { call }),
+            OPEN_LEG => read(body).map(|call| Self::OpenLeg { call }),
+            _ => Err(Undecodable::UnknownKind),
+        }
+    }
+}
+
+fn within_bounds(body: &NoticeBody<'_>) -> bool {
+    let fits = |aor: &str| aor.len() <= CHANNEL_AOR_BYTES_MAX;
+    !body.callee.is_empty() && fits(body.callee) && body.aliases.iter().all(|aor| fits(aor))
+}
+
+fn write<T: Serialize>(kind: u8, body: &T, buf: &mut [u8]) -> Result<(u8, usize), TooLarge> {
+    let written = postcard::to_slice(body, buf).map_err(|_| TooLarge)?;
+    Ok((kind, written.len()))
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Undecodable> {
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(Undecodable::Malformed),
+    }
+}

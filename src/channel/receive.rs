@@ -1,0 +1,410 @@
+//! Datagrams: what each kind does, and what it costs before it has proven anything.
+
+use super::handshake::{Handshake, Role, Stage, finish_hash};
+use super::notice::{CONTROL, FRAGMENT};
+use super::peers::CONTROL_PACKET_BYTES;
+use super::progress::repeat_interval;
+use super::session::{Session, remember};
+use super::wire::{
+    self, COOKIE, Cookie, DATA, DATA_HEAD_BYTES, DataHead, FINISH, HELLO, Hello, Packet, REPLY,
+    ReplyHead, UNKNOWN, VERSION, take,
+};
+use super::{Channel, find};
+use crate::limits::{
+    CHANNEL_COOKIE_PERIOD, CHANNEL_GIVE_UP, CHANNEL_HANDSHAKES_MAX,
+    CHANNEL_HANDSHAKES_PER_ADDRESS_MAX, CHANNEL_REPEAT_INTERVAL_MAX, OVERLAY_DATAGRAM_BYTES_MAX,
+};
+use crate::net::{NodeId, Rejected};
+use crate::table::Id;
+use crate::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+
+impl Channel {
+    /// Takes one datagram of one of the [`super::KINDS`] that came from `from`.
+    ///
+    /// # Errors
+    /// [`Rejected`] where it was dropped; it is counted, and nothing has changed.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<(), Rejected> {
+        self.counters.datagrams_received += 1;
+        let result = self.receive(now, from, data);
+        if let Err(rejected) = result {
+            let counter = match rejected {
+                Rejected::Malformed => &mut self.counters.malformed,
+                Rejected::Unauthorized => &mut self.counters.unauthorized,
+                Rejected::Full => &mut self.counters.full,
+                Rejected::Unknown => &mut self.counters.unknown,
+            };
+            *counter += 1;
+        }
+        result
+    }
+
+    fn receive(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
+        let [VERSION, _, kind, ..] = *data else { return Err(Rejected::Malformed) };
+        if data.len() > OVERLAY_DATAGRAM_BYTES_MAX {
+            return Err(Rejected::Malformed);
+        }
+        match kind {
+            DATA => self.on_data(now, from, data),
+            HELLO => self.on_hello(now, from, data),
+            COOKIE => self.on_cookie(now, from, data),
+            REPLY => self.on_reply(now, from, data),
+            FINISH => self.on_finish(now, data),
+            UNKNOWN => self.on_unknown(now, from, data),
+            _ => Err(Rejected::Malformed),
+        }
+    }
+
+    fn on_hello(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
+        let tagged = wire::check(&self.network, data)?;
+        let (hello, cookie) = Hello::parse(tagged.body).ok_or(Rejected::Malformed)?;
+        if hello.wanted != self.id() || hello.opener == self.id() || self.will_win(now, &hello) {
+            return Err(Rejected::Unknown);
+        }
+        if !self.cookies(now, from, &hello).any(|valid| valid == cookie) {
+            self.send_cookie(now, from, &hello);
+            return Ok(());
+        }
+        if self.sessions.iter().any(|(_, s)| s.hello == hello.ephemeral) {
+            return Err(Rejected::Unknown);
+        }
+        let known = |h: &Handshake| h.role == Role::Responder && h.hello == hello.ephemeral;
+        let Some(id) = find(&self.handshakes, known) else {
+            return self.start_responding(now, from, &hello, tagged.place);
+        };
+        let handshake = self.handshakes.get_mut(id).filter(|h| h.stage == Stage::Await);
+        if let Some(handshake) = handshake {
+            handshake.address = Some(from);
+            self.send_packet(now, id);
+        }
+        Ok(())
+    }
+
+    /// Whether our own attempt to reach the opener will end both: ours is the lower id, and the
+    /// attempt is young or has got through.
+    fn will_win(&self, now: Instant, hello: &Hello) -> bool {
+        self.id() < hello.opener
+            && self.handshakes.iter().any(|(_, h)| {
+                let young = now.since(h.started) < CHANNEL_REPEAT_INTERVAL_MAX;
+                (h.role, h.peer) == (Role::Opener, hello.opener) && (young || h.address.is_some())
+            })
+    }
+
+    fn start_responding(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        hello: &Hello,
+        place: usize,
+    ) -> Result<(), Rejected> {
+        let near = |h: &Handshake| {
+            h.role == Role::Responder && h.address.map(|at| at.ip()) == Some(from.ip())
+        };
+        let neighbours = self.handshakes.iter().filter(|(_, h)| near(h)).count();
+        if self.count(Role::Responder) >= CHANNEL_HANDSHAKES_MAX
+            || neighbours >= CHANNEL_HANDSHAKES_PER_ADDRESS_MAX
+            || self.work.is_full()
+        {
+            return Err(Rejected::Full);
+        }
+        let local = self.new_session_id();
+        let mut handshake = Handshake::new(now, Role::Responder, hello.opener, local);
+        handshake.network = *self.network.channel_key(place).ok_or(Rejected::Unauthorized)?;
+        handshake.remote = hello.session;
+        handshake.hello = hello.ephemeral;
+        handshake.address = Some(from);
+        let id = self.handshakes.insert(handshake).map_err(|_| Rejected::Full)?;
+        self.enqueue(id);
+        self.arm_handshake(id);
+        Ok(())
+    }
+
+    /// The cookies good for this Hello from this address: of this period and of the last one.
+    fn cookies(
+        &self,
+        now: Instant,
+        from: SocketAddr,
+        hello: &Hello,
+    ) -> impl Iterator<Item = Cookie> + use<> {
+        let mut hasher = blake3::Hasher::new_keyed(&self.cookie_key);
+        match from.ip() {
+            IpAddr::V4(ip) => hasher.update(&ip.to_ipv6_mapped().octets()),
+            IpAddr::V6(ip) => hasher.update(&ip.octets()),
+        };
+        hasher.update(&from.port().to_be_bytes());
+        hasher.update(&hello.core());
+        let period = now.micros() / CHANNEL_COOKIE_PERIOD.as_micros() as u64;
+        [period, period.wrapping_sub(1)].into_iter().map(move |period| {
+            let mut hasher = hasher.clone();
+            hasher.update(&period.to_be_bytes());
+            let mut cookie = Cookie::default();
+            cookie.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+            cookie
+        })
+    }
+
+    fn send_cookie(&mut self, now: Instant, to: SocketAddr, hello: &Hello) {
+        let Some(cookie) = self.cookies(now, to, hello).next() else { return };
+        let mut packet = Packet::new(&self.network, COOKIE);
+        packet.put(&hello.session);
+        packet.put(&cookie);
+        let packet = packet.tag(&self.network);
+        self.counters.cookies_sent += 1;
+        self.transmit(to, packet.bytes());
+    }
+
+    fn on_cookie(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
+        let mut body = wire::check(&self.network, data)?.body;
+        let session = take(&mut body).ok_or(Rejected::Malformed)?;
+        let cookie: Cookie = take(&mut body).ok_or(Rejected::Malformed)?;
+        let (id, handshake) = self.opening(&session, from)?;
+        let same = handshake.address == Some(from);
+        // A second address answers only after the first has led nowhere.
+        if same && handshake.cookie == cookie || handshake.address.is_some() && !handshake.repeated
+        {
+            return Err(Rejected::Unknown);
+        }
+        if handshake.address.is_none() {
+            handshake.progress = now;
+            if !handshake.repeated {
+                handshake.rtt = Some(now.since(handshake.sent));
+            }
+        }
+        handshake.interval = repeat_interval(handshake.rtt);
+        handshake.repeated = false;
+        handshake.address = Some(from);
+        handshake.cookie = cookie;
+        self.send_hello(now, id);
+        Ok(())
+    }
+
+    fn on_reply(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
+        let mut body = wire::check(&self.network, data)?.body;
+        let head = ReplyHead::take(&mut body).ok_or(Rejected::Malformed)?;
+        let work_is_full = self.work.is_full();
+        let (id, handshake) = self.opening(&head.opener_session, from)?;
+        if work_is_full {
+            return Err(Rejected::Full);
+        }
+        handshake.progress = now;
+        handshake.address = Some(from);
+        handshake.take_reply(&head, body);
+        self.enqueue(id);
+        self.arm_handshake(id);
+        Ok(())
+    }
+
+    /// The handshake that we opened as `session` and that waits for an answer from `from`.
+    fn opening(
+        &mut self,
+        session: &wire::SessionId,
+        from: SocketAddr,
+    ) -> Result<(Id<Handshake>, &mut Handshake), Rejected> {
+        let waits = |h: &Handshake| {
+            h.role == Role::Opener && h.stage == Stage::Await && h.addresses.contains(&from)
+        };
+        let id = find(&self.handshakes, |h| h.local == *session && waits(h));
+        let id = id.ok_or(Rejected::Unknown)?;
+        Ok((id, self.handshakes.get_mut(id).ok_or(Rejected::Unknown)?))
+    }
+
+    fn on_finish(&mut self, now: Instant, data: &[u8]) -> Result<(), Rejected> {
+        let body = wire::check(&self.network, data)?.body;
+        let (session, sealed) = body.split_first_chunk().ok_or(Rejected::Malformed)?;
+        let waits = |h: &Handshake| {
+            (h.role, h.stage) == (Role::Responder, Stage::Await) && h.local == *session
+        };
+        let work_is_full = self.work.is_full();
+        let id = find(&self.handshakes, waits);
+        if let Some((id, handshake)) = id.and_then(|id| Some((id, self.handshakes.get_mut(id)?))) {
+            if work_is_full {
+                return Err(Rejected::Full);
+            }
+            if !handshake.take_finish(session, sealed) {
+                return Err(Rejected::Unauthorized);
+            }
+            handshake.progress = now;
+            self.enqueue(id);
+            self.arm_handshake(id);
+            return Ok(());
+        }
+        self.repeat_confirmation(now, session, sealed)
+    }
+
+    /// A Finish heard again, soon after it was accepted: its confirmation was lost.
+    fn repeat_confirmation(
+        &mut self,
+        now: Instant,
+        session: &wire::SessionId,
+        sealed: &[u8],
+    ) -> Result<(), Rejected> {
+        let again = |s: &Session| {
+            !s.opened_here
+                && s.local == *session
+                && now.since(s.established) < CHANNEL_GIVE_UP
+                && s.finish == finish_hash(sealed)
+        };
+        let id = find(&self.sessions, again).ok_or(Rejected::Unknown)?;
+        let to = self.sessions.get(id).ok_or(Rejected::Unknown)?.address;
+        self.send_control(now, id, to, 0, 0);
+        Ok(())
+    }
+
+    fn on_data(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
+        let (head, sealed) = DataHead::parse(data).ok_or(Rejected::Malformed)?;
+        let Some(id) = find(&self.sessions, |s| s.local == head.session) else {
+            self.tell_unknown(from, &head.session, data.len());
+            return Err(Rejected::Unknown);
+        };
+        let session = self.sessions.get_mut(id).ok_or(Rejected::Unknown)?;
+        let mut opened = core::mem::take(&mut self.opened);
+        opened.clear();
+        opened.extend_from_slice(sealed);
+        let associated = data.get(..DATA_HEAD_BYTES).unwrap_or_default();
+        let result = match session.open(head.counter, associated, &mut opened) {
+            Ok([kind, body @ ..]) => {
+                self.on_plain(now, id, from, data.len(), (*kind, body));
+                Ok(())
+            }
+            Ok([]) => Err(Rejected::Malformed),
+            Err(rejected) => Err(rejected),
+        };
+        self.opened = opened;
+        result
+    }
+
+    /// An authentic packet, seen for the first time. It is answered by one datagram at most.
+    fn on_plain(
+        &mut self,
+        now: Instant,
+        id: Id<Session>,
+        from: SocketAddr,
+        size: usize,
+        (kind, body): (u8, &[u8]),
+    ) {
+        let (echo, ask) = if kind == CONTROL { read_control(body) } else { (0, 0) };
+        self.on_echo(now, id, from, echo);
+        self.heard(now, id);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let (peer, local, address) = (session.peer, session.local, session.address);
+        let moves = from != address && size >= CONTROL_PACKET_BYTES;
+        let question = if moves { self.challenge(now, id, from) } else { 0 };
+        if ask != 0 || question != 0 {
+            self.send_control(now, id, from, ask, question);
+        }
+        match kind {
+            CONTROL => {}
+            FRAGMENT => self.on_fragment(now, id, from, local, body),
+            _ => self.deliver(now, id, (peer, from), kind, body),
+        }
+    }
+
+    fn on_fragment(
+        &mut self,
+        now: Instant,
+        id: Id<Session>,
+        from: SocketAddr,
+        local: wire::SessionId,
+        piece: &[u8],
+    ) {
+        let Some(peer) = self.sessions.get(id).map(|session| session.peer) else { return };
+        match self.reassembly.add(now, local, piece) {
+            Ok(None) => {}
+            Ok(Some(slot)) => {
+                let whole = self.reassembly.take(slot);
+                self.deliver(now, id, (peer, from), whole.0, &whole.1);
+                self.reassembly.give_back(slot, whole.1);
+            }
+            Err(()) => self.counters.undecodable += 1,
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        now: Instant,
+        id: Id<Session>,
+        (peer, from): (NodeId, SocketAddr),
+        kind: u8,
+        body: &[u8],
+    ) {
+        if self.deliver_whole(peer, from, kind, body)
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.carried = true;
+            session.used = now;
+        }
+    }
+
+    /// The peer echoes a question: it hears us at `from`, so that is where it is.
+    fn on_echo(&mut self, now: Instant, id: Id<Session>, from: SocketAddr, echo: u64) {
+        let Some(session) = self.sessions.get_mut(id).filter(|_| echo != 0) else { return };
+        let asked = |token: u64, asked_once: bool, sent: Instant| {
+            (token == echo).then_some((asked_once, sent))
+        };
+        let challenge = session.challenge.filter(|c| c.address == from);
+        let challenge = challenge.and_then(|c| asked(c.token, true, c.sent));
+        let was_asked = session.address == from || session.others.contains(&from);
+        let doubt = session.doubt.as_ref().filter(|_| was_asked);
+        let doubt = doubt.and_then(|d| asked(d.token, d.asked == 1, d.sent));
+        let Some((asked_once, sent)) = challenge.or(doubt) else { return };
+        if asked_once {
+            session.measure(now.since(sent));
+        }
+        if session.address != from {
+            let old = core::mem::replace(&mut session.address, from);
+            session.others.retain(|address| *address != from);
+            remember(&mut session.others, old);
+            session.challenge = None;
+            self.counters.moved += 1;
+            self.events.moved(session.peer, from);
+        }
+    }
+
+    /// Tells the sender of a packet for a session that this end made once, that it is gone. Silent
+    /// towards whoever made the session id up.
+    fn tell_unknown(&mut self, to: SocketAddr, session: &wire::SessionId, size: usize) {
+        let opening = self.handshakes.iter().any(|(_, h)| h.local == *session);
+        if opening || !self.is_own_session_id(session) {
+            return;
+        }
+        let mut packet = Packet::new(&self.network, UNKNOWN);
+        packet.put(session);
+        let packet = packet.tag(&self.network);
+        if packet.bytes().len() <= size {
+            self.counters.unknown_sent += 1;
+            self.transmit(to, packet.bytes());
+        }
+    }
+
+    /// A peer says that it does not hold our session. Believed only where we have just sent
+    /// something on it and heard nothing since; the session stays until a handshake has decided.
+    fn on_unknown(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
+        let mut body = wire::check(&self.network, data)?.body;
+        let name: wire::SessionId = take(&mut body).ok_or(Rejected::Malformed)?;
+        let plausible = |s: &Session| {
+            let recent = s.sent().filter(|sent| now.since(*sent) < CHANNEL_GIVE_UP);
+            let place = s.address == from || s.others.contains(&from);
+            s.is_current() && place && recent.is_some_and(|sent| sent >= s.heard)
+        };
+        let id = find(&self.sessions, |s| *s.remote() == name && plausible(s));
+        let id = id.ok_or(Rejected::Unknown)?;
+        let peer = self.sessions.get(id).ok_or(Rejected::Unknown)?.peer;
+        if !matches!(self.route(peer), super::Route::Session(_)) {
+            return Err(Rejected::Unknown);
+        }
+        self.counters.unknown_received += 1;
+        self.replace_session(now, id);
+        Ok(())
+    }
+}
+
+fn read_control(mut body: &[u8]) -> (u64, u64) {
+    let echo = take(&mut body).map_or(0, u64::from_be_bytes);
+    let ask = take(&mut body).map_or(0, u64::from_be_bytes);
+    (echo, ask)
+}
