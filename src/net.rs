@@ -266,6 +266,8 @@ pub enum Input<'a> {
     Clock(u64),
     /// A new configuration, after a reload.
     Config(&'a crate::config::Config),
+    /// A reload failed: the running configuration stays, and status tells why.
+    ConfigError(&'a crate::config::Error),
     /// A command; answered by [`Request::Reply`] under the same ticket.
     Command(Ticket, Command<'a>),
     /// The answer to a request.

@@ -1,0 +1,111 @@
+//! The control socket: one command a connection, its reply until the end of the stream.
+//!
+//! Only root, or the user that the daemon runs as, can open the socket. How a command is written
+//! is in [`crate::control`].
+
+use super::files::Folders;
+use super::reactor::{Happening, Reactor, Source};
+use crate::control::{decode, encode};
+use crate::limits::{CONTROL_COMMAND_BYTES_MAX, CONTROL_SESSION, CONTROL_SESSIONS_MAX};
+use smol::future::yield_now;
+use std::cell::Cell;
+use std::fs::Permissions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::rc::Rc;
+
+/// Asks the daemon whose folders these are, and waits for its reply. For the tools.
+///
+/// # Errors
+/// What the system says: `NotFound` or `ConnectionRefused` where no daemon runs.
+pub fn ask(folders: &Folders, words: &[&str]) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(folders.control_socket())?;
+    stream.set_read_timeout(Some(CONTROL_SESSION))?;
+    stream.write_all(encode(words).as_bytes())?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    Ok(reply)
+}
+
+/// Opens the control socket. A daemon that runs already keeps it.
+pub(super) fn open(path: &Path) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
+        let text = format!("{}: another daemon is running", path.display());
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    // The folder is its owner's alone, so nobody gets in between.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Accepts sessions for as long as the task lives.
+pub(super) async fn accept(
+    reactor: Rc<Reactor>,
+    executor: std::rc::Weak<smol::LocalExecutor<'static>>,
+    listener: Source<UnixListener>,
+) {
+    let open = Rc::new(Cell::new(0));
+    loop {
+        match listener.done(UnixListener::accept).await {
+            Ok((stream, _)) if open.get() < CONTROL_SESSIONS_MAX => {
+                let Some(executor) = executor.upgrade() else { return };
+                let session = Session { reactor: reactor.clone(), open: open.clone() };
+                open.set(open.get() + 1);
+                executor.spawn(session.serve(stream)).detach();
+            }
+            Ok(_) => {}
+            Err(_) => reactor.sleep(crate::time::Duration::from_secs(1)).await,
+        }
+        yield_now().await;
+    }
+}
+
+/// One session, counted for as long as it lives.
+struct Session {
+    reactor: Rc<Reactor>,
+    open: Rc<Cell<usize>>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+}
+
+impl Session {
+    async fn serve(self, stream: UnixStream) {
+        // A session that fails or takes too long just ends.
+        let _ = self.reactor.within(CONTROL_SESSION, self.answer(stream)).await;
+    }
+
+    async fn answer(&self, stream: UnixStream) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        let source = Source::new(&self.reactor, stream)?;
+        let mut command = Vec::new();
+        let mut buf = [0; 512];
+        while !command.contains(&b'\n') && command.len() <= CONTROL_COMMAND_BYTES_MAX {
+            match source.done(|mut stream| stream.read(&mut buf)).await? {
+                0 => break,
+                len => command.extend(buf.get(..len).unwrap_or_default()),
+            }
+        }
+        let Some(words) = decode(&command) else { return Ok(()) };
+        let (sender, replies) = smol::channel::bounded(1);
+        self.reactor.report(Happening::Command(words, sender));
+        let Ok(reply) = replies.recv().await else { return Ok(()) };
+        let mut rest = reply.as_slice();
+        while !rest.is_empty() {
+            let len = source.done(|mut stream| stream.write(rest)).await?;
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}

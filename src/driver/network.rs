@@ -1,0 +1,199 @@
+//! Which addresses the networks of the settings have now, and whether the WAN side is up.
+//!
+//! An entry is a literal address, a network of OpenWrt or a device. The names of networks stand in
+//! the file `networks` of the run folder, written by whoever starts the daemon: one a line, a
+//! network's name and its device, divided by a space. The kernel tells changes of addresses and
+//! links over rtnetlink; the addresses themselves are then read anew. A network that is not up is
+//! waited for.
+
+use super::poll::{Key, Poll};
+use crate::limits::NETWORK_RESCAN;
+use crate::net::Network;
+use crate::time::Instant;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+/// Multicast groups of rtnetlink: links, IPv4 addresses, IPv6 addresses (rtnetlink(7)).
+const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+
+/// One address of the system.
+struct Held {
+    device: String,
+    address: IpAddr,
+    carrier: bool,
+}
+
+/// The networks of the settings.
+pub(super) struct Networks {
+    lan: Vec<String>,
+    wan: Vec<String>,
+    names: Option<PathBuf>,
+    changes: Option<OwnedFd>,
+    known: Option<Network>,
+    rescan_at: Option<Instant>,
+}
+
+impl Networks {
+    /// The networks `lan` and `wan`, named in the file `names`.
+    pub(super) fn new(poll: &Poll, lan: &[String], wan: &[String], names: Option<PathBuf>) -> Self {
+        let changes = open_changes(poll)
+            .inspect_err(|error| log::debug!("no news of addresses: {error}"))
+            .ok();
+        let (lan, wan) = (lan.to_vec(), wan.to_vec());
+        Self { lan, wan, names, changes, known: None, rescan_at: None }
+    }
+
+    /// Takes other entries, after a reload.
+    pub(super) fn set(&mut self, lan: &[String], wan: &[String]) {
+        self.lan = lan.to_vec();
+        self.wan = wan.to_vec();
+    }
+
+    /// When to look again although nothing was told.
+    pub(super) fn rescan_at(&self) -> Option<Instant> {
+        self.rescan_at
+    }
+
+    /// Throws away what the kernel told: only that it did matters.
+    pub(super) fn read_changes(&self) {
+        let Some(fd) = &self.changes else { return };
+        let mut buf = [0; 4096];
+        // ENOBUFS says that more changed than the socket could hold.
+        while let Ok(_) | Err(nix::errno::Errno::ENOBUFS) =
+            recv(fd.as_raw_fd(), &mut buf, MsgFlags::MSG_DONTWAIT)
+        {}
+    }
+
+    /// Looks at the system; the networks where they changed, or are seen for the first time.
+    pub(super) fn look(&mut self, now: Instant) -> Option<&Network> {
+        let needed = self.changes.is_none() && !(self.lan.is_empty() && self.wan.is_empty());
+        self.rescan_at = needed.then(|| now + NETWORK_RESCAN);
+        let held = held();
+        let names = self.names.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let names = names.unwrap_or_default();
+        let lan = find(&self.lan, &names, &held);
+        let wan = find(&self.wan, &names, &held);
+        let found = Network {
+            wan_up: wan.iter().any(|(_, carrier)| *carrier),
+            lan: lan.into_iter().map(|(address, _)| address).collect(),
+            wan: wan.into_iter().map(|(address, _)| address).collect(),
+        };
+        if self.known.as_ref() == Some(&found) {
+            return None;
+        }
+        log::info!("{}", Told(&found));
+        Some(self.known.insert(found))
+    }
+}
+
+struct Told<'a>(&'a Network);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Network { lan, wan, wan_up } = self.0;
+        for (name, addresses) in [("LAN", lan), ("WAN", wan)] {
+            write!(f, "{name}")?;
+            for address in addresses {
+                write!(f, " {address}")?;
+            }
+            f.write_str(if addresses.is_empty() { " has no address; " } else { "; " })?;
+        }
+        f.write_str(if *wan_up { "WAN is up" } else { "WAN is down" })
+    }
+}
+
+fn open_changes(poll: &Poll) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let protocol = SockProtocol::NetlinkRoute;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
+    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
+    poll.add_level(&fd, Key::Network)?;
+    Ok(fd)
+}
+
+fn held() -> Vec<Held> {
+    let Ok(interfaces) = getifaddrs() else { return Vec::new() };
+    interfaces
+        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|sin| IpAddr::V4(sin.ip()));
+            let v6 = address.as_sockaddr_in6().map(|sin| IpAddr::V6(sin.ip()));
+            let carrier = interface.flags.contains(InterfaceFlags::IFF_RUNNING);
+            Some(Held { device: interface.interface_name, address: v4.or(v6)?, carrier })
+        })
+        .filter(|held| !is_link_local(held.address))
+        .collect()
+}
+
+/// Link-local addresses mean nothing without their link.
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => Ipv6Addr::segments(&v6).first().is_some_and(|s| s & 0xffc0 == 0xfe80),
+    }
+}
+
+/// The addresses of `entries` and whether their links have a carrier, IPv4 first in each entry.
+fn find(entries: &[String], names: &str, held: &[Held]) -> Vec<(IpAddr, bool)> {
+    let mut found = Vec::new();
+    for entry in entries {
+        let start = found.len();
+        if let Ok(address) = entry.parse::<IpAddr>() {
+            let carrier = held.iter().find(|held| held.address == address);
+            // All of 127.0.0.0/8 is ours, though the system lists one address of it.
+            if carrier.is_some() || UdpSocket::bind((address, 0)).is_ok() {
+                found.push((address, carrier.is_none_or(|held| held.carrier)));
+            }
+        } else {
+            let named = names.lines().filter_map(|line| line.split_once(' '));
+            let devices: Vec<&str> =
+                named.filter(|(name, _)| name == entry).map(|(_, device)| device.trim()).collect();
+            let devices = if devices.is_empty() { vec![entry.as_str()] } else { devices };
+            let of_devices = held.iter().filter(|held| devices.contains(&held.device.as_str()));
+            found.extend(of_devices.map(|held| (held.address, held.carrier)));
+        }
+        if let Some(added) = found.get_mut(start..) {
+            added.sort_by_key(|(address, _)| address.is_ipv6());
+        }
+    }
+    let mut seen = Vec::new();
+    found.retain(|(address, _)| {
+        !seen.contains(address) && {
+            seen.push(*address);
+            true
+        }
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(device: &str, address: [u8; 4], carrier: bool) -> Held {
+        Held { device: device.into(), address: address.into(), carrier }
+    }
+
+    #[test]
+    fn networks_come_before_devices_and_literal_addresses_stand_for_themselves() {
+        let held = [held("br-lan", [192, 0, 2, 1], true), held("wan", [198, 51, 100, 1], false)];
+        let entries = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let names = "lan br-lan\nwan pppoe-wan\n";
+        let lan = find(&entries(&["lan"]), names, &held);
+        assert_eq!(lan, [([192, 0, 2, 1].into(), true)]);
+        // The network `wan` is not up; the device of the same name is not meant.
+        assert_eq!(find(&entries(&["wan"]), names, &held), []);
+        assert_eq!(find(&entries(&["wan"]), "", &held), [([198, 51, 100, 1].into(), false)]);
+        let both = find(&entries(&["127.0.0.9", "127.0.0.9", "192.0.2.1"]), names, &held);
+        assert_eq!(both, [([127, 0, 0, 9].into(), true), ([192, 0, 2, 1].into(), true)]);
+        assert_eq!(find(&entries(&["203.0.113.77"]), names, &held), []);
+    }
+}

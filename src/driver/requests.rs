@@ -1,0 +1,261 @@
+//! What a core asks for, done: sockets, connections, names, files, replies.
+
+use super::control;
+use super::files::Folders;
+use super::lines::LineSource;
+use super::network::Networks;
+use super::poll::Key;
+use super::reactor::{Reactor, Source};
+use super::resolver::{self, Resolver};
+use super::signals::Signals;
+use super::sockets::{Sockets, failure};
+use super::streams::{self, Streams};
+use super::{Counters, Options, logger};
+use crate::limits::CLOCK_CHECK;
+use crate::net::{
+    Answer, ConnId, Failure, Record, Request, SocketId, SocketKind, Ticket, Transmit, Via,
+};
+use crate::time::Instant;
+use smol::LocalExecutor;
+use smol::channel::Sender;
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+/// The topmost bit of a [`SocketId`] marks a listener.
+const LISTENER: u32 = 1 << 31;
+
+/// An answer that waits for its turn.
+pub(super) enum Owned {
+    Bound(SocketId, SocketAddr),
+    Connected(ConnId, SocketAddr),
+    Resolved(Vec<Record>, u32),
+    Loaded(Vec<u8>),
+    Done,
+}
+
+impl Owned {
+    /// The answer as the core takes it.
+    pub(super) fn borrow(&self) -> Answer<'_> {
+        match self {
+            Self::Bound(id, local) => Answer::Bound(*id, *local),
+            Self::Connected(id, local) => Answer::Connected(*id, *local),
+            Self::Resolved(records, ttl_s) => Answer::Resolved(records, *ttl_s),
+            Self::Loaded(data) => Answer::Loaded(data),
+            Self::Done => Answer::Done,
+        }
+    }
+}
+
+/// Everything outside of the core.
+pub(super) struct Io {
+    pub(super) reactor: Rc<Reactor>,
+    pub(super) executor: Rc<LocalExecutor<'static>>,
+    pub(super) sockets: Sockets,
+    pub(super) streams: Streams,
+    pub(super) networks: Networks,
+    pub(super) signals: Option<Signals>,
+    pub(super) lines: Option<LineSource>,
+    pub(super) settings: Option<PathBuf>,
+    pub(super) answers: VecDeque<(Ticket, Result<Owned, Failure>)>,
+    /// Until when a stop under way may take.
+    pub(super) stop_at: Option<Instant>,
+    pub(super) stopped: bool,
+    folders: Option<Folders>,
+    resolver: Rc<Resolver>,
+    listeners: HashMap<SocketId, smol::Task<()>>,
+    listener_count: u32,
+    /// Where replies go; `None`: standard output.
+    replies: HashMap<Ticket, Option<Sender<Vec<u8>>>>,
+    command_count: u32,
+    /// Wall-clock seconds at the driver's start, and when that was checked last.
+    epoch: (u64, Instant),
+}
+
+impl Io {
+    /// Opens what the options name.
+    pub(super) fn new(options: Options) -> io::Result<Self> {
+        let reactor = Reactor::new()?;
+        let executor = Rc::new(LocalExecutor::new());
+        let signals = if options.signals { Some(Signals::open()?) } else { None };
+        if let Some(signals) = &signals {
+            reactor.poll().add_level(signals, Key::Signals)?;
+        }
+        if let Some(folders) = &options.folders {
+            folders.create()?;
+            let listener = Source::new(&reactor, control::open(&folders.control_socket())?)?;
+            let sessions = Rc::downgrade(&executor);
+            executor.spawn(control::accept(reactor.clone(), sessions, listener)).detach();
+        }
+        let names = options.folders.as_ref().map(|folders| folders.run.join("networks"));
+        let networks = Networks::new(reactor.poll(), &options.lan, &options.wan, names);
+        Ok(Self {
+            executor,
+            sockets: Sockets::new(),
+            streams: Streams::new(),
+            networks,
+            signals,
+            lines: None,
+            settings: options.settings,
+            answers: VecDeque::new(),
+            stop_at: None,
+            stopped: false,
+            folders: options.folders,
+            resolver: Rc::new(Resolver::new(options.resolv_conf, options.hosts)),
+            listeners: HashMap::new(),
+            listener_count: 0,
+            replies: HashMap::new(),
+            command_count: 0,
+            epoch: (0, Instant::ZERO),
+            reactor,
+        })
+    }
+
+    /// Whether the run is over.
+    pub(super) fn finished(&self) -> bool {
+        self.stopped
+    }
+
+    /// Sends what a core wants sent.
+    pub(super) fn send(&mut self, transmit: Transmit, data: &[u8]) {
+        match transmit.via {
+            Via::Udp(id) => self.sockets.send(id, transmit.to, transmit.tos, data),
+            Via::Stream(id) => self.streams.send(id, transmit.tos, data),
+            Via::Peer(_) => debug_assert!(false, "the channel's transmissions stay in the core"),
+        }
+    }
+
+    /// Does what a core asks for; what takes time answers later.
+    pub(super) fn serve(&mut self, ticket: Ticket, request: Request) {
+        let answer = match request {
+            Request::Bind { kind: SocketKind::SipListener, local } => self.listen(local),
+            Request::Bind { kind, local } => {
+                let bound = self.sockets.bind(self.reactor.poll(), kind, local);
+                bound.map(|(id, local)| Owned::Bound(id, local))
+            }
+            Request::Connect { from, to } => {
+                let task = streams::connect_to(self.reactor.clone(), ticket, from, to);
+                return self.executor.spawn(task).detach();
+            }
+            Request::CloseSocket(id) => {
+                let closed = self.sockets.close(self.reactor.poll(), id)
+                    || self.listeners.remove(&id).is_some();
+                if closed { Ok(Owned::Done) } else { Err(Failure::Absent) }
+            }
+            Request::CloseConn(id) => {
+                if self.streams.close(id) {
+                    Ok(Owned::Done)
+                } else {
+                    Err(Failure::Absent)
+                }
+            }
+            Request::Resolve { name, kind } => {
+                let (reactor, resolver) = (self.reactor.clone(), self.resolver.clone());
+                let task = resolver::resolve(reactor, resolver, ticket, name, kind);
+                return self.executor.spawn(task).detach();
+            }
+            Request::Load(file) => match &self.folders {
+                Some(folders) => folders.load(file).map(Owned::Loaded),
+                None => Err(Failure::Absent),
+            },
+            Request::Save(file, data) => match &self.folders {
+                Some(folders) => folders.save(file, &data).map(|()| Owned::Done),
+                None => Ok(Owned::Done),
+            },
+            // Taken out before by the run loop; it is not answered.
+            Request::Reply(data) => return self.reply(ticket, data),
+        };
+        self.answers.push_back((ticket, answer));
+    }
+
+    fn listen(&mut self, local: SocketAddr) -> Result<Owned, Failure> {
+        let opened = streams::listen(local)
+            .and_then(|io| Ok((io.local_addr()?, Source::new(&self.reactor, io)?)));
+        let (local, listener) = opened.map_err(|error| {
+            log::debug!("cannot listen on {local}: {error}");
+            failure(&error)
+        })?;
+        self.listener_count = self.listener_count.wrapping_add(1);
+        let id = SocketId(LISTENER | self.listener_count);
+        let task = self.executor.spawn(streams::accept(self.reactor.clone(), id, listener));
+        self.listeners.insert(id, task);
+        Ok(Owned::Bound(id, local))
+    }
+
+    /// Takes over a connection that the core had asked for.
+    pub(super) fn connected(
+        &mut self,
+        stream: TcpStream,
+        remote: SocketAddr,
+    ) -> Result<Owned, Failure> {
+        let local = stream.local_addr().map_err(|error| failure(&error))?;
+        let conn = self.streams.add(&self.reactor, stream, remote)?;
+        let id = conn.id;
+        self.executor.spawn(streams::serve(self.reactor.clone(), conn, false)).detach();
+        Ok(Owned::Connected(id, local))
+    }
+
+    /// A ticket for a command whose reply goes to `to`, or to standard output.
+    pub(super) fn expect_reply(&mut self, to: Option<Sender<Vec<u8>>>) -> Ticket {
+        // Sessions that ended without a reply leave nothing behind.
+        self.replies.retain(|_, to| to.as_ref().is_none_or(|to| !to.is_closed()));
+        self.command_count = self.command_count.wrapping_add(1);
+        let ticket = Ticket(self.command_count);
+        self.replies.insert(ticket, to);
+        ticket
+    }
+
+    /// Passes a reply on to who asked.
+    pub(super) fn reply(&mut self, ticket: Ticket, mut reply: Vec<u8>) {
+        match self.replies.remove(&ticket) {
+            Some(Some(session)) => drop(session.try_send(reply)),
+            Some(None) => {
+                if !reply.ends_with(b"\n") {
+                    reply.push(b'\n');
+                }
+                let mut output = io::stdout().lock();
+                // Without a reader there is nobody to tell either.
+                let _ = output.write_all(&reply).and_then(|()| output.flush());
+            }
+            None => {}
+        }
+    }
+
+    /// How many lines of the line source wait for their replies.
+    pub(super) fn lines_open(&self) -> usize {
+        self.replies.values().filter(|to| to.is_none()).count()
+    }
+
+    /// Wall-clock seconds since 1970.
+    pub(super) fn wall_clock(&mut self, now: Instant) -> u64 {
+        let seconds = unix_seconds();
+        self.epoch = (seconds.saturating_sub(now.millis() / 1000), now);
+        seconds
+    }
+
+    /// Whether the wall clock was set since it was told last. Looked at now and then only.
+    pub(super) fn clock_was_set(&mut self, now: Instant) -> bool {
+        if now.since(self.epoch.1) < CLOCK_CHECK {
+            return false;
+        }
+        self.epoch.1 = now;
+        let epoch = unix_seconds().saturating_sub(now.millis() / 1000);
+        epoch.abs_diff(self.epoch.0) > 2
+    }
+
+    /// What happened so far.
+    pub(super) fn counters(&self) -> Counters {
+        Counters {
+            sockets: self.sockets.counters,
+            streams: self.streams.counters,
+            log_lines_lost: logger::lost(),
+        }
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,102 @@
+//! What a daemon does before its run loop: settings, keys, limits, privileges.
+
+use super::files::{Folders, read_or_create_secret, read_secret, read_settings};
+use crate::config::{self, Config};
+use crate::identity::key::Identity;
+use crate::identity::network::NetworkKeys;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{User, chown, initgroups, setgid, setuid};
+use std::ffi::CString;
+use std::io;
+use std::path::Path;
+
+/// Reads the settings, and logs what they are warned of.
+///
+/// # Errors
+/// What is wrong with them; line 0 where the file itself cannot be read.
+pub fn load_settings(path: &Path) -> Result<Config, config::Error> {
+    let file = path.display().to_string();
+    let text = read_settings(path).map_err(|error| config::Error {
+        file: file.clone(),
+        line: 0,
+        value: error.to_string(),
+        allowed: "a file that can be read".into(),
+    })?;
+    let (config, warnings) = config::parse(&text, &file)?;
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+/// This adapter's key pair; made at the first start.
+///
+/// # Errors
+/// What the system says of the key file, and a file that holds no key.
+pub fn identity(config: &Config, folders: &Folders) -> io::Result<Identity> {
+    let path = folders.resolve(&config.identity.key);
+    let text = read_or_create_secret(&path, || {
+        let identity = Identity::from_seed(random_seed()?).map_err(io::Error::other)?;
+        log::info!("{}: made the key of adapter {}", path.display(), identity.id());
+        Ok(identity.to_text())
+    })?;
+    Identity::parse(&text).map_err(|error| invalid(&path, &error))
+}
+
+/// The secrets of the overlay's network.
+///
+/// # Errors
+/// What the system says of the file, and a file that holds no secrets. Without them there is no
+/// overlay.
+pub fn network_keys(config: &Config, folders: &Folders) -> io::Result<NetworkKeys> {
+    let path = folders.resolve(&config.overlay.secret_file);
+    let text = read_secret(&path)?;
+    NetworkKeys::parse(&text, config.network_name()).map_err(|error| invalid(&path, &error))
+}
+
+/// 32 bytes from the kernel.
+///
+/// # Errors
+/// Where the kernel gives none.
+pub fn random_seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(seed)
+}
+
+/// Allows as many descriptors as the system lets this process have: a relayed call takes eight.
+pub fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        log::debug!("the limit of descriptors stays: {error}");
+    }
+}
+
+/// Gives up root for the user `name`, who then owns the folders. The settings must be readable by
+/// that user for a reload to work.
+///
+/// # Errors
+/// An unknown user, and what the system says.
+pub fn drop_privileges(name: &str, folders: &Folders) -> io::Result<()> {
+    let user = User::from_name(name)?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no user {name:?}")))?;
+    for folder in [&folders.state, &folders.run] {
+        chown(folder, Some(user.uid), Some(user.gid))?;
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                chown(&entry.path(), Some(user.uid), Some(user.gid))?;
+            }
+        }
+    }
+    let login = CString::new(name).map_err(io::Error::other)?;
+    initgroups(&login, user.gid)?;
+    setgid(user.gid)?;
+    setuid(user.uid)?;
+    Ok(())
+}
+
+fn invalid(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+}
