@@ -10,6 +10,16 @@ pub const TRANSMIT_BYTES_MAX: usize = 16 * 1024;
 /// The largest SIP message taken or sent, on any transport. The largest of RFC 4475 has 3.5 kB.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
+/// The most header lines of one SIP message. The longest of RFC 4475 has 45.
+pub const SIP_HEADERS_MAX: usize = 128;
+
+/// The most parameters, and the most headers, of one URI: comparing two of them takes the
+/// square of that.
+pub const SIP_URI_PARTS_MAX: usize = 32;
+
+/// The most challenges of different branches that one 401 or 407 carries.
+pub const SIP_CHALLENGES_MAX: usize = 8;
+
 /// T1 of RFC 3261 s17.1.1.1, the estimate of a round trip, in milliseconds.
 pub const SIP_T1_MS: u64 = 500;
 

@@ -2,10 +2,8 @@
 //!
 //! Nothing here judges the result but one law: what was read and written again reads the same.
 
-use super::{
-    Frame, Framer, HEADERS_MAX, Message, Name, NameAddr, Uri, Via, Writer, delta_seconds, proxy,
-};
-use crate::limits::SIP_MESSAGE_BYTES_MAX;
+use super::{Frame, Framer, Message, Name, NameAddr, Uri, Via, Writer, delta_seconds, proxy};
+use crate::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
 use std::net::SocketAddr;
 
 /// Reads `data` as a datagram and as a stream in every way there is.
@@ -44,7 +42,7 @@ fn read(data: &[u8]) {
     }
     route(&message);
     let mut buf = vec![0; 2 * SIP_MESSAGE_BYTES_MAX];
-    if without_length(&message).count() == HEADERS_MAX {
+    if without_length(&message).count() == SIP_HEADERS_MAX {
         return; // No room for the Content-Length that is written.
     }
     let Ok(len) = rewrite(&message, &mut buf) else { return };

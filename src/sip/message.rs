@@ -3,14 +3,12 @@
 //! [`Message::parse`] finds the structure: start line, header lines, blank line, body. What fails
 //! there is not SIP and gets silence. What the lines mean is judged by [`Message::check`], which
 //! names the reason that a 400 may carry. Nothing is copied and nothing is allocated: headers are
-//! kept as slices, at most [`HEADERS_MAX`] of them.
+//! kept as slices, at most [`SIP_HEADERS_MAX`] of them.
 
 use super::lex::{Split, is_token, number, trim};
 use super::{Header, Method, Name, NameAddr, Via};
+use crate::limits::SIP_HEADERS_MAX;
 use core::fmt;
-
-/// The most header lines of one message. The longest of RFC 4475 has 45.
-pub const HEADERS_MAX: usize = 128;
 
 /// Why bytes are not a SIP message, or text is not a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub enum ParseError {
     StartLine,
     /// This header line has no name, or a name that is no token. Counted from 1.
     HeaderLine(u8),
-    /// More than [`HEADERS_MAX`] header lines.
+    /// More than [`SIP_HEADERS_MAX`] header lines.
     TooManyHeaders,
     /// A CR or LF that is not part of a CRLF.
     LineEnd,
@@ -81,7 +79,7 @@ pub(super) enum Start<'a> {
 pub struct Message<'a> {
     raw: &'a [u8],
     start: Start<'a>,
-    headers: heapless::Vec<Header<'a>, HEADERS_MAX>,
+    headers: heapless::Vec<Header<'a>, SIP_HEADERS_MAX>,
     body: &'a [u8],
     /// How many bytes stand behind the head, whatever Content-Length says.
     available: usize,

@@ -20,7 +20,7 @@ mod write;
 
 pub use check::Invalid;
 pub use header::{Header, NameAddr, Params, Via};
-pub use message::{HEADERS_MAX, Message, ParseError, delta_seconds};
+pub use message::{Message, ParseError, delta_seconds};
 pub use name::{Method, Name};
 pub use stream::{Frame, FrameError, Framer};
 pub use uri::{Scheme, Uri};

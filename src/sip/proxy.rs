@@ -7,6 +7,7 @@
 use super::header::Params;
 use super::lex::trim;
 use super::{Message, Name, NameAddr, Scheme, Uri, Via, Writer};
+use crate::limits::SIP_CHALLENGES_MAX;
 use core::fmt;
 use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
@@ -198,15 +199,12 @@ impl<'m, 'a> Routed<'m, 'a> {
     }
 }
 
-/// The most challenges of different branches that are passed on together.
-pub const CHALLENGES_MAX: usize = 8;
-
 /// Picks the final response to pass on when every branch has failed (section 16.7 step 6).
 /// Branches are named by their caller.
 #[derive(Clone, Debug, Default)]
 pub struct BestResponse {
     best: Option<(u16, u32)>,
-    challenges: heapless::Vec<u32, CHALLENGES_MAX>,
+    challenges: heapless::Vec<u32, SIP_CHALLENGES_MAX>,
 }
 
 impl BestResponse {

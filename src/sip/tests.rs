@@ -1,6 +1,7 @@
 //! Tests of the message layer.
 
 use super::*;
+use crate::limits::{SIP_HEADERS_MAX, SIP_URI_PARTS_MAX};
 
 const INVITE: &str = "INVITE sip:bob@example.net SIP/2.0\r\n\
     v: SIP/2.0/UDP 192.0.2.9:5070;rport;branch=z9hG4bKabc, SIP/2.0/TCP [2001:db8::1];branch=z9\r\n\
@@ -129,8 +130,8 @@ fn what_has_no_structure_is_not_sip() {
     for (bytes, error) in cases {
         assert_eq!(Message::parse(bytes).err(), Some(error));
     }
-    assert!(Message::parse(many(HEADERS_MAX).as_bytes()).is_ok());
-    let error = Message::parse(many(HEADERS_MAX + 1).as_bytes()).err();
+    assert!(Message::parse(many(SIP_HEADERS_MAX).as_bytes()).is_ok());
+    let error = Message::parse(many(SIP_HEADERS_MAX + 1).as_bytes()).err();
     assert_eq!(error, Some(ParseError::TooManyHeaders));
     let bare = Message::parse(b"\r\n\r\nSIP/2.0 100\r\n\r\nrest").unwrap();
     assert_eq!((bare.status(), bare.reason(), bare.body()), (100, "", &b"rest"[..]));
@@ -226,6 +227,15 @@ fn uris_are_taken_apart_and_put_together() {
     ] {
         assert_eq!(Uri::parse(bad), Err(ParseError::Uri), "{bad}");
     }
+}
+
+#[test]
+fn a_uri_has_no_more_parts_than_can_be_compared() {
+    let many = |count: usize| format!("sip:h{}", ";a".repeat(count));
+    assert!(Uri::parse(&many(SIP_URI_PARTS_MAX)).is_ok());
+    assert_eq!(Uri::parse(&many(SIP_URI_PARTS_MAX + 1)), Err(ParseError::Uri));
+    let many = format!("sip:h?{}", "a=b&".repeat(SIP_URI_PARTS_MAX));
+    assert_eq!(Uri::parse(&many), Err(ParseError::Uri));
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //!
 //! Escapes stay as written; [`Uri::user_unescaped`] and [`Uri::equivalent`] look through them.
 //! Wider than the grammar in one point: `#` passes in user parts, because feature codes such as
-//! `*21#` come unescaped from most phones.
+//! `*21#` come unescaped from most phones. More than [`SIP_URI_PARTS_MAX`] parameters or headers
+//! make no URI.
 
 use super::lex::host_port;
 use super::{Params, ParseError};
+use crate::limits::SIP_URI_PARTS_MAX;
 use core::fmt;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -106,6 +108,7 @@ impl<'a> Uri<'a> {
             && is_escaped_text(user, b"&=+$,;?/#")
             && is_escaped_text(password, b"&=+$,")
             && is_escaped_text(headers, b"[]/?:+$=&")
+            && headers.split('&').count() <= SIP_URI_PARTS_MAX
             && are_params(params, !rest.ends_with(';'));
         let params = Params::of_uri(params);
         valid.then_some(Self { scheme, user, password, host: bare, port, params, headers })
@@ -233,7 +236,8 @@ fn are_params(raw: &str, closed: bool) -> bool {
         None => fits(piece),
         Some((name, value)) => fits(name) && fits(value),
     };
-    closed && (raw.is_empty() || raw.split(';').all(param))
+    let few = raw.split(';').count() <= SIP_URI_PARTS_MAX;
+    closed && (raw.is_empty() || (few && raw.split(';').all(param)))
 }
 
 /// The bytes of `text` without escapes, each with whether it was escaped although reserved:
