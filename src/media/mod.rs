@@ -5,24 +5,44 @@
 //! side wants it. One session is one call: the phone's side has one port pair for each media line,
 //! whichever leg is heard; every leg has pairs of its own towards the WAN.
 //!
-//! Limits: [`LEGS_MAX`] legs a session, [`MEDIA_LINES_MAX`] relayed lines a description, and
-//! the port range of the configuration. Pure: sockets are wished for by [`Media::poll_request`].
+//! A far side that names our own WAN or public address and a relay port is another call of this
+//! adapter: its packets are handed to that session at once ("joined inside"), without a way
+//! through the kernel or a hairpin of the router in front.
+//!
+//! Limits: [`crate::limits::LEGS_MAX`] legs a session, [`crate::limits::MEDIA_LINES_MAX`] relayed lines a
+//! description, and the port range. Pure: sockets are wished for by [`Media::poll_request`].
 
+pub mod fuzz;
+pub mod multipart;
 pub mod pinning;
+mod place;
 pub mod ports;
 pub mod relay;
 pub mod sdp;
 
-use crate::config::MediaConfig;
-use crate::limits::{LEGS_MAX, MEDIA_LINES_MAX};
-use crate::net::{Answer, Failure, Rejected, Request, SocketId, Transmit};
+use crate::config::{MediaConfig, MediaPath};
+use crate::limits::MEDIA_PACKET_BYTES_MAX;
+use crate::net::{Answer, Failure, Rejected, Request, SocketId, Transmit, Via};
+use crate::outbox::Outbox;
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::table::Table;
+use crate::time::{Duration, Instant, earlier};
+use crate::timer::Timers;
 use core::fmt;
 pub use ports::MediaTicket;
+use ports::Ports;
+use relay::Place;
 pub use relay::{Flow, Session, Stats};
+use sdp::Description;
 pub use sdp::SdpError;
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+
+/// Packets that wait to be polled; one input makes at most one.
+const OUTBOX_PACKETS: usize = 16;
+
+/// Type of service of Expedited Forwarding (RFC 3246): what voice gets that came unmarked.
+const TOS_EF: u8 = 0xb8;
 
 /// Names one call's media.
 pub type SessionId = crate::table::Id<Session>;
@@ -32,7 +52,7 @@ pub type SessionId = crate::table::Id<Session>;
 pub enum Side {
     /// The phone on the LAN.
     Phone,
-    /// The far end of leg 0 to [`LEGS_MAX`] - 1, on the WAN.
+    /// The far end of leg 0 to [`crate::limits::LEGS_MAX`] - 1, on the WAN.
     Far(u8),
 }
 
@@ -68,7 +88,7 @@ pub struct Counters {
     pub joined: u64,
     /// Dropped: from a source that the pinning does not allow.
     pub foreign: u64,
-    /// Dropped: larger than [`crate::limits::MEDIA_PACKET_BYTES_MAX`].
+    /// Dropped: larger than [`MEDIA_PACKET_BYTES_MAX`].
     pub oversize: u64,
     /// Dropped: on a socket that no session has.
     pub unowned: u64,
@@ -81,44 +101,101 @@ pub struct Counters {
 }
 
 /// The media of all calls.
-pub struct Media {}
+pub struct Media {
+    relays: bool,
+    timeout: Duration,
+    lan: Vec<IpAddr>,
+    wan: Vec<IpAddr>,
+    public: Option<IpAddr>,
+    ports: Ports,
+    sessions: Table<Session>,
+    timers: Timers,
+    outbox: Outbox,
+    events: VecDeque<MediaEvent>,
+    counters: Counters,
+    fingerprint_keys: (u64, u64),
+    /// A rewritten description, before it goes back into its body.
+    scratch: Vec<u8>,
+    /// The time of the last input that carried one.
+    now: Instant,
+}
 
-#[allow(unused_variables)]
 impl Media {
     /// A relay for `max_calls` sessions at a time. Nothing is bound before
-    /// [`Media::set_addresses`].
+    /// [`Media::set_addresses`]; with `path off` nothing ever is, and SDP passes unchanged.
     pub fn new(config: &MediaConfig, max_calls: usize, rng: &mut Rng) -> Self {
-        Self {}
+        Self {
+            relays: config.path != MediaPath::Off,
+            timeout: config.timeout.max(Duration::from_secs(1)),
+            lan: Vec::new(),
+            wan: Vec::new(),
+            public: None,
+            ports: Ports::new(config.port_min, config.port_max, max_calls, rng),
+            sessions: Table::with_capacity(max_calls),
+            timers: Timers::with_capacity(max_calls),
+            outbox: Outbox::with_capacity(OUTBOX_PACKETS, OUTBOX_PACKETS * MEDIA_PACKET_BYTES_MAX),
+            events: VecDeque::with_capacity(max_calls),
+            counters: Counters::default(),
+            fingerprint_keys: (rng.next_u64(), rng.next_u64()),
+            scratch: Vec::new(),
+            now: Instant::ZERO,
+        }
     }
-    /// Tells the local addresses of both sides. `public` goes into SDP towards far sides in
-    /// place of the WAN address of its family.
-    pub fn set_addresses(&mut self, lan: &[IpAddr], wan: &[IpAddr], public: Option<IpAddr>) {}
+
+    /// Tells the local addresses of both sides, best first. `public` goes into SDP towards far
+    /// sides in place of a WAN address of its family. Ports in use at an address that is gone
+    /// are replaced when SDP next passes.
+    pub fn set_addresses(&mut self, lan: &[IpAddr], wan: &[IpAddr], public: Option<IpAddr>) {
+        self.lan = lan.to_vec();
+        self.wan = wan.to_vec();
+        self.public = public;
+        if self.relays {
+            // WAN first: it has fewer addresses, and none of them can be done without.
+            self.ports.set_addresses(wan.iter().chain(lan).copied());
+        }
+    }
+
     /// The next thing that the driver shall do.
     pub fn poll_request(&mut self) -> Option<(MediaTicket, Request)> {
-        None
+        self.ports.poll_request()
     }
-    /// Takes the driver's answer.
+
+    /// Takes the driver's answer to a request.
     pub fn handle_answer(
         &mut self,
         now: Instant,
         ticket: MediaTicket,
         answer: Result<Answer<'_>, Failure>,
     ) {
+        self.now = now;
+        self.ports.handle_answer(now, ticket, answer);
     }
+
     /// Opens the media of one call. Ports are taken as SDP names media.
     ///
     /// # Errors
     /// [`MediaFull`] where as many sessions are open as fit.
     pub fn open(&mut self, now: Instant) -> Result<SessionId, MediaFull> {
-        Err(MediaFull)
+        self.now = now;
+        self.sessions.insert(Session::default()).map_err(|_| MediaFull)
     }
+
     /// Tells where the signalling of a side comes from, before its first SDP: decides the
     /// family and the local address of the ports offered to it.
-    pub fn set_peer(&mut self, session: SessionId, side: Side, signalling: IpAddr) {}
-    /// Rewrites the body of a message on its way from side `from` to side `to` into `out`.
+    pub fn set_peer(&mut self, session: SessionId, side: Side, signalling: IpAddr) {
+        if let (Some(session), Some(at)) = (self.sessions.get_mut(session), Place::new(side, 0)) {
+            session.set_signalling(at, signalling);
+        }
+    }
+
+    /// Rewrites the body of a message on its way from side `from` to side `to` into `out`, in
+    /// place of what that holds. `source` is where the message came from, `content_type` its
+    /// header's value. What has no SDP is copied. The same line of the same leg always gets the
+    /// same ports. Until [`Media::carry`] says otherwise the first leg that SDP goes to or comes
+    /// from is heard.
     ///
     /// # Errors
-    /// [`SdpError`] where no port is free, or no such session is open.
+    /// [`SdpError`] where no port is free, or no such session is open. `out` is empty then.
     #[allow(clippy::too_many_arguments)]
     pub fn rewrite(
         &mut self,
@@ -131,18 +208,77 @@ impl Media {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), SdpError> {
+        self.now = now;
+        out.clear();
+        let found = multipart::find(content_type, body).filter(|_| self.relays && !body.is_empty());
+        let Some(found) = found else {
+            out.extend_from_slice(body);
+            return Ok(());
+        };
+        let text = body.get(found.text.clone()).unwrap_or_default();
+        let description = Description::read(text, source.to_canonical());
+        let fingerprint = self.fingerprint(text);
+        let entry = self.sessions.get_mut(session).ok_or(SdpError::NoSession)?;
+        let from_place = Place::new(from, 0).ok_or(SdpError::NoSession)?;
+        entry.set_signalling(from_place, source);
+        entry.describe(now, from_place, &description, fingerprint);
+        let rewrite = self.place(session, to, &description, source)?;
+        self.scratch.clear();
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let written = rewrite.write(text, &mut scratch);
+        if written.is_ok() {
+            multipart::replace(body, &found, &scratch, out);
+        }
+        self.scratch = scratch;
+        written?;
+        if let Some(entry) = self.sessions.get_mut(session) {
+            if let (None, Side::Far(leg), _) | (None, _, Side::Far(leg)) =
+                (entry.carried(), from, to)
+            {
+                entry.carry(now, leg);
+            }
+            entry.update_flowing(now);
+        }
+        self.arm(session);
         Ok(())
     }
+
     /// From now on the phone hears this leg, and this leg hears the phone.
-    pub fn carry(&mut self, now: Instant, session: SessionId, leg: u8) {}
+    pub fn carry(&mut self, session: SessionId, leg: u8) {
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.carry(self.now, leg);
+            self.arm(session);
+        }
+    }
+
     /// Frees the ports of a leg.
-    pub fn drop_leg(&mut self, now: Instant, session: SessionId, leg: u8) {}
+    pub fn drop_leg(&mut self, now: Instant, session: SessionId, leg: u8) {
+        self.now = now;
+        let Some(entry) = self.sessions.get_mut(session) else { return };
+        let Some(at) = Place::new(Side::Far(leg), 0) else { return };
+        for pair in entry.pairs(Some(at)) {
+            self.ports.release(pair);
+        }
+        entry.drop_leg(now, at);
+        self.arm(session);
+    }
+
     /// Frees all of a session.
-    pub fn close(&mut self, now: Instant, session: SessionId) {}
-    /// Takes a datagram from a media socket and queues what follows from it.
+    pub fn close(&mut self, now: Instant, session: SessionId) {
+        self.now = now;
+        let Some(entry) = self.sessions.remove(session) else { return };
+        for pair in entry.pairs(None) {
+            self.ports.release(pair);
+        }
+        self.timers.stop(session.slot());
+        self.events.retain(|MediaEvent::Dead { session: dead }| *dead != session);
+    }
+
+    /// Takes a datagram from a media socket and queues what follows from it. No allocation.
     ///
     /// # Errors
     /// [`Rejected`] where it was dropped and counted.
+    #[inline]
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -151,33 +287,94 @@ impl Media {
         tos: u8,
         data: &[u8],
     ) -> Result<(), Rejected> {
+        self.now = now;
+        if data.len() > MEDIA_PACKET_BYTES_MAX {
+            self.counters.oversize += 1;
+            return Err(Rejected::Malformed);
+        }
+        let Some((owner, component)) = self.ports.find(socket) else {
+            self.counters.unowned += 1;
+            return Err(Rejected::Unknown);
+        };
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let Some(mut hop) = self.route(owner, component, from, data.len())? else {
+            return Ok(());
+        };
+        let (mut local, mut socket) = self.leave(&hop, component)?;
+        let joined = if hop.far { self.find_joined(hop.target) } else { None };
+        if let Some((owner, to)) = joined {
+            let source = SocketAddr::new(self.shown(local.ip(), true), local.port());
+            let Some(next) = self.route(owner, to, source, data.len())? else { return Ok(()) };
+            hop = next;
+            (local, socket) = self.leave(&hop, to)?;
+            self.counters.joined += 1;
+        }
+        if hop.target.is_ipv4() != local.is_ipv4()
+            || hop.target.ip().is_loopback() && !local.ip().is_loopback()
+        {
+            // The second: nobody talks to the router's own services by naming 127.0.0.1.
+            self.counters.unwanted += 1;
+            return Err(Rejected::Unknown);
+        }
+        let tos = if tos & 0xfc == 0 { TOS_EF | tos } else { tos };
+        if !self.outbox.push(Via::Udp(socket), hop.target, tos, data) {
+            self.counters.full += 1;
+            return Err(Rejected::Full);
+        }
+        self.counters.relayed += 1;
         Ok(())
     }
+
     /// The next datagram to send.
+    #[inline]
     pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {
-        None
+        self.outbox.pop(buf)
     }
+
     /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.ports.handle_timeout(now);
+        while let Some(slot) = self.timers.pop_due(now) {
+            let Some(session) = self.sessions.id_at(slot) else { continue };
+            let Some(dead_at) = self.sessions.get(session).and_then(|s| s.dead_at(self.timeout))
+            else {
+                continue;
+            };
+            if dead_at > now {
+                self.timers.set(slot, dead_at);
+                continue;
+            }
+            self.timers.set(slot, now + self.timeout);
+            let event = MediaEvent::Dead { session };
+            if !self.events.contains(&event) {
+                self.events.push_back(event);
+            }
+        }
+    }
+
     /// When [`Media::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        earlier(self.timers.next(), self.ports.poll_timeout())
     }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<MediaEvent> {
-        None
+        self.events.pop_front()
     }
+
     /// What a session has carried.
     pub fn stats(&self, session: SessionId) -> Option<Stats> {
-        None
+        self.sessions.get(session).map(Session::stats)
     }
+
     /// When the last RTP or RTCP of a side came.
     pub fn heard_at(&self, session: SessionId, side: Side) -> Option<Instant> {
-        None
+        self.sessions.get(session)?.heard_at(Place::new(side, 0)?)
     }
+
     /// What happened to datagrams since the start.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.counters
     }
 }
-const _: () = assert!(LEGS_MAX * MEDIA_LINES_MAX < 256);

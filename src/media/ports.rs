@@ -1,4 +1,335 @@
-//! Port pairs.
+//! The port pool: even/odd pairs of sockets, bound before they are needed.
+//!
+//! Every local address has the whole port range. [`READY_PAIRS`] pairs of each address are kept
+//! bound, so that a call never waits for the kernel. A pair that comes back is closed and goes to
+//! the end of the queue of its address: the port freed longest ago is taken next, and late
+//! packets of one call do not reach the next call (the hold-off is an order, not a time). The
+//! queue starts shuffled, so that ports cannot be guessed. A port that someone else holds goes
+//! to the end as well.
+//!
+//! Limits: [`ADDRESSES_MAX`] local addresses at a time, and as many pairs as the calls can use.
+
+use crate::limits::{LEGS_MAX, MEDIA_LINES_MAX};
+use crate::net::{Answer, Failure, Request, SocketId, SocketKind};
+use crate::rng::Rng;
+use crate::table::{Id, Index, Table};
+use crate::time::{Duration, Instant, earlier};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+/// Pairs of each address that are bound in advance: two calls with video, or eight without.
+pub const READY_PAIRS: usize = 8;
+
+/// Local addresses that have ports at a time, both sides and families together.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Binds that may fail in a row before the address rests.
+const FAILURES_MAX: u32 = 16;
+
+/// How long an address rests whose binds fail: it may be gone, or the process has no descriptors.
+const REST: Duration = Duration::from_secs(5);
+
 /// Names one request of the relay to the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MediaTicket(pub u32);
+
+/// Names a pair of ports.
+pub type PairId = Id<Pair>;
+
+/// Which port of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// The even one.
+    Rtp,
+    /// The odd one.
+    Rtcp,
+}
+
+/// What a pair is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Waits for answers to its binds; unusable if one has failed.
+    Binding { failed: bool },
+    /// Bound, nobody's.
+    Ready,
+    /// In use.
+    Used,
+    /// Waits for its sockets to be closed.
+    Closing,
+}
+
+/// Two sockets at neighbouring ports of one address.
+pub struct Pair {
+    /// The local address and the even port.
+    local: SocketAddr,
+    sockets: [Option<SocketId>; 2],
+    state: State,
+    /// Answers that the driver owes.
+    waiting: u8,
+    /// Whose it is; the owner's own words.
+    owner: Owner,
+}
+
+/// A place in a session, told by whoever takes a pair: slot of the session, and an index in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The session's slot.
+    pub session: u32,
+    /// Which side and line, as [`super::relay`] counts them.
+    pub place: u8,
+}
+
+/// One local address and its ports.
+struct Pool {
+    address: IpAddr,
+    /// The address is the router's now; else the pool waits for its last pair.
+    active: bool,
+    /// Even ports, longest-freed first.
+    free: VecDeque<u16>,
+    ready: VecDeque<PairId>,
+    /// Pairs that are being bound.
+    binding: usize,
+    failures: u32,
+    rests_until: Option<Instant>,
+}
+
+/// The ports of all addresses.
+pub struct Ports {
+    range: Vec<u16>,
+    pools: Vec<Pool>,
+    pairs: Table<Pair>,
+    by_socket: Index,
+    by_port: Index,
+    requests: VecDeque<(MediaTicket, Request)>,
+    rng: Rng,
+}
+
+impl Ports {
+    /// Ports from `min` to `max` for `calls` calls.
+    pub fn new(min: u16, max: u16, calls: usize, rng: &mut Rng) -> Self {
+        let range: Vec<u16> = (min..max).filter(|port| port % 2 == 0).collect();
+        let capacity = (range.len() * ADDRESSES_MAX)
+            .min(calls * (LEGS_MAX + 1) * MEDIA_LINES_MAX + READY_PAIRS * ADDRESSES_MAX);
+        Self {
+            range,
+            pools: Vec::with_capacity(ADDRESSES_MAX),
+            pairs: Table::with_capacity(capacity),
+            by_socket: Index::with_capacity(2 * capacity, rng),
+            by_port: Index::with_capacity(capacity, rng),
+            requests: VecDeque::with_capacity(2 * READY_PAIRS * ADDRESSES_MAX),
+            rng: rng.fork("media ports"),
+        }
+    }
+
+    /// Tells the local addresses. Pairs in use at an address that is gone stay until released.
+    pub fn set_addresses(&mut self, addresses: impl Iterator<Item = IpAddr> + Clone) {
+        for at in 0..self.pools.len() {
+            let active = addresses.clone().any(|address| address == self.pools[at].address);
+            self.pools[at].active = active;
+            if !active {
+                while let Some(pair) = self.pools[at].ready.pop_front() {
+                    self.release(pair);
+                }
+            }
+        }
+        for address in addresses {
+            if self.pool(address).is_none() {
+                self.add_pool(address);
+            }
+        }
+        self.refill();
+    }
+
+    fn add_pool(&mut self, address: IpAddr) {
+        let pairs = &self.pairs;
+        self.pools.retain(|pool| {
+            pool.active || pairs.iter().any(|(_, pair)| pair.local.ip() == pool.address)
+        });
+        if self.pools.iter().filter(|pool| pool.active).count() == ADDRESSES_MAX {
+            return;
+        }
+        let mut free = self.range.clone();
+        for at in (1..free.len()).rev() {
+            free.swap(at, self.rng.below(at as u32 + 1) as usize);
+        }
+        self.pools.push(Pool {
+            address,
+            active: true,
+            free: free.into(),
+            ready: VecDeque::with_capacity(READY_PAIRS),
+            binding: 0,
+            failures: 0,
+            rests_until: None,
+        });
+    }
+
+    fn pool(&mut self, address: IpAddr) -> Option<&mut Pool> {
+        self.pools.iter_mut().find(|pool| pool.address == address)
+    }
+
+    /// Whether ports of `address` can be had, now or soon.
+    pub fn is_active(&self, address: IpAddr) -> bool {
+        self.pools.iter().any(|pool| pool.active && pool.address == address)
+    }
+
+    /// Takes a ready pair of `address` for `owner`.
+    pub fn take(&mut self, address: IpAddr, owner: Owner) -> Option<PairId> {
+        let id = self.pool(address).filter(|pool| pool.active)?.ready.pop_front()?;
+        if let Some(pair) = self.pairs.get_mut(id) {
+            (pair.state, pair.owner) = (State::Used, owner);
+        }
+        self.refill();
+        Some(id)
+    }
+
+    /// Gives a pair back.
+    pub fn release(&mut self, id: PairId) {
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        pair.state = State::Closing;
+        for (component, socket) in (0..).zip(core::mem::take(&mut pair.sockets)) {
+            let Some(socket) = socket else { continue };
+            self.by_socket.remove(&socket, id.slot());
+            pair.waiting += 1;
+            let ticket = MediaTicket(id.slot() << 1 | component);
+            self.requests.push_back((ticket, Request::CloseSocket(socket)));
+        }
+        if pair.waiting == 0 {
+            self.forget(id);
+        }
+    }
+
+    /// Removes a pair that has no sockets; its port goes to the end of the queue.
+    fn forget(&mut self, id: PairId) {
+        let Some(pair) = self.pairs.remove(id) else { return };
+        self.by_port.remove(&pair.local, id.slot());
+        if let Some(pool) = self.pool(pair.local.ip()) {
+            pool.free.push_back(pair.local.port());
+        }
+        self.refill();
+    }
+
+    /// Asks for pairs until every address has [`READY_PAIRS`].
+    fn refill(&mut self) {
+        for pool in self.pools.iter_mut().filter(|pool| pool.active) {
+            while pool.rests_until.is_none() && pool.ready.len() + pool.binding < READY_PAIRS {
+                let Some(&port) = pool.free.front() else { break };
+                let local = SocketAddr::new(pool.address, port);
+                let state = State::Binding { failed: false };
+                let owner = Owner::default();
+                let pair = Pair { local, sockets: [None; 2], state, waiting: 2, owner };
+                let Ok(id) = self.pairs.insert(pair) else { return };
+                self.by_port.insert(&local, id.slot());
+                pool.free.pop_front();
+                pool.binding += 1;
+                for component in 0..2u16 {
+                    let ticket = MediaTicket(id.slot() << 1 | u32::from(component));
+                    let local = SocketAddr::new(pool.address, port + component);
+                    let bind = Request::Bind { kind: SocketKind::Media, local };
+                    self.requests.push_back((ticket, bind));
+                }
+            }
+        }
+    }
+
+    /// The next thing that the driver shall do.
+    pub fn poll_request(&mut self) -> Option<(MediaTicket, Request)> {
+        self.requests.pop_front()
+    }
+
+    /// Takes the driver's answer.
+    pub fn handle_answer(
+        &mut self,
+        now: Instant,
+        ticket: MediaTicket,
+        answer: Result<Answer<'_>, Failure>,
+    ) {
+        let Some(id) = self.pairs.id_at(ticket.0 >> 1) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        pair.waiting = pair.waiting.saturating_sub(1);
+        if let State::Binding { failed } = &mut pair.state {
+            match answer {
+                Ok(Answer::Bound(socket, _)) => {
+                    pair.sockets[(ticket.0 & 1) as usize] = Some(socket);
+                    self.by_socket.insert(&socket, id.slot());
+                }
+                _ => *failed = true,
+            }
+        }
+        if pair.waiting > 0 {
+            return;
+        }
+        match pair.state {
+            State::Binding { failed } => self.bound(now, id, failed),
+            State::Closing => self.forget(id),
+            State::Ready | State::Used => {}
+        }
+    }
+
+    /// Both binds of a pair have been answered.
+    fn bound(&mut self, now: Instant, id: PairId, failed: bool) {
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        pair.state = State::Ready;
+        let address = pair.local.ip();
+        let Some(pool) = self.pool(address) else { return };
+        pool.binding -= 1;
+        if !failed && pool.active {
+            pool.failures = 0;
+            pool.ready.push_back(id);
+            return;
+        }
+        if failed {
+            pool.failures += 1;
+            if pool.failures.is_multiple_of(FAILURES_MAX) {
+                pool.rests_until = Some(now + REST);
+            }
+        }
+        self.release(id);
+    }
+
+    /// Wakes addresses that have rested.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for pool in &mut self.pools {
+            pool.rests_until = pool.rests_until.filter(|until| now < *until);
+        }
+        self.refill();
+    }
+
+    /// When [`Ports::handle_timeout`] is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.pools.iter().fold(None, |first, pool| earlier(first, pool.rests_until))
+    }
+
+    /// The pair in use that has `socket`, and which of its ports that is.
+    #[inline]
+    pub fn find(&self, socket: SocketId) -> Option<(Owner, Component)> {
+        self.by_socket.find(&socket).find_map(|slot| {
+            let pair = self.pairs.get(self.pairs.id_at(slot)?)?;
+            let component = match pair.sockets {
+                [Some(rtp), _] if rtp == socket => Component::Rtp,
+                [_, Some(rtcp)] if rtcp == socket => Component::Rtcp,
+                _ => return None,
+            };
+            (pair.state == State::Used).then_some((pair.owner, component))
+        })
+    }
+
+    /// The pair in use that has `local`.
+    pub fn find_local(&self, local: SocketAddr) -> Option<(Owner, Component)> {
+        let component = if local.port() % 2 == 0 { Component::Rtp } else { Component::Rtcp };
+        let even = SocketAddr::new(local.ip(), local.port() & !1);
+        self.by_port.find(&even).find_map(|slot| {
+            let pair = self.pairs.get(self.pairs.id_at(slot)?)?;
+            let found = pair.local == even && pair.state == State::Used;
+            found.then_some((pair.owner, component))
+        })
+    }
+
+    /// The local address, with the even port, and the sockets of a pair in use.
+    #[inline]
+    pub fn get(&self, id: PairId) -> Option<(SocketAddr, [Option<SocketId>; 2])> {
+        self.pairs.get(id).map(|pair| (pair.local, pair.sockets))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,30 @@
-//! Sessions.
-use crate::time::Instant;
-/// The media of one call.
-pub struct Session {}
+//! One call: where its sides want media, what may come from them, and what is silent.
+//!
+//! A [`Session`] has one end for the phone and one for each leg; an end has a wire for each
+//! relayed media line: a port pair, what its SDP said, and the pinning of RTP and RTCP. The
+//! phone's end talks with the end of the leg that is carried, line by line by index.
+
+use super::Side;
+use super::pinning::Pin;
+use super::ports::{Component, PairId};
+use super::sdp::{Description, Direction};
+use crate::limits::{LEGS_MAX, MEDIA_LINES_MAX};
+use crate::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr};
+
+/// Ends of a session: the phone's, and one for each leg.
+const ENDS: usize = 1 + LEGS_MAX;
+const PHONE: usize = 0;
+
 /// What one direction of a session has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     /// Datagrams.
     pub packets: u64,
-    /// Their payload.
+    /// Bytes of their payload.
     pub bytes: u64,
-    /// When the last came.
-    pub last: Option<Instant>,
 }
+
 /// What a session has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -21,6 +34,272 @@ pub struct Stats {
     pub to_phone: Flow,
     /// Datagrams that the pinning dropped.
     pub foreign: u64,
-    /// The leg that is heard.
-    pub carried: Option<u8>,
+}
+
+/// Why a datagram went nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Its source may not send.
+    Foreign,
+    /// The other side wants no media, or has not said where.
+    Unwanted,
+    /// It came from a leg that the phone does not hear, or no leg is carried.
+    Unheard,
+}
+
+/// Where a datagram goes next.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop {
+    /// The pair that it leaves from.
+    pub pair: PairId,
+    /// Whether that is on a far side.
+    pub far: bool,
+    /// The address that it goes to.
+    pub target: SocketAddr,
+}
+
+/// One media line of one end.
+#[derive(Clone, Copy, Default)]
+struct Wire {
+    pair: Option<PairId>,
+    /// What the end's SDP said; `None` where it has not named the line, or rejected it.
+    direction: Option<Direction>,
+    /// The SDP's address means hold.
+    held: bool,
+    pins: [Pin; 2],
+}
+
+impl Wire {
+    /// Whether media from this wire to `other` should flow, as both descriptions say.
+    fn flows_to(&self, other: &Self) -> bool {
+        let sends = self.direction.is_some_and(Direction::sends) && !self.held;
+        sends && other.direction.is_some_and(Direction::receives) && !other.held
+    }
+}
+
+/// One side of a session.
+#[derive(Clone, Copy, Default)]
+struct End {
+    signalling: Option<IpAddr>,
+    /// Fingerprint of the last SDP: the same again is a repetition, not news.
+    seen: Option<u64>,
+    heard_at: Option<Instant>,
+    wires: [Wire; MEDIA_LINES_MAX],
+}
+
+/// The media of one call.
+#[derive(Default)]
+pub struct Session {
+    ends: [End; ENDS],
+    carried: Option<u8>,
+    /// Since when SDP says that media flow from the phone, and to it.
+    flowing: [Option<Instant>; 2],
+    stats: Stats,
+}
+
+/// 4,096 calls, the most that the configuration allows, have 20 MB.
+const _: () = assert!(size_of::<Session>() <= 5120);
+
+/// Names one wire of a session in [`super::ports::Owner::place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    end: usize,
+    line: usize,
+}
+
+impl Place {
+    /// The wire for the media line with index `line` of `side`, if there is such a leg.
+    pub fn new(side: Side, line: usize) -> Option<Self> {
+        let end = match side {
+            Side::Phone => PHONE,
+            Side::Far(leg) => 1 + usize::from(leg),
+        };
+        (end < ENDS && line < MEDIA_LINES_MAX).then_some(Self { end, line })
+    }
+
+    /// The number that stands for it.
+    pub fn number(self) -> u8 {
+        (self.end * MEDIA_LINES_MAX + self.line) as u8
+    }
+
+    /// The wire that `number` stands for.
+    pub fn from_number(number: u8) -> Self {
+        let number = usize::from(number);
+        let end = (number / MEDIA_LINES_MAX).min(ENDS - 1);
+        Self { end, line: number % MEDIA_LINES_MAX }
+    }
+
+    /// Whether it belongs to a far side.
+    pub fn is_far(self) -> bool {
+        self.end != PHONE
+    }
+}
+
+impl Session {
+    /// Tells where the signalling of a side comes from.
+    pub fn set_signalling(&mut self, at: Place, address: IpAddr) {
+        self.ends[at.end].signalling = Some(address.to_canonical());
+    }
+
+    /// Takes what the SDP of a side says. `fingerprint` tells one description from the next.
+    pub fn describe(&mut self, now: Instant, at: Place, said: &Description, fingerprint: u64) {
+        let end = &mut self.ends[at.end];
+        if end.seen.replace(fingerprint) == Some(fingerprint) {
+            return;
+        }
+        for (wire, line) in end.wires.iter_mut().zip(&said.lines) {
+            let Some(line) = line else {
+                *wire = Wire { pair: wire.pair, ..Wire::default() };
+                continue;
+            };
+            wire.direction = Some(line.direction);
+            wire.held = line.rtp.is_none();
+            for (pin, address) in wire.pins.iter_mut().zip([line.rtp, line.rtcp]) {
+                // Hold keeps the address, so that resuming at it finds the source known.
+                let address = if wire.held { pin.signalled() } else { address.filter(usable) };
+                pin.signal(now, address);
+            }
+        }
+    }
+
+    /// The pair of a wire.
+    pub fn pair(&self, at: Place) -> Option<PairId> {
+        self.ends[at.end].wires[at.line].pair
+    }
+
+    /// Gives a wire its pair and returns the one it had.
+    pub fn set_pair(&mut self, at: Place, pair: PairId) -> Option<PairId> {
+        self.ends[at.end].wires[at.line].pair.replace(pair)
+    }
+
+    /// An address that shows the family and the network that a wire's own side uses.
+    pub fn reference(&self, at: Place) -> Option<IpAddr> {
+        let end = &self.ends[at.end];
+        let media = end.wires[at.line].pins[0].signalled().map(|address| address.ip());
+        match (media, end.signalling) {
+            (Some(media), Some(signalling)) if media.is_ipv4() != signalling.is_ipv4() => {
+                Some(media)
+            }
+            (media, signalling) => signalling.or(media),
+        }
+    }
+
+    /// The pairs of one side, or of all.
+    pub fn pairs(&self, side: Option<Place>) -> impl Iterator<Item = PairId> + '_ {
+        let ends = self.ends.iter().enumerate();
+        ends.filter(move |(end, _)| side.is_none_or(|side| side.end == *end))
+            .flat_map(|(_, end)| end.wires.iter().filter_map(|wire| wire.pair))
+    }
+
+    /// Forgets a leg.
+    pub fn drop_leg(&mut self, now: Instant, at: Place) {
+        self.ends[at.end] = End::default();
+        if self.carried_end() == Some(at.end) {
+            self.carried = None;
+        }
+        self.update_flowing(now);
+    }
+
+    /// From now on the phone hears `leg`, and it the phone.
+    pub fn carry(&mut self, now: Instant, leg: u8) {
+        if self.carried != Some(leg) {
+            self.carried = Some(leg);
+            self.flowing = [None; 2];
+        }
+        self.update_flowing(now);
+    }
+
+    /// The leg that the phone hears.
+    pub fn carried(&self) -> Option<u8> {
+        self.carried
+    }
+
+    /// What has been carried.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// When the last packet of a side came.
+    pub fn heard_at(&self, at: Place) -> Option<Instant> {
+        self.ends[at.end].heard_at
+    }
+
+    fn carried_end(&self) -> Option<usize> {
+        self.carried.map(|leg| 1 + usize::from(leg)).filter(|end| *end < ENDS)
+    }
+
+    /// Notes which directions flow, after a change.
+    pub fn update_flowing(&mut self, now: Instant) {
+        let flows = match self.carried_end() {
+            Some(far) => {
+                let (phone, far) = (&self.ends[PHONE], &self.ends[far]);
+                let any = |from: &End, to: &End| {
+                    from.wires.iter().zip(&to.wires).any(|(from, to)| from.flows_to(to))
+                };
+                [any(phone, far), any(far, phone)]
+            }
+            None => [false; 2],
+        };
+        for (since, flows) in self.flowing.iter_mut().zip(flows) {
+            *since = if flows { since.or(Some(now)) } else { None };
+        }
+    }
+
+    /// When the media will be dead if nothing more is heard. `None`: nothing has to flow.
+    pub fn dead_at(&self, timeout: Duration) -> Option<Instant> {
+        let ends = [Some(PHONE), self.carried_end()];
+        let sides = self.flowing.iter().zip(ends);
+        let last = sides.filter_map(|(since, end)| {
+            let heard_at = self.ends[end?].heard_at;
+            since.map(|since| since.max(heard_at.unwrap_or(since)))
+        });
+        last.min().map(|last| last + timeout)
+    }
+
+    /// Decides where a datagram goes that came to `at`; `None` where it only kept a port of a
+    /// NAT open (RFC 6263 s4.1).
+    ///
+    /// # Errors
+    /// Why it goes nowhere.
+    #[inline]
+    pub fn route(
+        &mut self,
+        now: Instant,
+        at: Place,
+        component: Component,
+        from: SocketAddr,
+        len: usize,
+    ) -> Result<Option<Hop>, Dropped> {
+        let carried = self.carried_end();
+        let end = &mut self.ends[at.end];
+        let pin = &mut end.wires[at.line].pins[component as usize];
+        if !pin.admit(now, from, end.signalling) {
+            self.stats.foreign += 1;
+            return Err(Dropped::Foreign);
+        }
+        if len == 0 {
+            return Ok(None);
+        }
+        end.heard_at = Some(now);
+        let other = match (at.end, carried) {
+            (PHONE, Some(far)) => far,
+            (end, Some(far)) if end == far => PHONE,
+            _ => return Err(Dropped::Unheard),
+        };
+        let wire = &self.ends[other].wires[at.line];
+        let target = wire.pins[component as usize].target().filter(|_| !wire.held);
+        let (Some(pair), Some(target)) = (wire.pair, target) else {
+            return Err(Dropped::Unwanted);
+        };
+        let flow = if other == PHONE { &mut self.stats.to_phone } else { &mut self.stats.to_far };
+        flow.packets += 1;
+        flow.bytes += len as u64;
+        Ok(Some(Hop { pair, far: other != PHONE, target }))
+    }
+}
+
+/// Whether packets may be sent to a signalled address at all.
+fn usable(address: &SocketAddr) -> bool {
+    let broadcast = address.ip() == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+    address.port() != 0 && !address.ip().is_multicast() && !broadcast
 }
