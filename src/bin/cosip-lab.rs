@@ -11,13 +11,14 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 usage: cosip-lab demo [--out DIR] [--cosip FILE] [--media PATH] [--keep]
-       cosip-lab server --listen ADDRESS:PORT
+       cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
                             [--secret FILE]
 
 demo        two homes, a provider's server that fails, calls that do not: writes summary.json
             and timeline.svg into DIR (target/demo); --media off shows that it can fail
-server      a SIP registrar and proxy on UDP; tells on stdout what it carries
+server      a SIP registrar and proxy on UDP; tells on stdout what it carries; with a
+            password it challenges every user for that one
 dht-client  a member of the overlay; without --node it reads `put KEY VALUE` and `get KEY`
 ";
 
@@ -74,13 +75,15 @@ fn run_demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
 
 fn run_server(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
     let mut listen: Option<SocketAddr> = None;
+    let mut password = None;
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("listen") => listen = Some(arguments.value()?.parse()?),
+            Long("password") => password = Some(arguments.value()?.string()?),
             other => return Err(other.unexpected().into()),
         }
     }
-    server::run(listen.ok_or("server needs --listen ADDRESS:PORT")?)?;
+    server::run(listen.ok_or("server needs --listen ADDRESS:PORT")?, password)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -213,3 +213,6 @@ fn bind(local: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
     let local = socket.local_addr()?;
     Ok((socket, local))
 }
+
+#[cfg(test)]
+mod tests;

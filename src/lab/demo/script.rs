@@ -93,6 +93,7 @@ fn settings(user: &str, addresses: Addresses, router: u8) -> Settings {
         media: (host, 4000).into(),
         proxy: addresses.proxy(router),
         relay: Some(addresses.lan(router)),
+        password: None,
         ring: Duration::ZERO,
         expires: Duration::from_secs(3600),
     }

@@ -104,6 +104,8 @@ pub(super) struct Call {
     pub(super) answer_at: Option<Instant>,
     pub(super) success: Option<Success>,
     pub(super) invite_cseq: u32,
+    /// Whether the INVITE has been sent again with credentials.
+    pub(super) challenged: bool,
     /// Where SDP wants our sound, and where the other's comes from.
     remote: Option<SocketAddr>,
     /// Sound that overtook the answer that will say where it comes from (RFC 3264 s5.1).
@@ -125,6 +127,7 @@ impl Call {
             answer_at: None,
             success: None,
             invite_cseq: 0,
+            challenged: false,
             remote: None,
             early: Vec::new(),
             sink: Sink::new(source.ssrc()),

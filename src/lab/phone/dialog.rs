@@ -1,5 +1,6 @@
 //! A dialog as one phone holds it (RFC 3261 s12): who, by which way, and the next number.
 
+use super::credentials::Credentials;
 use crate::sip::{Message, Method, Name, NameAddr, Uri, Writer};
 use std::net::SocketAddr;
 
@@ -86,6 +87,7 @@ impl Dialog {
         cseq: u32,
         via: &str,
         contact: &str,
+        credentials: Option<Credentials>,
         body: &str,
     ) -> Vec<u8> {
         written(body.as_bytes(), |writer| {
@@ -98,6 +100,9 @@ impl Dialog {
             writer.header(Name::CallId, &self.call_id);
             writer.header(Name::CSeq, format_args!("{cseq} {}", method.as_str()));
             writer.header(Name::Contact, contact);
+            if let Some((name, value)) = &credentials {
+                writer.header(*name, value);
+            }
             if !body.is_empty() {
                 writer.header(Name::ContentType, "application/sdp");
             }

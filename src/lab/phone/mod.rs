@@ -6,6 +6,7 @@
 //! and so one far end of sound at a time, no DTMF, no transfer.
 
 mod call;
+mod credentials;
 mod dialog;
 mod incoming;
 mod outgoing;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub proxy: SocketAddr,
     /// The only host whose sound counts. None: whatever host SDP names.
     pub relay: Option<IpAddr>,
+    /// Its password, where the server asks for one. The user name is the AOR's.
+    pub password: Option<String>,
     /// How long it rings before somebody answers.
     pub ring: Duration,
     /// The lifetime of a binding that it asks for.
@@ -81,6 +84,7 @@ struct Registration {
     call_id: String,
     tag: u32,
     cseq: u32,
+    challenged: bool,
     /// The status of the last final answer, 0 where there was none in time.
     status: u16,
     refresh_at: Option<Instant>,

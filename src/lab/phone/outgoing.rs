@@ -1,6 +1,7 @@
 //! What a phone asks for: REGISTER, INVITE, ACK, CANCEL, BYE, and the answers to them.
 
 use super::call::Call;
+use super::credentials::Credentials;
 use super::dialog::{Dialog, tag, written};
 use super::{CallId, Phone, REGISTRATION};
 use crate::lab::sdp;
@@ -13,6 +14,11 @@ const RETRY: Duration = Duration::from_secs(4);
 impl Phone {
     /// Sends REGISTER, now and again before each expiry.
     pub fn register(&mut self, now: Instant) {
+        self.registration.challenged = false;
+        self.send_register(now, None);
+    }
+
+    fn send_register(&mut self, now: Instant, credentials: Option<Credentials>) {
         self.registration.cseq += 1;
         let (aor, contact, via) = (self.aor(), self.contact(), self.via());
         let (own, settings) = (&self.registration, &self.settings);
@@ -26,6 +32,9 @@ impl Phone {
             writer.header(Name::CSeq, format_args!("{} REGISTER", own.cseq));
             writer.header(Name::Contact, &contact);
             writer.header(Name::Expires, settings.expires.as_secs());
+            if let Some((name, value)) = &credentials {
+                writer.header(*name, value);
+            }
         });
         let sent = self.flow(self.settings.proxy).is_some_and(|flow| {
             self.transactions.send_request(now, flow, &request, REGISTRATION).is_ok()
@@ -46,18 +55,19 @@ impl Phone {
         let source = self.source();
         self.calls.push(Call::new(now, dialog, true, source));
         let number = self.calls.len() - 1;
-        self.send_invite(now, number);
+        self.send_invite(now, number, None);
         CallId(number as u32)
     }
 
-    fn send_invite(&mut self, now: Instant, number: usize) {
+    fn send_invite(&mut self, now: Instant, number: usize, credentials: Option<Credentials>) {
         let (via, contact) = (self.via(), self.contact());
         let offer = sdp::write(self.settings.media, number as u32, 0);
         let call = &mut self.calls[number];
         call.dialog.cseq += 1;
         call.invite_cseq = call.dialog.cseq;
         let dialog = &call.dialog;
-        let request = dialog.write(Method::Invite, dialog.cseq, &via, &contact, &offer);
+        let request =
+            dialog.write(Method::Invite, dialog.cseq, &via, &contact, credentials, &offer);
         let sent = self.flow(self.settings.proxy).and_then(|flow| {
             self.transactions.send_request(now, flow, &request, number as u32).ok()
         });
@@ -101,7 +111,7 @@ impl Phone {
     fn send_bye(&mut self, now: Instant, dialog: &mut Dialog) {
         let (via, contact) = (self.via(), self.contact());
         dialog.cseq += 1;
-        let bye = dialog.write(Method::Bye, dialog.cseq, &via, &contact, "");
+        let bye = dialog.write(Method::Bye, dialog.cseq, &via, &contact, None, "");
         if let Some(flow) = dialog.next_hop().and_then(|to| self.flow(to)) {
             // No room for a BYE: the far end's own BYE or its relay's time-out ends the call.
             let _ = self.transactions.send_request(now, flow, &bye, REGISTRATION);
@@ -110,7 +120,7 @@ impl Phone {
 
     fn send_ack(&mut self, dialog: &Dialog, cseq: u32) {
         let (via, contact) = (self.via(), self.contact());
-        let ack = dialog.write(Method::Ack, cseq, &via, &contact, "");
+        let ack = dialog.write(Method::Ack, cseq, &via, &contact, None, "");
         if let Some(flow) = dialog.next_hop().and_then(|to| self.flow(to)) {
             // A lost ACK is sent again when the 200 is.
             let _ = self.transactions.send_stateless(flow, &ack);
@@ -130,6 +140,13 @@ impl Phone {
         let status = message.status();
         if status < 200 {
             return;
+        }
+        if !self.registration.challenged {
+            let uri = format!("sip:{}", self.settings.domain);
+            if let Some(credentials) = self.credentials(message, "REGISTER", &uri) {
+                self.registration.challenged = true;
+                return self.send_register(now, Some(credentials));
+            }
         }
         self.registration.status = status;
         let wait = if status < 300 { self.granted(message) / 2 } else { RETRY };
@@ -157,6 +174,14 @@ impl Phone {
                 call.describe(message.body());
             }
             200..=299 => self.receive_success(now, number, message),
+            401 | 407 if !call.challenged => {
+                call.challenged = true;
+                let uri = call.dialog.target.clone();
+                match self.credentials(message, "INVITE", &uri) {
+                    Some(credentials) => self.send_invite(now, number, Some(credentials)),
+                    None => self.calls[number].end(now, status),
+                }
+            }
             _ if call.report.answered.is_none() => call.end(now, status),
             _ => {}
         }

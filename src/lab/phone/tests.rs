@@ -13,6 +13,7 @@ fn settings(user: &str, host: u8, proxy: &str) -> Settings {
         media: SocketAddr::from(([127, 0, host, 10], 4000)),
         proxy: proxy.parse().unwrap(),
         relay: None,
+        password: None,
         ring: Duration::from_millis(300),
         expires: Duration::from_secs(120),
     }
@@ -26,7 +27,7 @@ fn town() -> World<Part> {
         let phone = Phone::new(settings(user, host, server), [host; 32]);
         world.add(Part::Phone(Box::new(phone)));
     }
-    world.add(Part::Server(Box::new(Server::new(server.parse().unwrap(), [9; 32]))));
+    world.add(Part::Server(Box::new(Server::new(server.parse().unwrap(), None, [9; 32]))));
     for place in 0..2 {
         phone(&mut world, place, |phone, now| phone.register(now));
     }
@@ -151,6 +152,25 @@ fn a_lost_ack_is_sent_again_when_the_200_is() {
     world.set_deaf(2, false);
     world.run_for(Duration::from_secs(1));
     assert!(report(&world, 1).confirmed.is_some());
+}
+
+#[test]
+fn with_the_right_password_a_phone_registers_and_calls_and_with_another_it_does_not() {
+    let server = "127.0.0.10:5060";
+    for (password, registered, status) in [(Some("right"), 200, 404), (Some("wrong"), 401, 407)] {
+        let mut world = World::new(DELAY);
+        let settings =
+            Settings { password: password.map(str::to_owned), ..settings("alice", 1, server) };
+        world.add(Part::Phone(Box::new(Phone::new(settings, [1; 32]))));
+        let guarded = Server::new(server.parse().unwrap(), Some("right".to_owned()), [9; 32]);
+        world.add(Part::Server(Box::new(guarded)));
+        phone(&mut world, 0, |alice, now| alice.register(now));
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(world.core(0).phone().unwrap().registration_status(), registered);
+        phone(&mut world, 0, |alice, now| alice.call(now, "sip:nobody@example.net"));
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(report(&world, 0).status, status);
+    }
 }
 
 #[test]

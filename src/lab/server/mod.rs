@@ -15,6 +15,7 @@ use crate::net::{
     Answer, Core, Event, Input, Rejected, Request, SocketId, SocketKind, Ticket, Transmit, Via,
 };
 use crate::rng::Rng;
+use crate::sip::digest::{Algorithm, Authenticator, Credentials, Secret, Verdict};
 use crate::sip::transaction::{Flow, Incoming, ServerId, TransactionEvent, Transactions};
 use crate::sip::{Message, Method, Name, NameAddr, Uri, reason_phrase};
 use crate::time::{Duration, Instant, earlier};
@@ -26,6 +27,10 @@ use std::net::SocketAddr;
 const TRANSACTIONS_MAX: usize = 4096;
 const BINDINGS_PER_AOR_MAX: usize = 8;
 const EXPIRES_MAX: Duration = Duration::from_secs(3600);
+/// The realm of its challenges.
+const REALM: &str = "lab";
+const NONCES: usize = 4096;
+const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 const BIND_TICKET: Ticket = Ticket(0);
 
 /// A Contact of a registered phone.
@@ -38,6 +43,8 @@ struct Binding {
 /// A registrar and proxy.
 pub struct Server {
     listen: SocketAddr,
+    password: Option<String>,
+    authenticator: Authenticator,
     transactions: Transactions,
     socket: Option<SocketId>,
     rng: Rng,
@@ -49,12 +56,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that asks for the socket `listen`.
-    pub fn new(listen: SocketAddr, seed: [u8; 32]) -> Self {
+    /// A server that asks for the socket `listen`. With a password, every user's, it challenges
+    /// REGISTER and INVITE.
+    pub fn new(listen: SocketAddr, password: Option<String>, seed: [u8; 32]) -> Self {
         let mut rng = Rng::new(seed);
         let bind = Request::Bind { kind: SocketKind::Sip, local: listen };
         Self {
             listen,
+            password,
+            authenticator: Authenticator::new(NONCES, NONCE_LIFETIME, &mut rng),
             transactions: Transactions::new(TRANSACTIONS_MAX, TRANSACTIONS_MAX * 2, &mut rng),
             socket: None,
             rng,
@@ -91,6 +101,7 @@ impl Server {
         let incoming =
             self.transactions.receive_request(now, message, flow).map_err(|_| Rejected::Full)?;
         match incoming {
+            Incoming::New(id) if !self.is_allowed(now, id, message) => {}
             Incoming::New(id) => match message.method() {
                 Method::Register => self.register(now, id, message),
                 _ => self.route(now, id, message, flow.to),
@@ -104,6 +115,33 @@ impl Server {
             Incoming::Repeated | Incoming::Ack => {}
         }
         Ok(())
+    }
+
+    /// Whether a request needs no credentials, or has them. If not, it is challenged.
+    fn is_allowed(&mut self, now: Instant, id: ServerId, message: &Message<'_>) -> bool {
+        let Some(password) = self.password.clone() else { return true };
+        let in_dialog = message.header(Name::To).is_some_and(|to| !tag(to).is_empty());
+        let (status, answered, asked) = match message.method() {
+            Method::Register => (401, Name::Authorization, Name::WwwAuthenticate),
+            Method::Invite if !in_dialog => {
+                (407, Name::ProxyAuthorization, Name::ProxyAuthenticate)
+            }
+            _ => return true,
+        };
+        let method = message.method();
+        let verdict = message.header(answered).and_then(|value| {
+            let credentials = Credentials::parse(value).ok()?;
+            let (user, realm) = (credentials.user, REALM);
+            let secret = Secret { user, realm, password: Some(&password), ..Secret::default() };
+            Some(self.authenticator.verify(now, &credentials, method.as_str(), &secret))
+        });
+        if verdict == Some(Verdict::Accepted) {
+            return true;
+        }
+        let stale = verdict == Some(Verdict::Stale);
+        let offer = self.authenticator.challenge(now, REALM, Algorithm::Md5, stale).to_string();
+        self.reply(now, id, message, status, &[(asked, offer)]);
+        false
     }
 
     /// Binds, refreshes and unbinds Contacts (RFC 3261 s10.3).
@@ -242,11 +280,11 @@ impl Core for Server {
 ///
 /// # Errors
 /// Where the socket is not to be had.
-pub fn run(listen: SocketAddr) -> std::io::Result<()> {
+pub fn run(listen: SocketAddr, password: Option<String>) -> std::io::Result<()> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
     let mut stage = Stage::new();
-    let place = stage.add(Server::new(listen, seed));
+    let place = stage.add(Server::new(listen, password, seed));
     if !stage.core(place).is_ready() {
         return Err(std::io::ErrorKind::AddrInUse.into());
     }
