@@ -10,7 +10,7 @@ use crate::time::{Duration, Instant, earlier};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 /// Datagrams taken from one socket before the others get their turn.
 const BURST: usize = 16;
@@ -95,25 +95,8 @@ impl<C: Core> Stage<C> {
             if self.now() >= end {
                 return false;
             }
-            self.turn(end, None);
+            self.turn(end);
         }
-    }
-
-    /// Plays on until `fd` can be read, with `after` called after each turn. False where that
-    /// did not happen within a second.
-    pub fn run_until_readable(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        mut after: impl FnMut(&mut [C]),
-    ) -> bool {
-        let end = self.now() + Duration::from_secs(1);
-        while self.now() < end {
-            after(&mut self.cores);
-            if self.turn(end, Some(fd)) {
-                return true;
-            }
-        }
-        false
     }
 
     /// Plays on for `interval`.
@@ -121,27 +104,23 @@ impl<C: Core> Stage<C> {
         self.run_until(interval, |_| false);
     }
 
-    /// Waits for the next thing to happen, at most until `end`, and lets it happen. True where
-    /// `watched` can be read.
-    fn turn(&mut self, end: Instant, watched: Option<BorrowedFd<'_>>) -> bool {
+    /// Waits for the next thing to happen, at most until `end`, and lets it happen.
+    fn turn(&mut self, end: Instant) {
         let now = self.now();
         let due = self.cores.iter().fold(None, |due, core| earlier(due, core.poll_timeout()));
         let wake = earlier(due, Some(end)).unwrap_or(end).min(now + WAIT_MAX);
         let micros = wake.since(now).as_micros();
         let millis = u16::try_from(micros.div_ceil(1000)).unwrap_or(u16::MAX);
-        let mut ready: Vec<usize> = {
+        let ready: Vec<usize> = {
             let mut polled: Vec<PollFd<'_>> = self
                 .sockets
                 .iter()
-                .map(|bound| bound.socket.as_fd())
-                .chain(watched)
-                .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+                .map(|bound| PollFd::new(bound.socket.as_fd(), PollFlags::POLLIN))
                 .collect();
             // An interrupted wait is a short one.
             let _ = poll(&mut polled, PollTimeout::from(millis));
             (0..polled.len()).filter(|at| polled[*at].any().unwrap_or(false)).collect()
         };
-        let readable = ready.pop_if(|at| *at == self.sockets.len()).is_some();
         for at in ready {
             self.receive(at);
         }
@@ -151,7 +130,6 @@ impl<C: Core> Stage<C> {
                 self.input(place, Input::Timeout);
             }
         }
-        readable
     }
 
     fn receive(&mut self, at: usize) {

@@ -35,9 +35,10 @@ fn nested_lengths_grow_together() {
     let body = "--o\nContent-Type: multipart/alternative;boundary=i\nl:40\n\n\
                 --i\nc:application/sdp\nl:3\n\nv=0\n--i--\n--o--\n";
     let out = replaced("multipart/mixed; boundary=o", body, "v=0 and more").unwrap();
-    assert_eq!(out, body.replace("l:40", "l:49").replace("l:3\n", "l:12\n").replace(
-        "v=0\n", "v=0 and more\n"
-    ));
+    assert_eq!(
+        out,
+        body.replace("l:40", "l:49").replace("l:3\n", "l:12\n").replace("v=0\n", "v=0 and more\n")
+    );
 }
 
 #[test]
