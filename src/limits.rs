@@ -61,6 +61,12 @@ pub const LOCATE_RETRY_S: u32 = 30;
 /// The longest address of record in its one spelling; longer ones are not served.
 pub const AOR_BYTES_MAX: usize = 128;
 
+/// Requests to one server whose silence is watched; what is sent beyond has no vote.
+pub const SERVER_REQUESTS_MAX: usize = 32;
+
+/// Changes of a server's state that the status shows.
+pub const SERVER_HISTORY_MAX: usize = 16;
+
 // --- Overlay, channel, identity ------------------------------------------------------------
 
 /// The largest datagram of overlay and channel: below every MTU that a DSL line has.

@@ -1,3 +1,4 @@
 //! The adapter itself.
 
+pub mod server;
 pub mod spelling;
