@@ -9,8 +9,9 @@
 //! adapter: its packets are handed to that session at once ("joined inside"), without a way
 //! through the kernel or a hairpin of the router in front.
 //!
-//! Limits: [`crate::limits::LEGS_MAX`] legs a session, [`crate::limits::MEDIA_LINES_MAX`] relayed lines a
-//! description, and the port range. Pure: sockets are wished for by [`Media::poll_request`].
+//! Limits: [`crate::limits::LEGS_MAX`] legs a session, [`crate::limits::MEDIA_LINES_MAX`]
+//! relayed lines a description, and the port range. Pure: sockets are wished for by
+//! [`Media::poll_request`].
 
 pub mod fuzz;
 pub mod multipart;
@@ -378,3 +379,6 @@ impl Media {
         self.counters
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,7 @@ impl Media {
             None => 0,
         };
         let family = candidates.iter().filter(|local| local.is_ipv4() == v4);
-        family.rev().max_by_key(|local| near(local)).or(candidates.first()).copied()
+        family.rev().max_by_key(|local| near(local)).or_else(|| candidates.first()).copied()
     }
 
     /// Sets the deadline at which a session's media are dead.

@@ -107,7 +107,7 @@ pub struct Ports {
 impl Ports {
     /// Ports from `min` to `max` for `calls` calls.
     pub fn new(min: u16, max: u16, calls: usize, rng: &mut Rng) -> Self {
-        let range: Vec<u16> = (min..max).filter(|port| port % 2 == 0).collect();
+        let range: Vec<u16> = (min..max).filter(|port| port.is_multiple_of(2)).collect();
         let capacity = (range.len() * ADDRESSES_MAX)
             .min(calls * (LEGS_MAX + 1) * MEDIA_LINES_MAX + READY_PAIRS * ADDRESSES_MAX);
         Self {
@@ -315,7 +315,8 @@ impl Ports {
 
     /// The pair in use that has `local`.
     pub fn find_local(&self, local: SocketAddr) -> Option<(Owner, Component)> {
-        let component = if local.port() % 2 == 0 { Component::Rtp } else { Component::Rtcp };
+        let even_port = local.port().is_multiple_of(2);
+        let component = if even_port { Component::Rtp } else { Component::Rtcp };
         let even = SocketAddr::new(local.ip(), local.port() & !1);
         self.by_port.find(&even).find_map(|slot| {
             let pair = self.pairs.get(self.pairs.id_at(slot)?)?;

@@ -194,7 +194,9 @@ impl Description {
         let ip = connection.or(source);
         let next = section.port.checked_add(1);
         let (rtcp_port, rtcp_ip) = match section.rtcp {
-            Some((port, own)) => (Some(port), own.map_or(ip, |own| ip.and(own.or(source)))),
+            Some((port, own)) => {
+                (Some(port), own.map_or(ip, |own| ip.and_then(|_| own.or(source))))
+            }
             None => (next, ip),
         };
         let line = Line {
