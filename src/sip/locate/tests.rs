@@ -150,7 +150,17 @@ fn answers_expire_and_outlive_a_dead_dns() {
     assert_eq!(find(&mut locator, &mut zone, at(531), &unknown), Err(LocateError::Silent));
     let services = domain("third.example");
     assert_eq!(find(&mut locator, &mut zone, at(531), &services), Err(LocateError::Silent));
+    let srv = "_sip._udp.fourth.example".to_string();
     zone.dead = false;
+    zone.records.insert((srv, RecordKind::Service), vec![service(1, 1, 1, "h.example")]);
+    locator.start(at(532), &domain("fourth.example"), 1).unwrap();
+    while let Some(Question { id, name, kind }) = locator.poll_question() {
+        let answer = zone.records.get(&(name, kind)).map(|records| (&records[..], 60));
+        let failure =
+            [Failure::TimedOut, Failure::Absent][usize::from(kind == RecordKind::Service)];
+        locator.on_answer(at(532), id, answer.ok_or(failure));
+    }
+    assert_eq!(locator.poll_found(), Some((1, Err(LocateError::Silent))));
     assert_eq!(find(&mut locator, &mut zone, at(600), &unknown), Err(LocateError::Absent));
 }
 
@@ -194,5 +204,5 @@ fn limits_hold_and_what_is_no_name_is_refused() {
             locator.start(at(1), &query, 0).unwrap();
         }
     }
-    assert!(locator.known.len() <= limits::LOCATE_ANSWERS_MAX);
+    assert!(locator.answers.len() <= limits::LOCATE_ANSWERS_MAX);
 }

@@ -13,17 +13,19 @@
 use crate::limits;
 use crate::net::{Failure, Record, RecordKind};
 use crate::rng::Rng;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
+use answers::{Answers, Lookup};
 use core::fmt;
+use records::{first_services, ip_of, is_host, pick};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
+mod answers;
+mod records;
 #[cfg(test)]
 mod tests;
 
 const SIP_PORT: u16 = 5060;
-/// The longest name that DNS can carry (RFC 1035 s2.3.4), in text.
-const NAME_BYTES_MAX: usize = 253;
 /// Questions that one search may cause, repeats of forgotten answers included.
 const QUESTIONS_MAX: u8 = 24;
 
@@ -115,19 +117,6 @@ impl fmt::Display for LocateError {
 
 impl core::error::Error for LocateError {}
 
-/// What is known about one question.
-struct Known {
-    name: String,
-    kind: RecordKind,
-    /// The question's number while DNS is asked.
-    asked: Option<u32>,
-    /// Good until then; what a search that began earlier has seen stays good for it.
-    until: Instant,
-    records: Vec<Record>,
-    /// DNS failed, and nothing was known from before.
-    silent: bool,
-}
-
 struct Search {
     user: u32,
     host: String,
@@ -147,11 +136,9 @@ enum Step {
 
 /// Finds servers; keeps answers.
 pub struct Locator {
-    known: Vec<Known>,
+    answers: Answers,
     searches: Vec<Search>,
-    questions: VecDeque<Question>,
     found: VecDeque<(u32, Result<Targets, LocateError>)>,
-    next_id: u32,
     /// Address families that the network has: IPv4, IPv6.
     families: (bool, bool),
     rng: Rng,
@@ -161,11 +148,9 @@ impl Locator {
     /// Nothing known, nothing sought.
     pub fn new(rng: &mut Rng) -> Self {
         Self {
-            known: Vec::with_capacity(limits::LOCATE_ANSWERS_MAX),
+            answers: Answers::new(),
             searches: Vec::with_capacity(limits::LOCATE_SEARCHES_MAX),
-            questions: VecDeque::new(),
             found: VecDeque::new(),
-            next_id: 0,
             families: (true, true),
             rng: rng.fork("locate"),
         }
@@ -211,30 +196,14 @@ impl Locator {
     /// Takes the answer to a question: records with the seconds that they may be kept, or why
     /// there are none. An answer to nothing is ignored.
     pub fn on_answer(&mut self, now: Instant, id: u32, answer: Result<(&[Record], u32), Failure>) {
-        let Some(known) = self.known.iter_mut().find(|known| known.asked == Some(id)) else {
-            return;
-        };
-        known.asked = None;
-        let (seconds, silent) = match answer {
-            Ok((records, ttl)) => {
-                known.records.clear();
-                known.records.extend(records.iter().take(limits::LOCATE_RECORDS_MAX).cloned());
-                (ttl.clamp(limits::LOCATE_TTL_S.0, limits::LOCATE_TTL_S.1), false)
-            }
-            Err(Failure::Absent) => {
-                known.records.clear();
-                (limits::LOCATE_RETRY_S, false)
-            }
-            Err(_) => (limits::LOCATE_RETRY_S, known.records.is_empty()),
-        };
-        known.silent = silent;
-        known.until = now + Duration::from_secs(u64::from(seconds));
-        self.advance(now);
+        if self.answers.on_answer(now, id, answer) {
+            self.advance(now);
+        }
     }
 
     /// The next question to ask.
     pub fn poll_question(&mut self) -> Option<Question> {
-        self.questions.pop_front()
+        self.answers.poll_question()
     }
 
     /// The next search that has come to its end, with the number of its user.
@@ -306,14 +275,14 @@ impl Locator {
         search: &mut Search,
         services: Vec<(Transport, Vec<Record>)>,
     ) -> Step {
-        let mut waits = false;
+        let (mut waits, mut silent) = (false, false);
         let mut hosts = Vec::new();
         for (transport, records) in services {
             for (priority, weight, port, name) in first_services(records) {
                 match self.look_up(now, search, &name, RecordKind::Address) {
                     Ok(Some(records)) => hosts.push((transport, priority, weight, port, records)),
                     Ok(None) => waits = true,
-                    Err(LocateError::Silent) => {}
+                    Err(LocateError::Silent) => silent = true,
                     Err(error) => return Step::Failed(error),
                 }
             }
@@ -328,6 +297,9 @@ impl Locator {
             let at = pick(&mut self.rng, group.map(|host| host.2));
             let (_, _, _, port, records) = hosts.remove(at);
             self.add(&mut targets, &records, port, transport);
+        }
+        if silent && targets.is_empty() {
+            return Step::Failed(LocateError::Silent);
         }
         Step::Found(targets)
     }
@@ -354,92 +326,13 @@ impl Locator {
         if let Some(ip) = ip_of(name) {
             return Ok(Some(vec![Record::Address(ip)]));
         }
-        let at = self.known.iter().position(|known| known.name == name && known.kind == kind);
-        if let Some(known) = at.and_then(|at| self.known.get_mut(at)) {
-            if known.asked.is_some() {
-                return Ok(None);
-            }
-            if known.until >= search.started {
-                let silent = known.silent;
-                return if silent {
-                    Err(LocateError::Silent)
-                } else {
-                    Ok(Some(known.records.clone()))
-                };
-            }
+        match self.answers.look_up(search.started, name, kind) {
+            Lookup::Records(records) => return Ok(Some(records)),
+            Lookup::Silent => return Err(LocateError::Silent),
+            Lookup::Asked => return Ok(None),
+            Lookup::Unknown => {}
         }
         search.questions_left = search.questions_left.checked_sub(1).ok_or(LocateError::Full)?;
-        self.ask(now, at, name, kind).map(|()| None)
+        self.answers.ask(now, name, kind).map(|()| None)
     }
-
-    fn ask(
-        &mut self,
-        now: Instant,
-        at: Option<usize>,
-        name: &str,
-        kind: RecordKind,
-    ) -> Result<(), LocateError> {
-        let id = self.next_id;
-        self.next_id = self.next_id.wrapping_add(1);
-        if let Some(known) = at.and_then(|at| self.known.get_mut(at)) {
-            known.asked = Some(id);
-        } else {
-            if self.known.len() >= limits::LOCATE_ANSWERS_MAX {
-                let kept = self.known.iter().enumerate().filter(|(_, known)| known.asked.is_none());
-                let oldest = kept.min_by_key(|(_, known)| known.until).map(|(at, _)| at);
-                self.known.swap_remove(oldest.ok_or(LocateError::Full)?);
-            }
-            let name = name.into();
-            let (records, asked) = (Vec::new(), Some(id));
-            self.known.push(Known { name, kind, asked, until: now, records, silent: false });
-        }
-        self.questions.push_back(Question { id, name: name.into(), kind });
-        Ok(())
-    }
-}
-
-/// The SRV records that are worth resolving, by priority. A target of "." says that the service is
-/// decidedly not offered.
-fn first_services(records: Vec<Record>) -> Vec<(u16, u16, u16, String)> {
-    let mut services: Vec<_> = records
-        .into_iter()
-        .filter_map(|record| match record {
-            Record::Service { priority, weight, port, target } => {
-                let name = target.trim_end_matches('.').to_ascii_lowercase();
-                (port != 0 && is_host(&name)).then_some((priority, weight, port, name))
-            }
-            Record::Address(_) => None,
-        })
-        .collect();
-    services.sort_by(|a, b| (a.0, b.1, &a.3, a.2).cmp(&(b.0, a.1, &b.3, b.2)));
-    services.truncate(limits::LOCATE_TARGETS_MAX);
-    services
-}
-
-/// Chooses by weight, as RFC 2782 says: weight 0 has a small chance of its own.
-fn pick(rng: &mut Rng, weights: impl Iterator<Item = u16> + Clone) -> usize {
-    let share = |weight: u16| if weight == 0 { 1 } else { 100 * u32::from(weight) };
-    let total = weights.clone().map(share).sum();
-    let mut chosen = rng.below(total);
-    for (at, weight) in weights.enumerate() {
-        match chosen.checked_sub(share(weight)) {
-            Some(rest) => chosen = rest,
-            None => return at,
-        }
-    }
-    0
-}
-
-fn ip_of(host: &str) -> Option<IpAddr> {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        None => host.parse().ok(),
-    }
-}
-
-fn is_host(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let name_fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits);
-    let no_empty_label = !name.trim_end_matches('.').split('.').any(|label| label.is_empty());
-    ip_of(name).is_some() || (name_fits && no_empty_label)
 }

@@ -1,0 +1,55 @@
+//! Records and names: what is worth resolving, and in which order (RFC 2782).
+
+use crate::limits;
+use crate::net::Record;
+use crate::rng::Rng;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The longest name that DNS can carry (RFC 1035 s2.3.4), in text.
+const NAME_BYTES_MAX: usize = 253;
+
+/// The SRV records that are worth resolving, by priority. A target of "." says that the service is
+/// decidedly not offered.
+pub(super) fn first_services(records: Vec<Record>) -> Vec<(u16, u16, u16, String)> {
+    let mut services: Vec<_> = records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Service { priority, weight, port, target } => {
+                let name = target.trim_end_matches('.').to_ascii_lowercase();
+                (port != 0 && is_host(&name)).then_some((priority, weight, port, name))
+            }
+            Record::Address(_) => None,
+        })
+        .collect();
+    services.sort_by(|a, b| (a.0, b.1, &a.3, a.2).cmp(&(b.0, a.1, &b.3, b.2)));
+    services.truncate(limits::LOCATE_TARGETS_MAX);
+    services
+}
+
+/// Chooses by weight, as RFC 2782 says: weight 0 has a small chance of its own.
+pub(super) fn pick(rng: &mut Rng, weights: impl Iterator<Item = u16> + Clone) -> usize {
+    let share = |weight: u16| if weight == 0 { 1 } else { 100 * u32::from(weight) };
+    let total = weights.clone().map(share).sum();
+    let mut chosen = rng.below(total);
+    for (at, weight) in weights.enumerate() {
+        match chosen.checked_sub(share(weight)) {
+            Some(rest) => chosen = rest,
+            None => return at,
+        }
+    }
+    0
+}
+
+pub(super) fn ip_of(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse().ok(),
+    }
+}
+
+pub(super) fn is_host(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let name_fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits);
+    let no_empty_label = !name.trim_end_matches('.').split('.').any(|label| label.is_empty());
+    ip_of(name).is_some() || (name_fits && no_empty_label)
+}
