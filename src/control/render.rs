@@ -1,1 +1,140 @@
-//! JSON as text for people.
+//! JSON of the daemon as text for people.
+//!
+//! Knows no command's fields: an object becomes lines, a list of objects a table, so that what the
+//! daemon learns to tell is shown without a change here. Replies quote the network, so control
+//! characters never reach a terminal.
+
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// What comes first, in this order; the rest follows by the alphabet.
+const FIRST: [&str; 12] = [
+    "version", "running", "mode", "uptime_s", "domain", "aor", "state", "reason", "servers",
+    "overlay", "phones", "calls",
+];
+
+/// The reply of a daemon as text; what is no JSON stays as it is.
+pub fn text(reply: &[u8]) -> String {
+    let mut out = String::new();
+    match serde_json::from_slice::<Value>(reply) {
+        Ok(Value::Object(fields)) => object(&mut out, &fields, 0),
+        Ok(Value::Array(items)) if items.is_empty() => out.push_str("none\n"),
+        Ok(Value::Array(items)) => list(&mut out, &items, 0),
+        Ok(other) => push_line(&mut out, 0, &scalar(&other)),
+        Err(_) => {
+            out = harmless(&String::from_utf8_lossy(reply));
+            if !out.ends_with('\n') {
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+/// What `status --json` prints without a daemon: the settings' check alone.
+pub fn not_running(version: &str, error: Option<&crate::config::Error>) -> String {
+    let config = match error {
+        Some(error) => serde_json::json!({ "error": {
+            "file": error.file, "line": error.line, "value": error.value, "allowed": error.allowed,
+        }}),
+        None => serde_json::json!({}),
+    };
+    serde_json::json!({ "version": version, "running": false, "config": config }).to_string()
+}
+
+/// `status` with the driver's counters among its own; as it is where one of them is no object.
+pub fn with_driver_counters(status: &[u8], driver: &[u8]) -> Vec<u8> {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(status) else {
+        return status.to_vec();
+    };
+    let counters = fields.entry("counters").or_insert_with(|| Value::Object(Map::new()));
+    if let (Value::Object(counters), Ok(driver)) = (counters, serde_json::from_slice(driver)) {
+        counters.insert("driver".into(), driver);
+    }
+    Value::Object(fields).to_string().into_bytes()
+}
+
+fn object(out: &mut String, fields: &Map<String, Value>, depth: usize) {
+    let mut keys: Vec<&String> = fields.keys().collect();
+    keys.sort_by_key(|key| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
+    let simple = |value: &Value| !value.is_object() && !is_table(value);
+    let width = fields.iter().filter(|(_, value)| simple(value)).map(|(key, _)| key.len()).max();
+    for key in keys {
+        let Some(value) = fields.get(key) else { continue };
+        let key = harmless(key);
+        match value {
+            Value::Object(inner) if inner.is_empty() => {}
+            Value::Object(inner) => {
+                push_line(out, depth, &format!("{key}:"));
+                object(out, inner, depth + 1);
+            }
+            Value::Array(items) if is_table(value) => {
+                push_line(out, depth, &format!("{key}:"));
+                list(out, items, depth + 1);
+            }
+            _ => {
+                let width = width.unwrap_or(0);
+                push_line(out, depth, &format!("{key:width$}  {}", scalar(value)));
+            }
+        }
+    }
+}
+
+fn is_table(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
+}
+
+fn list(out: &mut String, items: &[Value], depth: usize) {
+    let objects: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
+    if objects.len() < items.len() {
+        items.iter().for_each(|item| push_line(out, depth, &scalar(item)));
+        return;
+    }
+    let mut columns: Vec<&String> = Vec::new();
+    for key in objects.iter().flat_map(|fields| fields.keys()) {
+        if !columns.contains(&key) {
+            columns.push(key);
+        }
+    }
+    columns.sort_by_key(|key| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
+    let mut rows = vec![columns.iter().map(|key| harmless(key)).collect::<Vec<String>>()];
+    rows.extend(objects.iter().map(|fields| {
+        columns.iter().map(|key| scalar(fields.get(*key).unwrap_or(&Value::Null))).collect()
+    }));
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a string does not fail.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        push_line(out, depth, line.trim_end());
+    }
+}
+
+/// One value on one line.
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::String(text) if text.is_empty() => "-".into(),
+        Value::String(text) => harmless(text).replace('\n', " "),
+        Value::Array(items) if items.is_empty() => "none".into(),
+        Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(", "),
+        other => harmless(&other.to_string()),
+    }
+}
+
+fn push_line(out: &mut String, depth: usize, line: &str) {
+    (0..depth).for_each(|_| out.push_str("  "));
+    out.push_str(line);
+    out.push('\n');
+}
+
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}

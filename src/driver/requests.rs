@@ -28,6 +28,9 @@ use std::time::SystemTime;
 /// The topmost bit of a [`SocketId`] marks a listener.
 const LISTENER: u32 = 1 << 31;
 
+/// The topmost bit of a [`Ticket`] marks a command, so that it never looks like a request.
+const COMMAND: u32 = 1 << 31;
+
 /// An answer that waits for its turn.
 pub(super) enum Owned {
     Bound(SocketId, SocketAddr),
@@ -202,8 +205,8 @@ impl Io {
     pub(super) fn expect_reply(&mut self, to: Option<Sender<Vec<u8>>>) -> Ticket {
         // Sessions that ended without a reply leave nothing behind.
         self.replies.retain(|_, to| to.as_ref().is_none_or(|to| !to.is_closed()));
-        self.command_count = self.command_count.wrapping_add(1);
-        let ticket = Ticket(self.command_count);
+        self.command_count = self.command_count.wrapping_add(1) & !COMMAND;
+        let ticket = Ticket(COMMAND | self.command_count);
         self.replies.insert(ticket, to);
         ticket
     }

@@ -185,10 +185,7 @@ impl Sockets {
             if socket.tos != tos && set_tos(&socket.io, socket.local, tos) {
                 socket.tos = tos;
             }
-            let error = match socket.io.send_to(data, to) {
-                Ok(_) => return,
-                Err(error) => error,
-            };
+            let Err(error) = socket.io.send_to(data, to) else { return };
             let signalling = socket.kind != SocketKind::Media;
             if attempt == 0 && signalling && error.kind() != io::ErrorKind::WouldBlock {
                 self.read_errors(id);
@@ -199,6 +196,7 @@ impl Sockets {
                 let error = failure(&error);
                 self.returned.push(Returned { socket: id, to, error });
             }
+            return;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a daemon does before its run loop: settings, keys, limits, privileges.
 
 use super::files::{Folders, read_or_create_secret, read_secret, read_settings};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Warning};
 use crate::identity::key::Identity;
 use crate::identity::network::NetworkKeys;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -10,11 +10,11 @@ use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-/// Reads the settings, and logs what they are warned of.
+/// Reads the settings.
 ///
 /// # Errors
 /// What is wrong with them; line 0 where the file itself cannot be read.
-pub fn load_settings(path: &Path) -> Result<Config, config::Error> {
+pub fn check_settings(path: &Path) -> Result<(Config, Vec<Warning>), config::Error> {
     let file = path.display().to_string();
     let text = read_settings(path).map_err(|error| config::Error {
         file: file.clone(),
@@ -22,7 +22,15 @@ pub fn load_settings(path: &Path) -> Result<Config, config::Error> {
         value: error.to_string(),
         allowed: "a file that can be read".into(),
     })?;
-    let (config, warnings) = config::parse(&text, &file)?;
+    config::parse(&text, &file)
+}
+
+/// Reads the settings, and logs what they are warned of.
+///
+/// # Errors
+/// As [`check_settings`].
+pub fn load_settings(path: &Path) -> Result<Config, config::Error> {
+    let (config, warnings) = check_settings(path)?;
     for warning in warnings {
         log::warn!("{warning}");
     }
