@@ -72,6 +72,15 @@ pub const SERVER_HISTORY_MAX: usize = 16;
 /// The largest datagram of overlay and channel: below every MTU that a DSL line has.
 pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
 
+/// Datagrams that an overlay node has waiting between one input and the draining after it.
+pub const OVERLAY_OUTBOX_MAX: usize = 256;
+
+/// Bytes of those datagrams: ten look-ups that widen at the same moment.
+pub const OVERLAY_OUTBOX_BYTES_MAX: usize = 128 * 1024;
+
+/// Events that an overlay node has waiting.
+pub const OVERLAY_EVENTS_MAX: usize = 256;
+
 /// Secrets in a network's secret file: the old one, the new one, and room for mistakes.
 pub const NETWORK_SECRETS_MAX: usize = 4;
 

@@ -185,6 +185,8 @@ counters! {
     table_full,
     /// Not sent: the queue of datagrams was full.
     outbox_full,
+    /// Not told: the user of the overlay does not fetch its events.
+    events_full,
     /// Not asked: too many requests under way.
     requests_full,
     /// Look-ups refused: too many under way.

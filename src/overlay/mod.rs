@@ -1,22 +1,117 @@
 //! The overlay: a distributed hash table of adapters, in which every adapter finds the others.
+//!
+//! A member's id and a record's key are places in one space of 128 bits; the twelve members
+//! closest to a key keep its records. Every member knows all others while `table_kb` has room, so
+//! a look-up is one question to three of the closest at once, and an iterative search where the
+//! table knows too few (Maymounkov and Mazières 2002; Gupta, Liskov and Rodrigues, "One Hop
+//! Lookups for Peer-to-Peer Overlays", HotOS 2003). Records are repaired periodically, never
+//! in reaction to a loss (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
+//!
+//! [`Overlay`] has no input and output of its own: one call of a `handle_` method, then
+//! [`Overlay::poll_transmit`] and [`Overlay::poll_event`] until both are `None`, then waiting
+//! until [`Overlay::poll_timeout`]. Nothing is allocated for a datagram. Limits are those of
+//! [`Limits`] and of the modules; what does not fit is counted in [`Counters`].
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `wire`, `wire_out` | the datagrams, read and written |
+//! | `table`, `suspects` | members proven, members lost |
+//! | `request` | requests under way |
+//! | `lookup`, `search` | one look-up; how look-ups are driven |
+//! | `store`, `answer` | records kept; answers to others' requests |
+//! | `repair`, `announce` | own records kept alive; a new address told |
+//! | `bootstrap`, `upkeep` | joining; knowing who is still there |
+//! | `reach`, `guard`, `work` | own address; rates and tokens; public-key work |
 
+mod announce;
+mod answer;
+mod bootstrap;
 pub mod event;
+mod guard;
+mod id;
+mod lookup;
+mod reach;
+mod repair;
+mod request;
+mod search;
+mod store;
+mod suspects;
+mod table;
+mod upkeep;
+mod wire;
+mod wire_out;
+mod work;
+
+pub mod fuzz;
+#[cfg(test)]
+mod tests;
 
 pub use event::{
     Counters, Found, Full, Limits, LookupId, OverlayEvent, OverlayStatus, PublishId, Reachability,
 };
 
-use crate::identity::record::Contact;
+use crate::identity::record::AddressRecord;
 use crate::identity::{Identity, NetworkKeys};
-use crate::net::{NodeId, Rejected};
-use crate::time::Instant;
+use crate::limits::{OVERLAY_EVENTS_MAX, OVERLAY_OUTBOX_BYTES_MAX, OVERLAY_OUTBOX_MAX};
+use crate::net::{NodeId, Rejected, SocketId, Via};
+use crate::outbox::Outbox;
+use crate::rng::Rng;
+use crate::table::Table;
+use crate::time::{Duration, Instant, earlier};
+use crate::timer::Timers;
+use id::Node;
+use request::{Purpose, Requests};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use wire::{Body, Frame, FrameError, Hello, Token};
+use wire_out::Encoder;
+
+/// The daemon has one socket for overlay and channel; the outbox wants a name for it.
+const VIA: Via = Via::Udp(SocketId(0));
+/// A node younger than this may lack records that it should hold: owners touch hourly.
+const YOUNG: Duration = Duration::from_secs(65 * 60);
+
+/// A member that may keep a record, with what proves our address to it.
+#[derive(Clone, Copy, Debug)]
+struct Placement {
+    node: Node,
+    token: Token,
+}
 
 /// One node of the overlay, without input and output of its own.
 pub struct Overlay {
     identity: Identity,
+    keys: NetworkKeys,
+    me: NodeId,
+    started: Instant,
+    /// Seven random bits: see [`Hello`].
+    start: u8,
+    seq: u64,
+    rng: Rng,
     counters: Counters,
-    next: u32,
+    guard: guard::Guard,
+    members: table::Members,
+    suspects: suspects::Suspects,
+    requests: Requests,
+    lookups: Table<lookup::Lookup>,
+    lookup_timers: Timers,
+    lookup_count: u32,
+    publications: Table<repair::Publication>,
+    publication_timers: Timers,
+    publication_count: u32,
+    placing: u8,
+    unsigned: VecDeque<crate::table::Id<repair::Publication>>,
+    store: store::Store,
+    work: work::Work,
+    reach: reach::Reach,
+    addresses: Option<AddressRecord>,
+    addresses_unsigned: bool,
+    announcing: heapless::Vec<announce::Announcement, { announce::ANNOUNCEMENTS_MAX }>,
+    join: bootstrap::Join,
+    upkeep: upkeep::Upkeep,
+    aor_keys: search::AorKeys,
+    outbox: Outbox,
+    events: VecDeque<OverlayEvent>,
 }
 
 impl Overlay {
@@ -24,73 +119,65 @@ impl Overlay {
     /// start of the same identity. Everything random follows from `seed`.
     pub fn new(
         identity: &Identity,
-        _keys: &NetworkKeys,
-        _limits: Limits,
-        _start_count: u32,
-        _seed: [u8; 32],
-        _now: Instant,
+        keys: &NetworkKeys,
+        limits: Limits,
+        start_count: u32,
+        seed: [u8; 32],
+        now: Instant,
     ) -> Self {
-        Self { identity: identity.clone(), counters: Counters::default(), next: 0 }
+        let mut rng = Rng::new(seed).fork("overlay");
+        let entries = limits.store_entries + limits.publish_entries;
+        Self {
+            identity: identity.clone(),
+            keys: keys.clone(),
+            me: identity.id(),
+            started: now,
+            start: rng.below(128) as u8,
+            seq: u64::from(start_count) << 32,
+            counters: Counters::default(),
+            guard: guard::Guard::new(&mut rng, now),
+            members: table::Members::new(limits.table_kb),
+            suspects: suspects::Suspects::new(),
+            requests: Requests::new(),
+            lookups: Table::with_capacity(limits.lookup_entries),
+            lookup_timers: Timers::with_capacity(limits.lookup_entries),
+            lookup_count: 0,
+            publications: Table::with_capacity(limits.publish_entries),
+            publication_timers: Timers::with_capacity(limits.publish_entries),
+            publication_count: 0,
+            placing: 0,
+            unsigned: VecDeque::with_capacity(limits.publish_entries),
+            store: store::Store::new(identity.id(), entries, &mut rng),
+            work: work::Work::new(keys.network(), &mut rng),
+            reach: reach::Reach::default(),
+            addresses: None,
+            addresses_unsigned: false,
+            announcing: heapless::Vec::new(),
+            join: bootstrap::Join::new(),
+            upkeep: upkeep::Upkeep::new(now, &mut rng),
+            aor_keys: search::AorKeys::new(&mut rng),
+            outbox: Outbox::with_capacity(OVERLAY_OUTBOX_MAX, OVERLAY_OUTBOX_BYTES_MAX),
+            events: VecDeque::with_capacity(OVERLAY_EVENTS_MAX),
+            rng,
+        }
     }
 
     /// Our id.
     pub fn id(&self) -> NodeId {
-        self.identity.id()
-    }
-
-    /// Where to join; names have been resolved by the caller. Replaces the earlier list.
-    pub fn set_bootstrap(&mut self, _now: Instant, _addresses: &[SocketAddr]) {}
-
-    /// Takes what [`Self::save_peers`] gave before the restart. Faulty bytes are ignored.
-    pub fn load_peers(&mut self, _now: Instant, _data: &[u8]) {}
-
-    /// Peers worth remembering over a restart, longest-unchanged addresses first: at most
-    /// 256 and 8,192 bytes. The only method that allocates each time.
-    pub fn save_peers(&self) -> Vec<u8> {
-        Vec::new()
+        self.me
     }
 
     /// Our own overlay addresses. An unspecified address (0.0.0.0) counts as none: then what
     /// members see is used. A change is told to holders and neighbours at once.
-    pub fn set_local(&mut self, _now: Instant, _listen: &[SocketAddr]) {}
-
-    /// Keeps `aor` in the overlay until [`Self::withdraw`]; again with another contact replaces
-    /// it. `aor` is hashed as it is, so spell it one way.
-    ///
-    /// # Errors
-    /// [`Full`] beyond `publish_entries`.
-    pub fn publish(
-        &mut self,
-        _now: Instant,
-        _aor: &str,
-        _contact: &Contact,
-    ) -> Result<PublishId, Full> {
-        self.next += 1;
-        Ok(PublishId(self.next))
+    pub fn set_local(&mut self, now: Instant, listen: &[SocketAddr]) {
+        if self.reach.set_local(listen) {
+            self.addresses_changed(now);
+        }
     }
-
-    /// Takes `aor` out of the overlay: a newer, empty record replaces the published one.
-    pub fn withdraw(&mut self, _now: Instant, _aor: &str) {}
-
-    /// How many holders have acknowledged the newest record of `aor`; `None` where it is not
-    /// published.
-    pub fn is_published(&self, _aor: &str) -> Option<usize> {
-        None
-    }
-
-    /// Looks `aor` up. [`OverlayEvent::Found`] follows for each owner, then
-    /// [`OverlayEvent::Done`]; the latter within 1.5 s.
-    pub fn lookup(&mut self, _now: Instant, _aor: &str) -> LookupId {
-        self.next += 1;
-        LookupId(self.next)
-    }
-
-    /// Forgets a look-up: no more events of it.
-    pub fn cancel_lookup(&mut self, _lookup: LookupId) {}
 
     /// Where a member was heard last.
-    pub fn address_of(&self, _id: NodeId) -> Option<SocketAddr> {
-        None
+    pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        self.members.get(&id).map(table::Member::address)
     }
 
     /// Takes one datagram of a kind below 0x40.
@@ -99,47 +186,95 @@ impl Overlay {
     /// [`Rejected`] where it was dropped and counted.
     pub fn handle_datagram(
         &mut self,
-        _now: Instant,
-        _from: SocketAddr,
-        _data: &[u8],
+        now: Instant,
+        from: SocketAddr,
+        data: &[u8],
     ) -> Result<(), Rejected> {
-        Err(Rejected::Unknown)
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += data.len() as u64;
+        let frame = Frame::parse(data, &self.keys).map_err(|error| match error {
+            FrameError::Version => reject(&mut self.counters.unknown_version, Rejected::Unknown),
+            FrameError::Tag => reject(&mut self.counters.unauthentic, Rejected::Unauthorized),
+            FrameError::Format => reject(&mut self.counters.malformed, Rejected::Malformed),
+        })?;
+        if frame.sender == self.me {
+            self.hear_own_id(from);
+            return Err(reject(&mut self.counters.own_id, Rejected::Unauthorized));
+        }
+        match frame.body {
+            Body::Ping(token, _)
+            | Body::Find(token, _)
+            | Body::Get(token, ..)
+            | Body::Put(token, ..)
+            | Body::Touch(token, _) => self.handle_request(now, from, &frame, token, data.len()),
+            Body::Pong(hello)
+            | Body::Nodes(hello, _)
+            | Body::Value(hello, _)
+            | Body::Stored(hello, ..) => self.handle_answer(now, from, &frame, &hello, data.len()),
+        }
     }
 
     /// Does what is due, and at most one public-key operation of those that wait.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(missed) = self.requests.next_missed(now) {
+            self.request_missed(now, missed);
+        }
+        self.lookups_timeout(now);
+        self.publications_timeout(now);
+        while self.store.expire_one(now) {}
+        self.upkeep_timeout(now);
+        self.work_one(now);
+    }
 
     /// When [`Self::handle_timeout`] is wanted next. In the past while public-key work waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        if !self.work.is_empty() || self.addresses_unsigned || !self.unsigned.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        [
+            self.requests.next(),
+            self.lookup_timers.next(),
+            self.publication_timers.next(),
+            self.store.next(),
+            self.upkeep.next(),
+        ]
+        .into_iter()
+        .fold(None, earlier)
     }
 
     /// Writes the next datagram into `buf` (room for
     /// [`crate::limits::OVERLAY_DATAGRAM_BYTES_MAX`]): where to, and its length.
-    pub fn poll_transmit(&mut self, _buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
-        None
+    pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        let transmit = self.outbox.pop(buf)?;
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += transmit.len as u64;
+        Some((transmit.to, transmit.len))
     }
 
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<OverlayEvent> {
-        None
+        self.events.pop_front()
     }
 
     /// The network said that `to` cannot be reached: requests to it fail now.
-    pub fn send_failed(&mut self, _now: Instant, _to: SocketAddr) {}
+    pub fn send_failed(&mut self, now: Instant, to: SocketAddr) {
+        self.requests.fail(now, SocketAddr::new(to.ip().to_canonical(), to.port()));
+    }
 
     /// The state, for people.
     pub fn status(&self) -> OverlayStatus {
+        let own = self.publications.iter().filter(|(_, p)| p.is_stored()).count();
         OverlayStatus {
-            id: self.id(),
-            joined: false,
-            peers: 0,
-            suspects: 0,
-            stored: 0,
-            published: 0,
-            lookups: 0,
-            reachable: Reachability::Unknown,
-            public_address: None,
+            id: self.me,
+            joined: self.join.joined(),
+            peers: self.members.len(),
+            suspects: self.suspects.len(),
+            stored: self.store.len().saturating_sub(own),
+            published: self.publications.len(),
+            lookups: self.lookups.len(),
+            reachable: self.reach.reachability(),
+            public_address: self.reach.public(),
         }
     }
 
@@ -147,4 +282,80 @@ impl Overlay {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+
+    /// Seconds since the start, and one more: 0 is never a time.
+    fn seconds(&self, now: Instant) -> u32 {
+        u32::try_from(now.since(self.started).as_secs()).unwrap_or(u32::MAX - 1) + 1
+    }
+
+    fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    fn hello(&self, now: Instant, to: SocketAddr) -> Hello {
+        Hello {
+            token: self.guard.token(&to),
+            young: now.since(self.started) < YOUNG,
+            start: self.start,
+            observed: to,
+        }
+    }
+
+    fn tell(&mut self, event: OverlayEvent) {
+        if self.events.len() < OVERLAY_EVENTS_MAX {
+            self.events.push_back(event);
+        } else {
+            self.counters.events_full += 1;
+        }
+    }
+
+    /// Sends a request and waits for its answer. False where too many are under way.
+    fn ask(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        node: Option<NodeId>,
+        purpose: Purpose,
+        pad_to: usize,
+        make: impl FnOnce(NodeId, u64) -> Encoder,
+    ) -> bool {
+        let missed = node.and_then(|id| self.members.get(&id)).map_or(0, |member| member.missed);
+        let timeout = self.members.timeout(node.as_ref()) * (1 << missed.min(3));
+        let started = self.requests.start(now, &mut self.rng, to, node, purpose, timeout);
+        let Some(id) = started else {
+            self.counters.requests_full += 1;
+            return false;
+        };
+        let mut encoder = make(self.me, id);
+        let data = encoder.finish(&self.keys, pad_to);
+        if matches!(purpose, Purpose::Lookup(..)) {
+            self.counters.lookup_bytes += data.len() as u64;
+        }
+        if !self.outbox.push(VIA, to, 0, data) {
+            self.counters.outbox_full += 1;
+        }
+        true
+    }
+
+    /// Sends an answer, unless it is larger than the asker may be sent.
+    fn reply(&mut self, to: SocketAddr, limit: usize, pad_to: usize, mut encoder: Encoder) {
+        let data = encoder.finish(&self.keys, pad_to);
+        if data.len() > limit {
+            self.counters.malformed += 1;
+        } else if !self.outbox.push(VIA, to, 0, data) {
+            self.counters.outbox_full += 1;
+        }
+    }
+}
+
+fn reject(counter: &mut u64, why: Rejected) -> Rejected {
+    *counter += 1;
+    why
+}
+
+/// Whether a datagram of the overlay port is for [`Overlay::handle_datagram`], by its kind; else
+/// it is the channel's. Says nothing about its being valid.
+pub fn is_overlay_datagram(data: &[u8]) -> bool {
+    matches!(data, [_, _, kind, ..] if *kind < wire::kind::END)
 }

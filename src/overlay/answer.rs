@@ -1,0 +1,306 @@
+//! Answering others: pings, finds, gets, puts and touches.
+//!
+//! Nothing larger than the request goes to an address that is not proven, and nothing is kept
+//! for it but a place in the queue of addresses to probe.
+
+use super::lookup::OWNERS_MAX;
+use super::store::Held;
+use super::wire::{Body, Frame, GET_BYTES, OTHERS_MAX, Status, Token, Touch};
+use super::wire_out::Encoder;
+use super::work::{Job, Reason, Step};
+use super::{Node, Overlay, guard, reject};
+use crate::identity::record::{AddressRecord, Key, Record};
+use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
+use crate::net::{NodeId, Rejected};
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+/// Members named in an answer.
+const NODES_MAX: usize = 16;
+
+/// Who asked, and how much it may be sent.
+#[derive(Clone, Copy)]
+struct Asker {
+    node: Node,
+    request: u64,
+    proven: bool,
+    len: usize,
+}
+
+impl Asker {
+    fn limit(&self) -> usize {
+        if self.proven { OVERLAY_DATAGRAM_BYTES_MAX } else { self.len }
+    }
+}
+
+impl Overlay {
+    /// Answers a request of `len` bytes that carried `token`.
+    pub(super) fn handle_request(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        frame: &Frame<'_>,
+        token: Token,
+        len: usize,
+    ) -> Result<(), Rejected> {
+        let node = Node { id: frame.sender, address: from };
+        let proven = self.guard.proves(&token, &from);
+        self.charge(now, &node)?;
+        let start = if let Body::Ping(_, start) = frame.body { Some(start) } else { None };
+        self.heard_asking(now, &node, proven, start);
+        let asker = Asker { node, request: frame.request, proven, len };
+        let hello = self.hello(now, from);
+        match frame.body {
+            Body::Ping(..) => {
+                let pong = Encoder::pong(self.me, frame.request, &hello);
+                self.reply(from, asker.limit(), 0, pong);
+            }
+            Body::Find(_, target) => {
+                let nodes = self.members.closest::<NODES_MAX>(&target, |m| m.missed == 0);
+                let limit = asker.limit();
+                let answer = Encoder::nodes(self.me, frame.request, &hello, &nodes, limit);
+                self.reply(from, limit, 0, answer);
+            }
+            Body::Get(_, key, owner) => self.answer_get(now, &asker, key, owner),
+            Body::Put(_, record, addresses) => {
+                return self.answer_put(now, &asker, record, addresses);
+            }
+            Body::Touch(_, touch) => return self.answer_touch(now, &asker, &touch),
+            Body::Pong(_) | Body::Nodes(..) | Body::Value(..) | Body::Stored(..) => {}
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, now: Instant, node: &Node) -> Result<(), Rejected> {
+        let now_s = self.seconds(now);
+        let known = self.members.get_mut(&node.id).filter(|m| m.address() == node.address);
+        if let Some(member) = known {
+            if !guard::charge_member(member, now_s) {
+                return Err(reject(&mut self.counters.peer_over_rate, Rejected::Full));
+            }
+        } else if !self.guard.charge_stranger(now) {
+            return Err(reject(&mut self.counters.strangers_over_rate, Rejected::Full));
+        }
+        Ok(())
+    }
+
+    fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {
+        let nodes = self.members.closest::<NODES_MAX>(&key.0, |m| m.missed == 0);
+        let mut set: heapless::Vec<&Held, OWNERS_MAX> =
+            self.store.set(&key).take(OWNERS_MAX).collect();
+        set.sort_unstable_by_key(|held| {
+            let named = owner == Some(held.owner());
+            (!named, held.record.is_withdrawal(), held.owner())
+        });
+        let first = set.first().map(|held| {
+            let addresses = held.addresses.as_ref().map(AddressRecord::as_bytes);
+            (held.record.as_bytes(), addresses)
+        });
+        let others: heapless::Vec<(NodeId, u64), OTHERS_MAX> = set
+            .iter()
+            .skip(1)
+            .take(OTHERS_MAX)
+            .map(|held| (held.owner(), held.record.seq()))
+            .collect();
+        let hello = self.hello(now, asker.node.address);
+        let limit = asker.limit().min(GET_BYTES);
+        let (me, request) = (self.me, asker.request);
+        let answer = Encoder::value(me, request, &hello, first, &others, &nodes, limit);
+        drop(set);
+        self.counters.lookup_bytes += limit.min(asker.len) as u64;
+        self.reply(asker.node.address, limit, asker.len, answer);
+    }
+
+    fn answer_put(
+        &mut self,
+        now: Instant,
+        asker: &Asker,
+        record: &[u8],
+        addresses: Option<&[u8]>,
+    ) -> Result<(), Rejected> {
+        if !asker.proven {
+            self.counters.token_missing += 1;
+            self.answer_stored(now, asker, Status::NoToken, None);
+            return Ok(());
+        }
+        let record = Record::parse(record).map_err(|_| self.malformed())?;
+        if record.owner_id() != asker.node.id {
+            return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
+        }
+        let addresses = self.own_addresses_of(&asker.node.id, addresses)?;
+        let held = self.store.get(record.key(), &asker.node.id).map(|held| &held.record);
+        if let Some(newer) = held.filter(|held| held.seq() > record.seq()) {
+            let newer = newer.clone();
+            self.counters.stale_record += 1;
+            self.answer_stored(now, asker, Status::Newer, Some(&newer));
+            return Ok(());
+        }
+        let reason = reason(asker, None);
+        self.submit(now, Job { reason, record: Some(record), addresses })
+    }
+
+    fn answer_touch(
+        &mut self,
+        now: Instant,
+        asker: &Asker,
+        touch: &Touch<'_>,
+    ) -> Result<(), Rejected> {
+        if !asker.proven {
+            self.counters.token_missing += 1;
+            self.answer_stored(now, asker, Status::NoToken, None);
+            return Ok(());
+        }
+        let id = asker.node.id;
+        let touched = (touch.record.0, touch.record.1, touch.address_seq);
+        let concerns_us = self.members.get(&id).is_some() || self.store.addresses_of(&id).is_some();
+        if let (Some(_), true) = (touch.addresses, concerns_us) {
+            let addresses = self.own_addresses_of(&id, touch.addresses)?;
+            let reason = reason(asker, Some(touched));
+            return self.submit(now, Job { reason, record: None, addresses });
+        }
+        self.finish_touch(now, asker, touched);
+        Ok(())
+    }
+
+    fn finish_touch(&mut self, now: Instant, asker: &Asker, touched: (Key, u64, u64)) {
+        let (key, seq, address_seq) = touched;
+        let id = asker.node.id;
+        if seq == 0 {
+            return self.answer_stored(now, asker, Status::Stored, None);
+        }
+        let status = self.store.touch(now, key, &id, seq, address_seq);
+        let held = self.store.get(key, &id).filter(|_| status == Status::Newer);
+        let newer = held.map(|held| held.record.clone());
+        self.answer_stored(now, asker, status, newer.as_ref());
+    }
+
+    fn answer_stored(
+        &mut self,
+        now: Instant,
+        asker: &Asker,
+        status: Status,
+        newer: Option<&Record>,
+    ) {
+        let hello = self.hello(now, asker.node.address);
+        let newer = newer.map(Record::as_bytes);
+        let answer = Encoder::stored(self.me, asker.request, &hello, status, newer);
+        self.reply(asker.node.address, asker.limit(), 0, answer);
+    }
+
+    fn own_addresses_of(
+        &mut self,
+        sender: &NodeId,
+        addresses: Option<&[u8]>,
+    ) -> Result<Option<AddressRecord>, Rejected> {
+        let Some(data) = addresses else { return Ok(None) };
+        let addresses = AddressRecord::parse(data).map_err(|_| self.malformed())?;
+        if addresses.owner_id() != *sender {
+            return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
+        }
+        Ok(Some(addresses))
+    }
+
+    pub(super) fn malformed(&mut self) -> Rejected {
+        reject(&mut self.counters.malformed, Rejected::Malformed)
+    }
+
+    /// Has a job verified: at once where its signatures are remembered, else in its turn.
+    pub(super) fn submit(&mut self, now: Instant, job: Job) -> Result<(), Rejected> {
+        let step = self.work.step(job, 0);
+        match step {
+            Step::Good(job) => self.verified(now, &job),
+            Step::Bad(job) => self.unverified(now, &job),
+            Step::Again(job) => {
+                let allowed = match job.reason {
+                    Reason::Store { .. } => self.guard.charge_verification(now),
+                    Reason::Found(_) | Reason::Own(_) => true,
+                };
+                let refused = if allowed { self.work.push(job).err() } else { Some(job) };
+                if let Some(job) = refused {
+                    self.counters.work_full += 1;
+                    self.dropped(now, &job);
+                    return Err(Rejected::Full);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one public-key operation, if one waits.
+    pub(super) fn work_one(&mut self, now: Instant) {
+        if let Some(job) = self.work.pop_found() {
+            self.work_on(now, job);
+        } else if !self.sign_one(now)
+            && let Some(job) = self.work.pop_store()
+        {
+            self.work_on(now, job);
+        }
+    }
+
+    fn work_on(&mut self, now: Instant, job: Job) {
+        match self.work.step(job, 1) {
+            Step::Good(job) => self.verified(now, &job),
+            Step::Bad(job) => self.unverified(now, &job),
+            Step::Again(job) => self.work.put_back(job),
+        }
+        self.counters.verified = self.work.verified;
+        self.counters.verified_before = self.work.spared;
+    }
+
+    fn verified(&mut self, now: Instant, job: &Job) {
+        match job.reason {
+            Reason::Found(lookup) => self.record_found(now, lookup, job),
+            Reason::Own(publication) => self.own_record_found(now, publication, job),
+            Reason::Store { from, sender, request, len, touched } => {
+                let node = Node { id: sender, address: from };
+                let asker = Asker { node, request, proven: true, len: usize::from(len) };
+                self.store_verified(now, &asker, job, touched);
+            }
+        }
+    }
+
+    fn store_verified(
+        &mut self,
+        now: Instant,
+        asker: &Asker,
+        job: &Job,
+        touched: Option<(Key, u64, u64)>,
+    ) {
+        if let Some(addresses) = &job.addresses {
+            self.store.set_addresses(&asker.node.id, addresses);
+            if addresses.addresses().contains(&asker.node.address) {
+                self.heard_signed(now, &asker.node);
+            }
+        }
+        if let Some(touched) = touched {
+            return self.finish_touch(now, asker, touched);
+        }
+        let Some(record) = &job.record else { return };
+        let status = self.store.put(now, record, job.addresses.as_ref(), false);
+        if status == Status::Full {
+            self.counters.store_full += 1;
+        }
+        self.answer_stored(now, asker, status, None);
+    }
+
+    fn unverified(&mut self, now: Instant, job: &Job) {
+        self.counters.bad_signature += 1;
+        self.dropped(now, job);
+    }
+
+    fn dropped(&mut self, now: Instant, job: &Job) {
+        if let Reason::Found(lookup) = job.reason {
+            self.record_dropped(now, lookup);
+        }
+    }
+}
+
+fn reason(asker: &Asker, touched: Option<(Key, u64, u64)>) -> Reason {
+    Reason::Store {
+        from: asker.node.address,
+        sender: asker.node.id,
+        request: asker.request,
+        len: asker.len as u16,
+        touched,
+    }
+}

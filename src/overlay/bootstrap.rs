@@ -1,0 +1,242 @@
+//! Joining: from bootstrap addresses or remembered peers to a place among the members.
+//!
+//! Three of them are asked at a time, at growing intervals. What they answer is merged with the
+//! node's own search for its place and for random places, so that no single bootstrap peer
+//! decides whom it knows. A node that has lost everybody begins again.
+
+use super::Overlay;
+use super::event::OverlayEvent;
+use super::id::Node;
+use super::lookup::Goal;
+use super::request::Purpose;
+use super::wire::{FIND_BYTES, NO_TOKEN};
+use super::wire_out::Encoder;
+use crate::net::NodeId;
+use crate::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr};
+
+/// Bootstrap addresses used.
+const BOOTSTRAP_MAX: usize = 16;
+/// Peers remembered over a restart.
+const PEERS_MAX: usize = 256;
+/// Bytes of the file with remembered peers.
+const PEERS_BYTES_MAX: usize = 8192;
+const PEERS_VERSION: u8 = 1;
+const AT_ONCE: usize = 3;
+/// Addresses among which an attempt chooses.
+const CHOICE_MAX: usize = 128;
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Searches for random places after the one for the own place: at least so many, and as long as
+/// one makes somebody new known, up to so many.
+const SWEEPS_MIN: u8 = 3;
+const SWEEPS_MAX: u8 = 10;
+
+/// How far joining has come.
+pub(super) struct Join {
+    bootstrap: heapless::Vec<SocketAddr, BOOTSTRAP_MAX>,
+    saved: Vec<Node>,
+    attempts: u32,
+    next: Instant,
+    searching: bool,
+    joined: bool,
+    sweeps: u8,
+    /// Members known, or heard of, before the last search.
+    known: usize,
+}
+
+impl Join {
+    pub(super) fn new() -> Self {
+        Self {
+            bootstrap: heapless::Vec::new(),
+            saved: Vec::new(),
+            attempts: 0,
+            next: Instant::ZERO,
+            searching: false,
+            joined: false,
+            sweeps: 0,
+            known: 0,
+        }
+    }
+
+    pub(super) fn joined(&self) -> bool {
+        self.joined
+    }
+
+    pub(super) fn is_bootstrap(&self, address: &SocketAddr) -> bool {
+        self.bootstrap.contains(address)
+    }
+}
+
+impl Overlay {
+    /// Where to join; names have been resolved by the caller. Replaces the earlier list; of more
+    /// than 16 addresses the rest is left out.
+    pub fn set_bootstrap(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        self.join.bootstrap = addresses.iter().take(BOOTSTRAP_MAX).copied().collect();
+        if self.members.is_empty() {
+            (self.join.attempts, self.join.next) = (0, now);
+        }
+    }
+
+    /// Takes what [`Self::save_peers`] gave before the restart. From the first faulty byte on it
+    /// is ignored.
+    pub fn load_peers(&mut self, now: Instant, data: &[u8]) {
+        let Some((&PEERS_VERSION, mut rest)) = data.split_first() else { return };
+        self.join.saved.clear();
+        while self.join.saved.len() < PEERS_MAX
+            && let Some((node, tail)) = parse_peer(rest)
+        {
+            rest = tail;
+            if node.id != self.me {
+                self.join.saved.push(node);
+            }
+        }
+        if self.members.is_empty() {
+            (self.join.attempts, self.join.next) = (0, now);
+        }
+    }
+
+    /// Peers worth remembering over a restart, longest-unchanged addresses first: at most
+    /// 256 and 8,192 bytes. Where nobody was met, the ones loaded.
+    pub fn save_peers(&self) -> Vec<u8> {
+        let mut peers: Vec<(u32, Node)> =
+            self.members.iter().map(|member| (member.since_s, member.node())).collect();
+        peers.sort_unstable_by_key(|(since_s, node)| (*since_s, node.id));
+        if peers.is_empty() {
+            peers.extend(self.join.saved.iter().map(|node| (0, *node)));
+        }
+        let mut out = vec![PEERS_VERSION];
+        for (_, node) in peers.iter().take(PEERS_MAX) {
+            if out.len() + 16 + 1 + 16 + 2 > PEERS_BYTES_MAX {
+                break;
+            }
+            out.extend(node.id.0);
+            match node.address.ip() {
+                IpAddr::V4(ip) => {
+                    out.push(4);
+                    out.extend(ip.octets());
+                }
+                IpAddr::V6(ip) => {
+                    out.push(6);
+                    out.extend(ip.octets());
+                }
+            }
+            out.extend(node.address.port().to_be_bytes());
+        }
+        out
+    }
+
+    /// A new member was proven.
+    pub(super) fn member_entered(&mut self, now: Instant) {
+        if !self.join.joined && !self.join.searching {
+            self.search_place(now);
+        }
+    }
+
+    /// A search for the own place or a random one is over.
+    pub(super) fn members_looked_up(&mut self, now: Instant) {
+        self.join.searching = false;
+        if self.members.is_empty() {
+            return;
+        }
+        if !self.join.joined {
+            self.join.joined = true;
+            self.join.sweeps = 0;
+            self.tell(OverlayEvent::Joined);
+            self.publications_now(now);
+        }
+        let known = self.members.len() + self.upkeep.waiting();
+        let more = self.join.sweeps < SWEEPS_MIN || known > self.join.known;
+        self.join.known = known;
+        if more && self.join.sweeps < SWEEPS_MAX {
+            self.join.sweeps += 1;
+            let place = self.rng.bytes();
+            if let Some(id) = self.start_lookup(now, Goal::Members, place) {
+                self.join.searching = true;
+                self.drive(now, id);
+            }
+        }
+    }
+
+    /// Nobody is left.
+    pub(super) fn all_lost(&mut self, now: Instant) {
+        (self.join.joined, self.join.attempts, self.join.next) = (false, 0, now);
+    }
+
+    pub(super) fn join_tick(&mut self, now: Instant) {
+        if !self.members.is_empty() {
+            self.member_entered(now);
+        } else if now >= self.join.next {
+            self.join_attempt(now);
+        }
+    }
+
+    fn search_place(&mut self, now: Instant) {
+        let me = self.me.0;
+        if let Some(id) = self.start_lookup(now, Goal::Members, me) {
+            self.join.searching = true;
+            self.drive(now, id);
+        }
+    }
+
+    fn join_attempt(&mut self, now: Instant) {
+        let backoff = (BACKOFF_MIN * (1 << self.join.attempts.min(6))).min(BACKOFF_MAX);
+        self.join.next = now + self.rng.jitter(backoff);
+        let ours = self.reach.addresses();
+        let saved = self.join.saved.iter().map(|node| node.address);
+        let usable: heapless::Vec<SocketAddr, CHOICE_MAX> = self
+            .join
+            .bootstrap
+            .iter()
+            .copied()
+            .chain(saved)
+            .chain(self.suspects.addresses())
+            .filter(|address| !ours.contains(address))
+            .take(CHOICE_MAX)
+            .collect();
+        if usable.is_empty() {
+            return;
+        }
+        let first = self.join.attempts as usize * AT_ONCE % usable.len();
+        let chosen: heapless::Vec<SocketAddr, AT_ONCE> =
+            usable.iter().cycle().skip(first).take(AT_ONCE.min(usable.len())).copied().collect();
+        self.join.attempts = self.join.attempts.saturating_add(1);
+        for to in chosen {
+            self.ask_to_join(now, to);
+        }
+    }
+
+    fn ask_to_join(&mut self, now: Instant, to: SocketAddr) {
+        let place = self.me.0;
+        self.ask(now, to, None, Purpose::Join, FIND_BYTES, |me, request| {
+            Encoder::find(me, request, &NO_TOKEN, &place)
+        });
+    }
+
+    /// Asks a bootstrap address that is no member's: islands that started apart find each other.
+    pub(super) fn ask_absent_bootstrap(&mut self, now: Instant) {
+        let ours = self.reach.addresses();
+        let absent = |to: &&SocketAddr| {
+            !ours.contains(to) && !self.members.iter().any(|member| member.address() == **to)
+        };
+        let count = self.join.bootstrap.iter().filter(absent).count();
+        let at = self.rng.below(count as u32) as usize;
+        let chosen = self.join.bootstrap.iter().filter(absent).nth(at).copied();
+        if let Some(to) = chosen {
+            self.ask_to_join(now, to);
+        }
+    }
+}
+
+fn parse_peer(data: &[u8]) -> Option<(Node, &[u8])> {
+    let (id, rest) = data.split_first_chunk::<16>()?;
+    let (family, rest) = rest.split_first()?;
+    let (ip, rest) = match family {
+        4 => rest.split_first_chunk::<4>().map(|(ip, rest)| (IpAddr::from(*ip), rest))?,
+        6 => rest.split_first_chunk::<16>().map(|(ip, rest)| (IpAddr::from(*ip), rest))?,
+        _ => return None,
+    };
+    let (port, rest) = rest.split_first_chunk::<2>()?;
+    let address = SocketAddr::new(ip, u16::from_be_bytes(*port));
+    Some((Node { id: NodeId(*id), address }, rest))
+}

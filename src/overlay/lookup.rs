@@ -1,0 +1,259 @@
+//! One iterative look-up: whom it knows, whom it asked, what it heard. Sends nothing itself.
+//!
+//! Three members are asked at a time, closest first (Kademlia s2.3). A member that is late widens
+//! the look-up to all replicas that it knows: then half of them may be gone and the answer still
+//! comes one round trip later. A look-up of records ends when what it asked for has been answered
+//! after the first find; or when 4 of the 12 closest, or all that there are, say that there is
+//! nothing. A member that has not been up for a refresh interval may lack what it should hold:
+//! its "no" alone does not count.
+
+use super::id::{Node, Place, closer};
+use super::repair::Publication;
+use super::wire::{NO_TOKEN, Token};
+use super::{LookupId, Placement};
+use crate::net::NodeId;
+use crate::table::Id;
+use crate::time::{Duration, Instant};
+use core::cmp::Ordering;
+
+/// How many members keep a record.
+pub(super) const REPLICAS: usize = 12;
+/// Owners of one key.
+pub(super) const OWNERS_MAX: usize = 8;
+/// A look-up ends at the latest after this time.
+pub(super) const LOOKUP_MAX: Duration = Duration::from_millis(1500);
+const PARALLEL: usize = 3;
+const CANDIDATES_MAX: usize = 28;
+const NO_QUORUM: usize = 4;
+const ASKS_MAX: u8 = 3;
+
+/// What a look-up is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Records of an AOR, for the user: the look-up's number and the blinded AOR.
+    Records(LookupId, [u8; 32]),
+    /// Holders for a publication.
+    Place(Id<Publication>),
+    /// Members around a place, to know them.
+    Members,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Asked,
+    Late,
+    Answered { no: bool },
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    node: Node,
+    token: Token,
+    state: State,
+    asks: u8,
+}
+
+/// What is known of one owner's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OwnerSeen {
+    /// Who.
+    pub(super) owner: NodeId,
+    /// The newest number that was verified; 0 for none.
+    pub(super) seq: u64,
+    /// The newest number of an address list that came with it.
+    pub(super) address_seq: u64,
+    /// The newest number that somebody told of.
+    pub(super) told: u64,
+    /// Whether the newest verified record is a withdrawal.
+    pub(super) withdrawn: bool,
+}
+
+/// One look-up.
+pub(super) struct Lookup {
+    /// What for.
+    pub(super) goal: Goal,
+    /// The place looked for.
+    pub(super) target: Place,
+    /// When it is over at the latest.
+    pub(super) deadline: Instant,
+    /// Records waiting for their verification.
+    pub(super) verifying: u8,
+    /// Requests that name an owner, under way.
+    pub(super) naming: u8,
+    /// Owners heard of.
+    pub(super) owners: heapless::Vec<OwnerSeen, OWNERS_MAX>,
+    /// Records found by a look-up of the same AOR under another secret.
+    pub(super) found_before: u8,
+    candidates: heapless::Vec<Candidate, CANDIDATES_MAX>,
+    widened: bool,
+}
+
+impl Lookup {
+    /// A look-up that knows nobody yet.
+    pub(super) fn new(goal: Goal, target: Place, now: Instant) -> Self {
+        Self {
+            goal,
+            target,
+            deadline: now + LOOKUP_MAX,
+            verifying: 0,
+            naming: 0,
+            owners: heapless::Vec::new(),
+            found_before: 0,
+            candidates: heapless::Vec::new(),
+            // Whoever places a record needs the proof of address of every holder.
+            widened: matches!(goal, Goal::Place(_)),
+        }
+    }
+
+    /// Adds somebody to ask, unless too far away. `doubtful` are asked only once the look-up
+    /// widens.
+    pub(super) fn add(&mut self, node: Node, doubtful: bool) {
+        if self.candidates.iter().any(|known| known.node.id == node.id) {
+            return;
+        }
+        let target = self.target;
+        let before =
+            |known: &Candidate| closer(&target, &known.node.id.0, &node.id.0) == Ordering::Less;
+        let at = self.candidates.partition_point(before);
+        if self.candidates.is_full() {
+            if at >= self.candidates.len() {
+                return;
+            }
+            self.candidates.pop();
+        }
+        let state = if doubtful { State::Late } else { State::New };
+        let candidate = Candidate { node, token: NO_TOKEN, state, asks: 0 };
+        let added = self.candidates.insert(at, candidate);
+        debug_assert!(added.is_ok(), "room was made");
+    }
+
+    /// Whom to ask now, if anybody; marks it as asked.
+    pub(super) fn next(&mut self) -> Option<(Node, Token)> {
+        let records = matches!(self.goal, Goal::Records(..));
+        if records && self.has_found() {
+            return None;
+        }
+        let parallel = if self.widened { REPLICAS } else { PARALLEL };
+        let asked = |c: &&Candidate| c.state == State::Asked;
+        if self.candidates.iter().filter(asked).count() >= parallel {
+            return None;
+        }
+        let waiting = |c: &Candidate| matches!(c.state, State::New | State::Asked);
+        let widened = self.widened || !self.near().any(|c| waiting(c));
+        let near = self.candidates.iter_mut().filter(|c| c.state != State::Gone).take(REPLICAS);
+        let mut again = None;
+        for candidate in near {
+            match candidate.state {
+                State::New => return Some(candidate.ask()),
+                State::Late if widened && candidate.asks < ASKS_MAX && again.is_none() => {
+                    again = Some(candidate);
+                }
+                _ => {}
+            }
+        }
+        again.map(Candidate::ask)
+    }
+
+    /// Takes an answer in: `no` where it had no record and its word counts.
+    pub(super) fn answered(&mut self, id: &NodeId, token: Token, no: bool) {
+        if let Some(candidate) = self.candidate(id) {
+            candidate.state = State::Answered { no };
+            candidate.token = token;
+        }
+    }
+
+    /// Notes that an answer is late: from now on all replicas are asked.
+    pub(super) fn late(&mut self, id: &NodeId) {
+        self.widened = true;
+        if let Some(candidate) = self.candidate(id)
+            && candidate.state == State::Asked
+        {
+            candidate.state = State::Late;
+        }
+    }
+
+    /// Notes that no answer will come.
+    pub(super) fn gone(&mut self, id: &NodeId) {
+        if let Some(candidate) = self.candidate(id)
+            && matches!(candidate.state, State::Asked | State::Late)
+            && candidate.asks >= ASKS_MAX
+        {
+            candidate.state = State::Gone;
+        }
+    }
+
+    /// Whether nothing more is to be expected.
+    pub(super) fn is_done(&self) -> bool {
+        if self.verifying > 0 || self.naming > 0 {
+            return false;
+        }
+        let mut near = self.near();
+        if matches!(self.goal, Goal::Records(..)) {
+            if self.has_found() {
+                return !self.candidates.iter().any(|c| c.state == State::Asked);
+            }
+            let known = self.candidates.iter().filter(|c| c.state != State::Gone).count();
+            let no = |c: &Candidate| c.state == State::Answered { no: true };
+            if known > 0 && self.near().filter(|c| no(c)).count() >= known.min(NO_QUORUM) {
+                return true;
+            }
+        }
+        near.all(|candidate| match candidate.state {
+            State::Answered { .. } | State::Gone => true,
+            State::Late => candidate.asks >= ASKS_MAX,
+            State::New | State::Asked => false,
+        })
+    }
+
+    /// The members that answered, closest first, with what proves our address to them.
+    pub(super) fn holders(&self) -> impl Iterator<Item = Placement> + '_ {
+        let answered = |c: &&Candidate| matches!(c.state, State::Answered { .. });
+        self.candidates
+            .iter()
+            .filter(answered)
+            .take(REPLICAS)
+            .map(|c| Placement { node: c.node, token: c.token })
+    }
+
+    /// How many owners have a record that is not withdrawn.
+    pub(super) fn found(&self) -> u8 {
+        self.owners.iter().filter(|seen| seen.seq > 0 && !seen.withdrawn).count() as u8
+    }
+
+    /// What is known of `owner`, to change it; `None` where the key has too many owners.
+    pub(super) fn owner(&mut self, owner: NodeId) -> Option<&mut OwnerSeen> {
+        let known = self.owners.iter().position(|seen| seen.owner == owner);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let new = OwnerSeen { owner, seq: 0, address_seq: 0, told: 0, withdrawn: false };
+                self.owners.push(new).ok()?;
+                self.owners.len() - 1
+            }
+        };
+        self.owners.get_mut(at)
+    }
+
+    /// The closest that may still answer or have answered.
+    fn near(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().filter(|c| c.state != State::Gone).take(REPLICAS)
+    }
+
+    fn has_found(&self) -> bool {
+        self.owners.iter().any(|seen| seen.seq > 0 && !seen.withdrawn)
+    }
+
+    fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {
+        self.candidates.iter_mut().find(|candidate| candidate.node.id == *id)
+    }
+}
+
+impl Candidate {
+    fn ask(&mut self) -> (Node, Token) {
+        self.state = State::Asked;
+        self.asks += 1;
+        (self.node, self.token)
+    }
+}

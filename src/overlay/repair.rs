@@ -1,0 +1,481 @@
+//! Keeping own records in the overlay.
+//!
+//! A published record goes to the twelve members closest to its key, with one search for them
+//! first. From then on each publication compares, in steps of its own timer, who should hold it
+//! by the table with who has acknowledged it, and mends the difference: periodic repair costs the
+//! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
+//! extends the lifetime hourly; a holder that does not know the record asks for it.
+
+use super::event::{Full, OverlayEvent, PublishId};
+use super::id::{Node, distance};
+use super::lookup::{Goal, Lookup, REPLICAS};
+use super::request::Purpose;
+use super::wire::{Hello, NO_TOKEN, Status, Token, Touch};
+use super::wire_out::Encoder;
+use super::work::{Job, Reason};
+use super::{Overlay, YOUNG};
+use crate::identity::record::{AddressRecord, Contact, Key, Record};
+use crate::net::{NodeId, Rejected};
+use crate::table::Id;
+use crate::time::{Duration, Instant};
+
+const HOLDERS_MAX: usize = REPLICAS + 4;
+const TRIES_MAX: u8 = 4;
+const PLACING_MAX: u8 = 8;
+const PLACE_AGAIN: Duration = Duration::from_millis(100);
+/// How often the holders are compared with the table, at the start and later.
+const REPAIR_EARLY: Duration = Duration::from_secs(10);
+const REPAIR: Duration = Duration::from_secs(60);
+const EARLY: Duration = Duration::from_secs(120);
+/// Touches are due hourly; the jitter makes it 50 to 60 minutes.
+const REFRESH: Duration = Duration::from_secs(3600);
+/// Owners mend within this time what a healed partition left behind.
+const HEAL: Duration = Duration::from_secs(30);
+
+const _: () = assert!(REFRESH.as_secs() < YOUNG.as_secs());
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A put or touch is under way.
+    Asked,
+    /// It holds the newest record.
+    Acknowledged,
+    /// It did not answer, or refused.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    node: Node,
+    token: Token,
+    state: State,
+    tries: u8,
+    /// Whether a touch may do, because it held the newest record once.
+    touch: bool,
+}
+
+/// One AOR that this node keeps in the overlay, under one secret of the network.
+pub(super) struct Publication {
+    id: PublishId,
+    name: [u8; 16],
+    aor_key: [u8; 32],
+    key: Key,
+    contact: Option<Contact>,
+    seq: u64,
+    record: Option<Record>,
+    holders: heapless::Vec<Holder, HOLDERS_MAX>,
+    placing: bool,
+    place_wanted: bool,
+    told: bool,
+    refresh_at: Instant,
+}
+
+impl Publication {
+    /// Whether the own store holds it as published, not as withdrawn.
+    pub(super) fn is_stored(&self) -> bool {
+        self.record.is_some() && self.contact.is_some()
+    }
+
+    fn acknowledged(&self) -> usize {
+        self.holders.iter().filter(|h| h.state == State::Acknowledged).count()
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.placing && !self.place_wanted && self.holders.iter().all(|h| h.state != State::Asked)
+    }
+
+    fn holder(&mut self, id: &NodeId) -> Option<&mut Holder> {
+        self.holders.iter_mut().find(|holder| holder.node.id == *id)
+    }
+
+    /// The entry for `node`; where all are taken, the farthest that holds nothing, or else is
+    /// farther than `node`, makes room.
+    fn entry(&mut self, node: Node) -> Option<&mut Holder> {
+        let found = self.holders.iter().position(|holder| holder.node.id == node.id);
+        let at = match found {
+            Some(at) => at,
+            None => {
+                if self.holders.is_full() {
+                    let key = self.key.0;
+                    let rank =
+                        |h: &Holder| (h.state == State::Failed, distance(&key, &h.node.id.0));
+                    let worst = self.holders.iter().enumerate().max_by_key(|(_, h)| rank(h));
+                    let (at, worst) = worst?;
+                    if rank(worst) < (false, distance(&key, &node.id.0)) {
+                        return None;
+                    }
+                    self.holders.swap_remove(at);
+                }
+                let (token, state) = (NO_TOKEN, State::Failed);
+                let holder = Holder { node, token, state, tries: 0, touch: false };
+                self.holders.push(holder).ok()?;
+                self.holders.len() - 1
+            }
+        };
+        self.holders.get_mut(at)
+    }
+}
+
+impl Overlay {
+    /// Keeps `aor` in the overlay until [`Self::withdraw`]; again with another contact replaces
+    /// it. `aor` is hashed as it is, so spell it one way.
+    ///
+    /// # Errors
+    /// [`Full`] beyond `publish_entries`.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        aor: &str,
+        contact: &Contact,
+    ) -> Result<PublishId, Full> {
+        let name = self.aor_keys.name(aor);
+        if let Some(known) = self.publication_named(&name) {
+            self.republish(now, &name, Some(contact));
+            return Ok(known);
+        }
+        let blinded = self.aor_keys.get(&self.keys, aor);
+        if self.publications.len() + blinded.len() > self.publications.capacity() {
+            return Err(Full);
+        }
+        self.publication_count = self.publication_count.wrapping_add(1);
+        let id = PublishId(self.publication_count);
+        for aor_key in blinded {
+            let publication = Publication {
+                id,
+                name,
+                aor_key,
+                key: Key::of(&aor_key),
+                contact: None,
+                seq: 0,
+                record: None,
+                holders: heapless::Vec::new(),
+                placing: false,
+                place_wanted: false,
+                told: false,
+                refresh_at: now,
+            };
+            self.publications.insert(publication).map_err(|_| Full)?;
+        }
+        self.republish(now, &name, Some(contact));
+        Ok(id)
+    }
+
+    /// Takes `aor` out of the overlay: a newer, empty record replaces the published one.
+    pub fn withdraw(&mut self, now: Instant, aor: &str) {
+        let name = self.aor_keys.name(aor);
+        self.republish(now, &name, None);
+    }
+
+    /// How many holders have acknowledged the newest record of `aor`; `None` where it is not
+    /// published.
+    pub fn is_published(&self, aor: &str) -> Option<usize> {
+        let name = self.aor_keys.name(aor);
+        self.publications
+            .iter()
+            .filter(|(_, p)| p.name == name && p.contact.is_some())
+            .map(|(_, p)| p.acknowledged())
+            .min()
+    }
+
+    fn publication_named(&self, name: &[u8; 16]) -> Option<PublishId> {
+        self.publications.iter().find(|(_, p)| p.name == *name).map(|(_, p)| p.id)
+    }
+
+    fn republish(&mut self, now: Instant, name: &[u8; 16], contact: Option<&Contact>) {
+        let mut seq = self.seq;
+        for (id, publication) in self.publications.iter_mut() {
+            let unchanged = publication.contact.as_ref() == contact && publication.seq > 0;
+            if publication.name != *name || unchanged {
+                continue;
+            }
+            seq += 1;
+            publication.seq = seq;
+            publication.contact = contact.cloned();
+            publication.record = None;
+            if !self.unsigned.contains(&id) {
+                self.unsigned.push_back(id);
+            }
+            self.publication_timers.set(id.slot(), now + REPAIR_EARLY);
+        }
+        self.seq = seq;
+    }
+
+    /// Makes one signature, if one is wanted. Addresses first: records are put with them.
+    pub(super) fn sign_one(&mut self, now: Instant) -> bool {
+        if self.addresses_unsigned {
+            self.sign_addresses(now);
+            return true;
+        }
+        let Some(id) = self.unsigned.pop_front() else { return false };
+        let Some(publication) = self.publications.get_mut(id) else { return false };
+        let (network, aor_key, seq) = (self.keys.network(), &publication.aor_key, publication.seq);
+        let contact = publication.contact.as_ref();
+        let record = Record::sign(&self.identity, network, aor_key, seq, contact);
+        self.counters.signed += 1;
+        self.work.remember(record.as_bytes());
+        self.store.put(now, &record, self.addresses.as_ref(), contact.is_some());
+        if contact.is_none() {
+            self.store.disown(publication.key);
+        }
+        publication.record = Some(record);
+        publication.refresh_at = now + REFRESH;
+        publication.told = false;
+        publication.place_wanted = publication.contact.is_some();
+        for holder in &mut publication.holders {
+            (holder.state, holder.touch, holder.tries) = (State::Failed, false, 0);
+        }
+        let known: heapless::Vec<NodeId, HOLDERS_MAX> =
+            publication.holders.iter().map(|h| h.node.id).collect();
+        for node in &known {
+            self.put_to(now, id, node);
+        }
+        self.place(now, id);
+        true
+    }
+
+    /// Searches for holders, or waits for its turn to.
+    fn place(&mut self, now: Instant, id: Id<Publication>) {
+        let Some(publication) = self.publications.get(id) else { return };
+        if !publication.place_wanted || publication.placing {
+            return self.tell_published(id);
+        }
+        let target = publication.key.0;
+        let started = if self.placing < PLACING_MAX {
+            self.start_lookup(now, Goal::Place(id), target)
+        } else {
+            None
+        };
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let Some(lookup) = started else {
+            self.publication_timers.set(id.slot(), now + PLACE_AGAIN);
+            return;
+        };
+        publication.placing = true;
+        publication.place_wanted = false;
+        self.placing += 1;
+        self.drive(now, lookup);
+    }
+
+    /// One of the closest answered a search: it gets the record at once.
+    pub(super) fn place_at(&mut self, now: Instant, id: Id<Publication>, node: Node, token: Token) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let key = publication.key.0;
+        let closer = |h: &&Holder| {
+            h.state != State::Failed && distance(&key, &h.node.id.0) < distance(&key, &node.id.0)
+        };
+        if publication.holders.iter().filter(closer).count() >= REPLICAS {
+            return;
+        }
+        let Some(holder) = publication.entry(node) else { return };
+        (holder.node, holder.token) = (node, token);
+        if holder.state == State::Failed {
+            holder.tries = 0;
+            self.put_to(now, id, &node.id);
+        }
+    }
+
+    /// A search for holders is over.
+    pub(super) fn placed(&mut self, now: Instant, id: Id<Publication>, lookup: &Lookup) {
+        self.placing = self.placing.saturating_sub(1);
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        publication.placing = false;
+        for placement in lookup.holders() {
+            self.place_at(now, id, placement.node, placement.token);
+        }
+        self.tell_published(id);
+    }
+
+    /// Puts or touches at one holder.
+    fn put_to(&mut self, now: Instant, id: Id<Publication>, node: &NodeId) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let (key, seq) = (publication.key, publication.seq);
+        let Some(record) = publication.record.clone() else { return };
+        let Some(holder) = publication.holder(node) else { return };
+        if holder.tries >= TRIES_MAX {
+            holder.state = State::Failed;
+            return;
+        }
+        holder.tries += 1;
+        holder.state = State::Asked;
+        let (to, token, touch) = (holder.node.address, holder.token, holder.touch);
+        let addresses = self.addresses.clone();
+        let address_seq = addresses.as_ref().map_or(0, AddressRecord::seq);
+        let purpose = Purpose::Publish(id);
+        let asked = self.ask(now, to, Some(*node), purpose, 0, |me, request| {
+            let addresses = addresses.as_ref().map(AddressRecord::as_bytes);
+            if touch {
+                // The list itself follows where it is wanted: most know it.
+                let touch = Touch { record: (key, seq), address_seq, addresses: None };
+                Encoder::touch(me, request, &token, &touch)
+            } else {
+                Encoder::put_record(me, request, &token, record.as_bytes(), addresses)
+            }
+        });
+        if !asked && let Some(publication) = self.publications.get_mut(id) {
+            publication.holder(node).into_iter().for_each(|h| h.state = State::Failed);
+        }
+    }
+
+    /// A holder answered a put or touch.
+    pub(super) fn publish_answered(
+        &mut self,
+        now: Instant,
+        id: Id<Publication>,
+        node: &Node,
+        hello: &Hello,
+        status: Status,
+        newer: Option<&[u8]>,
+    ) -> Result<(), Rejected> {
+        let Some(publication) = self.publications.get_mut(id) else { return Ok(()) };
+        let unsigned = publication.record.is_none();
+        let Some(holder) = publication.holder(&node.id) else { return Ok(()) };
+        holder.token = hello.token;
+        if unsigned {
+            // It acknowledges an older record; the newer one follows once signed.
+            return Ok(());
+        }
+        match status {
+            Status::Stored => (holder.state, holder.touch) = (State::Acknowledged, true),
+            Status::Full => holder.state = State::Failed,
+            Status::NoToken => self.put_to(now, id, &node.id),
+            Status::Unknown | Status::AddressUnknown => {
+                holder.touch = false;
+                self.put_to(now, id, &node.id);
+            }
+            Status::Newer => {
+                holder.state = State::Failed;
+                if let Some(data) = newer {
+                    let record = Record::parse(data).map_err(|_| self.malformed())?;
+                    let reason = Reason::Own(id);
+                    self.submit(now, Job { reason, record: Some(record), addresses: None })?;
+                }
+            }
+        }
+        self.tell_published(id);
+        Ok(())
+    }
+
+    /// A holder has a record of ours, verified, that is newer than what we publish: the count of
+    /// starts was lost. Numbers never go back, so we continue above it.
+    pub(super) fn own_record_found(&mut self, now: Instant, id: Id<Publication>, job: &Job) {
+        let Some(record) = &job.record else { return };
+        if record.owner_id() != self.me || record.seq() <= self.seq {
+            return;
+        }
+        self.seq = record.seq();
+        let seq = self.next_seq();
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        publication.seq = seq;
+        publication.record = None;
+        self.unsigned.push_back(id);
+        self.publication_timers.set(id.slot(), now + REPAIR_EARLY);
+    }
+
+    /// A holder did not answer.
+    pub(super) fn publish_missed(
+        &mut self,
+        now: Instant,
+        id: Id<Publication>,
+        node: NodeId,
+        over: bool,
+    ) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let Some(holder) = publication.holder(&node) else { return };
+        if !over && holder.state == State::Asked {
+            self.put_to(now, id, &node);
+            self.tell_published(id);
+        }
+    }
+
+    /// A member is back, perhaps without what it held: owners look again, within 30 s.
+    pub(super) fn holder_returned(&mut self, now: Instant, node: &NodeId, lost_store: bool) {
+        for (id, publication) in self.publications.iter_mut() {
+            let at = now + HEAL * self.rng.below(1 << 16) / (1 << 16);
+            if let Some(holder) = publication.holder(node) {
+                (holder.state, holder.tries) = (State::Failed, 0);
+            } else if lost_store {
+                continue;
+            }
+            if self.publication_timers.get(id.slot()).is_none_or(|then| then > at) {
+                self.publication_timers.set(id.slot(), at);
+            }
+        }
+    }
+
+    /// The first members are known: what waits for holders finds them now.
+    pub(super) fn publications_now(&mut self, now: Instant) {
+        for (id, publication) in self.publications.iter_mut() {
+            publication.place_wanted = publication.contact.is_some();
+            self.publication_timers.set(id.slot(), now);
+        }
+    }
+
+    /// Mends the publications whose turn it is.
+    pub(super) fn publications_timeout(&mut self, now: Instant) {
+        while let Some(slot) = self.publication_timers.pop_due(now) {
+            let Some(id) = self.publications.id_at(slot) else { continue };
+            let Some(publication) = self.publications.get(id) else { continue };
+            let over = publication.contact.is_none() && publication.record.is_some();
+            if over && publication.is_settled() {
+                self.publications.remove(id);
+                continue;
+            }
+            let early = now.since(self.started) < EARLY;
+            let pace = if early { REPAIR_EARLY } else { REPAIR };
+            self.publication_timers.set(slot, now + self.rng.jitter(pace));
+            if publication.record.is_some() {
+                self.mend(now, id);
+                self.place(now, id);
+            }
+        }
+    }
+
+    fn mend(&mut self, now: Instant, id: Id<Publication>) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        let refresh = now >= publication.refresh_at;
+        let wanted = self.members.closest::<REPLICAS>(&publication.key.0, |m| m.missed == 0);
+        if refresh {
+            let minutes = Duration::from_secs(u64::from(self.rng.below(600)));
+            publication.refresh_at = now + REFRESH - minutes;
+            publication.holders.retain(|h| wanted.iter().any(|node| node.id == h.node.id));
+            publication.place_wanted |= self.members.is_full();
+        }
+        for node in &wanted {
+            let Some(publication) = self.publications.get_mut(id) else { return };
+            let Some(holder) = publication.entry(*node) else { continue };
+            holder.node = *node;
+            let due = match holder.state {
+                State::Asked => false,
+                State::Acknowledged => refresh,
+                State::Failed => true,
+            };
+            if due {
+                holder.tries = 0;
+                self.put_to(now, id, &node.id);
+            }
+        }
+    }
+
+    fn tell_published(&mut self, id: Id<Publication>) {
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        if publication.told || publication.contact.is_none() || publication.record.is_none() {
+            return;
+        }
+        let acknowledged = publication.acknowledged();
+        let most = acknowledged > 0 && acknowledged * 2 > publication.holders.len();
+        if most || publication.is_settled() {
+            publication.told = true;
+            let (publish, replicas) = (publication.id, acknowledged as u8);
+            self.tell(OverlayEvent::Published { publish, replicas });
+        }
+    }
+
+    /// The holders of all own records.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (Node, Token)> + '_ {
+        self.publications
+            .iter()
+            .flat_map(|(_, publication)| &publication.holders)
+            .filter(|holder| holder.state == State::Acknowledged)
+            .map(|holder| (holder.node, holder.token))
+    }
+}

@@ -1,0 +1,78 @@
+//! Members that fell silent: kept for a day and asked now and then whether they are back.
+//!
+//! A partition looks like the death of everybody on the other side. At most one probe leaves each
+//! second, and each suspect is asked less often the longer it is silent, so that routers switched
+//! off for the night cost next to nothing. Once one is back the others are asked at full rate.
+
+use super::id::Node;
+use crate::net::NodeId;
+use std::net::SocketAddr;
+
+const SUSPECTS_MAX: usize = 256;
+const KEPT_S: u32 = 24 * 3600;
+const INTERVAL_MIN_S: u32 = 5;
+const INTERVAL_MAX_S: u32 = 600;
+
+#[derive(Clone, Copy)]
+struct Suspect {
+    node: Node,
+    since_s: u32,
+    next_s: u32,
+}
+
+/// The silent members, longest silent first.
+pub(super) struct Suspects(Vec<Suspect>);
+
+impl Suspects {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self(Vec::with_capacity(SUSPECTS_MAX))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds one; the longest silent makes room.
+    pub(super) fn add(&mut self, node: Node, now_s: u32) {
+        self.remove(&node.id);
+        if self.0.len() >= SUSPECTS_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(Suspect { node, since_s: now_s, next_s: now_s + INTERVAL_MIN_S });
+    }
+
+    /// Takes `id` out; true where it was a suspect.
+    pub(super) fn remove(&mut self, id: &NodeId) -> bool {
+        let found = self.0.iter().position(|suspect| suspect.node.id == *id);
+        found.map(|at| self.0.remove(at)).is_some()
+    }
+
+    /// Whether `id` is silent at this address.
+    pub(super) fn contains(&self, node: &Node) -> bool {
+        self.0.iter().any(|suspect| suspect.node == *node)
+    }
+
+    /// One came back: all the others are due.
+    pub(super) fn hurry(&mut self, now_s: u32) {
+        self.0.iter_mut().for_each(|suspect| suspect.next_s = now_s);
+    }
+
+    /// The suspect to ask now, if one is due. Forgets those that were silent for a day.
+    pub(super) fn next(&mut self, now_s: u32) -> Option<Node> {
+        self.0.retain(|suspect| now_s.saturating_sub(suspect.since_s) < KEPT_S);
+        let suspect = self.0.iter_mut().min_by_key(|suspect| suspect.next_s)?;
+        if suspect.next_s > now_s {
+            return None;
+        }
+        let silent_s = now_s.saturating_sub(suspect.since_s);
+        suspect.next_s = now_s + (silent_s / 4).clamp(INTERVAL_MIN_S, INTERVAL_MAX_S);
+        Some(suspect.node)
+    }
+
+    /// Addresses to try when nobody else is left, last heard first.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.0.iter().rev().map(|suspect| suspect.node.address)
+    }
+}

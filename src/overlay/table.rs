@@ -1,0 +1,279 @@
+//! The members that this node has proven: who answered at which address, and how fast.
+//!
+//! One sorted list, bounded by `table_kb`. Whoever is closest to a place by exclusive or shares
+//! the longest prefix with it, so the closest of a sorted list lie in one range. Entries get
+//! here by an exchange only. Each carries its own estimate of the round-trip time (RFC 6298 s2,
+//! in integers), because a time-out drawn from a peer's own times is what keeps look-ups short
+//! when half of the members are gone (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
+//!
+//! Gossiped hints of 16 bytes would have their place beside these entries, under the same
+//! limit; they would never displace one.
+
+use super::id::{Node, Place, closer, range};
+use crate::net::NodeId;
+use crate::time::Duration;
+use core::cmp::Ordering;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The shortest time-out of a request: below it, a busy peer looks dead.
+pub(super) const RTO_MIN: Duration = Duration::from_millis(60);
+/// The longest first time-out of a request.
+pub(super) const RTO_MAX: Duration = Duration::from_millis(1000);
+/// The time-out before any answer has been measured.
+const RTO_INITIAL: Duration = Duration::from_millis(400);
+
+/// Smoothed round-trip time and its variation, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rtt {
+    smoothed_us: u32,
+    variation_us: u32,
+}
+
+impl Rtt {
+    /// Takes a measurement in (RFC 6298 s2.2 and s2.3).
+    pub(super) fn measure(&mut self, rtt: Duration) {
+        let rtt_us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).clamp(1, 60_000_000);
+        if self.smoothed_us == 0 {
+            *self = Self { smoothed_us: rtt_us, variation_us: rtt_us / 2 };
+            return;
+        }
+        let error = self.smoothed_us.abs_diff(rtt_us);
+        self.variation_us = self.variation_us - self.variation_us / 4 + error / 4;
+        self.smoothed_us = self.smoothed_us - self.smoothed_us / 8 + rtt_us / 8;
+    }
+
+    /// When to expect an answer no longer; `None` before the first measurement.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        if self.smoothed_us == 0 {
+            return None;
+        }
+        let us = u64::from(self.smoothed_us) + 4 * u64::from(self.variation_us);
+        Some(Duration::from_micros(us).clamp(RTO_MIN, RTO_MAX))
+    }
+}
+
+/// A proven member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// Its id.
+    pub(super) id: NodeId,
+    ip: [u8; 16],
+    port: u16,
+    /// Datagrams that it may send us now, and the second when that was reckoned.
+    pub(super) credit: u16,
+    /// See `credit`.
+    pub(super) credit_s: u32,
+    /// Requests in a row without an answer.
+    pub(super) missed: u8,
+    /// What its answers said of its start; see [`super::wire::Hello`].
+    pub(super) start: Option<u8>,
+    /// Whether a ping is under way to find out whether it is still there.
+    pub(super) checking: bool,
+    /// The second when it was heard last.
+    pub(super) heard_s: u32,
+    /// The second since when it has had this address.
+    pub(super) since_s: u32,
+    /// Its round-trip time.
+    pub(super) rtt: Rtt,
+}
+
+impl Member {
+    /// Its address.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
+    }
+
+    fn set_address(&mut self, address: SocketAddr) {
+        self.ip = mapped(address.ip());
+        self.port = address.port();
+    }
+
+    /// Id and address.
+    pub(super) fn node(&self) -> Node {
+        Node { id: self.id, address: self.address() }
+    }
+}
+
+const _: () = assert!(size_of::<Member>() <= 64);
+
+fn mapped(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// Why a member was not entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotEntered {
+    /// The table is full.
+    Full,
+    /// Two ids live at this address already.
+    Address,
+}
+
+/// The proven members, sorted by id.
+pub(super) struct Members {
+    sorted: Vec<Member>,
+    capacity: usize,
+    overall: Rtt,
+}
+
+impl Members {
+    /// No members, with room for what fits into `table_kb`.
+    pub(super) fn new(table_kb: u32) -> Self {
+        let capacity = (table_kb as usize * 1024 / size_of::<Member>()).max(32);
+        Self { sorted: Vec::with_capacity(capacity), capacity, overall: Rtt::default() }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether nobody is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// Whether another one would be refused.
+    pub(super) fn is_full(&self) -> bool {
+        self.sorted.len() >= self.capacity
+    }
+
+    /// The member called `id`.
+    pub(super) fn get(&self, id: &NodeId) -> Option<&Member> {
+        self.find(id).ok().map(|at| &self.sorted[at])
+    }
+
+    /// The member called `id`, to change it.
+    pub(super) fn get_mut(&mut self, id: &NodeId) -> Option<&mut Member> {
+        self.find(id).ok().map(|at| &mut self.sorted[at])
+    }
+
+    /// The member at `position` of the sorted list.
+    pub(super) fn at(&self, position: usize) -> Option<&Member> {
+        self.sorted.get(position)
+    }
+
+    /// All members, sorted by id.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.sorted.iter()
+    }
+
+    /// Notes that `node` was proven at `now_s`; a known one moves to the address. True where it
+    /// is new.
+    ///
+    /// # Errors
+    /// [`NotEntered`]: nothing was changed.
+    pub(super) fn prove(&mut self, node: &Node, now_s: u32) -> Result<bool, NotEntered> {
+        match self.find(&node.id) {
+            Ok(at) => {
+                let member = &mut self.sorted[at];
+                if member.address() != node.address {
+                    member.set_address(node.address);
+                    member.since_s = now_s;
+                }
+                member.heard_s = now_s;
+                member.missed = 0;
+                Ok(false)
+            }
+            Err(at) => {
+                if self.is_full() {
+                    return Err(NotEntered::Full);
+                }
+                if !node.address.ip().is_loopback() && self.ids_near(node.address.ip()) >= 2 {
+                    return Err(NotEntered::Address);
+                }
+                let mut member = Member {
+                    id: node.id,
+                    ip: [0; 16],
+                    port: 0,
+                    credit: super::guard::PEER_BURST,
+                    credit_s: now_s,
+                    missed: 0,
+                    start: None,
+                    checking: false,
+                    heard_s: now_s,
+                    since_s: now_s,
+                    rtt: Rtt::default(),
+                };
+                member.set_address(node.address);
+                self.sorted.insert(at, member);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Forgets a member.
+    pub(super) fn remove(&mut self, id: &NodeId) -> Option<Member> {
+        self.find(id).ok().map(|at| self.sorted.remove(at))
+    }
+
+    /// Takes the round-trip time of an answer in.
+    pub(super) fn measure(&mut self, id: &NodeId, rtt: Duration) {
+        self.overall.measure(rtt);
+        if let Some(member) = self.get_mut(id) {
+            member.rtt.measure(rtt);
+        }
+    }
+
+    /// When to expect an answer of `id` (or of somebody unknown) no longer.
+    pub(super) fn timeout(&self, id: Option<&NodeId>) -> Duration {
+        let own = id.and_then(|id| self.get(id)).and_then(|member| member.rtt.timeout());
+        own.or_else(|| self.overall.timeout()).unwrap_or(RTO_INITIAL)
+    }
+
+    /// The at most `N` members closest to `target` that `accept` lets pass, closest first.
+    pub(super) fn closest<const N: usize>(
+        &self,
+        target: &Place,
+        accept: impl Fn(&Member) -> bool,
+    ) -> heapless::Vec<Node, N> {
+        let mut best = heapless::Vec::<&Member, N>::new();
+        let mut bits = (self.sorted.len() / N.max(1)).checked_ilog2().unwrap_or(0);
+        loop {
+            best.clear();
+            for member in self.within(target, bits).iter().filter(|member| accept(member)) {
+                insert_closest(&mut best, target, member);
+            }
+            if best.is_full() || bits == 0 {
+                return best.iter().map(|member| member.node()).collect();
+            }
+            bits -= 1;
+        }
+    }
+
+    fn within(&self, target: &Place, bits: u32) -> &[Member] {
+        let (low, high) = range(target, bits);
+        let start = self.sorted.partition_point(|member| member.id.0 < low);
+        let end = self.sorted.partition_point(|member| member.id.0 <= high);
+        self.sorted.get(start..end).unwrap_or_default()
+    }
+
+    /// How many members share an IPv4 address, or an IPv6 /56.
+    fn ids_near(&self, ip: IpAddr) -> usize {
+        let prefix_bytes = if ip.is_ipv4() { 16 } else { 7 };
+        let ip = mapped(ip);
+        let near = |member: &&Member| member.ip[..prefix_bytes] == ip[..prefix_bytes];
+        self.sorted.iter().filter(near).count()
+    }
+
+    fn find(&self, id: &NodeId) -> Result<usize, usize> {
+        self.sorted.binary_search_by(|member| member.id.cmp(id))
+    }
+}
+
+fn insert_closest<'a, const N: usize>(
+    best: &mut heapless::Vec<&'a Member, N>,
+    target: &Place,
+    member: &'a Member,
+) {
+    let at =
+        best.partition_point(|other| closer(target, &other.id.0, &member.id.0) == Ordering::Less);
+    if best.is_full() && at < best.len() {
+        best.pop();
+    }
+    let inserted = best.insert(at, member);
+    debug_assert!(inserted.is_ok() || at == N, "what is farther than all is left out");
+}

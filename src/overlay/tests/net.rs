@@ -1,0 +1,237 @@
+//! A network of overlay nodes over virtual time: latency, loss, death, partitions. One seed
+//! decides everything.
+
+use super::super::*;
+use crate::identity::PublicKey;
+use crate::identity::record::Contact;
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+pub(super) const SECRET: [u8; 32] = [5; 32];
+const LIMITS: Limits =
+    Limits { table_kb: 64, store_entries: 256, publish_entries: 16, lookup_entries: 40 };
+
+type Packet = (usize, SocketAddr, SocketAddr, Vec<u8>);
+
+pub(super) struct Peer {
+    pub(super) node: Overlay,
+    pub(super) address: SocketAddr,
+    pub(super) alive: bool,
+    pub(super) side: u8,
+    pub(super) found: Vec<(Instant, Found)>,
+    pub(super) done: Vec<(Instant, LookupId, u8)>,
+    pub(super) events: Vec<OverlayEvent>,
+    pub(super) starts: u32,
+    armed: Instant,
+    /// Requests and answers to addresses that have proven nothing: bytes in, bytes out.
+    pub(super) keep: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+pub(super) struct Net {
+    pub(super) peers: Vec<Peer>,
+    pub(super) now: Instant,
+    pub(super) rng: Rng,
+    pub(super) one_way: Duration,
+    pub(super) loss_percent: u32,
+    pub(super) keys: NetworkKeys,
+    pub(super) record: bool,
+    queue: BinaryHeap<Reverse<(Instant, u64, Option<Packet>, usize)>>,
+    count: u64,
+}
+
+pub(super) fn address(n: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, (n >> 8) as u8, n as u8], 5070))
+}
+
+pub(super) fn identity(n: usize) -> Identity {
+    let mut seed = [0x11; 32];
+    seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
+    Identity::from_seed(seed).unwrap()
+}
+
+pub(super) fn aor(n: usize) -> String {
+    format!("sip:user{n}@example.net")
+}
+
+pub(super) fn contact(n: usize) -> Contact {
+    Contact::new(&format!("c{n}")).unwrap()
+}
+
+impl Net {
+    pub(super) fn new(seed: u8, one_way_ms: u64) -> Self {
+        Self {
+            peers: Vec::new(),
+            now: Instant::from_micros(1_000_000),
+            rng: Rng::new([seed; 32]),
+            one_way: Duration::from_millis(one_way_ms),
+            loss_percent: 0,
+            keys: NetworkKeys::new(&SECRET, "test"),
+            record: false,
+            queue: BinaryHeap::new(),
+            count: 0,
+        }
+    }
+
+    /// A network of `n` nodes that all joined through node 0.
+    pub(super) fn joined(seed: u8, n: usize) -> Self {
+        let mut net = Self::new(seed, 20);
+        for i in 0..n {
+            let bootstrap = [address(0)];
+            net.add(i, if i == 0 { &[] } else { &bootstrap });
+            net.run_ms(50);
+        }
+        net.run_ms(15_000);
+        net
+    }
+
+    pub(super) fn fresh(&mut self, n: usize, starts: u32) -> Overlay {
+        Overlay::new(&identity(n), &self.keys, LIMITS, starts, self.rng.bytes(), self.now)
+    }
+
+    pub(super) fn add(&mut self, n: usize, bootstrap: &[SocketAddr]) -> usize {
+        let mut node = self.fresh(n, 1);
+        node.set_local(self.now, &[address(n)]);
+        node.set_bootstrap(self.now, bootstrap);
+        self.peers.push(Peer {
+            node,
+            address: address(n),
+            alive: true,
+            side: 0,
+            found: Vec::new(),
+            done: Vec::new(),
+            events: Vec::new(),
+            starts: 1,
+            armed: Instant::ZERO,
+            keep: Vec::new(),
+        });
+        self.after(self.peers.len() - 1);
+        self.peers.len() - 1
+    }
+
+    /// The process ends and starts anew, with what it saved.
+    pub(super) fn restart(&mut self, i: usize, peers: &[u8], bootstrap: &[SocketAddr]) {
+        self.peers[i].starts += 1;
+        let mut node = self.fresh(i, self.peers[i].starts);
+        node.set_local(self.now, &[self.peers[i].address]);
+        node.set_bootstrap(self.now, bootstrap);
+        node.load_peers(self.now, peers);
+        self.peers[i].node = node;
+        self.peers[i].alive = true;
+        self.after(i);
+    }
+
+    pub(super) fn move_to(&mut self, i: usize, to: SocketAddr) {
+        self.peers[i].address = to;
+        let now = self.now;
+        self.with(i, |node| node.set_local(now, &[to]));
+    }
+
+    pub(super) fn with<R>(&mut self, i: usize, act: impl FnOnce(&mut Overlay) -> R) -> R {
+        let result = act(&mut self.peers[i].node);
+        self.after(i);
+        result
+    }
+
+    pub(super) fn publish(&mut self, i: usize, name: &str, contact: &Contact) {
+        let now = self.now;
+        self.with(i, |node| node.publish(now, name, contact)).unwrap();
+    }
+
+    pub(super) fn lookup(&mut self, i: usize, name: &str) -> LookupId {
+        let now = self.now;
+        self.with(i, |node| node.lookup(now, name))
+    }
+
+    /// Looks up and runs until it is over: what was found, how long the first find took.
+    pub(super) fn resolve(&mut self, i: usize, name: &str) -> (Vec<Found>, Duration) {
+        let start = self.now;
+        let id = self.lookup(i, name);
+        self.run_ms(1600);
+        let peer = &self.peers[i];
+        assert!(peer.done.iter().any(|(_, done, _)| *done == id), "a look-up ends in time");
+        let of =
+            |(at, found): &(Instant, Found)| (found.lookup == id).then(|| (*at, found.clone()));
+        let found: Vec<_> = peer.found.iter().filter_map(of).collect();
+        let took = found.first().map_or(Duration::MAX, |(at, _)| at.since(start));
+        (found.into_iter().map(|(_, found)| found).collect(), took)
+    }
+
+    fn push(&mut self, at: Instant, packet: Option<Packet>, to: usize) {
+        self.count += 1;
+        self.queue.push(Reverse((at, self.count, packet, to)));
+    }
+
+    /// Delivers and times out until `ms` milliseconds have passed.
+    pub(super) fn run_ms(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        let mut steps = 0u64;
+        while self.queue.peek().is_some_and(|Reverse((at, ..))| *at <= end) {
+            let Some(Reverse((at, _, packet, to))) = self.queue.pop() else { break };
+            steps += 1;
+            assert!(steps < 20_000_000, "the network rests");
+            self.now = self.now.max(at);
+            match packet {
+                Some((_, from, address, data)) => self.deliver(to, from, address, &data),
+                None if self.peers[to].alive && self.peers[to].armed == at => {
+                    let now = self.now;
+                    self.peers[to].armed = Instant::ZERO;
+                    self.peers[to].node.handle_timeout(now);
+                    self.after(to);
+                }
+                None => {}
+            }
+        }
+        self.now = end;
+    }
+
+    fn deliver(&mut self, to: usize, from: SocketAddr, address: SocketAddr, data: &[u8]) {
+        if !self.peers[to].alive || self.peers[to].address != address {
+            return;
+        }
+        let now = self.now;
+        let _ = self.peers[to].node.handle_datagram(now, from, data);
+        self.after(to);
+    }
+
+    /// Drains a node after something happened to it.
+    pub(super) fn after(&mut self, i: usize) {
+        let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
+        while let Some((to, len)) = self.peers[i].node.poll_transmit(&mut buf) {
+            let (from, side) = (self.peers[i].address, self.peers[i].side);
+            if self.record {
+                self.peers[i].keep.push((to, buf[..len].to_vec()));
+            }
+            if !self.peers[i].alive || self.rng.below(100) < self.loss_percent {
+                continue;
+            }
+            let at = self.peers.iter().position(|p| p.address == to && p.side == side);
+            if let Some(at) = at {
+                let jitter = Duration::from_micros(u64::from(self.rng.below(2000)));
+                let when = self.now + self.one_way + jitter;
+                self.push(when, Some((i, from, to, buf[..len].to_vec())), at);
+            }
+        }
+        while let Some(event) = self.peers[i].node.poll_event() {
+            let now = self.now;
+            match event {
+                OverlayEvent::Found(found) => self.peers[i].found.push((now, found)),
+                OverlayEvent::Done { lookup, found } => {
+                    self.peers[i].done.push((now, lookup, found));
+                }
+                event => self.peers[i].events.push(event),
+            }
+        }
+        if let Some(at) = self.peers[i].node.poll_timeout() {
+            let at = at.max(self.now + Duration::from_micros(1));
+            let armed = self.peers[i].armed;
+            if armed == Instant::ZERO || at < armed || armed <= self.now {
+                self.peers[i].armed = at;
+                self.push(at, None, i);
+            }
+        }
+    }
+
+    pub(super) fn public(&self, i: usize) -> PublicKey {
+        identity(i).public()
+    }
+}

@@ -1,0 +1,230 @@
+//! Writing the datagrams of [`super::wire`].
+//!
+//! An [`Encoder`] fills a buffer of its own with one datagram. Fields that do not fit are a
+//! programming error for everything of fixed size; lists of members are cut to the room there is.
+
+use super::id::{Node, Place};
+use super::wire::{Hello, Status, Token, Touch, VERSION, kind};
+use crate::identity::NetworkKeys;
+use crate::identity::network::TAG_BYTES;
+use crate::identity::record::Key;
+use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
+use crate::net::NodeId;
+use std::net::{IpAddr, SocketAddr};
+
+/// One datagram in the making.
+pub(super) struct Encoder {
+    buf: [u8; OVERLAY_DATAGRAM_BYTES_MAX],
+    len: usize,
+    /// Where the length of the body goes, in a padded kind.
+    padded: bool,
+    /// The datagram must not become longer.
+    limit: usize,
+}
+
+impl Encoder {
+    fn new(kind: u8, sender: NodeId, request: u64, limit: usize) -> Self {
+        let padded = matches!(kind, kind::FIND | kind::GET | kind::VALUE);
+        let limit = limit.min(OVERLAY_DATAGRAM_BYTES_MAX);
+        let mut out = Self { buf: [0; OVERLAY_DATAGRAM_BYTES_MAX], len: 0, padded, limit };
+        out.put(&[VERSION, 0, kind]);
+        if padded {
+            out.put(&[0, 0]);
+        }
+        out.put(&sender.0);
+        out.put(&request.to_be_bytes());
+        out
+    }
+
+    /// A ping, padded by what the answer to an address of this family needs.
+    pub(super) fn ping(
+        sender: NodeId,
+        request: u64,
+        token: &Token,
+        start: u8,
+        to: &SocketAddr,
+    ) -> Self {
+        let mut out = Self::new(kind::PING, sender, request, usize::MAX);
+        out.put(token);
+        out.put(&[start]);
+        out.put(&[0; 19][..if to.is_ipv4() { 7 } else { 19 }]);
+        out
+    }
+
+    /// The answer to a ping.
+    pub(super) fn pong(sender: NodeId, request: u64, hello: &Hello) -> Self {
+        let mut out = Self::new(kind::PONG, sender, request, usize::MAX);
+        out.hello(hello);
+        out
+    }
+
+    /// A find.
+    pub(super) fn find(sender: NodeId, request: u64, token: &Token, target: &Place) -> Self {
+        let mut out = Self::new(kind::FIND, sender, request, usize::MAX);
+        out.put(token);
+        out.put(target);
+        out
+    }
+
+    /// The answer to a find, of at most `limit` bytes.
+    pub(super) fn nodes(
+        sender: NodeId,
+        request: u64,
+        hello: &Hello,
+        nodes: &[Node],
+        limit: usize,
+    ) -> Self {
+        let mut out = Self::new(kind::NODES, sender, request, limit);
+        out.hello(hello);
+        out.node_list(nodes);
+        out
+    }
+
+    /// A get.
+    pub(super) fn get(
+        sender: NodeId,
+        request: u64,
+        token: &Token,
+        key: &Key,
+        owner: Option<NodeId>,
+    ) -> Self {
+        let mut out = Self::new(kind::GET, sender, request, usize::MAX);
+        out.put(token);
+        out.put(&key.0);
+        out.put(&[u8::from(owner.is_some())]);
+        if let Some(owner) = owner {
+            out.put(&owner.0);
+        }
+        out
+    }
+
+    /// The answer to a get, of at most `limit` bytes.
+    pub(super) fn value(
+        sender: NodeId,
+        request: u64,
+        hello: &Hello,
+        found: Option<(&[u8], Option<&[u8]>)>,
+        others: &[(NodeId, u64)],
+        nodes: &[Node],
+        limit: usize,
+    ) -> Self {
+        let mut out = Self::new(kind::VALUE, sender, request, limit);
+        out.hello(hello);
+        out.block(found.map(|(record, _)| record));
+        out.block(found.and_then(|(_, addresses)| addresses));
+        out.put(&[others.len() as u8]);
+        for (owner, seq) in others {
+            out.put(&owner.0);
+            out.put(&seq.to_be_bytes());
+        }
+        out.node_list(nodes);
+        out
+    }
+
+    /// A put.
+    pub(super) fn put_record(
+        sender: NodeId,
+        request: u64,
+        token: &Token,
+        record: &[u8],
+        addresses: Option<&[u8]>,
+    ) -> Self {
+        let mut out = Self::new(kind::PUT, sender, request, usize::MAX);
+        out.put(token);
+        out.block(Some(record));
+        out.block(addresses);
+        out
+    }
+
+    /// The answer to a put or touch.
+    pub(super) fn stored(
+        sender: NodeId,
+        request: u64,
+        hello: &Hello,
+        status: Status,
+        newer: Option<&[u8]>,
+    ) -> Self {
+        let mut out = Self::new(kind::STORED, sender, request, usize::MAX);
+        out.hello(hello);
+        out.put(&[status as u8]);
+        out.block(newer);
+        out
+    }
+
+    /// A touch.
+    pub(super) fn touch(sender: NodeId, request: u64, token: &Token, touch: &Touch<'_>) -> Self {
+        let mut out = Self::new(kind::TOUCH, sender, request, usize::MAX);
+        out.put(token);
+        out.put(&touch.record.0.0);
+        out.put(&touch.record.1.to_be_bytes());
+        out.put(&touch.address_seq.to_be_bytes());
+        out.block(touch.addresses);
+        out
+    }
+
+    /// Tags the datagram and pads it to `pad_to` bytes where its kind is padded.
+    pub(super) fn finish(&mut self, keys: &NetworkKeys, pad_to: usize) -> &[u8] {
+        self.buf[1] = keys.key_id();
+        if self.padded {
+            let len = (self.len - 5) as u16;
+            self.buf[3..5].copy_from_slice(&len.to_be_bytes());
+        }
+        let tag = keys.tag(&self.buf[..self.len]);
+        self.buf[self.len..self.len + TAG_BYTES].copy_from_slice(&tag);
+        self.len += TAG_BYTES;
+        if self.padded {
+            self.len = self.len.max(pad_to.min(self.limit));
+        }
+        &self.buf[..self.len]
+    }
+
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.len + TAG_BYTES)
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        debug_assert!(end + TAG_BYTES <= self.buf.len(), "fixed fields fit into a datagram");
+        self.buf[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+    }
+
+    fn block(&mut self, bytes: Option<&[u8]>) {
+        let bytes = bytes.unwrap_or_default();
+        self.put(&(bytes.len() as u16).to_be_bytes());
+        self.put(bytes);
+    }
+
+    fn address(&mut self, address: &SocketAddr) {
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                self.put(&[4]);
+                self.put(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                self.put(&[6]);
+                self.put(&ip.octets());
+            }
+        }
+        self.put(&address.port().to_be_bytes());
+    }
+
+    fn hello(&mut self, hello: &Hello) {
+        self.put(&hello.token);
+        self.put(&[u8::from(hello.young) | hello.start << 1]);
+        self.address(&hello.observed);
+    }
+
+    fn node_list(&mut self, nodes: &[Node]) {
+        let at = self.len;
+        self.put(&[0]);
+        for node in nodes.iter().take(255) {
+            if self.room() < 16 + 19 {
+                break;
+            }
+            self.put(&node.id.0);
+            self.address(&node.address);
+            self.buf[at] += 1;
+        }
+    }
+}
