@@ -99,6 +99,9 @@ pub const CHANNEL_HANDSHAKES_PER_ADDRESS_MAX: usize = 4;
 /// Handshakes that wait for a public-key operation.
 pub const CHANNEL_WORK_MAX: usize = 8;
 
+/// Places in that queue that handshakes opened by others leave for our own.
+pub const CHANNEL_WORK_RESERVED: usize = 2;
+
 /// Addresses tried for one peer: IPv6, IPv4, mapped, rendezvous.
 pub const CHANNEL_ADDRESSES_MAX: usize = 4;
 
@@ -110,6 +113,9 @@ pub const CHANNEL_REPEAT_INTERVAL_MAX: Duration = Duration::from_millis(400);
 
 /// A handshake without progress for so long has failed.
 pub const CHANNEL_GIVE_UP: Duration = Duration::from_secs(2);
+
+/// Answered Hellos remembered, so that none is answered again while its cookie is good.
+pub const CHANNEL_ANSWERED_MAX: usize = 64;
 
 /// A cookie is good for one to two of these.
 pub const CHANNEL_COOKIE_PERIOD: Duration = Duration::from_secs(30);

@@ -7,12 +7,10 @@
 
 use super::backlog::Backlog;
 use super::crypto::{self, Secrets};
+use super::proof::{Extensions, finish_hash, read_proof};
 use super::session::{Addresses, Agreed};
-use super::wire::{
-    Cookie, EXTENSION_PAYLOAD, FINISH, FINISH_PLAIN_BYTES_MAX, Hello, PROOF_BYTES, Packet, REPLY,
-    ReplyHead, SessionId, take,
-};
-use crate::identity::key::{self, Identity, PublicKey, Signature};
+use super::wire::{Cookie, Hello, PROOF_BYTES, Packet, ReplyHead, SessionId};
+use crate::identity::key::{self, Identity};
 use crate::identity::network::NetworkKeys;
 use crate::net::NodeId;
 use crate::rng::Rng;
@@ -20,10 +18,6 @@ use crate::table::Id;
 use crate::time::{Duration, Instant};
 use ed25519_compact::x25519;
 use std::net::SocketAddr;
-
-const LABEL_RESPONDER: &[u8] = b"cosip channel responder v1";
-const LABEL_OPENER: &[u8] = b"cosip channel opener v1";
-const SIGNED_BYTES_MAX: usize = 96;
 
 /// Which end this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +74,12 @@ pub(super) struct Handshake {
     /// The responder's ephemeral key.
     pub(super) reply: [u8; 32],
     secret: Option<x25519::SecretKey>,
-    keys: Option<Secrets>,
+    pub(super) keys: Option<Secrets>,
     /// A message that waits for an operation; later the one to repeat.
     pub(super) packet: Packet,
     proof: ([u8; 32], [u8; 64]),
     /// Hash of the sealed Reply, which the opener signs.
-    sealed_reply: [u8; 32],
+    pub(super) sealed_reply: [u8; 32],
     /// Hash of the Finish.
     pub(super) finish: [u8; 32],
     pub(super) addresses: Addresses,
@@ -157,7 +151,7 @@ impl Handshake {
         self.hello_message(own).packet(network, cookie)
     }
 
-    fn reply_head(&self) -> ReplyHead {
+    pub(super) fn reply_head(&self) -> ReplyHead {
         let (opener_session, responder_session) = match self.role {
             Role::Opener => (self.local, self.remote),
             Role::Responder => (self.remote, self.local),
@@ -212,7 +206,6 @@ impl Handshake {
             opened_here: self.role == Role::Opener,
             send,
             receive,
-            hello: self.hello,
             finish: self.finish,
         })
     }
@@ -341,81 +334,5 @@ impl Handshake {
                 Step::Send
             }
         }
-    }
-
-    /// What `by` signs: its role's label, the transcript, and for the opener the sealed Reply.
-    fn signed(&self, keys: &Secrets, by: Role) -> heapless::Vec<u8, SIGNED_BYTES_MAX> {
-        let label = if by == Role::Opener { LABEL_OPENER } else { LABEL_RESPONDER };
-        let mut message = heapless::Vec::new();
-        let proof: &[u8] = if by == Role::Opener { &self.sealed_reply } else { &[] };
-        for part in [label, &keys.transcript, proof] {
-            let fits = message.extend_from_slice(part).is_ok();
-            debug_assert!(fits, "label, hash and hash have at most 96 bytes");
-        }
-        message
-    }
-
-    fn build_reply(&mut self, identity: &Identity, network: &NetworkKeys, signature: &Signature) {
-        let Some(keys) = &self.keys else { return };
-        let head = self.reply_head().core();
-        let mut packet = Packet::new(network, REPLY);
-        packet.put(&head);
-        let start = packet.bytes().len();
-        packet.put(&identity.public());
-        packet.put(signature);
-        let sealed = packet.bytes_mut().get_mut(start..).unwrap_or_default();
-        let tag = crypto::seal(&keys.reply, 0, &head, sealed);
-        packet.put(&tag);
-        let sealed = packet.bytes().get(start..).unwrap_or_default();
-        self.sealed_reply = *blake3::hash(sealed).as_bytes();
-        self.packet = packet.tag(network);
-    }
-
-    /// The Finish, with the oldest waiting payload inside where it fits.
-    fn build_finish(&mut self, identity: &Identity, network: &NetworkKeys, signature: &Signature) {
-        let Some(keys) = &self.keys else { return };
-        let mut packet = Packet::new(network, FINISH);
-        packet.put(&self.remote);
-        let start = packet.bytes().len();
-        packet.put(&identity.public());
-        packet.put(signature);
-        let fits = |body: &[u8]| PROOF_BYTES + 4 + body.len() <= FINISH_PLAIN_BYTES_MAX;
-        if let Some((kind, body)) = self.backlog.front().filter(|(_, body)| fits(body)) {
-            let [high, low] = (body.len() as u16 + 1).to_be_bytes();
-            packet.put(&[EXTENSION_PAYLOAD, high, low, kind]);
-            packet.put(body);
-            let _carried = self.backlog.pop();
-        }
-        let sealed = packet.bytes_mut().get_mut(start..).unwrap_or_default();
-        let tag = crypto::seal(&keys.finish, 0, &self.remote, sealed);
-        packet.put(&tag);
-        self.finish = finish_hash(packet.bytes().get(start..).unwrap_or_default());
-        self.packet = packet.tag(network);
-    }
-}
-
-/// Names a Finish by its sealed part.
-pub(super) fn finish_hash(sealed: &[u8]) -> [u8; 32] {
-    *blake3::hash(sealed).as_bytes()
-}
-
-fn read_proof(mut plain: &[u8]) -> Option<(PublicKey, Signature)> {
-    Some((take(&mut plain)?, take(&mut plain)?))
-}
-
-/// The extensions of a proof: kind and value each. Ends at the first that is cut short.
-pub(super) struct Extensions<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Extensions<'a> {
-    type Item = (u8, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let [kind, high, low] = take(&mut self.rest)?;
-        let len = usize::from(u16::from_be_bytes([high, low]));
-        let (value, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        Some((kind, value))
     }
 }

@@ -8,8 +8,9 @@
 //! both still hold the session; where one does not, it says so and a handshake follows.
 //!
 //! [`Channel::handle_timeout`] does at most one public-key operation; waiting ones show as a
-//! timeout already due. Layers: [`wire`](self) bytes, `crypto` keys, `session`, `handshake` (one
-//! each), `receive` (datagrams), `progress` (time), `peers` (which session carries what).
+//! timeout already due. Parts: `wire` (bytes), `crypto` (keys), `session` and `handshake` with
+//! `proof` (one each), `receive` and `inside` (datagrams), `progress` (time), `peers` (which
+//! session carries what), `notice` (payloads), `fragment`, `backlog`, `event`.
 //!
 //! Not here: finding peers and their addresses (the overlay), what a notice means (the adapter).
 
@@ -19,9 +20,11 @@ mod event;
 mod fragment;
 pub mod fuzz;
 mod handshake;
+mod inside;
 mod notice;
 mod peers;
 mod progress;
+mod proof;
 mod receive;
 mod session;
 #[cfg(test)]
@@ -33,8 +36,9 @@ pub use notice::{CallKey, CarryingPath, Notice, NoticeAnswer, Payload};
 
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{
-    CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX,
-    CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX, OVERLAY_DATAGRAM_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
+    CHANNEL_ANSWERED_MAX, CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_HANDSHAKES_MAX,
+    CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX, OVERLAY_DATAGRAM_BYTES_MAX,
+    SIP_MESSAGE_BYTES_MAX,
 };
 use crate::net::{NodeId, SocketId, Via};
 use crate::outbox::Outbox;
@@ -115,6 +119,9 @@ pub struct Channel {
     handshakes: Table<Handshake>,
     handshake_timers: Timers,
     work: heapless::Deque<Id<Handshake>, CHANNEL_WORK_MAX>,
+    /// The starts of the ephemeral keys of Hellos that were answered lately: a cookie is good
+    /// for a while, but for one handshake only.
+    answered: heapless::HistoryBuf<[u8; 8], CHANNEL_ANSWERED_MAX>,
     reassembly: Reassembly,
     outbox: Outbox,
     events: EventQueue,
@@ -149,6 +156,7 @@ impl Channel {
             handshakes: Table::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
             handshake_timers: Timers::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
             work: heapless::Deque::new(),
+            answered: heapless::HistoryBuf::new(),
             reassembly: Reassembly::new(),
             outbox: Outbox::with_capacity(CHANNEL_OUTBOX_MAX, CHANNEL_OUTBOX_BYTES_MAX),
             events: EventQueue::new(),

@@ -85,8 +85,6 @@ pub(super) struct Agreed {
     pub(super) opened_here: bool,
     pub(super) send: Key,
     pub(super) receive: Key,
-    /// The opener's ephemeral key: recognises a Hello heard again.
-    pub(super) hello: [u8; 32],
     /// Hash of the Finish: recognises one heard again.
     pub(super) finish: [u8; 32],
 }
@@ -100,7 +98,6 @@ pub(super) struct Session {
     pub(super) local: SessionId,
     remote: SessionId,
     pub(super) opened_here: bool,
-    pub(super) hello: [u8; 32],
     pub(super) finish: [u8; 32],
     send: Ratchet,
     number: u32,
@@ -109,7 +106,7 @@ pub(super) struct Session {
     pub(super) established: Instant,
     pub(super) used: Instant,
     pub(super) heard: Instant,
-    sent: Option<Instant>,
+    pub(super) sent: Instant,
     pub(super) rtt: Option<Duration>,
     /// Whether the peer is known to hold the session too.
     pub(super) confirmed: bool,
@@ -136,7 +133,6 @@ impl Session {
             local: agreed.local,
             remote: agreed.remote,
             opened_here: agreed.opened_here,
-            hello: agreed.hello,
             finish: agreed.finish,
             send: Ratchet::new(agreed.send),
             number: 0,
@@ -145,7 +141,7 @@ impl Session {
             established: now,
             used: now,
             heard: now,
-            sent: None,
+            sent: now,
             rtt: None,
             confirmed: false,
             superseded: None,
@@ -166,11 +162,6 @@ impl Session {
     /// The peer's name for it.
     pub(super) fn remote(&self) -> &SessionId {
         &self.remote
-    }
-
-    /// When something was last sent on it.
-    pub(super) fn sent(&self) -> Option<Instant> {
-        self.sent
     }
 
     /// When it wants to be looked at.
@@ -196,7 +187,7 @@ impl Session {
         parts: &[&[u8]],
         out: &mut [u8; OVERLAY_DATAGRAM_BYTES_MAX],
     ) -> Option<usize> {
-        let idle = self.sent.is_some_and(|sent| now.since(sent) >= CHANNEL_RATCHET_IDLE);
+        let idle = now.since(self.sent) >= CHANNEL_RATCHET_IDLE;
         if idle || self.number == u32::MAX {
             self.send.step();
             self.number = 0;
@@ -214,7 +205,7 @@ impl Session {
         let sealed = packet.get_mut(DATA_HEAD_BYTES..)?;
         tag.copy_from_slice(&crypto::seal(self.send.key(), counter, &head, sealed));
         self.number += 1;
-        self.sent = Some(now);
+        self.sent = now;
         Some(end)
     }
 

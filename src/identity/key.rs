@@ -71,6 +71,12 @@ impl Identity {
         text
     }
 
+    /// The same key pair, claiming another's id.
+    #[cfg(test)]
+    pub(crate) fn claiming(&self, id: NodeId) -> Self {
+        Self { pair: self.pair.clone(), id }
+    }
+
     /// The id that the public key gives.
     pub fn id(&self) -> NodeId {
         self.id

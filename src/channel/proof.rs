@@ -1,0 +1,101 @@
+//! The proofs inside a handshake: what each end signs, and the messages that carry it sealed.
+
+use super::crypto::{self, Secrets};
+use super::handshake::{Handshake, Role};
+use super::wire::{
+    EXTENSION_PAYLOAD, FINISH, FINISH_PLAIN_BYTES_MAX, PROOF_BYTES, Packet, REPLY, take,
+};
+use crate::identity::key::{Identity, PublicKey, Signature};
+use crate::identity::network::NetworkKeys;
+
+const LABEL_RESPONDER: &[u8] = b"cosip channel responder v1";
+const LABEL_OPENER: &[u8] = b"cosip channel opener v1";
+const SIGNED_BYTES_MAX: usize = 96;
+
+impl Handshake {
+    /// What `by` signs: its role's label, the transcript, and for the opener the sealed Reply.
+    pub(super) fn signed(&self, keys: &Secrets, by: Role) -> heapless::Vec<u8, SIGNED_BYTES_MAX> {
+        let label = if by == Role::Opener { LABEL_OPENER } else { LABEL_RESPONDER };
+        let mut message = heapless::Vec::new();
+        let proof: &[u8] = if by == Role::Opener { &self.sealed_reply } else { &[] };
+        for part in [label, &keys.transcript, proof] {
+            let fits = message.extend_from_slice(part).is_ok();
+            debug_assert!(fits, "label, hash and hash have at most 96 bytes");
+        }
+        message
+    }
+
+    pub(super) fn build_reply(
+        &mut self,
+        identity: &Identity,
+        network: &NetworkKeys,
+        signature: &Signature,
+    ) {
+        let Some(keys) = &self.keys else { return };
+        let head = self.reply_head().core();
+        let mut packet = Packet::new(network, REPLY);
+        packet.put(&head);
+        let start = packet.bytes().len();
+        packet.put(&identity.public());
+        packet.put(signature);
+        let sealed = packet.bytes_mut().get_mut(start..).unwrap_or_default();
+        let tag = crypto::seal(&keys.reply, 0, &head, sealed);
+        packet.put(&tag);
+        let sealed = packet.bytes().get(start..).unwrap_or_default();
+        self.sealed_reply = *blake3::hash(sealed).as_bytes();
+        self.packet = packet.tag(network);
+    }
+
+    /// The Finish, with the oldest waiting payload inside where it fits.
+    pub(super) fn build_finish(
+        &mut self,
+        identity: &Identity,
+        network: &NetworkKeys,
+        signature: &Signature,
+    ) {
+        let Some(keys) = &self.keys else { return };
+        let mut packet = Packet::new(network, FINISH);
+        packet.put(&self.remote);
+        let start = packet.bytes().len();
+        packet.put(&identity.public());
+        packet.put(signature);
+        let fits = |body: &[u8]| PROOF_BYTES + 4 + body.len() <= FINISH_PLAIN_BYTES_MAX;
+        if let Some((kind, body)) = self.backlog.front().filter(|(_, body)| fits(body)) {
+            let [high, low] = (body.len() as u16 + 1).to_be_bytes();
+            packet.put(&[EXTENSION_PAYLOAD, high, low, kind]);
+            packet.put(body);
+            let _carried = self.backlog.pop();
+        }
+        let sealed = packet.bytes_mut().get_mut(start..).unwrap_or_default();
+        let tag = crypto::seal(&keys.finish, 0, &self.remote, sealed);
+        packet.put(&tag);
+        self.finish = finish_hash(packet.bytes().get(start..).unwrap_or_default());
+        self.packet = packet.tag(network);
+    }
+}
+
+/// Names a Finish by its sealed part.
+pub(super) fn finish_hash(sealed: &[u8]) -> [u8; 32] {
+    *blake3::hash(sealed).as_bytes()
+}
+
+pub(super) fn read_proof(mut plain: &[u8]) -> Option<(PublicKey, Signature)> {
+    Some((take(&mut plain)?, take(&mut plain)?))
+}
+
+/// The extensions of a proof: kind and value each. Ends at the first that is cut short.
+pub(super) struct Extensions<'a> {
+    pub(super) rest: &'a [u8],
+}
+
+impl<'a> Iterator for Extensions<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let [kind, high, low] = take(&mut self.rest)?;
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let (value, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some((kind, value))
+    }
+}

@@ -1,0 +1,204 @@
+//! The parts alone: window, fragments, payloads.
+
+use super::net::{Net, Seen};
+use super::seconds;
+use crate::channel::fragment::{CHUNK_BYTES, FRAGMENT_HEAD_BYTES, Reassembly, split};
+use crate::channel::notice::{CallKey, CarryingPath, Notice, NoticeAnswer, Undecodable};
+use crate::channel::session::Window;
+use crate::channel::{Payload, SendError};
+use crate::limits::{CHANNEL_REASSEMBLIES_MAX, SIP_MESSAGE_BYTES_MAX};
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn messages_of_every_size_arrive_whole_and_the_largest_is_the_limit() {
+    let mut net = Net::new(2, 1);
+    net.connect(0, 1);
+    let (a, b) = (net.id(0), net.id(1));
+    let chunk = CHUNK_BYTES;
+    let whole = chunk + FRAGMENT_HEAD_BYTES;
+    let sizes = [1, whole - 1, whole, whole + 1, 2 * chunk - 1, 2 * chunk, 2 * chunk + 1];
+    for size in sizes.into_iter().chain([SIP_MESSAGE_BYTES_MAX - 1, SIP_MESSAGE_BYTES_MAX]) {
+        let mut message = vec![0; size];
+        Rng::new([size as u8; 32]).fill(&mut message);
+        let before = net.sent.len();
+        net.send(0, 1, &Payload::Sip(&message));
+        let datagrams = net.sent.len() - before;
+        let expected = if size <= whole { 1 } else { size.div_ceil(chunk) };
+        assert_eq!(datagrams, expected, "{size} bytes");
+        net.run(seconds(1));
+        assert_eq!(net.nodes[1].seen.last(), Some(&Seen::Sip(a, message)), "{size} bytes");
+    }
+    let large = vec![0; SIP_MESSAGE_BYTES_MAX + 1];
+    let sent = net.nodes[0].channel.send(net.now, b, &Payload::Sip(&large));
+    assert_eq!(sent, Err(SendError::TooLarge));
+}
+
+fn pieces(message: u32, len: usize) -> Vec<Vec<u8>> {
+    let body: Vec<u8> = (0..len).map(|at| at as u8).collect();
+    split(message, 0x10, &body).map(|(head, piece)| [&head, piece].concat()).collect()
+}
+
+#[test]
+fn a_piece_that_contradicts_the_format_or_the_others_is_refused() {
+    let mut reassembly = Reassembly::new();
+    let now = Instant::from_micros(1);
+    let good = pieces(1, 3000);
+    assert_eq!(good.len(), 3);
+    let mut add = |piece: &[u8]| reassembly.add(now, [1; 8], piece);
+    assert_eq!(add(&good[0][..6]), Err(()), "a short head");
+    assert_eq!(add(&good[0][..100]), Err(()), "a short piece that is not the last");
+    for (at, value) in [(5, 3), (5, 200), (6, 0), (6, 1), (6, 255)] {
+        let mut bad = good[0].clone();
+        bad[at] = value;
+        let full = bad[6] == 255;
+        assert_eq!(add(&bad).is_err(), !full, "byte {at} = {value}");
+    }
+    let mut reassembly = Reassembly::new();
+    assert_eq!(reassembly.add(now, [1; 8], &good[0]), Ok(None));
+    let mut other_kind = good[1].clone();
+    other_kind[4] = 0x20;
+    assert_eq!(reassembly.add(now, [1; 8], &other_kind), Err(()), "another kind");
+    assert_eq!(reassembly.add(now, [1; 8], &good[0]), Ok(None), "the same again");
+    assert_eq!(reassembly.add(now, [1; 8], &good[2]), Ok(None));
+    let at = reassembly.add(now, [1; 8], &good[1]).unwrap().unwrap();
+    assert_eq!(reassembly.take(at).1.len(), 3000);
+}
+
+#[test]
+fn reassembly_is_bounded_in_number_in_time_and_for_each_peer() {
+    let mut reassembly = Reassembly::new();
+    let now = Instant::from_micros(1);
+    let victim = pieces(7, 2000);
+    assert_eq!(reassembly.add(now, [9; 8], &victim[0]), Ok(None));
+    for message in 0..1000 {
+        assert_eq!(reassembly.add(now, [1; 8], &pieces(message, 2000)[0]), Ok(None));
+    }
+    assert!(reassembly.add(now, [9; 8], &victim[1]).unwrap().is_some(), "others keep theirs");
+    assert_eq!(reassembly.given_up(), 998);
+    let late = now + Duration::from_secs(3);
+    let old = pieces(999, 2000);
+    assert_eq!(reassembly.add(late, [1; 8], &old[1]), Ok(None), "the first half is too old");
+    for peer in 0..CHANNEL_REASSEMBLIES_MAX as u8 {
+        assert_eq!(reassembly.add(late, [peer; 8], &victim[0]), Ok(None));
+    }
+    reassembly.forget([3; 8]);
+    assert_eq!(reassembly.add(late, [3; 8], &victim[1]), Ok(None), "forgotten");
+    assert!(reassembly.add(late, [4; 8], &victim[1]).unwrap().is_some());
+}
+
+fn round_trip(payload: &Payload<'_>) {
+    let mut buf = [0; 2000];
+    let (kind, len) = payload.encode(&mut buf).unwrap();
+    assert_eq!(Payload::decode(kind, &buf[..len]).as_ref(), Ok(payload));
+    let longer = &buf[..len + 1];
+    let strict = !matches!(payload, Payload::Sip(_));
+    assert!(!strict || Payload::decode(kind, longer) == Err(Undecodable::Malformed));
+    assert!(!strict || Payload::decode(kind, &buf[..len - 1]) == Err(Undecodable::Malformed));
+}
+
+fn a_notice<'a>(aliases: &[&'a str], withheld: bool, callee: &'a str) -> Payload<'a> {
+    let aliases = heapless::Vec::from_slice(aliases).unwrap();
+    let call = CallKey::of("x");
+    Payload::Notice(Notice { call, callee, aliases, withheld, age_ms: 300 })
+}
+
+#[test]
+fn payloads_survive_the_wire_and_strict_decoding_refuses_what_is_not_exact() {
+    let call = CallKey::of("843817637684230@998sdasdh09");
+    round_trip(&Payload::Sip(b"INVITE sip:bob@example.net SIP/2.0\r\n\r\n"));
+    round_trip(&a_notice(&["sip:a@b", "tel:+49", "sip:c@d", "sip:e@f"], false, "sip:bob@b"));
+    round_trip(&a_notice(&[], true, "sip:bob@b"));
+    for answer in [NoticeAnswer::Here, NoticeAnswer::NotHere, NoticeAnswer::Busy] {
+        round_trip(&Payload::NoticeAnswer { call, answer });
+    }
+    for path in [CarryingPath::Server, CarryingPath::Peer] {
+        round_trip(&Payload::Carrying { call, path });
+    }
+    round_trip(&Payload::CancelCall { call });
+    round_trip(&Payload::OpenLeg { call });
+    assert_eq!(Payload::decode(0x7f, b""), Err(Undecodable::UnknownKind));
+    assert_eq!(Payload::decode(0x10, b""), Err(Undecodable::Malformed), "empty SIP");
+}
+
+#[test]
+fn a_withheld_caller_is_never_named() {
+    let mut buf = [0; 2000];
+    let (_, len) = a_notice(&["sip:secret@b"], true, "sip:bob@b").encode(&mut buf).unwrap();
+    assert!(!buf[..len].windows(6).any(|bytes| bytes == b"secret"));
+    let (kind, len) = a_notice(&["sip:secret@b"], false, "sip:bob@b").encode(&mut buf).unwrap();
+    let withheld = buf[..len].len() - 3;
+    assert_eq!(buf[withheld], 0);
+    buf[withheld] = 1;
+    let decoded = Payload::decode(kind, &buf[..len]);
+    assert_eq!(decoded, Err(Undecodable::Malformed), "a peer that names it anyway");
+}
+
+#[test]
+fn a_notice_is_bounded() {
+    let mut buf = [0; 2000];
+    let long = "x".repeat(129);
+    for callee in ["", &long] {
+        assert!(a_notice(&[], false, callee).encode(&mut buf).is_err());
+    }
+    assert!(a_notice(&[&long], false, "sip:bob@b").encode(&mut buf).is_err());
+    let longest = "x".repeat(128);
+    let aliases = [longest.as_str(); 4];
+    let (_, len) = a_notice(&aliases, false, &longest).encode(&mut buf).unwrap();
+    assert!(len < 1000, "it fits into one datagram");
+}
+
+#[test]
+fn payloads_of_later_versions_are_skipped_and_counted() {
+    let mut net = Net::new(2, 2);
+    net.connect(0, 1);
+    let peer = net.id(1);
+    for (kind, body) in [(0x60, &b"later"[..]), (0x22, b"short"), (0x60, &[7; 3000])] {
+        net.nodes[0].channel.dispatch(net.now, peer, kind, body).unwrap();
+    }
+    net.drain(0);
+    net.send(0, 1, &Payload::Sip(b"x"));
+    net.run(seconds(1));
+    assert_eq!(net.nodes[1].seen, [Seen::Sip(net.id(0), b"x".to_vec())]);
+    let counters = net.counters(1);
+    assert_eq!((counters.unknown_kinds, counters.undecodable), (2, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_window_agrees_with_a_set(steps in prop::collection::vec((0u64..4, 0u64..80), 1..300)) {
+        let (mut window, mut seen, mut highest) = (Window::default(), BTreeSet::new(), None);
+        let mut base = 0u64;
+        for (advance, back) in steps {
+            base += advance * advance * advance * 7;
+            let counter = base.saturating_sub(back);
+            let too_old = highest.is_some_and(|h: u64| h >= counter && h - counter >= 64);
+            let expected = !too_old && !seen.contains(&counter);
+            prop_assert_eq!(window.is_new(counter), expected);
+            if expected {
+                window.note(counter);
+                seen.insert(counter);
+                highest = highest.max(Some(counter));
+            }
+        }
+    }
+
+    #[test]
+    fn decoding_never_panics(kind: u8, body: Vec<u8>) {
+        let _any = Payload::decode(kind, &body);
+    }
+}
+
+#[test]
+fn the_window_ends_before_the_last_counter() {
+    let mut window = Window::default();
+    assert!(!window.is_new(u64::MAX));
+    assert!(window.is_new(u64::MAX - 1));
+    window.note(u64::MAX - 1);
+    assert!(!window.is_new(u64::MAX - 1) && window.is_new(u64::MAX - 2));
+    assert!(!window.is_new(0));
+}
