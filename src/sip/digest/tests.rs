@@ -208,7 +208,10 @@ proptest! {
     }
 
     #[test]
-    fn every_user_name_survives_the_way_to_the_server(user in "[ -~]{1,20}", word in "[ -~]{0,20}") {
+    fn every_user_name_survives_the_way_to_the_server(
+        user in "[ -~]{1,20}",
+        word in "[ -~]{0,20}",
+    ) {
         let secret = Secret { user: &user, realm: "r", password: Some(&word), ..Secret::default() };
         let mut server = Authenticator::new(1, Duration::from_secs(9), &mut Rng::new([1; 32]));
         let offer = server.challenge(Instant::ZERO, "r", Algorithm::Sha256, false).to_string();

@@ -127,12 +127,8 @@ struct Search {
     questions_left: u8,
 }
 
-/// What a step of a search came to.
-enum Step {
-    Wait,
-    Found(Targets),
-    Failed(LocateError),
-}
+/// What a step of a search came to; None while it waits for DNS.
+type Step = Result<Option<Targets>, LocateError>;
 
 /// Finds servers; keeps answers.
 pub struct Locator {
@@ -216,10 +212,10 @@ impl Locator {
         let mut searches = core::mem::take(&mut self.searches);
         searches.retain_mut(|search| {
             let result = match self.step(now, search) {
-                Step::Wait => return true,
-                Step::Found(targets) if targets.is_empty() => Err(LocateError::Absent),
-                Step::Found(targets) => Ok(targets),
-                Step::Failed(error) => Err(error),
+                Ok(None) => return true,
+                Ok(Some(targets)) if targets.is_empty() => Err(LocateError::Absent),
+                Ok(Some(targets)) => Ok(targets),
+                Err(error) => Err(error),
             };
             self.found.push_back((search.user, result));
             false
@@ -243,11 +239,11 @@ impl Locator {
                 Ok(Some(records)) => services.push((candidate, records)),
                 Ok(None) => waits = true,
                 Err(LocateError::Silent) => {}
-                Err(error) => return Step::Failed(error),
+                Err(error) => return Err(error),
             }
         }
         if waits {
-            return Step::Wait;
+            return Ok(None);
         }
         if services.iter().all(|(_, records)| records.is_empty()) {
             return self.step_host(now, search, transport);
@@ -260,12 +256,11 @@ impl Locator {
         let host = search.host.clone();
         let port = search.port.unwrap_or(SIP_PORT);
         let mut targets = Targets::new();
-        match self.look_up(now, search, &host, RecordKind::Address) {
-            Ok(Some(records)) => self.add(&mut targets, &records, port, transport),
-            Ok(None) => return Step::Wait,
-            Err(error) => return Step::Failed(error),
-        }
-        Step::Found(targets)
+        let Some(records) = self.look_up(now, search, &host, RecordKind::Address)? else {
+            return Ok(None);
+        };
+        self.add(&mut targets, &records, port, transport);
+        Ok(Some(targets))
     }
 
     /// The addresses of the hosts that SRV records name, in the order of RFC 2782.
@@ -283,12 +278,12 @@ impl Locator {
                     Ok(Some(records)) => hosts.push((transport, priority, weight, port, records)),
                     Ok(None) => waits = true,
                     Err(LocateError::Silent) => silent = true,
-                    Err(error) => return Step::Failed(error),
+                    Err(error) => return Err(error),
                 }
             }
         }
         if waits {
-            return Step::Wait;
+            return Ok(None);
         }
         let mut targets = Targets::new();
         while let Some(first) = hosts.first() {
@@ -299,9 +294,9 @@ impl Locator {
             self.add(&mut targets, &records, port, transport);
         }
         if silent && targets.is_empty() {
-            return Step::Failed(LocateError::Silent);
+            return Err(LocateError::Silent);
         }
-        Step::Found(targets)
+        Ok(Some(targets))
     }
 
     fn add(&self, targets: &mut Targets, records: &[Record], port: u16, transport: Transport) {

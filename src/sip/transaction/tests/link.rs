@@ -44,9 +44,13 @@ struct World {
     flow: Flow,
 }
 
-/// Every third is a MESSAGE.
+/// Every third request is a MESSAGE.
+fn is_invite(call: u32) -> bool {
+    !call.is_multiple_of(3)
+}
+
 fn data_of(call: u32) -> Vec<u8> {
-    let method = if call % 3 == 0 { "MESSAGE" } else { "INVITE" };
+    let method = if is_invite(call) { "INVITE" } else { "MESSAGE" };
     request(method, &format!("z9hG4bK{call}"))
 }
 
@@ -121,7 +125,7 @@ impl World {
             Act::Answer(call, status) => {
                 let id = self.calls[&call].server.unwrap();
                 let sent = self.server.respond(now, id, &reply(&data_of(call), status));
-                let invite = call % 3 != 0;
+                let invite = is_invite(call);
                 if sent && invite && (200..300).contains(&status) {
                     self.plan(ms(500), Act::Repeat(call, 1));
                 }
@@ -147,7 +151,7 @@ impl World {
             Incoming::New(id) => {
                 entry.server = Some(id);
                 entry.arrivals += 1;
-                if call % 3 != 0 {
+                if is_invite(call) {
                     self.plan(Duration::ZERO, Act::Answer(call, 100));
                     let ring = ms(u64::from(self.rng.below(2_000)));
                     self.plan(ring, Act::Answer(call, 180));
@@ -172,7 +176,7 @@ impl World {
         assert_eq!(call, call_of(&message));
         let entry = self.calls.get_mut(&call).unwrap();
         assert_eq!(entry.client, Some(id));
-        let invite = call % 3 != 0;
+        let invite = is_invite(call);
         match message.status() {
             100..200 => entry.provisional = true,
             200..300 if invite => {
@@ -193,7 +197,7 @@ impl World {
                 entry.failures += 1;
                 // An INVITE that rang fails by Timer C and 64·T1 more, at the latest.
                 let life = self.now.since(entry.sent_at);
-                let rang = entry.provisional && user % 3 != 0;
+                let rang = entry.provisional && is_invite(user);
                 assert_eq!(life, if rang { ms(212_000) } else { ms(32_000) }, "call {user}");
             }
             while self.server.poll_event().is_some() {}
