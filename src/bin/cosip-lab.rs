@@ -1,5 +1,6 @@
 //! The lab on the developer's machine: arguments, and nothing else.
 
+use cosip::lab::bench::{self, Load};
 use cosip::lab::demo::{self, Options};
 use cosip::lab::dht_client;
 use cosip::lab::server;
@@ -8,15 +9,19 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 const HELP: &str = "\
 usage: cosip-lab demo [--out DIR] [--cosip FILE] [--media PATH] [--keep]
+       cosip-lab bench [--out DIR] [--cosip FILE] [--calls N] [--pairs N] [--seconds N] [--keep]
        cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
                             [--secret FILE]
 
 demo        two homes, a provider's server that fails, calls that do not: writes summary.json
             and timeline.svg into DIR (target/demo); --media off shows that it can fail
+bench       what two adapters cost a call, beside no adapter: writes calls.json into DIR
+            (target/bench)
 server      a SIP registrar and proxy on UDP; tells on stdout what it carries; with a
             password it challenges every user for that one
 dht-client  a member of the overlay; without --node it reads `put KEY VALUE` and `get KEY`
@@ -36,6 +41,7 @@ fn command() -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = lexopt::Parser::from_env();
     match arguments.next()? {
         Some(Value(word)) if word == "demo" => run_demo(&mut arguments),
+        Some(Value(word)) if word == "bench" => run_bench(&mut arguments),
         Some(Value(word)) if word == "server" => run_server(&mut arguments),
         Some(Value(word)) if word == "dht-client" => run_dht_client(&mut arguments),
         Some(Short('h') | Long("help")) => {
@@ -47,15 +53,32 @@ fn command() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-fn run_demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+fn options(out: &str) -> std::io::Result<Options> {
     let lab = std::env::current_exe()?;
-    let mut options = Options {
-        out: PathBuf::from("target/demo"),
-        cosip: lab.with_file_name("cosip"),
-        lab,
-        media: "user".to_owned(),
-        keep: false,
-    };
+    let cosip = lab.with_file_name("cosip");
+    Ok(Options { out: PathBuf::from(out), cosip, lab, media: "user".to_owned(), keep: false })
+}
+
+fn run_bench(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = options("target/bench")?;
+    let mut load = Load { calls: 100, pairs: 10, talk: Duration::from_secs(10) };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("calls") => load.calls = arguments.value()?.parse()?,
+            Long("pairs") => load.pairs = arguments.value()?.parse::<u8>()?.clamp(1, 64),
+            Long("seconds") => load.talk = Duration::from_secs(arguments.value()?.parse()?),
+            Long("keep") => options.keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    print!("\n{}", bench::table(&bench::run(&options, load)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = options("target/demo")?;
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("out") => options.out = arguments.value()?.into(),

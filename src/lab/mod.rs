@@ -6,6 +6,7 @@
 //! nothing but SIP and SDP, the server nothing but RFC 3261, and what they saw is the evidence
 //! that the demo is judged by. The lab speaks IPv4 and IPv6 literals only; it asks no name server.
 
+pub mod bench;
 pub mod demo;
 pub mod dht_client;
 pub mod part;

@@ -62,6 +62,16 @@ impl<C: Core> Stage<C> {
         place
     }
 
+    /// How many cores are on the stage.
+    pub fn len(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// Whether the stage is empty.
+    pub fn is_empty(&self) -> bool {
+        self.cores.is_empty()
+    }
+
     /// The core at a place.
     ///
     /// # Panics

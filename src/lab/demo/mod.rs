@@ -6,8 +6,9 @@
 //! known to the packet. Whatever happens, the processes are gone at the end.
 
 mod process;
-mod router;
+pub(in crate::lab) mod router;
 mod script;
+pub(in crate::lab) mod town;
 
 use super::report::{Fault, Summary};
 use super::timeline;
@@ -41,7 +42,7 @@ pub struct Error {
 }
 
 impl Error {
-    fn new(what: String, why: impl fmt::Display) -> Self {
+    pub(in crate::lab) fn new(what: String, why: impl fmt::Display) -> Self {
         Self { what, why: why.to_string() }
     }
 }
@@ -55,13 +56,13 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {}
 
 /// Notices SIGINT and SIGTERM, so that an interrupted demo still ends its processes.
-struct Interrupt {
+pub(in crate::lab) struct Interrupt {
     signals: SigSet,
     pending: SignalFd,
 }
 
 impl Interrupt {
-    fn new() -> Result<Self, Error> {
+    pub(in crate::lab) fn new() -> Result<Self, Error> {
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGINT);
         signals.add(Signal::SIGTERM);
@@ -91,9 +92,26 @@ impl Interrupt {
 }
 
 /// A folder of this run.
-struct Scratch {
+pub(in crate::lab) struct Scratch {
     path: PathBuf,
     keep: bool,
+}
+
+impl Scratch {
+    /// Makes it, and the folder for the results.
+    pub(in crate::lab) fn make(options: &Options) -> Result<Self, Error> {
+        let path = std::env::temp_dir().join(format!("cosip-lab-{}", std::process::id()));
+        for folder in [&options.out, &path] {
+            fs::create_dir_all(folder)
+                .map_err(|error| Error::new(format!("cannot make {}", folder.display()), error))?;
+        }
+        Ok(Self { path, keep: options.keep })
+    }
+
+    /// Its path.
+    pub(in crate::lab) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for Scratch {
@@ -113,11 +131,7 @@ impl Drop for Scratch {
 /// [`Error`] where it could not be played: a program that does not start, files that cannot be
 /// written, routers that are not ready in time.
 pub fn run(options: &Options) -> Result<Summary, Error> {
-    let failed = |path: &Path, error| Error::new(format!("cannot write {}", path.display()), error);
-    fs::create_dir_all(&options.out).map_err(|error| failed(&options.out, error))?;
-    let path = std::env::temp_dir().join(format!("cosip-demo-{}", std::process::id()));
-    fs::create_dir_all(&path).map_err(|error| failed(&path, error))?;
-    let scratch = Scratch { path, keep: options.keep };
+    let scratch = Scratch::make(options)?;
     let interrupt = Interrupt::new()?;
     let mut summary = Summary { server: "embedded", series: Vec::new() };
     let starts = std::process::id()..;
@@ -125,18 +139,15 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
         println!("\n{}", fault.as_str());
         let addresses = Addresses::find(start)?;
         let folder = scratch.path.join(fault.name());
-        let played = script::play(fault, addresses, &folder, options, &interrupt);
-        if let Err(error) = &played {
-            script::show_logs(&folder);
-            eprintln!("{error}");
-        }
-        summary.series.push(played?);
+        let played = script::play(fault, addresses, &folder, options, &interrupt)?;
+        summary.series.push(played);
     }
     for (name, text) in
         [("summary.json", summary.json()), ("timeline.svg", timeline::svg(&summary))]
     {
         let path = options.out.join(name);
-        fs::write(&path, text).map_err(|error| failed(&path, error))?;
+        fs::write(&path, text)
+            .map_err(|error| Error::new(format!("cannot write {}", path.display()), error))?;
     }
     Ok(summary)
 }

@@ -2,7 +2,7 @@
 
 use super::Error;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -48,6 +48,29 @@ impl Process {
         // Failing means that it is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// The processor time that it has used, in steps of the kernel's clock tick.
+    pub(super) fn cpu(&self) -> Duration {
+        let stat = self.proc_file("stat");
+        // The name in brackets may hold spaces; times are the 14th and 15th field.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks: u64 =
+            fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+        Duration::from_millis(ticks * 1000 / ticks_per_s.unsigned_abs().max(1))
+    }
+
+    /// The memory that it has in use, shared pages included.
+    pub(super) fn memory_kb(&self) -> u64 {
+        let status = self.proc_file("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        let path = format!("/proc/{}/{name}", self.child.id());
+        std::fs::read_to_string(path).unwrap_or_default()
     }
 
     fn pid(&self) -> Pid {

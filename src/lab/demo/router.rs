@@ -10,22 +10,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The domain that the provider of the demo serves.
-pub(super) const DOMAIN: &str = "lab.example";
+pub(in crate::lab) const DOMAIN: &str = "lab.example";
 const SIP_PORT: u16 = 5060;
 const WAN_SIP_PORT: u16 = 5062;
 const OVERLAY_PORT: u16 = 5070;
+/// Calls at a time that the defaults have room for.
+const DEFAULT_CALLS: u8 = 16;
 /// The router that the others join the overlay by.
 const SEED_ROUTER: u8 = 3;
 
 /// Who has which address: one /16 of the loopback network for each run of the demo.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Addresses {
+pub(in crate::lab) struct Addresses {
     net: u8,
 }
 
 impl Addresses {
     /// The first of the /16 networks, from `start` on, where nobody serves SIP.
-    pub(super) fn find(start: u32) -> Result<Self, Error> {
+    pub(in crate::lab) fn find(start: u32) -> Result<Self, Error> {
         for at in 0..200 {
             let net = Self { net: 1 + ((start + at) % 250) as u8 };
             if std::net::UdpSocket::bind(net.server()).is_ok() {
@@ -40,12 +42,12 @@ impl Addresses {
     }
 
     /// The provider's server.
-    pub(super) fn server(self) -> SocketAddr {
+    pub(in crate::lab) fn server(self) -> SocketAddr {
         SocketAddr::new(self.host(0, 10), SIP_PORT)
     }
 
     /// A router's address in its home.
-    pub(super) fn lan(self, router: u8) -> IpAddr {
+    pub(in crate::lab) fn lan(self, router: u8) -> IpAddr {
         self.host(router, 1)
     }
 
@@ -55,36 +57,37 @@ impl Addresses {
     }
 
     /// Where a router's phone sends SIP to.
-    pub(super) fn proxy(self, router: u8) -> SocketAddr {
+    pub(in crate::lab) fn proxy(self, router: u8) -> SocketAddr {
         SocketAddr::new(self.lan(router), SIP_PORT)
     }
 
-    /// The address of the phone behind a router.
-    pub(super) fn phone(self, router: u8) -> IpAddr {
-        self.host(router, 10)
+    /// The address of a phone behind a router.
+    pub(in crate::lab) fn phone(self, router: u8, number: u8) -> IpAddr {
+        self.host(router, 10 + number)
     }
 }
 
 /// A router of the demo.
-pub(super) struct Router {
+pub(in crate::lab) struct Router {
     /// Its number, from 1.
-    pub(super) number: u8,
+    pub(in crate::lab) number: u8,
     cosip: PathBuf,
     folder: PathBuf,
 }
 
 impl Router {
     /// Writes the configuration and the network's secret of a router.
-    pub(super) fn write(
+    pub(in crate::lab) fn write(
         number: u8,
         addresses: Addresses,
         folder: &Path,
         options: &Options,
+        phones: u8,
     ) -> Result<Self, Error> {
         let folder = folder.join(format!("router-{number}"));
         let failed = |error| Error::new(format!("cannot write {}", folder.display()), error);
         fs::create_dir_all(&folder).map_err(failed)?;
-        let text = configuration(number, addresses, &options.media);
+        let text = configuration(number, addresses, &options.media, phones);
         fs::write(folder.join("config"), text).map_err(failed)?;
         let secret = folder.join("network.key");
         // The secret of a network that lives a minute on one machine.
@@ -102,12 +105,12 @@ impl Router {
     }
 
     /// Where the daemon's output goes.
-    pub(super) fn log_file(&self) -> PathBuf {
+    pub(in crate::lab) fn log_file(&self) -> PathBuf {
         self.folder.join("log")
     }
 
     /// What a command of the daemon prints; None while it does not answer.
-    pub(super) fn ask(&self, words: &[&str]) -> Option<String> {
+    pub(in crate::lab) fn ask(&self, words: &[&str]) -> Option<String> {
         let output = Command::new(&self.cosip)
             .args(words)
             .arg("--run")
@@ -120,33 +123,39 @@ impl Router {
     }
 
     /// The daemon's status.
-    pub(super) fn status(&self) -> Option<Status> {
+    pub(in crate::lab) fn status(&self) -> Option<Status> {
         Some(Status(serde_json::from_str(&self.ask(&["status", "--json"])?).ok()?))
     }
 }
 
 /// What `cosip status --json` told.
-pub(super) struct Status(Value);
+pub(in crate::lab) struct Status(Value);
 
 impl Status {
     /// The verdict about the provider's server: up, suspect or down.
-    pub(super) fn server(&self) -> &str {
+    pub(in crate::lab) fn server(&self) -> &str {
         self.0["servers"][0]["state"].as_str().unwrap_or("unknown")
     }
 
     /// How many members of the overlay the adapter knows.
-    pub(super) fn peers(&self) -> u64 {
+    pub(in crate::lab) fn peers(&self) -> u64 {
         self.0["overlay"]["peers"].as_u64().unwrap_or(0)
     }
 }
 
-fn configuration(number: u8, addresses: Addresses, media: &str) -> String {
+fn configuration(number: u8, addresses: Addresses, media: &str, phones: u8) -> String {
     let (lan, wan) = (addresses.lan(number), addresses.wan(number));
     let (server, seed) = (addresses.server(), addresses.wan(SEED_ROUTER));
     let bootstrap = if number == SEED_ROUTER {
         String::new()
     } else {
         format!("\tlist bootstrap '{seed}:{OVERLAY_PORT}'\n")
+    };
+    let (size, ports) = if phones > DEFAULT_CALLS {
+        let size = format!("\toption max_phones '{phones}'\n\toption max_calls '{phones}'\n");
+        (size, format!("\toption port_max '{}'\n", 29_999 + 6 * u32::from(phones)))
+    } else {
+        (String::new(), String::new())
     };
     format!(
         "config adapter 'adapter'\n\
@@ -157,7 +166,8 @@ fn configuration(number: u8, addresses: Addresses, media: &str) -> String {
          \toption port_mapping '0'\n\
          \toption sip_port '{SIP_PORT}'\n\
          \toption wan_sip_port '{WAN_SIP_PORT}'\n\
-         \toption intercept '0'\n\n\
+         \toption intercept '0'\n\
+         {size}\n\
          config provider 'lab'\n\
          \toption domain '{DOMAIN}'\n\
          \toption server 'sip:{server};transport=udp'\n\
@@ -168,6 +178,7 @@ fn configuration(number: u8, addresses: Addresses, media: &str) -> String {
          \toption secret_file 'network.key'\n\
          {bootstrap}\n\
          config media 'media'\n\
-         \toption path '{media}'\n"
+         \toption path '{media}'\n\
+         {ports}"
     )
 }

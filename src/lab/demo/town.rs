@@ -1,0 +1,226 @@
+//! A town: two homes behind routers, one more router, the provider's server, and their phones.
+//!
+//! All that runs ends with the value, asked politely first.
+
+use super::process::Process;
+use super::router::{Addresses, DOMAIN, Router};
+use super::{Error, Interrupt, Options};
+use crate::lab::phone::{Phone, Settings};
+use crate::lab::report::Fault;
+use crate::lab::stage::Stage;
+use crate::time::Duration;
+use nix::sys::signal::Signal;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The routers: the callers', the callees', and one more member of the overlay.
+const ROUTERS: [u8; 3] = [1, 2, 3];
+const READY_MAX: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(200);
+
+/// Everything that takes part in a call.
+pub(in crate::lab) struct Town<'o> {
+    pub(in crate::lab) addresses: Addresses,
+    /// The phones: all callers, then all callees, in pairs.
+    pub(in crate::lab) stage: Stage<Phone>,
+    /// The routers; none where the phones speak to the server directly.
+    pub(in crate::lab) routers: Vec<Router>,
+    folder: PathBuf,
+    options: &'o Options,
+    interrupt: &'o Interrupt,
+    processes: Vec<Process>,
+    server: Option<Process>,
+}
+
+impl<'o> Town<'o> {
+    /// Starts `pairs` of phones, and the server. With `routers`, each half of the phones is
+    /// behind a router of its own.
+    pub(in crate::lab) fn build(
+        addresses: Addresses,
+        folder: &Path,
+        options: &'o Options,
+        interrupt: &'o Interrupt,
+        (pairs, routers): (u8, bool),
+    ) -> Result<Self, Error> {
+        let failed = |error| Error::new(format!("cannot make {}", folder.display()), error);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let mut stage = Stage::new();
+        for (name, home) in [("alice", ROUTERS[0]), ("bob", ROUTERS[1])] {
+            for number in 0..pairs {
+                let settings = settings(name, addresses, (home, number), routers);
+                stage.add(Phone::new(settings, [home.wrapping_mul(64) ^ number ^ 0x55; 32]));
+            }
+        }
+        let places = if routers { &ROUTERS[..] } else { &[] };
+        let routers = places
+            .iter()
+            .map(|number| Router::write(*number, addresses, folder, options, pairs))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut town = Self {
+            addresses,
+            stage,
+            routers,
+            folder: folder.to_owned(),
+            options,
+            interrupt,
+            processes: Vec::new(),
+            server: None,
+        };
+        town.start_server()?;
+        // The router that the others join the overlay by comes first.
+        for router in town.routers.iter().rev() {
+            town.processes.push(interrupt.unblocked(|| router.start())?);
+        }
+        Ok(town)
+    }
+
+    /// How many pairs of phones there are.
+    pub(in crate::lab) fn pairs(&self) -> usize {
+        self.stage.len() / 2
+    }
+
+    /// Waits until all phones are registered, and the homes find each other in the overlay.
+    pub(in crate::lab) fn get_ready(&mut self) -> Result<(), Error> {
+        let ready = |town: &Self| (0..town.stage.len()).all(|at| town.stage.core(at).is_ready());
+        if !ready(self) {
+            return Err(Error::new("the phones".to_owned(), "their addresses are in use"));
+        }
+        self.await_that("the routers' status", READY_MAX, |town| {
+            town.routers.iter().all(|router| router.status().is_some())
+        })?;
+        for place in 0..self.stage.len() {
+            self.stage.order(place, Phone::register);
+            self.stage.run_for(Duration::from_millis(5));
+        }
+        self.await_that("the phones' registrations", READY_MAX, |town| {
+            (0..town.stage.len()).all(|at| town.stage.core(at).registration_status() == 200)
+        })?;
+        if self.routers.is_empty() {
+            return Ok(());
+        }
+        let pairs = self.pairs();
+        self.await_that("the overlay", READY_MAX, |town| {
+            let found = |home: usize, place: usize| {
+                let router = &town.routers[home];
+                router.ask(&["lookup", &town.stage.core(place).aor()]).is_some()
+            };
+            let joined = |router: &Router| router.status().is_some_and(|it| it.peers() >= 2);
+            town.routers[..2].iter().all(joined) && found(0, 2 * pairs - 1) && found(1, 0)
+        })
+    }
+
+    /// Plays on until `condition` holds, asked again every 200 ms.
+    pub(in crate::lab) fn await_that(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut condition: impl FnMut(&mut Self) -> bool,
+    ) -> Result<(), Error> {
+        let end = self.stage.now() + limit;
+        while !condition(self) {
+            self.check()?;
+            if self.stage.now() > end {
+                let seconds = limit.as_secs();
+                return Err(Error::new(format!("waited for {what}"), format_args!("{seconds} s")));
+            }
+            self.stage.run_for(POLL);
+        }
+        Ok(())
+    }
+
+    /// Fails where a process ended, or a signal asks to stop.
+    pub(in crate::lab) fn check(&mut self) -> Result<(), Error> {
+        self.interrupt.check()?;
+        self.server.iter_mut().try_for_each(Process::check)?;
+        self.processes.iter_mut().try_for_each(Process::check)
+    }
+
+    /// Lets the server fail.
+    pub(in crate::lab) fn fail_server(&mut self, fault: Fault) -> Result<(), Error> {
+        match fault {
+            Fault::Stopped => self.server.iter().try_for_each(|it| it.signal(Signal::SIGSTOP)),
+            Fault::Killed => {
+                self.server.take().into_iter().for_each(Process::crash);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the server go on, or start anew.
+    pub(in crate::lab) fn recover_server(&mut self, fault: Fault) -> Result<(), Error> {
+        match fault {
+            Fault::Stopped => self.server.iter().try_for_each(|it| it.signal(Signal::SIGCONT)),
+            Fault::Killed => self.start_server(),
+        }
+    }
+
+    fn start_server(&mut self) -> Result<(), Error> {
+        let mut command = Command::new(&self.options.lab);
+        command.arg("server").arg("--listen").arg(self.addresses.server().to_string());
+        let log = self.server_log_file();
+        let started = self.interrupt.unblocked(|| Process::start("server", &mut command, &log))?;
+        self.server = Some(started);
+        Ok(())
+    }
+
+    fn server_log_file(&self) -> PathBuf {
+        self.folder.join("server.log")
+    }
+
+    /// The processor time that the two homes' routers have used.
+    pub(in crate::lab) fn routers_cpu(&self) -> Duration {
+        self.homes().map(Process::cpu).sum()
+    }
+
+    /// The memory of the larger of the two homes' routers.
+    pub(in crate::lab) fn routers_memory_kb(&self) -> u64 {
+        self.homes().map(Process::memory_kb).max().unwrap_or(0)
+    }
+
+    /// The processes of the two homes' routers: the last two started.
+    fn homes(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().rev().take(2)
+    }
+
+    /// What the server told so far.
+    pub(in crate::lab) fn server_log(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.server_log_file()).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Prints the last lines of every log.
+    pub(in crate::lab) fn show_logs(&self) {
+        let logs = self.routers.iter().map(Router::log_file).chain([self.server_log_file()]);
+        for log in logs {
+            let Ok(text) = fs::read_to_string(&log) else { continue };
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("-- {}", log.display());
+            lines[lines.len().saturating_sub(8)..].iter().for_each(|line| eprintln!("   {line}"));
+        }
+    }
+}
+
+impl Drop for Town<'_> {
+    fn drop(&mut self) {
+        let mut processes = core::mem::take(&mut self.processes);
+        processes.extend(self.server.take());
+        Process::end_all(processes);
+    }
+}
+
+fn settings(name: &str, addresses: Addresses, (home, number): (u8, u8), routers: bool) -> Settings {
+    let host = addresses.phone(home, number);
+    let user = if number == 0 { name.to_owned() } else { format!("{name}{number}") };
+    Settings {
+        user,
+        domain: DOMAIN.to_owned(),
+        sip: (host, 5060).into(),
+        media: (host, 4000).into(),
+        proxy: if routers { addresses.proxy(home) } else { addresses.server() },
+        relay: routers.then(|| addresses.lan(home)),
+        password: None,
+        ring: Duration::ZERO,
+        expires: Duration::from_secs(3600),
+    }
+}
