@@ -61,11 +61,132 @@ pub const LOCATE_RETRY_S: u32 = 30;
 /// The longest address of record in its one spelling; longer ones are not served.
 pub const AOR_BYTES_MAX: usize = 128;
 
+/// INVITEs sent for one call: server, other adapters, phones.
+pub const CALL_LEGS_MAX: usize = LEGS_MAX;
+
+/// INVITEs received for one call: from the server and from other adapters.
+pub const CALL_UPSTREAMS_MAX: usize = LEGS_MAX;
+
+/// Dialogs of one call: forks of the server included.
+pub const CALL_DIALOGS_MAX: usize = 8;
+
+/// Calls to emergency numbers beyond `max_calls`.
+pub const CALLS_EMERGENCY: usize = 4;
+
+/// After a challenge: how long the phone's next INVITE is waited for (CALLS §3.5); also how long
+/// a held leg waits for its CANCEL (§3.8).
+pub const CALL_RETRY_WAIT: Duration = Duration::from_secs(4);
+
+/// Silence after a provisional response that ends a leg (RFC 3261 s16.6: more than 3 minutes).
+pub const SIP_TIMER_C: Duration = Duration::from_secs(185);
+
+/// A phone that answers an INVITE with nothing for this long is unreachable (CALLS §2.6).
+pub const PHONE_SILENCE: Duration = Duration::from_secs(2);
+
+/// A 2xx on the server leg that is not acknowledged for this long goes to the overlay leg also
+/// (CALLS §3.8).
+pub const ACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A 2xx that is not acknowledged for this long will not be (RFC 3261 s13.3.1.4: 64·T1).
+pub const ACK_LIMIT: Duration = Duration::from_secs(32);
+
+/// A request inside a dialog that is not answered for this long is answered from here, or takes
+/// the direct path (CALLS §4.1).
+pub const BYE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A REGISTER of a known phone that is not answered for this long is answered from here
+/// (CALLS §2.4).
+pub const REGISTER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Two refusals of a provider at least this far apart, and at most
+/// [`PHONE_REFUSED_FORGOTTEN`], make a phone forgotten (CALLS §2.4).
+pub const PHONE_REFUSED_AGAIN: Duration = Duration::from_secs(60);
+
+/// See [`PHONE_REFUSED_AGAIN`].
+pub const PHONE_REFUSED_FORGOTTEN: Duration = Duration::from_secs(3600);
+
 /// Requests to one server whose silence is watched; what is sent beyond has no vote.
 pub const SERVER_REQUESTS_MAX: usize = 32;
 
 /// Changes of a server's state that the status shows.
 pub const SERVER_HISTORY_MAX: usize = 16;
+
+/// Addresses of one phone: its AOR and the aliases.
+pub const ALIASES_MAX: usize = 8;
+
+/// Over this time a server that came back gets the REGISTERs of its phones (CALLS §5).
+pub const RECOVERY_SPREAD: Duration = Duration::from_secs(900);
+
+/// Addresses served on each side.
+pub const LAN_ADDRESSES_MAX: usize = 4;
+
+/// TCP connections to phones and servers.
+pub const TCP_CONNECTIONS_MAX: usize = 4608;
+
+/// Sources of one provider beyond its targets.
+pub const PROVIDER_SOURCES_MAX: usize = 8;
+
+/// Servers of phones of no configured provider.
+pub const FOREIGN_SOURCES_MAX: usize = 16;
+
+/// How often the server's names are resolved again.
+pub const LOCATE_AGAIN: Duration = Duration::from_secs(60);
+
+/// Addresses to join the overlay through.
+pub const BOOTSTRAP_ADDRESSES_MAX: usize = 16;
+
+/// Route headers of a request of our own.
+pub const ROUTES_MAX: usize = 16;
+
+/// Messages of calls within this router that wait for their turn.
+pub const LOOPBACK_MAX: usize = 64;
+
+/// Notices whose calls may still come.
+pub const NOTICES_MAX: usize = 64;
+
+/// How long a notice belongs to its call.
+pub const NOTICE_LIFE: Duration = Duration::from_secs(60);
+
+/// Regular care of sockets and lists.
+pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a clean stop waits for withdrawals to be acknowledged.
+pub const STOP_PATIENCE: Duration = Duration::from_millis(400);
+
+/// Changes of registrations within this time are written together.
+pub const VOLATILE_FILE_DELAY: Duration = Duration::from_millis(200);
+
+/// The file of learned phones on flash is written this often at most, but for new addresses.
+pub const BINDINGS_FILE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Format of the file of learned phones.
+pub const BINDINGS_FILE_VERSION: u8 = 1;
+
+/// The file of peers is written this often.
+pub const PEERS_FILE_INTERVAL: Duration = Duration::from_secs(86_400);
+
+/// Nonces whose use is remembered, and for how long one is good.
+pub const DIGEST_NONCES_MAX: usize = 256;
+
+/// See [`DIGEST_NONCES_MAX`].
+pub const DIGEST_NONCE_LIFE: Duration = Duration::from_secs(300);
+
+/// Ladders that are kept.
+pub const TRACE_CALLS_MAX: usize = 32;
+
+/// Entries of one ladder.
+pub const TRACE_ENTRIES_MAX: usize = 48;
+
+/// Live SIP transactions on each side: a call has up to four at once while it is set up, and
+/// every phone may register and subscribe meanwhile.
+pub const fn transactions_live_max(calls: usize, phones: usize) -> usize {
+    8 * calls + 4 * phones + 64
+}
+
+/// Finished SIP transactions that are remembered.
+pub const fn finished_max(calls: usize) -> usize {
+    if 64 * calls < 16_384 { 64 * calls } else { 16_384 }
+}
 
 // --- Overlay, channel, identity ------------------------------------------------------------
 

@@ -1,4 +1,291 @@
-//! The adapter itself.
+//! The adapter: CoSIP itself. This file is the pump; what it pumps has files of its own.
+//!
+//! [`Adapter`] is the daemon's [`Core`]. It owns the SIP transactions, the overlay node, the
+//! channel and the media relay, and hands each input to the one that it is for. Messages are
+//! parsed to a borrowed view and acted on at once; what is to be sent waits in the outbox of the
+//! layer that made it, and SIP for another adapter goes through the channel on its way out.
 
+mod call;
+mod crossing;
+mod exchange;
+mod forward;
+mod inbound;
+mod ladder;
+mod names;
+mod network;
+mod notices;
+mod persist;
+mod phones;
+mod providers;
+mod pump;
+mod register;
+pub mod registrar;
+mod reply;
+mod rewrite;
 pub mod server;
+mod sockets;
 pub mod spelling;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use crate::channel::Channel;
+use crate::config::Config;
+use crate::identity::{Identity, NetworkKeys};
+use crate::limits;
+use crate::media::Media;
+use crate::net::{Event, Network, NodeId, Ticket};
+use crate::observe::trace::Trace;
+use crate::overlay::{LookupId, Overlay};
+use crate::rng::Rng;
+use crate::sip::digest::Authenticator;
+use crate::sip::locate::Locator;
+use crate::sip::transaction::{Flow, Transactions};
+use crate::table::{Index, Table};
+use crate::time::Instant;
+use crate::timer::Timers;
+use call::Call;
+use exchange::Exchange;
+use providers::ProviderState;
+use registrar::Registrar;
+use sockets::Sockets;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+/// Whose client transaction it is: the number that the transaction layer keeps for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientOwner {
+    /// The leg of the call in this slot.
+    Leg(u32, u8),
+    /// The exchange in this slot.
+    Exchange(u32),
+    /// A probe of this provider's server.
+    Probe(u8),
+    /// Nobody's: its answer changes nothing.
+    Quiet,
+}
+
+impl ClientOwner {
+    const SLOT_BITS: u32 = 24;
+
+    fn encode(self) -> u32 {
+        let (kind, detail, slot) = match self {
+            Self::Quiet => (0, 0, 0),
+            Self::Leg(slot, leg) => (1, u32::from(leg), slot),
+            Self::Exchange(slot) => (2, 0, slot),
+            Self::Probe(provider) => (3, 0, u32::from(provider)),
+        };
+        kind << 30 | detail << Self::SLOT_BITS | slot
+    }
+
+    fn decode(user: u32) -> Self {
+        let slot = user & ((1 << Self::SLOT_BITS) - 1);
+        match user >> 30 {
+            1 => Self::Leg(slot, (user >> Self::SLOT_BITS & 0x3f) as u8),
+            2 => Self::Exchange(slot),
+            3 => Self::Probe(slot as u8),
+            _ => Self::Quiet,
+        }
+    }
+}
+
+const _: () = assert!(limits::CALL_LEGS_MAX < 64);
+
+/// What a ticket was for.
+#[derive(Clone, Debug)]
+enum Wish {
+    /// A socket of ours.
+    Bind(crate::net::SocketKind, SocketAddr),
+    /// A socket of the relay.
+    Media(crate::media::MediaTicket),
+    /// A connection; to a server, `phone` is the one that it is for.
+    Connect { facing: sockets::Facing, to: SocketAddr, phone: Option<SocketAddr> },
+    /// A question of the locator.
+    Locate(u32),
+    /// A file.
+    Load(crate::net::File),
+    /// Nothing depends on the answer.
+    Nothing,
+}
+
+/// Who asked the overlay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asker {
+    /// A call that is being set up.
+    Call(call::CallId),
+    /// `cosip lookup`.
+    Command(Ticket),
+}
+
+crate::observe::counters! {
+    /// What happened at the adapter since its start.
+    pub struct Counters {
+        /// SIP messages that could not be understood.
+        sip_malformed,
+        /// SIP requests on the WAN side from nobody who may send them.
+        wan_unauthorized,
+        /// Calls refused because `max_calls` are running.
+        calls_refused_full,
+        /// Requests refused because too many are being passed on.
+        exchanges_refused_full,
+        /// Requests refused because too many transactions live.
+        transactions_full,
+        /// Registrations refused because `max_phones` are registered.
+        phones_refused_full,
+        /// Dialogs of forked calls beyond the limit.
+        dialogs_dropped,
+        /// Bodies whose SDP could not be rewritten.
+        sdp_refused,
+        /// Calls that were set up by the server.
+        calls_by_server,
+        /// Calls that were set up over the overlay.
+        calls_by_overlay,
+        /// Calls of phones here that failed.
+        calls_failed,
+        /// Registrations answered from here because the server did not.
+        registrations_shielded,
+        /// Registrations answered from the last 200.
+        registrations_refreshed,
+        /// TCP connections refused because there are too many, or closed for what they sent.
+        connections_refused,
+        /// SIP messages that did not fit into the channel's or a socket's queue.
+        transmissions_dropped,
+        /// Calls ended because their media had stopped.
+        calls_media_dead,
+    }
+}
+
+/// The adapter core. See [`crate::net::Core`] for how it is driven.
+pub struct Adapter {
+    config: Config,
+    id: NodeId,
+    rng: Rng,
+    network: Network,
+    unix_s: Option<u64>,
+    clock_at: Instant,
+    public_address: Option<IpAddr>,
+    wan_sip_port: u16,
+    sockets: Sockets,
+    transactions: Transactions,
+    authenticator: Authenticator,
+    registrar: Registrar,
+    providers: Vec<ProviderState>,
+    locator: Locator,
+    /// Servers of phones of no configured provider, by who answered.
+    foreign_sources: heapless::Deque<IpAddr, { limits::FOREIGN_SOURCES_MAX }>,
+    calls: Table<Call>,
+    call_index: Index,
+    call_timers: Timers,
+    exchanges: Table<Exchange>,
+    exchange_timers: Timers,
+    media: Media,
+    overlay: Option<Overlay>,
+    channel: Option<Channel>,
+    /// Where the channel puts the payloads that it received.
+    channel_buffer: Vec<u8>,
+    bootstrap: Vec<Vec<SocketAddr>>,
+    askers: BTreeMap<LookupId, Asker>,
+    answers: BTreeMap<Ticket, Vec<crate::overlay::Found>>,
+    notices: VecDeque<notices::NoticeHeard>,
+    /// SIP to ourselves: calls within one router (CALLS §3.1).
+    loopback: VecDeque<Vec<u8>>,
+    wishes: BTreeMap<Ticket, Wish>,
+    next_ticket: u32,
+    events: VecDeque<Event>,
+    trace: Trace,
+    counters: Counters,
+    persist: persist::Persist,
+    files_asked: bool,
+    /// Phones of the last run, until they can be reached; from the volatile file or from flash.
+    saved_phones: Option<(bool, Vec<u8>)>,
+    started: Instant,
+    maintenance_at: Instant,
+    stopping: Option<Instant>,
+    config_error: Option<crate::config::Error>,
+    restart_pending: Vec<&'static str>,
+}
+
+impl Adapter {
+    /// An adapter that has no socket yet: its first inputs are the network and the clock.
+    /// Without `keys` there is no overlay, whatever the mode.
+    pub fn new(
+        config: &Config,
+        identity: &Identity,
+        keys: Option<&NetworkKeys>,
+        start_count: u32,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let calls = usize::from(config.adapter.max_calls);
+        let phones = usize::from(config.adapter.max_phones);
+        let live = limits::transactions_live_max(calls, phones);
+        let tables = 2 * calls + limits::CALLS_EMERGENCY;
+        let overlay = keys.map(|keys| {
+            let limits = crate::overlay::Limits {
+                table_kb: config.overlay.table_kb,
+                store_entries: config.overlay.store_entries as usize,
+                publish_entries: phones * limits::ALIASES_MAX,
+                ..crate::overlay::Limits::default()
+            };
+            Overlay::new(identity, keys, limits, start_count, rng.bytes(), now)
+        });
+        let channel = keys.map(|keys| Channel::new(identity, keys, &mut rng, limits::CHANNEL_SESSIONS_MAX));
+        Self {
+            id: identity.id(),
+            network: Network::default(),
+            unix_s: None,
+            clock_at: now,
+            public_address: config.adapter.public_address,
+            wan_sip_port: config.adapter.wan_sip_port,
+            sockets: Sockets::default(),
+            transactions: Transactions::new(live, limits::finished_max(calls), &mut rng),
+            authenticator: Authenticator::new(limits::DIGEST_NONCES_MAX, limits::DIGEST_NONCE_LIFE, &mut rng),
+            registrar: Registrar::new(phones, &mut rng),
+            providers: ProviderState::all(config, &mut rng, now),
+            locator: Locator::new(&mut rng),
+            foreign_sources: heapless::Deque::new(),
+            calls: Table::with_capacity(tables),
+            call_index: Index::with_capacity(tables, &mut rng),
+            call_timers: Timers::with_capacity(tables),
+            exchanges: Table::with_capacity(live / 2),
+            exchange_timers: Timers::with_capacity(live / 2),
+            media: Media::new(&config.media, tables, &mut rng),
+            overlay,
+            channel,
+            channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
+            bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
+            askers: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            notices: VecDeque::new(),
+            loopback: VecDeque::new(),
+            wishes: BTreeMap::new(),
+            next_ticket: 0,
+            events: VecDeque::new(),
+            trace: Trace::default(),
+            counters: Counters::default(),
+            persist: persist::Persist::new(now),
+            files_asked: false,
+            saved_phones: None,
+            started: now,
+            maintenance_at: now,
+            stopping: None,
+            config_error: None,
+            restart_pending: Vec::new(),
+            config: config.clone(),
+            rng,
+        }
+    }
+
+    /// Our place in the overlay.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Sends what no transaction stands for.
+    fn send(&mut self, flow: Flow, bytes: &[u8]) {
+        if !self.transactions.send_stateless(flow, bytes) {
+            self.counters.transmissions_dropped += 1;
+        }
+    }
+}

@@ -1,1 +1,24 @@
-//! Placeholder text: written with the module.
+//! What people and their tools see of the running adapter: counters and the ladder of calls.
+
+pub mod trace;
+
+/// Declares a struct of counters that knows the names of its fields.
+#[macro_export]
+macro_rules! counters {
+    ($(#[$outer:meta])* $vis:vis struct $name:ident { $($(#[$inner:meta])* $field:ident,)+ }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        $vis struct $name {
+            $($(#[$inner])* pub $field: u64,)+
+        }
+
+        impl $name {
+            /// Every counter with its name.
+            $vis fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field),)+].into_iter()
+            }
+        }
+    };
+}
+
+pub use crate::counters;

@@ -19,6 +19,7 @@ mod uri;
 mod write;
 
 pub use check::Invalid;
+pub(crate) use lex::Split;
 pub use header::{Header, NameAddr, Params, Via};
 pub use message::{Message, ParseError, delta_seconds};
 pub use name::{Method, Name};

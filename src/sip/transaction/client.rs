@@ -168,6 +168,11 @@ impl Transactions {
         (client.state != State::Completed).then_some(&client.message)
     }
 
+    /// Where the request went, while the transaction lives.
+    pub fn client_flow(&self, id: ClientId) -> Option<Flow> {
+        self.clients.get(id.0).map(|entry| entry.flow)
+    }
+
     /// Whether a provisional response came.
     pub fn had_provisional(&self, id: ClientId) -> bool {
         self.clients.get(id.0).is_some_and(|entry| entry.inner.provisional)

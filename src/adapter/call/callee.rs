@@ -1,0 +1,446 @@
+//! The callee's adapter: a phone here is called, by the server, by another adapter, or by both.
+//!
+//! Equal Call-ID and From tag are one call (CALLS §3.8): the first leg rings the phone, every
+//! further one is held and never seen by it, and the phone's answer serves them all.
+
+use super::caller::withholds;
+use super::{Callee, CallId, Leg, LegState, Role, Upstream, UpstreamState};
+use crate::adapter::inbound::Source;
+use crate::adapter::names::Path;
+use crate::adapter::registrar::BindingId;
+use crate::adapter::Adapter;
+use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, CALL_UPSTREAMS_MAX};
+use crate::sip::Message;
+use crate::sip::transaction::ServerId;
+use crate::time::Instant;
+
+impl Adapter {
+    /// An INVITE outside dialogs from the server or from another adapter.
+    pub(crate) fn call_in(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+        let known = self.find_call(message.call_id(), |call| {
+            call.role == Role::Callee && call.from_tag == tag
+        });
+        if let Some(id) = known {
+            return self.hold(now, id, server, message, source);
+        }
+        let phones = self.phones_called(message, source.path);
+        if phones.is_empty() {
+            return self.refuse(now, server, 404);
+        }
+        self.reply(now, server, 100, None);
+        let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
+            self.counters.calls_refused_full += 1;
+            log::warn!("call refused: max_calls are running already");
+            return self.refuse(now, server, 503);
+        };
+        let _ = call.upstreams.push(self.upstream_of(
+            server,
+            message,
+            source,
+            UpstreamState::Carrying,
+        ));
+        call.provider = phones.first().and_then(|id| self.registrar.get(*id)).map(|b| b.provider);
+        call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
+        if !withholds(message) {
+            let from = message.from().map(|from| from.uri).unwrap_or_default();
+            call.caller = self.spell(call.provider, from).unwrap_or_default();
+        }
+        if let Path::Peer(node) = source.path {
+            call.reason = "called over the overlay";
+            let _ = call.callees.push(Callee {
+                node,
+                acknowledged: true,
+                absent: false,
+                opened: true,
+            });
+        } else if let Some(node) = self.noticed(message.call_id()) {
+            let _ = call.callees.push(Callee {
+                node,
+                acknowledged: true,
+                absent: false,
+                opened: false,
+            });
+        }
+        let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 503) };
+        self.trace_begin(now, id, message, source.path);
+        self.open_media(now, id);
+        for binding in phones {
+            self.ring(now, id, binding, message);
+        }
+        self.give_up_if_all_failed(now, id);
+        self.arm(id);
+    }
+
+    /// The phones that an INVITE names: one Contact from the server, every phone of the AOR from
+    /// the overlay.
+    fn phones_called(
+        &self,
+        message: &Message<'_>,
+        path: Path,
+    ) -> heapless::Vec<BindingId, { crate::limits::CALL_LEGS_MAX }> {
+        match path {
+            Path::Server => self.binding_named(message).into_iter().collect(),
+            _ => self.bindings_of_uri(message.request_uri()),
+        }
+    }
+
+    fn ring(&mut self, now: Instant, id: CallId, binding: BindingId, message: &Message<'_>) {
+        let Some(phone) = self.phone_of_binding(binding) else { return };
+        let target = phone.contact.clone();
+        let flow = (phone.flow, phone.local);
+        let mut leg = Leg::new(now, Path::Lan, flow, LegState::Silent, target, message.cseq());
+        leg.phone = Some(phone);
+        leg.binding = Some(binding);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if call.legs.push(leg).is_err() {
+            return;
+        }
+        let at = call.legs.len() - 1;
+        self.send_invite(now, id, at);
+    }
+
+    /// A further leg of a call that is here already.
+    fn hold(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        let state = UpstreamState::Held { until: None };
+        let upstream = self.upstream_of(server, message, source, state);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let refused = call
+            .legs
+            .iter()
+            .find_map(|leg| match leg.state {
+                LegState::Refused { code, .. } => Some(code),
+                _ => None,
+            })
+            .filter(|_| !call.legs.iter().any(|leg| leg.state.is_open()));
+        if call.upstreams.push(upstream).is_err() {
+            return self.refuse(now, server, 482);
+        }
+        let up = call.upstreams.len() - 1;
+        if let Path::Peer(node) = source.path
+            && !call.callees.iter().any(|c| c.node == node)
+        {
+            let _ = call.callees.push(Callee {
+                node,
+                acknowledged: true,
+                absent: false,
+                opened: true,
+            });
+        }
+        let answered = call.winner.is_some();
+        self.trace_note(now, id, "second leg, held");
+        self.learn_offer(now, id, up, message);
+        if let Some(code) = refused {
+            self.refuse(now, server, code);
+            self.finish_upstream(id, up);
+        } else if answered {
+            self.settle_held(now, id);
+        } else {
+            let reliable = message
+                .values(crate::sip::Name::Require)
+                .any(|v| v.eq_ignore_ascii_case("100rel"));
+            let tag = self.rng.next_u32();
+            let code = if reliable { 100 } else { 180 };
+            self.reply_tagged(now, server, code, tag);
+        }
+        self.arm(id);
+    }
+
+    /// Where a held leg wants its media, for the case that it will carry.
+    fn learn_offer(&mut self, now: Instant, id: CallId, up: usize, message: &Message<'_>) {
+        let Some(call) = self.calls.get(id) else { return };
+        let (media, flow) = (call.media, call.upstreams[up].flow);
+        let sides = super::leg::sides(false, up as u8);
+        self.relay_body(now, media, sides, flow, message);
+    }
+
+    /// A phone took the call.
+    pub(crate) fn phone_accepted(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        at: usize,
+        first: bool,
+        message: &Message<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if first {
+            call.acceptance = message.raw().to_vec();
+        }
+        let accepted: heapless::Vec<usize, CALL_UPSTREAMS_MAX> = call
+            .upstreams
+            .iter()
+            .enumerate()
+            .filter(|(_, up)| {
+                matches!(up.state, UpstreamState::Carrying | UpstreamState::Accepted { .. })
+            })
+            .map(|(up, _)| up)
+            .collect();
+        for up in accepted {
+            self.accept_upstream(now, id, at, up, message);
+        }
+        if first {
+            self.settle_held(now, id);
+        }
+    }
+
+    fn accept_upstream(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        at: usize,
+        up: usize,
+        message: &Message<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if !matches!(call.upstreams[up].state, UpstreamState::Accepted { .. }) {
+            call.upstreams[up].state = UpstreamState::Accepted { since: now, late: false };
+        }
+        if let Some(media) = call.media {
+            self.media.carry(media, up as u8);
+        }
+        self.note_dialog(id, at, up, message, true);
+        self.relay_response(now, id, at, up, message);
+    }
+
+    /// After the phone's answer: which of the further legs ends, which takes over.
+    fn settle_held(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let server_down = call
+            .provider
+            .and_then(|at| self.providers.get(usize::from(at)))
+            .is_some_and(|provider| !provider.is_up());
+        let unacknowledged = call.upstreams.iter().any(|up| {
+            up.path == Path::Server
+                && matches!(up.state, UpstreamState::Accepted { late, .. } if late || server_down)
+        });
+        let acknowledged = call
+            .dialogs
+            .iter()
+            .any(|d| d.confirmed && call.upstreams.iter().all(|up| !up.awaits_ack(d.far.path)));
+        let winner = call.winner.map(usize::from);
+        let held: heapless::Vec<_, CALL_UPSTREAMS_MAX> = call
+            .upstreams
+            .iter()
+            .enumerate()
+            .filter_map(|(up, u)| match u.state {
+                UpstreamState::Held { until } => Some((up, u.path, u.server, until)),
+                _ => None,
+            })
+            .collect();
+        let acceptance = call.acceptance.clone();
+        for (up, path, server, until) in held {
+            match (path, winner) {
+                (Path::Peer(_), Some(at)) if unacknowledged => {
+                    if let Ok(message) = Message::parse(&acceptance) {
+                        self.trace_note(now, id, "answer over the overlay too");
+                        self.accept_upstream(now, id, at, up, &message);
+                    }
+                }
+                (Path::Peer(_), Some(_)) if acknowledged => {
+                    self.refuse(now, server, 482);
+                    self.finish_upstream(id, up);
+                }
+                (Path::Peer(_), Some(_)) => {}
+                _ => match until {
+                    Some(until) if now >= until => {
+                        self.refuse(now, server, 480);
+                        self.finish_upstream(id, up);
+                    }
+                    Some(_) => {}
+                    None => self.hold_until(id, up, now + CALL_RETRY_WAIT),
+                },
+            }
+        }
+        self.arm(id);
+    }
+
+    fn hold_until(&mut self, id: CallId, up: usize, until: Instant) {
+        if let Some(upstream) = self.calls.get_mut(id).and_then(|c| c.upstreams.get_mut(up)) {
+            upstream.state = UpstreamState::Held { until: Some(until) };
+        }
+    }
+
+    /// The far end acknowledged the phone's answer over `path`: that leg carries from now on.
+    pub(crate) fn acknowledged(&mut self, now: Instant, id: CallId, path: Path) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let mut carrying = None;
+        for (up, upstream) in call.upstreams.iter_mut().enumerate() {
+            if upstream.path == path && matches!(upstream.state, UpstreamState::Accepted { .. }) {
+                upstream.state = UpstreamState::Done;
+                carrying = Some(up);
+            }
+        }
+        let Some(up) = carrying else { return };
+        let upstream = &call.upstreams[up];
+        for dialog in &mut call.dialogs {
+            dialog.far.path = upstream.path;
+            dialog.far.flow = upstream.flow;
+            dialog.far.local = upstream.local;
+            dialog.far.contact = upstream.contact.clone();
+            dialog.far.side = up as u8;
+        }
+        for other in call.upstreams.iter_mut() {
+            if matches!(other.state, UpstreamState::Accepted { .. }) {
+                other.state = UpstreamState::Done;
+            }
+        }
+        if let Some(media) = call.media {
+            self.media.carry(media, up as u8);
+        }
+        self.settle_held(now, id);
+    }
+
+    /// A phone refused.
+    pub(crate) fn phone_refused(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        at: usize,
+        message: &Message<'_>,
+    ) {
+        let global = message.status() >= 600;
+        if global {
+            self.lose_others(now, id, at);
+        }
+        self.give_up_if_all_failed(now, id);
+    }
+
+    /// Nothing came from a phone: CALLS §2.6.
+    pub(crate) fn phone_unreachable(&mut self, now: Instant, id: CallId, at: usize) {
+        let binding = self.calls.get(id).and_then(|call| call.legs.get(at)).and_then(|l| l.binding);
+        if let Some(binding) = binding {
+            self.phone_fell_silent(now, binding);
+        }
+        self.give_up_if_all_failed(now, id);
+    }
+
+    /// When no phone can take the call any more, every upstream gets the best refusal.
+    fn give_up_if_all_failed(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        if call.winner.is_some() || call.legs.iter().any(|leg| leg.state.is_open()) {
+            return;
+        }
+        let best = call
+            .legs
+            .iter()
+            .enumerate()
+            .filter_map(|(at, leg)| match leg.state {
+                LegState::Refused { code, .. } => Some((code < 600, code, at)),
+                _ => None,
+            })
+            .min();
+        let Some((_, _, at)) = best else { return self.end_unanswered(now, id, 480) };
+        let refusal = call.legs[at].refusal.clone();
+        let Ok(message) = Message::parse(&refusal) else { return };
+        let count = call.upstreams.len();
+        for up in 0..count {
+            let open = self.calls.get(id).is_some_and(|call| {
+                call.upstreams.get(up).is_some_and(|u| u.state != UpstreamState::Done)
+            });
+            if open {
+                self.relay_response(now, id, at, up, &message);
+                self.finish_upstream(id, up);
+            }
+        }
+        self.reap(now, id);
+    }
+
+    /// The caller hung up on one of the legs before an answer.
+    pub(crate) fn call_cancelled(&mut self, now: Instant, id: CallId, up: usize) {
+        let Some(call) = self.calls.get(id) else { return };
+        let Some(upstream) = call.upstreams.get(up) else { return };
+        if matches!(upstream.state, UpstreamState::Done | UpstreamState::Accepted { .. }) {
+            return;
+        }
+        let carrying = upstream.state == UpstreamState::Carrying;
+        let server = upstream.server;
+        self.refuse(now, server, 487);
+        self.finish_upstream(id, up);
+        self.trace_note(now, id, "cancelled");
+        if carrying {
+            self.lose_others(now, id, usize::MAX);
+            let count = self.calls.get(id).map_or(0, |call| call.upstreams.len());
+            for other in 0..count {
+                let held = self.calls.get(id).is_some_and(|call| {
+                    matches!(call.upstreams[other].state, UpstreamState::Held { .. })
+                });
+                if held {
+                    self.hold_until(id, other, now + CALL_RETRY_WAIT);
+                }
+            }
+        }
+        self.arm(id);
+        self.reap(now, id);
+    }
+
+    /// What a call at the callee's side does when its time has come.
+    pub(crate) fn callee_due(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let silent: heapless::Vec<usize, { crate::limits::CALL_LEGS_MAX }> = call
+            .legs
+            .iter()
+            .enumerate()
+            .filter(|(_, l)| l.state.is_open() && now >= l.deadline(Role::Callee))
+            .map(|(at, _)| at)
+            .collect();
+        for at in silent {
+            self.lose_leg(now, id, at);
+            self.phone_unreachable(now, id, at);
+        }
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let answered = call.winner.is_some();
+        let expired: heapless::Vec<_, CALL_UPSTREAMS_MAX> = call
+            .upstreams
+            .iter()
+            .enumerate()
+            .filter(|(_, u)| {
+                matches!(u.state, UpstreamState::Held { until: Some(until) } if now >= until)
+            })
+            .map(|(up, u)| (up, u.server))
+            .collect();
+        for (up, server) in expired {
+            self.refuse(now, server, 480);
+            self.finish_upstream(id, up);
+        }
+        if answered {
+            self.note_late_acknowledgements(now, id);
+            self.settle_held(now, id);
+        }
+        self.arm(id);
+        self.reap(now, id);
+    }
+
+    /// A 2xx that is not acknowledged in time makes way for another leg; the phone itself ends
+    /// a call that nobody acknowledges at all (RFC 3261 s13.3.1.4).
+    fn note_late_acknowledgements(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        for upstream in call.upstreams.iter_mut() {
+            let UpstreamState::Accepted { since, late } = &mut upstream.state else { continue };
+            *late = now >= *since + ACK_PATIENCE;
+            if now >= *since + ACK_LIMIT {
+                upstream.state = UpstreamState::Done;
+            }
+        }
+    }
+}
+
+impl Upstream {
+    /// Whether the 2xx on this path still waits for its ACK.
+    fn awaits_ack(&self, path: Path) -> bool {
+        self.path == path && matches!(self.state, UpstreamState::Accepted { .. })
+    }
+}

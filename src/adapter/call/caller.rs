@@ -1,0 +1,458 @@
+//! The caller's adapter: a phone here calls (CALLS §3.1 to §3.7).
+//!
+//! The INVITE goes to the server at once, and the callee is looked up in the overlay meanwhile.
+//! Each event ends in [`Adapter::advance`], which asks [`decide`] for the next step.
+
+use super::decide::{self, OverlayLeg, ServerLeg, Step, View};
+use super::{Call, CallId, Callee, Leg, LegState, Role, Search, Upstream, UpstreamState};
+use crate::adapter::inbound::Source;
+use crate::adapter::names::{Local, Path};
+use crate::adapter::{Adapter, Asker, ClientOwner};
+use crate::adapter::spelling::Aor;
+use crate::channel::{CallKey, Notice, Payload};
+use crate::config::{Mode, Prefer};
+use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
+use crate::net::{NodeId, Via};
+use crate::overlay::Found;
+use crate::sip::Message;
+use crate::sip::transaction::{Flow, ServerId};
+use crate::time::{Duration, Instant, earlier};
+
+impl Adapter {
+    /// An INVITE outside dialogs from a phone.
+    pub(crate) fn call_out(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        self.reply(now, server, 100, None);
+        if let Some(id) = self.call_awaiting_retry(message) {
+            return self.call_out_again(now, id, server, message, source);
+        }
+        let Some(mut call) = self.new_call(now, Role::Caller, message, source) else {
+            self.counters.calls_refused_full += 1;
+            log::warn!("call refused: max_calls are running already");
+            return self.refuse(now, server, 503);
+        };
+        let upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);
+        let _ = call.upstreams.push(upstream);
+        let binding = self.registrar.find(source.flow, self.spell_from(message).as_ref().map(Aor::as_str));
+        call.provider = self.provider_for_phone(binding, message);
+        call.caller = self.caller_aor(binding, call.provider, message);
+        call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
+        call.phone = Some(self.phone_end(binding, message, source));
+        call.registered_there = self.registered_there(binding, call.provider);
+        let lookup = self.may_be_looked_up(&call, message);
+        let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 503) };
+        self.trace_begin(now, id, message, source.path);
+        self.open_media(now, id);
+        if lookup {
+            self.look_up_callee(now, id);
+        }
+        if self.config.adapter.mode != Mode::Overlay {
+            self.open_server_leg(now, id);
+        }
+        self.advance(now, id);
+    }
+
+    /// The phone's INVITE with credentials: it joins the call that its first one began.
+    fn call_out_again(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        let upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.retry_until = None;
+        call.started = now;
+        call.upstreams.clear();
+        let _ = call.upstreams.push(upstream);
+        self.open_server_leg(now, id);
+        self.advance(now, id);
+    }
+
+    fn call_awaiting_retry(&self, message: &Message<'_>) -> Option<CallId> {
+        let tag = message.from()?.tag()?;
+        self.find_call(message.call_id(), |call| {
+            call.role == Role::Caller && call.retry_until.is_some() && call.from_tag == tag
+        })
+    }
+
+    /// CALLS §3.1: what is not looked up.
+    fn may_be_looked_up(&self, call: &Call, message: &Message<'_>) -> bool {
+        let overlay_on = self.config.adapter.mode != Mode::Server && self.overlay.is_some();
+        let Some(provider) = call.provider.and_then(|at| self.config.providers.get(usize::from(at)))
+        else {
+            return false;
+        };
+        let user = crate::sip::Uri::parse(message.request_uri())
+            .map(|uri| uri.user.to_owned())
+            .unwrap_or_default();
+        let emergency = self.is_emergency(message.request_uri());
+        let server_only = self.config.adapter.mode != Mode::Overlay
+            && provider.server_only.iter().any(|prefix| user.starts_with(prefix.as_str()));
+        let own_domain = call.callee.rsplit_once('@').is_some_and(|(_, host)| host == provider.domain);
+        let known_caller = !call.caller.is_empty();
+        overlay_on
+            && provider.overlay
+            && !emergency
+            && !server_only
+            && own_domain
+            && known_caller
+            && call.callee != call.caller
+    }
+
+    fn look_up_callee(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let Some(overlay) = &mut self.overlay else { return };
+        let lookup = overlay.lookup(now, &call.callee);
+        call.search = Search::Looking(lookup);
+        self.note_asker(lookup, Asker::Call(id));
+        self.trace_note(now, id, "look-up");
+    }
+
+    /// The overlay names an adapter that has the callee: CALLS §3.2, the notice.
+    pub(crate) fn callee_found(&mut self, now: Instant, id: CallId, found: &Found) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if call.callees.iter().any(|c| c.node == found.owner) {
+            return;
+        }
+        let own = found.owner == self.id;
+        let callee =
+            Callee { node: found.owner, acknowledged: own, absent: false, opened: false };
+        if call.callees.push(callee).is_err() {
+            return;
+        }
+        self.trace_note(now, id, if own { "found: at home" } else { "found" });
+        if !own {
+            self.send_notice(now, id, found);
+        }
+        self.advance(now, id);
+    }
+
+    fn send_notice(&mut self, now: Instant, id: CallId, found: &Found) {
+        let Some(call) = self.calls.get(id) else { return };
+        let Some(channel) = &mut self.channel else { return };
+        let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
+        let mut notice = Notice {
+            call: CallKey::of(&call.call_id),
+            callee: &call.callee,
+            aliases: heapless::Vec::new(),
+            withheld,
+            age_ms: now.since(call.started).as_millis() as u32,
+        };
+        if !withheld {
+            let _ = notice.aliases.push(&call.caller);
+        }
+        if let Err(error) = channel.open(now, found.owner, &found.addresses) {
+            log::debug!("no channel to {}: {error:?}", found.owner);
+        }
+        let _ = channel.send(now, found.owner, &Payload::Notice(notice));
+    }
+
+    /// The look-up has ended.
+    pub(crate) fn lookup_done(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.search = Search::Done;
+        if call.callees.is_empty() {
+            self.trace_note(now, id, "not in the overlay");
+        }
+        self.advance(now, id);
+    }
+
+    /// The callee's adapter answered the notice.
+    pub(crate) fn notice_answered(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        key: CallKey,
+        here: bool,
+    ) {
+        let found = self.calls.iter().find(|(_, call)| {
+            call.role == Role::Caller
+                && call.callees.iter().any(|c| c.node == peer)
+                && CallKey::of(&call.call_id) == key
+        });
+        let Some(id) = found.map(|(id, _)| id) else { return };
+        let Some(call) = self.calls.get_mut(id) else { return };
+        for callee in call.callees.iter_mut().filter(|c| c.node == peer) {
+            callee.acknowledged = here;
+            callee.absent = !here;
+        }
+        self.trace_note(now, id, if here { "notice acknowledged" } else { "notice: not here" });
+        self.advance(now, id);
+    }
+
+    /// The channel to `peer` could not be opened, or is lost.
+    pub(crate) fn peer_lost(&mut self, now: Instant, peer: NodeId) {
+        self.transactions.transport_failed(now, peer_flow(peer));
+        let waiting: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.callees.iter().any(|c| c.node == peer && !c.absent))
+            .map(|(id, _)| id)
+            .collect();
+        for id in waiting {
+            let Some(call) = self.calls.get_mut(id) else { continue };
+            for callee in call.callees.iter_mut().filter(|c| c.node == peer) {
+                callee.absent = true;
+                callee.acknowledged = false;
+            }
+            self.advance(now, id);
+        }
+    }
+
+    fn open_server_leg(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let invite = call.invite().to_vec();
+        let Ok(message) = Message::parse(&invite) else { return };
+        let phone = call.phone.as_ref().map(|phone| phone.flow);
+        let at = call.server_leg().unwrap_or(call.legs.len());
+        let owner = ClientOwner::Leg(id.slot(), at as u8);
+        let way = self.way_to_server(now, owner, call.provider, phone, &message);
+        let (flow, local, state) = way.parts();
+        let target = message.request_uri().to_owned();
+        let leg = Leg::new(now, Path::Server, (flow, local), state, target, message.cseq());
+        let Some(call) = self.calls.get_mut(id) else { return };
+        match call.legs.get_mut(at) {
+            Some(old) => *old = leg,
+            None => {
+                let _ = call.legs.push(leg);
+            }
+        }
+        if state == LegState::Silent {
+            self.send_invite(now, id, at);
+        }
+        self.pump_locator(now);
+    }
+
+    /// Opens a leg to every adapter that has the callee and was not tried.
+    fn open_overlay_legs(&mut self, now: Instant, id: CallId) {
+        let local = Local::Overlay(self.id);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let invite = call.invite().to_vec();
+        let Ok(message) = Message::parse(&invite) else { return };
+        let (target, cseq) = (message.request_uri().to_owned(), message.cseq());
+        let mut opened = heapless::Vec::<usize, { crate::limits::CALL_LEGS_MAX }>::new();
+        let known_alive = call.callees.iter().any(|c| c.acknowledged && !c.opened);
+        for callee in &mut call.callees {
+            if callee.opened || callee.absent || (known_alive && !callee.acknowledged) {
+                continue;
+            }
+            let (path, flow) = (Path::Peer(callee.node), peer_flow(callee.node));
+            let leg =
+                Leg::new(now, path, (flow, local), LegState::Silent, target.clone(), cseq);
+            if call.legs.push(leg).is_ok() {
+                callee.opened = true;
+                let _ = opened.push(call.legs.len() - 1);
+            }
+        }
+        for at in opened {
+            self.send_invite(now, id, at);
+        }
+    }
+
+    /// Takes the next step of a call that is being set up, until one has to wait.
+    pub(crate) fn advance(&mut self, now: Instant, id: CallId) {
+        loop {
+            let Some(call) = self.calls.get(id) else { return };
+            let carrying = call.upstreams.first().is_some_and(|u| u.state == UpstreamState::Carrying);
+            if call.role != Role::Caller || call.winner.is_some() || !carrying {
+                return self.arm(id);
+            }
+            match self.next_step(now, call) {
+                Step::Wait(until) => {
+                    if let Some(call) = self.calls.get_mut(id) {
+                        call.decide_at = until;
+                    }
+                    return self.arm(id);
+                }
+                Step::OpenOverlay => {
+                    self.note_overlay_reason(now, id);
+                    self.open_overlay_legs(now, id);
+                }
+                Step::AnswerServer => return self.answer_refusal(now, id, true),
+                Step::AnswerOverlay => return self.answer_refusal(now, id, false),
+                Step::AnswerStatus(code) => return self.end_unanswered(now, id, code),
+            }
+        }
+    }
+
+    fn next_step(&self, now: Instant, call: &Call) -> Step {
+        let provider = call.provider.and_then(|at| self.config.providers.get(usize::from(at)));
+        let server = call.provider.and_then(|at| self.providers.get(usize::from(at)));
+        let defaults = crate::config::Provider::default();
+        let options = provider.unwrap_or(&defaults);
+        let rtt = server.map_or(Duration::ZERO, |s| s.state.rtt().unwrap_or_default());
+        decide::decide(&View {
+            now,
+            started: call.started,
+            server: server_view(call),
+            overlay: overlay_view(call),
+            server_up: server.is_none_or(|s| s.is_up()),
+            hedge: options.hedge.max(rtt * 2),
+            hedge_trying: options.hedge_trying,
+            fastest: options.prefer == Prefer::Fastest,
+            notice_acknowledged: call.callees.iter().any(|c| c.acknowledged),
+            callee_answered: false,
+            registered_there: call.registered_there,
+            recovering: server.is_some_and(|s| s.state.is_recovering(now)),
+            failover_codes: &options.failover_code,
+        })
+    }
+
+    fn note_overlay_reason(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let server_up = call
+            .provider
+            .and_then(|at| self.providers.get(usize::from(at)))
+            .is_none_or(|s| s.is_up());
+        let reason = match server_view(call) {
+            ServerLeg::Absent => "no server in this mode",
+            ServerLeg::Failed => "server unreachable",
+            ServerLeg::Refused { .. } => "server refused",
+            _ if !server_up => "server known down",
+            ServerLeg::Trying(_) => "server stalls",
+            _ => "server silent",
+        };
+        self.trace_note(now, id, reason);
+        if let Some(call) = self.calls.get_mut(id) {
+            call.reason = reason;
+        }
+    }
+
+    /// When the call wants to be looked at next.
+    pub(crate) fn arm(&mut self, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let mut at = earlier(call.decide_at, call.retry_until);
+        for leg in call.legs.iter().filter(|l| l.state.is_open()) {
+            at = earlier(at, Some(leg.deadline(call.role)));
+        }
+        for upstream in &call.upstreams {
+            at = earlier(at, upstream.deadline());
+        }
+        match at {
+            Some(at) => self.call_timers.set(id.slot(), at),
+            None => self.call_timers.stop(id.slot()),
+        }
+    }
+}
+
+impl Leg {
+    /// A leg that is about to be sent.
+    pub(crate) fn new(
+        now: Instant,
+        path: Path,
+        (flow, local): (Flow, Local),
+        state: LegState,
+        target: String,
+        cseq: Option<(u32, crate::sip::Method<'_>)>,
+    ) -> Self {
+        Self {
+            path,
+            flow,
+            local,
+            client: None,
+            state,
+            sent: now,
+            heard: now,
+            refusal: Vec::new(),
+            target,
+            cseq: cseq.map_or(1, |(number, _)| number),
+            phone: None,
+            binding: None,
+        }
+    }
+
+    /// When silence on it has lasted too long: Timer C (RFC 3261 s16.6), and at the callee's
+    /// adapter 2 s without any answer of a phone (CALLS §2.6).
+    pub(crate) fn deadline(&self, role: Role) -> Instant {
+        match (role, self.state) {
+            (Role::Callee, LegState::Silent) => self.sent + crate::limits::PHONE_SILENCE,
+            _ => self.heard + SIP_TIMER_C,
+        }
+    }
+}
+
+/// How `decide` sees the server leg.
+fn server_view(call: &Call) -> ServerLeg {
+    let Some(at) = call.server_leg() else { return ServerLeg::Absent };
+    match call.legs[at].state {
+        LegState::Dialing | LegState::Silent => ServerLeg::Silent,
+        LegState::Trying(since) => ServerLeg::Trying(since),
+        LegState::Ringing | LegState::Won => ServerLeg::Ringing,
+        LegState::Refused { code, rang } => ServerLeg::Refused { code, rang },
+        LegState::Failed | LegState::Lost => ServerLeg::Failed,
+    }
+}
+
+/// How `decide` sees the overlay legs.
+fn overlay_view(call: &Call) -> OverlayLeg {
+    let legs = || call.legs.iter().filter(|l| matches!(l.path, Path::Peer(_)));
+    if legs().any(|l| l.state.is_open()) {
+        let ringing = legs().any(|l| l.state == LegState::Ringing);
+        return OverlayLeg::Open { ringing };
+    }
+    let untried = call.callees.iter().any(|c| !c.opened && !c.absent);
+    match call.search {
+        Search::Barred => OverlayLeg::Barred,
+        _ if untried => OverlayLeg::Found,
+        Search::Looking(_) => OverlayLeg::Looking,
+        Search::Done => match best_refusal(call) {
+            Some(code) => OverlayLeg::Refused(code),
+            None => OverlayLeg::Missing,
+        },
+    }
+}
+
+/// The best status of the overlay legs: 6xx, then the lowest class (RFC 3261 s16.7). What only
+/// says that the offer did not fit counts as nothing (CALLS §3.6).
+fn best_refusal(call: &Call) -> Option<u16> {
+    call.legs
+        .iter()
+        .filter(|l| matches!(l.path, Path::Peer(_)))
+        .filter_map(|l| match l.state {
+            LegState::Refused { code: 415 | 488 | 606, .. } => None,
+            LegState::Refused { code, .. } => Some(code),
+            LegState::Failed => Some(480),
+            _ => None,
+        })
+        .min_by_key(|code| if *code >= 600 { (0, *code) } else { (1, *code) })
+}
+
+/// The flow of the channel to another adapter; it has no address of its own.
+pub(crate) fn peer_flow(node: NodeId) -> Flow {
+    Flow { via: Via::Peer(node), to: (std::net::Ipv4Addr::UNSPECIFIED, 0).into() }
+}
+
+/// Whether the caller withholds who calls: Privacy (RFC 3323), or an anonymous From.
+pub(crate) fn withholds(message: &Message<'_>) -> bool {
+    let privacy = message
+        .values(crate::sip::Name::Privacy)
+        .any(|v| v.split(';').any(|p| p.trim().eq_ignore_ascii_case("id")));
+    let anonymous =
+        message.from().is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous@"));
+    privacy || anonymous
+}
+
+impl Upstream {
+    /// When it must be looked at again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            UpstreamState::Held { until } => until,
+            UpstreamState::Accepted { since, late: false } => Some(since + ACK_PATIENCE),
+            UpstreamState::Accepted { since, late: true } => Some(since + ACK_LIMIT),
+            UpstreamState::Carrying | UpstreamState::Done => None,
+        }
+    }
+}
+
+/// After a challenge: until when the phone's next INVITE is waited for.
+pub(crate) fn retry_deadline(now: Instant) -> Instant {
+    now + CALL_RETRY_WAIT
+}

@@ -1,0 +1,163 @@
+//! What a caller's adapter does next with a call that is being set up: CALLS §3.3 to §3.6.
+//!
+//! Pure: the state of the legs, the verdict on the server and the options go in, one step comes
+//! out. Whatever changes a call (a response, a look-up, a timer) asks again. Timers are not
+//! kept here either: [`Step::Wait`] names the instant at which the answer may differ.
+
+use crate::time::{Duration, Instant};
+
+/// Silence on every leg ends a call after this (CALLS §3.6).
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(8);
+
+/// The leg to the provider's server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerLeg {
+    /// None, and none will be: mode `overlay`.
+    Absent,
+    /// Sent, and nothing came back.
+    Silent,
+    /// Answered by 100 alone, first at this instant.
+    Trying(Instant),
+    /// Answered by 101-199.
+    Ringing,
+    /// Refused with this status; `rang`: after a 101-199.
+    Refused { code: u16, rang: bool },
+    /// The transport refused (ICMP, TCP), or the transaction timed out.
+    Failed,
+}
+
+/// The legs over the overlay, taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OverlayLeg {
+    /// Not for this call: server-only number, own AOR, foreign domain, mode `server`.
+    Barred,
+    /// The look-up runs.
+    Looking,
+    /// The look-up found nothing.
+    Missing,
+    /// Found; no INVITE sent yet.
+    Found,
+    /// INVITEs are out; `ringing`: one of them was answered by 101-199.
+    Open { ringing: bool },
+    /// All refused; the best status.
+    Refused(u16),
+}
+
+/// All that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    /// Now.
+    pub(crate) now: Instant,
+    /// When the INVITE came.
+    pub(crate) started: Instant,
+    /// The server leg.
+    pub(crate) server: ServerLeg,
+    /// The overlay legs.
+    pub(crate) overlay: OverlayLeg,
+    /// The server counts as up (CALLS §5): neither suspect nor down.
+    pub(crate) server_up: bool,
+    /// Silence that the server is granted: `hedge_ms`, never under twice its round trip.
+    pub(crate) hedge: Duration,
+    /// 100 alone that the server is granted.
+    pub(crate) hedge_trying: Duration,
+    /// `prefer fastest`.
+    pub(crate) fastest: bool,
+    /// The callee's adapter acknowledged this call's notice.
+    pub(crate) notice_acknowledged: bool,
+    /// The callee's phone has answered this call itself.
+    pub(crate) callee_answered: bool,
+    /// The target of the server leg has accepted this phone's REGISTER.
+    pub(crate) registered_there: bool,
+    /// An outage ended less than `recover_grace_s` ago.
+    pub(crate) recovering: bool,
+    /// `failover_code`.
+    pub(crate) failover_codes: &'a [u16],
+}
+
+/// The next step of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing before the next event, or before this instant.
+    Wait(Option<Instant>),
+    /// Send the INVITE over the overlay.
+    OpenOverlay,
+    /// Pass the server's refusal to the phone.
+    AnswerServer,
+    /// Pass the best refusal of the overlay legs to the phone.
+    AnswerOverlay,
+    /// Refuse with a status of our own.
+    AnswerStatus(u16),
+}
+
+/// Decides the next step.
+pub(crate) fn decide(view: &View<'_>) -> Step {
+    match view.server {
+        ServerLeg::Absent => without_server(view, 404),
+        ServerLeg::Failed => without_server(view, 503),
+        ServerLeg::Silent => while_silent(view),
+        ServerLeg::Trying(since) => match view.overlay {
+            OverlayLeg::Found => open_at(view, since + view.hedge_trying, None),
+            _ => Step::Wait(None),
+        },
+        ServerLeg::Ringing => Step::Wait(None),
+        ServerLeg::Refused { code, rang } => after_refusal(view, code, rang),
+    }
+}
+
+fn without_server(view: &View<'_>, not_found: u16) -> Step {
+    match view.overlay {
+        OverlayLeg::Barred | OverlayLeg::Missing => Step::AnswerStatus(not_found),
+        OverlayLeg::Looking | OverlayLeg::Open { .. } => Step::Wait(None),
+        OverlayLeg::Found => Step::OpenOverlay,
+        OverlayLeg::Refused(_) => Step::AnswerOverlay,
+    }
+}
+
+fn while_silent(view: &View<'_>) -> Step {
+    let give_up = view.started + SILENCE_LIMIT;
+    let silent_for_good = view.now >= give_up;
+    match view.overlay {
+        OverlayLeg::Found => open_at(view, view.started + view.hedge, Some(give_up)),
+        OverlayLeg::Open { .. } => Step::Wait(None),
+        OverlayLeg::Refused(486 | 600 | 603) => Step::AnswerOverlay,
+        OverlayLeg::Refused(_) if silent_for_good => Step::AnswerOverlay,
+        _ if silent_for_good => Step::AnswerStatus(503),
+        _ => Step::Wait(Some(give_up)),
+    }
+}
+
+/// Opens the overlay leg once `patience` is over, or at once where nothing speaks for waiting.
+fn open_at(view: &View<'_>, patience: Instant, give_up: Option<Instant>) -> Step {
+    let hurry = !view.server_up || (view.fastest && view.notice_acknowledged);
+    if hurry || view.now >= patience {
+        Step::OpenOverlay
+    } else {
+        Step::Wait(Some(give_up.map_or(patience, |at| at.min(patience))))
+    }
+}
+
+fn after_refusal(view: &View<'_>, code: u16, rang: bool) -> Step {
+    if !goes_on(view, code, rang) {
+        return match view.overlay {
+            OverlayLeg::Open { ringing: true } => Step::Wait(None),
+            _ => Step::AnswerServer,
+        };
+    }
+    match view.overlay {
+        OverlayLeg::Looking | OverlayLeg::Open { .. } => Step::Wait(None),
+        OverlayLeg::Found => Step::OpenOverlay,
+        OverlayLeg::Barred | OverlayLeg::Missing | OverlayLeg::Refused(_) => Step::AnswerServer,
+    }
+}
+
+/// Whether a refusal of the server is not the last word (CALLS §3.5).
+fn goes_on(view: &View<'_>, code: u16, rang: bool) -> bool {
+    let failed_over = !rang && view.failover_codes.contains(&code);
+    let strange_target = !view.registered_there && matches!(code, 403 | 404 | 480);
+    let lost_location = matches!(code, 404 | 408 | 410 | 480)
+        && (view.recovering || (view.notice_acknowledged && !view.callee_answered));
+    failed_over || strange_target || lost_location
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! Inside a dialog: requests of the phone and of the far end, each in the other's terms.
+//!
+//! A dialog is found by Call-ID and both tags, from any source: that is what proves a request on
+//! the WAN side to belong to a call (CALLS §1.5). Running calls outlive the server: where it is
+//! known down or silent, the request takes the direct path to the other adapter as well.
+
+use super::caller::peer_flow;
+use super::leg::sides;
+use super::{Call, CallId, Dialog, Role};
+use crate::adapter::exchange::{Exchange, Purpose};
+use crate::adapter::inbound::Source;
+use crate::adapter::names::{Local, Path};
+use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::limits::BYE_PATIENCE;
+use crate::net::NodeId;
+use crate::sip::Name;
+use crate::sip::{Message, Method};
+use crate::sip::transaction::{Flow, ServerId};
+use crate::sip::{TooLong, Writer};
+use crate::sip::Uri;
+use crate::time::Instant;
+
+/// One dialog of one call.
+pub(crate) type DialogAt = (CallId, usize);
+
+impl Adapter {
+    /// The dialog that a request belongs to, and whether it comes from its phone.
+    pub(crate) fn dialog_of(&self, message: &Message<'_>, path: Path) -> Option<DialogAt> {
+        let from = message.from()?.tag()?;
+        let to = message.to()?.tag()?;
+        let (phone_tag, far_tag) = if path == Path::Lan { (from, to) } else { (to, from) };
+        let id = self.find_call(message.call_id(), |call| call.dialog(phone_tag, far_tag).is_some())?;
+        let at = self.calls.get(id)?.dialog(phone_tag, far_tag)?;
+        Some((id, at))
+    }
+
+    /// A request inside a dialog that is known.
+    pub(crate) fn in_dialog(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (id, at): DialogAt,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        let invite = message.method() == Method::Invite;
+        if invite {
+            self.reply(now, server, 100, None);
+        }
+        let bye = message.method() == Method::Bye;
+        self.trace_received(now, id, source.path, message);
+        self.learn_contact((id, at), message, &source);
+        let outbound = source.path == Path::Lan;
+        if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
+            dialog.ending |= bye;
+            let number = message.cseq().map_or(0, |(number, _)| number);
+            let highest = if outbound { &mut dialog.phone_cseq } else { &mut dialog.far_cseq };
+            *highest = number.max(*highest);
+        }
+        let exchange = Exchange::new(Purpose::Dialog { call: id, outbound }, server, source, now);
+        let Some(exchange) = self.insert_exchange(exchange) else {
+            return self.refuse(now, server, 503);
+        };
+        let direct = self.direct_path((id, at));
+        let down = outbound && self.far_is_down((id, at));
+        let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, &source, None)
+        else {
+            return self.refuse_exchange(now, exchange, 513);
+        };
+        self.send_exchange(now, exchange, flow, &bytes);
+        if outbound && bye {
+            if let Some(node) = direct {
+                self.send_copy_of_bye(now, (id, at), message, &source, node);
+            }
+            let patience = if down { now } else { now + BYE_PATIENCE };
+            self.answer_exchange_at(exchange, patience);
+        } else if let (true, Some(node)) = (outbound, direct) {
+            let patience = if down { now } else { now + BYE_PATIENCE };
+            self.divert_exchange_at(exchange, patience, node);
+        }
+    }
+
+    /// Writes a request of one end in terms of the other. `direct`: over the channel to this
+    /// adapter, whatever path carries the dialog.
+    pub(crate) fn compose_in_dialog(
+        &mut self,
+        now: Instant,
+        (id, at): DialogAt,
+        message: &Message<'_>,
+        source: &Source,
+        direct: Option<NodeId>,
+    ) -> Option<(Flow, Vec<u8>)> {
+        let call = self.calls.get(id)?;
+        let dialog = call.dialogs.get(at)?;
+        let outbound = source.path == Path::Lan;
+        let (phone, media, alias) = (dialog.phone.clone(), call.media, call.alias_user.clone());
+        let far = match direct {
+            Some(node) => (Path::Peer(node), Local::Overlay(self.id)),
+            None => (dialog.far.path, dialog.far.local),
+        };
+        let side = dialog.far.side;
+        let (flow, uri, cseq) = if outbound {
+            let number = message.cseq().map_or(0, |(number, _)| i64::from(number));
+            let shifted = u32::try_from(number + dialog.cseq_shift).unwrap_or(1);
+            let (flow, uri) = self.next_hop_in_dialog(dialog, message, far.0);
+            (flow, uri, (dialog.cseq_shift != 0).then_some(shifted))
+        } else {
+            (phone.flow, phone.contact.clone(), None)
+        };
+        let crossing = self.crossing(&phone, far, outbound, &alias);
+        let body = self.relay_body(now, media, sides(outbound, side), source.flow, message);
+        let branch = self.transactions.branch();
+        let bytes = crossing.request(message, &uri, &branch, cseq, &body)?;
+        Some((flow, bytes))
+    }
+
+    /// Where a request of the phone goes inside a dialog: next Route, else the Request-URI where
+    /// that is an address, else where the dialog came from (CALLS §1.3).
+    fn next_hop_in_dialog(
+        &self,
+        dialog: &Dialog,
+        message: &Message<'_>,
+        path: Path,
+    ) -> (Flow, String) {
+        if let Path::Peer(node) = path {
+            let contact = &dialog.far.contact;
+            let named = crate::adapter::names::uri_node(contact).is_some();
+            let uri = if named {
+                contact.clone()
+            } else {
+                format!("sip:{}", Local::Overlay(node).host())
+            };
+            return (peer_flow(node), uri);
+        }
+        let own = self.own_addresses();
+        let hop = message
+            .values(Name::Route)
+            .find(|route| !crate::adapter::rewrite::names_one_of(route, &own))
+            .and_then(|route| crate::sip::NameAddr::parse(route).ok())
+            .map_or(message.request_uri(), |route| route.uri);
+        let mut flow = dialog.far.flow;
+        if let (crate::net::Via::Udp(_), Ok(uri)) = (flow.via, Uri::parse(hop))
+            && let Some(ip) = crate::adapter::names::literal(uri.host)
+            && ip.is_ipv4() == flow.to.is_ipv4()
+        {
+            flow.to = (ip, uri.port.unwrap_or(5060)).into();
+        }
+        (flow, message.request_uri().to_owned())
+    }
+
+    /// The adapter at the other end, where one is known for this call.
+    pub(crate) fn direct_path(&self, (id, at): DialogAt) -> Option<NodeId> {
+        let call = self.calls.get(id)?;
+        if matches!(call.dialogs.get(at)?.far.path, Path::Peer(_)) {
+            return None;
+        }
+        call.callees.iter().find(|c| c.acknowledged).map(|c| c.node)
+    }
+
+    fn far_is_down(&self, (id, at): DialogAt) -> bool {
+        let Some(call) = self.calls.get(id) else { return false };
+        let by_server = call.dialogs.get(at).is_some_and(|d| d.far.path == Path::Server);
+        let provider = call.provider.and_then(|at| self.providers.get(usize::from(at)));
+        by_server && provider.is_some_and(|provider| !provider.is_up())
+    }
+
+    fn send_copy_of_bye(
+        &mut self,
+        now: Instant,
+        at: DialogAt,
+        message: &Message<'_>,
+        source: &Source,
+        node: NodeId,
+    ) {
+        let copy = self.compose_in_dialog(now, at, message, source, Some(node));
+        let Some((flow, bytes)) = copy else { return };
+        let owner = ClientOwner::Quiet.encode();
+        if self.transactions.send_request(now, flow, &bytes, owner).is_ok() {
+            self.trace_sent(now, at.0, Path::Peer(node), "BYE");
+        }
+    }
+
+    /// The target refresh of RFC 3261 s12.2: the Contact that the sender gives now.
+    fn learn_contact(&mut self, (id, at): DialogAt, message: &Message<'_>, source: &Source) {
+        let contact = self.contact_of(message);
+        let Some(dialog) = self.calls.get_mut(id).and_then(|c| c.dialogs.get_mut(at)) else {
+            return;
+        };
+        if source.path == Path::Lan {
+            dialog.phone.flow = source.flow;
+            dialog.phone.local = source.local;
+        }
+        if contact.is_empty() {
+            return;
+        }
+        match source.path {
+            Path::Lan => dialog.phone.contact = contact,
+            path if path == dialog.far.path => dialog.far.contact = contact,
+            _ => {}
+        }
+    }
+
+    /// An ACK to a 2xx: no transaction, straight to the other end.
+    pub(crate) fn acknowledge(&mut self, now: Instant, message: &Message<'_>, source: &Source) {
+        let Some((id, at)) = self.dialog_of(message, source.path) else {
+            return self.route_stray(now, message, source);
+        };
+        let role = self.calls.get(id).map(|call| call.role);
+        if role == Some(Role::Callee) && source.path != Path::Lan {
+            self.acknowledged(now, id, source.path);
+        }
+        if let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, source, None) {
+            self.send(flow, &bytes);
+        }
+        self.trace_received(now, id, source.path, message);
+        self.arm(id);
+    }
+
+    /// Ends a dialog from here: BYE to both ends.
+    pub(crate) fn send_byes(&mut self, now: Instant, (id, at): DialogAt) {
+        for to_phone in [true, false] {
+            let branch = self.transactions.branch();
+            let Some(call) = self.calls.get(id) else { return };
+            let Some(dialog) = call.dialogs.get(at) else { return };
+            let flow = if to_phone { dialog.phone.flow } else { dialog.far.flow };
+            let bytes = crossing::write(|out| write_bye(call, dialog, to_phone, &branch, out));
+            if let Some(bytes) = bytes {
+                let owner = ClientOwner::Quiet.encode();
+                let _ = self.transactions.send_request(now, flow, &bytes, owner);
+            }
+        }
+    }
+
+    /// A BYE has been answered: the dialog is over.
+    pub(crate) fn dialog_ended(&mut self, now: Instant, id: CallId) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.dialogs.retain(|dialog| !dialog.ending);
+        }
+        self.reap(now, id);
+    }
+}
+
+/// Writes a BYE of our own, in the name of the end that does not get it.
+fn write_bye(
+    call: &Call,
+    dialog: &Dialog,
+    to_phone: bool,
+    branch: &dyn core::fmt::Display,
+    out: &mut [u8],
+) -> Result<usize, TooLong> {
+    let invite = Message::parse(call.invite()).ok();
+    let name = |name| invite.as_ref().and_then(|m| m.header(name)).unwrap_or_default();
+    let caller = name(Name::From);
+    let callee = name(Name::To);
+    let phone_calls = call.role == Role::Caller;
+    let (uri, local, number) = if to_phone {
+        (&dialog.phone.contact, dialog.phone.local, dialog.far_cseq)
+    } else {
+        let shifted = i64::from(dialog.phone_cseq) + dialog.cseq_shift;
+        (&dialog.far.contact, dialog.far.local, u32::try_from(shifted).unwrap_or(0))
+    };
+    let callee_tag = if phone_calls { &dialog.far_tag } else { &dialog.phone_tag };
+    let mut writer = Writer::new(out);
+    writer.request("BYE", uri);
+    crate::adapter::rewrite::write_via(&mut writer, local, branch);
+    writer.header(Name::MaxForwards, 70);
+    if phone_calls == to_phone {
+        writer.header(Name::From, format_args!("{callee};tag={callee_tag}"));
+        writer.header(Name::To, caller);
+    } else {
+        writer.header(Name::From, caller);
+        writer.header(Name::To, format_args!("{callee};tag={callee_tag}"));
+    }
+    writer.header(Name::CallId, &call.call_id);
+    writer.header(Name::CSeq, format_args!("{} BYE", number.saturating_add(1)));
+    writer.finish(&[])
+}

@@ -1,0 +1,255 @@
+//! How a call begins, is found, and ends.
+
+use super::{Call, CallId, LegState, PhoneEnd, Role, Search, Upstream, UpstreamState};
+use crate::adapter::inbound::Source;
+use crate::adapter::names::Path;
+use crate::adapter::registrar::BindingId;
+use crate::adapter::{Adapter, Asker};
+use crate::limits::{CALLS_EMERGENCY, CALL_UPSTREAMS_MAX};
+use crate::media::Side;
+use crate::sip::Message;
+use crate::sip::transaction::ServerId;
+use crate::time::Instant;
+
+impl Adapter {
+    /// A call about to begin. None where `max_calls` run already; emergency calls have room of
+    /// their own.
+    pub(crate) fn new_call(
+        &mut self,
+        now: Instant,
+        role: Role,
+        message: &Message<'_>,
+        source: Source,
+    ) -> Option<Call> {
+        let running = self.calls.iter().filter(|(_, call)| call.role == role).count();
+        let reserve = if self.is_emergency(message.request_uri()) { CALLS_EMERGENCY } else { 0 };
+        if running >= usize::from(self.config.adapter.max_calls) + reserve {
+            return None;
+        }
+        let from_tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+        let direct = matches!(source.path, Path::Peer(_));
+        Some(Call {
+            role,
+            call_id: message.call_id().to_owned(),
+            from_tag: from_tag.to_owned(),
+            provider: None,
+            caller: String::new(),
+            callee: String::new(),
+            started: now,
+            upstreams: heapless::Vec::new(),
+            legs: heapless::Vec::new(),
+            dialogs: heapless::Vec::new(),
+            phone: None,
+            media: None,
+            search: Search::Barred,
+            callees: heapless::Vec::new(),
+            registered_there: false,
+            heard: None,
+            winner: None,
+            retry_until: None,
+            acceptance: Vec::new(),
+            alias_user: format!("c{:08x}", self.rng.next_u32()),
+            decide_at: None,
+            reason: if direct { "called over the overlay" } else { "" },
+        })
+    }
+
+    /// Takes a call in.
+    pub(crate) fn insert_call(&mut self, call: Call) -> Option<CallId> {
+        let call_id = call.call_id.clone();
+        let id = self.calls.insert(call).ok()?;
+        self.call_index.insert(call_id.as_str(), id.slot());
+        Some(id)
+    }
+
+    /// The call with this Call-ID that `matches`.
+    pub(crate) fn find_call(
+        &self,
+        call_id: &str,
+        matches: impl Fn(&Call) -> bool,
+    ) -> Option<CallId> {
+        self.call_index.find(call_id).find_map(|slot| {
+            let id = self.calls.id_at(slot)?;
+            let call = self.calls.get(id)?;
+            (call.call_id == call_id && matches(call)).then_some(id)
+        })
+    }
+
+    /// The upstream that an INVITE is.
+    pub(crate) fn upstream_of(
+        &self,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+        state: UpstreamState,
+    ) -> Upstream {
+        Upstream {
+            server,
+            request: message.raw().to_vec(),
+            path: source.path,
+            flow: source.flow,
+            local: source.local,
+            contact: self.contact_of(message),
+            cseq: message.cseq().map_or(1, |(number, _)| number),
+            state,
+        }
+    }
+
+    /// A phone that sends a request, as an end of what follows.
+    pub(crate) fn phone_end(
+        &self,
+        binding: Option<BindingId>,
+        message: &Message<'_>,
+        source: Source,
+    ) -> PhoneEnd {
+        let contact = self.contact_of(message);
+        let registered = binding.and_then(|id| self.registrar.get(id));
+        let user = match registered {
+            Some(binding) => binding.wan_user.clone(),
+            None => crate::adapter::names::uri_user(&contact).to_owned(),
+        };
+        PhoneEnd { flow: source.flow, local: source.local, contact, user }
+    }
+
+    /// Takes relay ports for a call, unless media is off.
+    pub(crate) fn open_media(&mut self, now: Instant, id: CallId) {
+        if self.config.media.path == crate::config::MediaPath::Off {
+            return;
+        }
+        match self.media.open(now) {
+            Ok(media) => {
+                if let Some(call) = self.calls.get_mut(id) {
+                    call.media = Some(media);
+                    let signalling = match (call.role, &call.phone) {
+                        (Role::Caller, Some(phone)) => Some((Side::Phone, phone.flow.to.ip())),
+                        _ => None,
+                    };
+                    if let Some((side, ip)) = signalling {
+                        self.media.set_peer(media, side, ip);
+                    }
+                }
+            }
+            Err(full) => log::warn!("media passed unchanged: {full}"),
+        }
+    }
+
+    /// Upstreams that hear what the legs answer.
+    pub(crate) fn carrying_upstreams(
+        &self,
+        id: CallId,
+    ) -> heapless::Vec<usize, CALL_UPSTREAMS_MAX> {
+        let Some(call) = self.calls.get(id) else { return heapless::Vec::new() };
+        let upstreams = call.upstreams.iter().enumerate();
+        upstreams.filter(|(_, up)| up.state == UpstreamState::Carrying).map(|(at, _)| at).collect()
+    }
+
+    /// The upstream has its last answer.
+    pub(crate) fn finish_upstream(&mut self, id: CallId, up: usize) {
+        if let Some(upstream) = self.calls.get_mut(id).and_then(|c| c.upstreams.get_mut(up)) {
+            upstream.state = UpstreamState::Done;
+        }
+    }
+
+    /// The INVITE's transaction ended badly: nobody waits for the answer any more.
+    pub(crate) fn upstream_gone(&mut self, now: Instant, id: CallId, up: usize) {
+        self.finish_upstream(id, up);
+        let answered = self.calls.get(id).is_some_and(|call| call.winner.is_some());
+        let waited_for = !self.carrying_upstreams(id).is_empty();
+        if !answered && !waited_for {
+            self.lose_others(now, id, usize::MAX);
+        }
+        self.reap(now, id);
+    }
+
+    /// A leg loses.
+    pub(crate) fn lose_leg(&mut self, now: Instant, id: CallId, at: usize) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let Some(leg) = call.legs.get_mut(at).filter(|leg| leg.state.is_open()) else { return };
+        leg.state = LegState::Lost;
+        if let Some(client) = leg.client {
+            self.transactions.cancel(now, client);
+        }
+    }
+
+    /// What a call does when its time has come.
+    pub(crate) fn call_due(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.decide_at = call.decide_at.filter(|at| *at > now);
+        if call.role == Role::Callee {
+            return self.callee_due(now, id);
+        }
+        if call.retry_until.is_some_and(|at| now >= at) {
+            call.retry_until = None;
+            self.lose_others(now, id, usize::MAX);
+            return self.reap(now, id);
+        }
+        let stale: heapless::Vec<usize, { crate::limits::CALL_LEGS_MAX }> = call
+            .legs
+            .iter()
+            .enumerate()
+            .filter(|(_, leg)| leg.state.is_open() && now >= leg.deadline(Role::Caller))
+            .map(|(at, _)| at)
+            .collect();
+        for at in stale {
+            self.lose_leg(now, id, at);
+            if let Some(leg) = self.calls.get_mut(id).and_then(|c| c.legs.get_mut(at)) {
+                leg.state = LegState::Refused { code: 408, rang: leg.state == LegState::Ringing };
+            }
+        }
+        self.advance(now, id);
+        self.reap(now, id);
+    }
+
+    /// Ends a running call from here: BYE to both ends.
+    pub(crate) fn end_call(&mut self, now: Instant, id: CallId, why: &'static str) {
+        self.trace_note(now, id, why);
+        let count = self.calls.get(id).map_or(0, |call| call.dialogs.len());
+        for at in 0..count {
+            self.send_byes(now, (id, at));
+        }
+        if let Some(call) = self.calls.get_mut(id) {
+            call.dialogs.clear();
+        }
+        self.reap(now, id);
+    }
+
+    /// Forgets a call of which nothing is left.
+    pub(crate) fn reap(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if !call.is_setting_up() {
+            call.acceptance = Vec::new();
+        }
+        if !call.is_over() {
+            return;
+        }
+        self.count_outcome(id);
+        let Some(call) = self.calls.remove(id) else { return };
+        self.call_index.remove(call.call_id.as_str(), id.slot());
+        self.call_timers.stop(id.slot());
+        if let Some(media) = call.media {
+            self.media.close(now, media);
+        }
+        if let (Search::Looking(lookup), Some(overlay)) = (call.search, &mut self.overlay) {
+            overlay.cancel_lookup(lookup);
+            self.askers.remove(&lookup);
+        }
+        self.trace.end(id.slot());
+    }
+
+    fn count_outcome(&mut self, id: CallId) {
+        let Some(call) = self.calls.get(id).filter(|call| call.role == Role::Caller) else {
+            return;
+        };
+        let won = call.winner.and_then(|at| call.legs.get(usize::from(at)));
+        match won.map(|leg| leg.path) {
+            Some(Path::Server) => self.counters.calls_by_server += 1,
+            Some(_) => self.counters.calls_by_overlay += 1,
+            None => self.counters.calls_failed += 1,
+        }
+    }
+
+    /// Notes who asked for a look-up.
+    pub(crate) fn note_asker(&mut self, lookup: crate::overlay::LookupId, asker: Asker) {
+        self.askers.insert(lookup, asker);
+    }
+}

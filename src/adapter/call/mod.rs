@@ -1,0 +1,292 @@
+//! One call: an INVITE with its legs, then the dialogs that came of it, until the last has ended.
+//!
+//! The same type serves both ends. At the caller's adapter a phone is upstream and the legs go
+//! to the server and to other adapters; at the callee's adapter server and adapters are upstream
+//! and the legs ring phones. Media has one phone side and a far side for each leg or upstream.
+
+pub(crate) mod caller;
+pub(crate) mod callee;
+pub(crate) mod decide;
+pub(crate) mod dialog;
+pub(crate) mod leg;
+mod life;
+
+use super::names::{Local, Path};
+use super::registrar::BindingId;
+use crate::limits::{CALL_DIALOGS_MAX, CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
+use crate::media::SessionId;
+use crate::net::NodeId;
+use crate::overlay::LookupId;
+use crate::sip::transaction::{ClientId, Flow, ServerId};
+use crate::table::Id;
+use crate::time::Instant;
+
+/// Names a call.
+pub(crate) type CallId = Id<Call>;
+
+/// Which end of the call this adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The phone here calls.
+    Caller,
+    /// The phone here is called.
+    Callee,
+}
+
+/// A phone, as one end of a call.
+#[derive(Clone, Debug)]
+pub(crate) struct PhoneEnd {
+    /// Where requests to the phone are sent.
+    pub(crate) flow: Flow,
+    /// Our own end of that flow.
+    pub(crate) local: Local,
+    /// The Contact URI that the phone last sent, exactly.
+    pub(crate) contact: String,
+    /// User part of the Contact that stands for it on the other sides.
+    pub(crate) user: String,
+}
+
+/// The far end of a call: the server, or another adapter.
+#[derive(Clone, Debug)]
+pub(crate) struct FarEnd {
+    /// Which side it is on.
+    pub(crate) path: Path,
+    /// Where requests to it are sent.
+    pub(crate) flow: Flow,
+    /// Our own end of that flow.
+    pub(crate) local: Local,
+    /// The Contact URI that it last sent.
+    pub(crate) contact: String,
+    /// Its media side.
+    pub(crate) side: u8,
+}
+
+/// An INVITE that came to us.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Its transaction.
+    pub(crate) server: ServerId,
+    /// The INVITE as it came, for its responses.
+    pub(crate) request: Vec<u8>,
+    /// Where it came from.
+    pub(crate) path: Path,
+    /// Where its answers go.
+    pub(crate) flow: Flow,
+    /// Our own end of that flow.
+    pub(crate) local: Local,
+    /// The Contact URI of its sender.
+    pub(crate) contact: String,
+    /// Number of its CSeq.
+    pub(crate) cseq: u32,
+    /// What it has been told.
+    pub(crate) state: UpstreamState,
+}
+
+/// What an upstream leg has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamState {
+    /// It gets what the legs answer.
+    Carrying,
+    /// It hears a 180 of ours while another one carries; `until`: refused then.
+    Held {
+        /// Instant at which it gets 480, once the call is decided.
+        until: Option<Instant>,
+    },
+    /// It got a 2xx at this instant, not yet acknowledged; `late`: for longer than
+    /// [`crate::limits::ACK_PATIENCE`].
+    Accepted {
+        /// When it got it.
+        since: Instant,
+        /// The ACK should be here by now.
+        late: bool,
+    },
+    /// Its last answer is out.
+    Done,
+}
+
+/// An INVITE that we sent.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    /// Which side it went to.
+    pub(crate) path: Path,
+    /// Where it went.
+    pub(crate) flow: Flow,
+    /// Our own end of that flow.
+    pub(crate) local: Local,
+    /// Its transaction.
+    pub(crate) client: Option<ClientId>,
+    /// How far it is.
+    pub(crate) state: LegState,
+    /// When it was sent.
+    pub(crate) sent: Instant,
+    /// When it last gave a sign.
+    pub(crate) heard: Instant,
+    /// Its refusal, whole.
+    pub(crate) refusal: Vec<u8>,
+    /// Its Request-URI.
+    pub(crate) target: String,
+    /// Number of its CSeq.
+    pub(crate) cseq: u32,
+    /// The phone that it rings, at the callee's adapter.
+    pub(crate) phone: Option<PhoneEnd>,
+    /// That phone's registration.
+    pub(crate) binding: Option<BindingId>,
+}
+
+/// How far a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LegState {
+    /// Waits for its TCP connection.
+    Dialing,
+    /// Sent.
+    Silent,
+    /// A 100 came at this instant.
+    Trying(Instant),
+    /// A 101-199 came.
+    Ringing,
+    /// A 300-699 came; `rang`: after a 101-199.
+    Refused {
+        /// Its status.
+        code: u16,
+        /// Whether it had rung.
+        rang: bool,
+    },
+    /// The transport refused, or nobody answered.
+    Failed,
+    /// A 2xx came first on this leg.
+    Won,
+    /// Another leg won, or the caller hung up.
+    Lost,
+}
+
+impl LegState {
+    /// Whether an answer may still come that counts.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Dialing | Self::Silent | Self::Trying(_) | Self::Ringing)
+    }
+}
+
+/// The callee's place in the overlay, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) enum Search {
+    /// Not looked up.
+    #[default]
+    Barred,
+    /// The look-up runs.
+    Looking(LookupId),
+    /// The look-up has ended; see [`Call::callees`].
+    Done,
+}
+
+/// One adapter that says the callee is with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Callee {
+    /// The adapter.
+    pub(crate) node: NodeId,
+    /// It acknowledged this call's notice.
+    pub(crate) acknowledged: bool,
+    /// It said that the callee is not there, or could not be reached.
+    pub(crate) absent: bool,
+    /// An INVITE went there.
+    pub(crate) opened: bool,
+}
+
+/// A dialog between a phone of ours and a far end: (phone, Call-ID, both tags).
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    /// The phone's tag.
+    pub(crate) phone_tag: String,
+    /// The far end's tag, as the phone knows it.
+    pub(crate) far_tag: String,
+    /// The phone.
+    pub(crate) phone: PhoneEnd,
+    /// The far end.
+    pub(crate) far: FarEnd,
+    /// The far end's CSeq minus the phone's, for requests of the phone.
+    pub(crate) cseq_shift: i64,
+    /// Highest CSeq of the phone's requests.
+    pub(crate) phone_cseq: u32,
+    /// Highest CSeq of the far end's requests.
+    pub(crate) far_cseq: u32,
+    /// A 2xx was seen.
+    pub(crate) confirmed: bool,
+    /// A BYE was seen.
+    pub(crate) ending: bool,
+}
+
+/// A call.
+pub(crate) struct Call {
+    /// Which end this adapter is.
+    pub(crate) role: Role,
+    /// Call-ID.
+    pub(crate) call_id: String,
+    /// Tag of the caller's From.
+    pub(crate) from_tag: String,
+    /// Index of the provider of the phone's registration.
+    pub(crate) provider: Option<u8>,
+    /// The caller's AOR, as spelled for look-ups; empty where unknown.
+    pub(crate) caller: String,
+    /// The callee's AOR, likewise.
+    pub(crate) callee: String,
+    /// When the INVITE came.
+    pub(crate) started: Instant,
+    /// INVITEs that came to us; at the callee's adapter more than one.
+    pub(crate) upstreams: heapless::Vec<Upstream, CALL_UPSTREAMS_MAX>,
+    /// INVITEs that we sent.
+    pub(crate) legs: heapless::Vec<Leg, CALL_LEGS_MAX>,
+    /// Dialogs that came of it.
+    pub(crate) dialogs: heapless::Vec<Dialog, CALL_DIALOGS_MAX>,
+    /// The phone that calls, at the caller's adapter.
+    pub(crate) phone: Option<PhoneEnd>,
+    /// Relay ports.
+    pub(crate) media: Option<SessionId>,
+    /// The look-up of the callee.
+    pub(crate) search: Search,
+    /// Adapters that have a record of the callee, or that told us of this call.
+    pub(crate) callees: heapless::Vec<Callee, CALL_LEGS_MAX>,
+    /// The target of the server leg has accepted this phone's REGISTER.
+    pub(crate) registered_there: bool,
+    /// The leg whose ringing the caller hears.
+    pub(crate) heard: Option<u8>,
+    /// The leg that won.
+    pub(crate) winner: Option<u8>,
+    /// After a challenge: the phone's next INVITE is waited for until then.
+    pub(crate) retry_until: Option<Instant>,
+    /// The winning 2xx, until it is acknowledged, at the callee's adapter.
+    pub(crate) acceptance: Vec<u8>,
+    /// User part of Contacts that stand for the far end on the LAN side, one per call.
+    pub(crate) alias_user: String,
+    /// What the next decision waits for.
+    pub(crate) decide_at: Option<Instant>,
+    /// Why it goes over the overlay, for people: shown by status and trace.
+    pub(crate) reason: &'static str,
+}
+
+impl Call {
+    /// Whether the INVITE is still being answered.
+    pub(crate) fn is_setting_up(&self) -> bool {
+        self.retry_until.is_some()
+            || self.upstreams.iter().any(|u| u.state != UpstreamState::Done)
+            || self.legs.iter().any(|l| l.state.is_open())
+    }
+
+    /// Whether nothing is left of it.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.is_setting_up() && self.dialogs.is_empty()
+    }
+
+    /// The dialog with these tags, `phone_tag` being the one on our phone's side.
+    pub(crate) fn dialog(&self, phone_tag: &str, far_tag: &str) -> Option<usize> {
+        self.dialogs.iter().position(|d| d.phone_tag == phone_tag && d.far_tag == far_tag)
+    }
+
+    /// The INVITE that the legs are made from; empty once nothing can open any more.
+    pub(crate) fn invite(&self) -> &[u8] {
+        self.upstreams.first().map_or(&[], |up| &up.request)
+    }
+
+    /// The server leg.
+    pub(crate) fn server_leg(&self) -> Option<usize> {
+        self.legs.iter().position(|l| l.path == Path::Server)
+    }
+}

@@ -1,0 +1,131 @@
+//! Which rewriting a message gets on its way from one side to another: CALLS §1.1 to §1.4.
+//!
+//! One [`Crossing`] names both sides; requests and responses of a call, of a registration and of
+//! anything else are written by the two functions here, so that a rule stands in one place.
+
+use super::names::{Local, Path};
+use super::rewrite::{self, Contacts, RecordRoute, RequestPlan, ResponsePlan, Routes};
+use crate::limits::SIP_MESSAGE_BYTES_MAX;
+use crate::sip::{Message, Method};
+use core::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// A message's way through the adapter.
+pub(crate) struct Crossing {
+    /// The side that it comes from.
+    pub(crate) from: Path,
+    /// Our own end on that side.
+    pub(crate) from_local: Local,
+    /// The side that it goes to.
+    pub(crate) to: Path,
+    /// Our own end on that side.
+    pub(crate) to_local: Local,
+    /// User part of the Contact that stands for the sender on the other side.
+    pub(crate) user: String,
+    /// Addresses under which the phone names itself.
+    pub(crate) phone_hosts: heapless::Vec<IpAddr, 2>,
+    /// Our own addresses that a Route may name.
+    pub(crate) own: Vec<SocketAddr>,
+}
+
+impl Crossing {
+    /// The URI that stands for the sender towards the receiver.
+    pub(crate) fn contact_uri(&self) -> String {
+        let (local, user) = (&self.to_local, &self.user);
+        let at = if user.is_empty() { "" } else { "@" };
+        format!("sip:{user}{at}{}{}", local.host(), local.parameter())
+    }
+
+    fn contacts<'c>(&'c self, uri: &'c str) -> Contacts<'c> {
+        match (self.from, self.to) {
+            (Path::Lan, Path::Server) => Contacts::Replace { hosts: &self.phone_hosts, uri },
+            (Path::Server, _) => Contacts::Keep,
+            _ => Contacts::All(uri),
+        }
+    }
+
+    fn touches_overlay(&self) -> bool {
+        matches!(self.from, Path::Peer(_)) || matches!(self.to, Path::Peer(_))
+    }
+
+    /// Writes a request that crosses. None where it would grow beyond the limit.
+    pub(crate) fn request(
+        &self,
+        message: &Message<'_>,
+        uri: &str,
+        branch: &dyn fmt::Display,
+        cseq: Option<u32>,
+        body: &[u8],
+    ) -> Option<Vec<u8>> {
+        let contact = self.contact_uri();
+        let forms_dialog = matches!(
+            message.method(),
+            Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
+        );
+        let plan = RequestPlan {
+            uri,
+            local: self.to_local,
+            branch,
+            routes: match self.to {
+                Path::Server => Routes::Strip(&self.own),
+                _ => Routes::Drop,
+            },
+            record_route: (self.to == Path::Lan && forms_dialog).then_some(self.to_local),
+            keep_record_routes: !self.touches_overlay(),
+            contacts: self.contacts(&contact),
+            cseq,
+            allow_list: self.touches_overlay(),
+            body,
+        };
+        write(|out| rewrite::request(message, &plan, out))
+    }
+
+    /// Writes a response that crosses, to `upstream`, a request that came from `source`.
+    pub(crate) fn response(
+        &self,
+        message: &Message<'_>,
+        upstream: &Message<'_>,
+        source: SocketAddr,
+        body: &[u8],
+    ) -> Option<Vec<u8>> {
+        let contact = self.contact_uri();
+        let redirect = (300..400).contains(&message.status());
+        let routed = (101..300).contains(&message.status()) && self.forms_dialog(upstream);
+        let plan = ResponsePlan {
+            upstream,
+            source,
+            record_route: match (self.from, self.to) {
+                (Path::Lan, Path::Server) => RecordRoute::Remove(self.from_local),
+                (from, Path::Lan) if routed => {
+                    RecordRoute::Append { local: self.to_local, keep: from == Path::Server }
+                }
+                (Path::Server, Path::Lan) => RecordRoute::Keep,
+                _ => RecordRoute::Drop,
+            },
+            contacts: if redirect && !self.touches_overlay() {
+                Contacts::Keep
+            } else {
+                self.contacts(&contact)
+            },
+            allow_list: self.touches_overlay(),
+            to_phone: self.to == Path::Lan,
+            body,
+        };
+        write(|out| rewrite::response(message, &plan, out))
+    }
+
+    fn forms_dialog(&self, upstream: &Message<'_>) -> bool {
+        matches!(upstream.method(), Method::Invite | Method::Subscribe | Method::Refer)
+            && upstream.to().is_none_or(|to| to.tag().is_none())
+    }
+}
+
+/// Runs a writer on a buffer of the greatest length and keeps what it wrote.
+pub(crate) fn write(
+    writer: impl FnOnce(&mut [u8]) -> Result<usize, crate::sip::TooLong>,
+) -> Option<Vec<u8>> {
+    let mut out = vec![0; SIP_MESSAGE_BYTES_MAX];
+    let length = writer(&mut out).ok()?;
+    out.truncate(length);
+    Some(out)
+}

@@ -1,0 +1,197 @@
+//! Requests that are neither calls nor registrations: passed on between a phone and its provider.
+//!
+//! Also requests inside dialogs of which nothing is known, after a restart: they are routed by
+//! Route and Contact, never refused for it (CALLS §1.3).
+
+use super::Adapter;
+use super::call::PhoneEnd;
+use super::exchange::{Exchange, ExchangeId, Purpose};
+use super::inbound::Source;
+use super::names::Path;
+use super::providers::Way;
+use crate::sip::Message;
+use crate::sip::transaction::{Flow, ServerId};
+use crate::time::Instant;
+
+impl Adapter {
+    /// Passes a request on.
+    pub(crate) fn forward(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        if message.method() == crate::sip::Method::Invite {
+            self.reply(now, server, 100, None);
+        }
+        match source.path {
+            Path::Lan => self.forward_out(now, server, message, source),
+            Path::Server => self.forward_in(now, server, message, source),
+            Path::Peer(_) => self.refuse(now, server, 481),
+        }
+    }
+
+    fn forward_out(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        let from = self.spell_from(message);
+        let binding = self.registrar.find(source.flow, from.as_ref().map(|aor| aor.as_str()));
+        let provider = self.provider_for_phone(binding, message);
+        if provider.is_some() && self.config.adapter.mode == crate::config::Mode::Overlay {
+            return self.refuse(now, server, 501);
+        }
+        let phone = self.phone_end(binding, message, source);
+        let purpose = Purpose::Other { phone, outbound: true };
+        let mut exchange = Exchange::new(purpose, server, source, now);
+        exchange.provider = provider;
+        let Some(id) = self.insert_exchange(exchange) else {
+            return self.refuse(now, server, 503);
+        };
+        self.send_out(now, id, message);
+        self.pump_locator(now);
+    }
+
+    /// Sends an exchange's request towards the server, as soon as there is a way.
+    pub(crate) fn send_out(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
+        let owner = super::ClientOwner::Exchange(id.slot());
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let (provider, phone) = (exchange.provider, Some(exchange.source.flow));
+        let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
+        let literal = if in_dialog { None } else { provider };
+        let way = self.way_to_server(now, owner, literal.or(provider), phone, message);
+        self.exchange_way(now, id, way, message);
+    }
+
+    /// The way that an exchange waited for stands, or will not.
+    pub(crate) fn exchange_way_found(&mut self, now: Instant, id: ExchangeId, way: Way) {
+        let Some(exchange) = self.exchanges.get(id).filter(|e| e.dialing.is_some()) else {
+            return;
+        };
+        let request = self.transactions.request(exchange.server).map(<[u8]>::to_vec);
+        let Some(request) = request else { return self.end_exchange(now, id) };
+        if let Ok(message) = Message::parse(&request) {
+            self.exchange_way(now, id, way, &message);
+        }
+    }
+
+    fn exchange_way(&mut self, now: Instant, id: ExchangeId, way: Way, message: &Message<'_>) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let (flow, local) = match way {
+            Way::Ready(flow, local) => (flow, local),
+            Way::Dialing(flow, _) => {
+                exchange.dialing = Some(flow);
+                return;
+            }
+            Way::None(..) => {
+                exchange.dialing = None;
+                return self.exchange_without_way(now, id);
+            }
+        };
+        exchange.dialing = None;
+        let bytes = match &exchange.purpose {
+            Purpose::Register(_) => self.compose_register(id, message, local),
+            Purpose::Other { phone, outbound: true } => {
+                let phone = phone.clone();
+                let crossing = self.crossing(&phone, (Path::Server, local), true, "");
+                let branch = self.transactions.branch();
+                crossing.request(message, message.request_uri(), &branch, None, message.body())
+            }
+            _ => None,
+        };
+        match bytes {
+            Some(bytes) => self.send_exchange(now, id, flow, &bytes),
+            None => self.refuse_exchange(now, id, 513),
+        }
+    }
+
+    /// There is no way to the server now.
+    fn exchange_without_way(&mut self, now: Instant, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        if matches!(exchange.purpose, Purpose::Register(_)) {
+            self.register_due(now, id);
+        }
+        self.refuse_exchange(now, id, 503);
+    }
+
+    fn forward_in(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        let Some(binding) = self.binding_named(message) else {
+            return self.refuse(now, server, 404);
+        };
+        let Some(phone) = self.phone_of_binding(binding) else {
+            return self.refuse(now, server, 480);
+        };
+        let purpose = Purpose::Other { phone: phone.clone(), outbound: false };
+        let Some(id) = self.insert_exchange(Exchange::new(purpose, server, source, now)) else {
+            return self.refuse(now, server, 503);
+        };
+        self.send_in(now, id, &phone, message, &source);
+    }
+
+    fn send_in(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        phone: &PhoneEnd,
+        message: &Message<'_>,
+        source: &Source,
+    ) {
+        let crossing = self.crossing(phone, (source.path, source.local), false, "");
+        let branch = self.transactions.branch();
+        let bytes = crossing.request(message, &phone.contact, &branch, None, message.body());
+        match bytes {
+            Some(bytes) => self.send_exchange(now, id, phone.flow, &bytes),
+            None => self.refuse_exchange(now, id, 513),
+        }
+    }
+
+    /// An ACK of a dialog of which nothing is known.
+    pub(crate) fn route_stray(&mut self, now: Instant, message: &Message<'_>, source: &Source) {
+        let written = match source.path {
+            Path::Lan => self.stray_out(now, message, source),
+            Path::Server => self.stray_in(message, source),
+            Path::Peer(_) => None,
+        };
+        if let Some((flow, bytes)) = written {
+            self.send(flow, &bytes);
+        }
+    }
+
+    fn stray_out(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        source: &Source,
+    ) -> Option<(Flow, Vec<u8>)> {
+        let from = self.spell_from(message);
+        let binding = self.registrar.find(source.flow, from.as_ref().map(|aor| aor.as_str()));
+        let provider = self.provider_for_phone(binding, message);
+        let owner = super::ClientOwner::Quiet;
+        let way = self.way_to_server(now, owner, provider, Some(source.flow), message);
+        let Way::Ready(flow, local) = way else { return None };
+        let phone = self.phone_end(binding, message, *source);
+        let crossing = self.crossing(&phone, (Path::Server, local), true, "");
+        let branch = self.transactions.branch();
+        let uri = message.request_uri();
+        let bytes = crossing.request(message, uri, &branch, None, message.body())?;
+        Some((flow, bytes))
+    }
+
+    fn stray_in(&mut self, message: &Message<'_>, source: &Source) -> Option<(Flow, Vec<u8>)> {
+        let phone = self.phone_of_binding(self.binding_named(message)?)?;
+        let crossing = self.crossing(&phone, (source.path, source.local), false, "");
+        let branch = self.transactions.branch();
+        let bytes = crossing.request(message, &phone.contact, &branch, None, message.body())?;
+        Some((phone.flow, bytes))
+    }
+}

@@ -1,0 +1,191 @@
+//! A SIP message that arrived: who may send it, what it belongs to, who handles it.
+//!
+//! The LAN is served; the WAN is silent to everything that is neither the provider's nor part of
+//! a transaction or of a known dialog (CALLS §1.5); peers come through the channel.
+
+use super::names::{Local, Path};
+use super::{Adapter, ClientOwner};
+use crate::net::{Rejected, Via};
+use crate::sip::Name;
+use crate::sip::{Message, Method};
+use crate::sip::proxy;
+use crate::sip::transaction::{Flow, Incoming, ServerId};
+use crate::time::Instant;
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// Which side.
+    pub(crate) path: Path,
+    /// The way back.
+    pub(crate) flow: Flow,
+    /// Our own end of it.
+    pub(crate) local: Local,
+}
+
+impl Adapter {
+    /// Takes one SIP message.
+    pub(crate) fn handle_sip(
+        &mut self,
+        now: Instant,
+        source: Source,
+        data: &[u8],
+    ) -> Result<(), Rejected> {
+        let Ok(message) = Message::parse(data) else {
+            self.counters.sip_malformed += 1;
+            return Err(Rejected::Malformed);
+        };
+        if message.is_request() {
+            self.handle_request(now, source, &message)
+        } else {
+            self.handle_response(now, source, &message)
+        }
+    }
+
+    fn handle_response(
+        &mut self,
+        now: Instant,
+        source: Source,
+        message: &Message<'_>,
+    ) -> Result<(), Rejected> {
+        if message.check().is_err() {
+            self.counters.sip_malformed += 1;
+            return Err(Rejected::Malformed);
+        }
+        let received = self.transactions.receive_response(now, message, source.flow);
+        let Some((client, user)) = received else { return Ok(()) };
+        let owner = ClientOwner::decode(user);
+        if source.path == Path::Server {
+            self.server_spoke(now, owner, source);
+        }
+        match owner {
+            ClientOwner::Leg(slot, at) => match self.calls.id_at(slot) {
+                Some(call) => self.leg_answered(now, (call, usize::from(at)), client, message),
+                None => self.loser_answered(now, client, message),
+            },
+            ClientOwner::Exchange(slot) => {
+                if let Some(id) = self.exchanges.id_at(slot) {
+                    self.exchange_answered(now, id, client, message);
+                }
+            }
+            ClientOwner::Probe(_) | ClientOwner::Quiet => {}
+        }
+        Ok(())
+    }
+
+    fn handle_request(
+        &mut self,
+        now: Instant,
+        source: Source,
+        message: &Message<'_>,
+    ) -> Result<(), Rejected> {
+        if source.path == Path::Server
+            && !self.is_provider(source.flow.to)
+            && self.dialog_of(message, source.path).is_none()
+        {
+            self.counters.wan_unauthorized += 1;
+            return Err(Rejected::Unauthorized);
+        }
+        let ack = message.method() == Method::Ack;
+        if let Err(invalid) = message.check() {
+            self.counters.sip_malformed += 1;
+            if !ack {
+                let refusal = (invalid.status(), invalid.to_string());
+                self.refuse_stateless(source, message, (refusal.0, &refusal.1));
+            }
+            return Err(Rejected::Malformed);
+        }
+        match self.transactions.receive_request(now, message, source.flow) {
+            Ok(Incoming::Repeated | Incoming::Ack) => {}
+            Ok(Incoming::AckOfSuccess) => self.acknowledge(now, message, &source),
+            Ok(Incoming::Cancel { id, invite }) => self.cancelled(now, id, invite),
+            Ok(Incoming::New(id)) => self.dispatch(now, id, message, source),
+            Err(_) => {
+                self.counters.transactions_full += 1;
+                if !ack {
+                    self.refuse_stateless(source, message, (503, "Service Unavailable"));
+                }
+                return Err(Rejected::Full);
+            }
+        }
+        Ok(())
+    }
+
+    fn cancelled(&mut self, now: Instant, id: ServerId, invite: Option<ServerId>) {
+        let Some(invite) = invite else { return self.refuse(now, id, 481) };
+        self.reply(now, id, 200, None);
+        let owner = self.calls.iter().find_map(|(call, state)| {
+            let up = state.upstreams.iter().position(|up| up.server == invite)?;
+            Some((call, up))
+        });
+        if let Some((call, up)) = owner {
+            return self.call_cancelled(now, call, up);
+        }
+        let exchange = self.exchanges.iter().find(|(_, e)| e.server == invite).map(|(id, _)| id);
+        if let Some(exchange) = exchange {
+            self.exchange_cancelled(now, exchange);
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant, id: ServerId, message: &Message<'_>, source: Source) {
+        if let Err(refusal) = proxy::validate(message)
+            && !(message.method() == Method::Register)
+        {
+            return self.refuse_invalid(now, id, &refusal, message);
+        }
+        let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
+        if in_dialog {
+            return match self.dialog_of(message, source.path) {
+                Some(at) => self.in_dialog(now, id, at, message, source),
+                None => self.forward(now, id, message, source),
+            };
+        }
+        match (source.path, message.method()) {
+            (Path::Lan, Method::Register) => self.register(now, id, message, source),
+            (Path::Lan, Method::Invite) => self.call_out(now, id, message, source),
+            (Path::Lan, Method::Options) if self.names_us(message) => self.options(now, id),
+            (Path::Lan, _) => self.forward(now, id, message, source),
+            (_, Method::Register) => self.refuse(now, id, 403),
+            (_, Method::Invite) => self.call_in(now, id, message, source),
+            (Path::Server, Method::Options) if self.binding_named(message).is_none() => {
+                self.options(now, id);
+            }
+            (Path::Server, _) => self.forward(now, id, message, source),
+            (Path::Peer(_), _) => self.refuse(now, id, 405),
+        }
+    }
+
+    fn options(&mut self, now: Instant, id: ServerId) {
+        let methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, SUBSCRIBE, \
+                       INFO, UPDATE, PRACK, REFER, PUBLISH";
+        self.reply_with(now, id, 200, &[(Name::Allow, &methods)]);
+    }
+
+    /// Whether the Request-URI names the adapter itself: its LAN address without a user.
+    fn names_us(&self, message: &Message<'_>) -> bool {
+        let Ok(uri) = crate::sip::Uri::parse(message.request_uri()) else { return false };
+        let ip = super::names::literal(uri.host);
+        let port = uri.port.unwrap_or(5060);
+        uri.user.is_empty()
+            && self.own_addresses().iter().any(|a| Some(a.ip()) == ip && a.port() == port)
+    }
+
+    /// The side and the local end of a flow.
+    pub(crate) fn path_of(&self, flow: Flow) -> Path {
+        use super::sockets::Facing;
+        let facing = match flow.via {
+            Via::Peer(node) => return Path::Peer(node),
+            Via::Udp(id) => self.sockets.get(id).map(|s| s.facing),
+            Via::Stream(id) => self.sockets.connection(id).map(|c| c.facing),
+        };
+        if facing == Some(Facing::Wan) { Path::Server } else { Path::Lan }
+    }
+
+    /// Our own end of a flow.
+    pub(crate) fn local_of(&self, flow: Flow) -> Option<Local> {
+        match flow.via {
+            Via::Peer(_) => Some(Local::Overlay(self.id)),
+            _ => self.sockets.local(flow, self.public_address),
+        }
+    }
+}

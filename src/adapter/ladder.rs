@@ -1,0 +1,79 @@
+//! What the adapter writes into the ladder of a call.
+
+use super::Adapter;
+use super::call::CallId;
+use super::names::Path;
+use crate::observe::trace::Lane;
+use crate::sip::Message;
+use crate::sip::reason_phrase;
+use crate::time::Instant;
+
+fn lane(path: Path) -> Lane {
+    match path {
+        Path::Lan => Lane::Phone,
+        Path::Server => Lane::Server,
+        Path::Peer(_) => Lane::Peer,
+    }
+}
+
+impl Adapter {
+    /// A call begins with this INVITE.
+    pub(crate) fn trace_begin(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        message: &Message<'_>,
+        from: Path,
+    ) {
+        let caller = message.from().map(|from| from.uri).unwrap_or_default();
+        let called = message.to().map(|to| to.uri).unwrap_or_default();
+        let title = format!("{caller} calls {called}");
+        self.trace.begin(now, id.slot(), title);
+        self.trace.add(now, id.slot(), lane(from), Lane::Adapter, format_args!("INVITE"));
+    }
+
+    /// A request of the call left.
+    pub(crate) fn trace_sent(&mut self, now: Instant, id: CallId, to: Path, what: &str) {
+        self.trace.add(now, id.slot(), Lane::Adapter, lane(to), format_args!("{what}"));
+    }
+
+    /// A response of the call left.
+    pub(crate) fn trace_status(&mut self, now: Instant, id: CallId, to: Path, code: u16) {
+        let what = format_args!("{code} {}", reason_phrase(code));
+        self.trace.add(now, id.slot(), Lane::Adapter, lane(to), what);
+    }
+
+    /// A message of the call came.
+    pub(crate) fn trace_received(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        from: Path,
+        message: &Message<'_>,
+    ) {
+        let (slot, from) = (id.slot(), lane(from));
+        if message.is_request() {
+            let what = format_args!("{}", message.method().as_str());
+            self.trace.add(now, slot, from, Lane::Adapter, what);
+        } else {
+            let what = format_args!("{} {}", message.status(), message.reason());
+            self.trace.add(now, slot, from, Lane::Adapter, what);
+        }
+    }
+
+    /// A remark.
+    pub(crate) fn trace_note(&mut self, now: Instant, id: CallId, what: &str) {
+        let slot = id.slot();
+        self.trace.add(now, slot, Lane::Adapter, Lane::Adapter, format_args!("{what}"));
+    }
+
+    /// Nobody answered on a leg.
+    pub(crate) fn trace_failed(&mut self, now: Instant, id: CallId, path: Path) {
+        let what = match path {
+            Path::Lan => "phone unreachable",
+            Path::Server => "server unreachable",
+            Path::Peer(_) => "other adapter unreachable",
+        };
+        self.trace_note(now, id, what);
+    }
+}

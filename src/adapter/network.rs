@@ -1,0 +1,402 @@
+//! The adapter's surroundings: addresses, sockets, connections, the clock, settings, the end.
+
+use super::names::{Local, Path};
+use super::providers::Way;
+use super::sockets::{Connection, Facing};
+use super::{Adapter, Wish, inbound::Source};
+use crate::config::{Config, Mode};
+use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, SIP_MESSAGE_BYTES_MAX, STOP_PATIENCE};
+use crate::net::{
+    Answer, ConnId, Event, Failure, Network, Rejected, Request, SocketId, SocketKind, Ticket,
+    Via,
+};
+use crate::sip::locate::{Query, Targets, Transport};
+use crate::sip::stream::{Frame, Framer};
+use crate::sip::transaction::Flow;
+use crate::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+
+/// Ports that `wan_sip_port 0` chooses from: above the well-known ones, below the kernel's own.
+const WAN_PORT_MIN: u16 = 10_000;
+const WAN_PORT_SPAN: u32 = 20_000;
+
+impl Adapter {
+    /// The router's addresses changed.
+    pub(super) fn handle_network(&mut self, now: Instant, network: &Network) {
+        if self.network == *network {
+            return;
+        }
+        let wan_changed = self.network.wan != network.wan;
+        self.network = network.clone();
+        if self.files_asked {
+            self.want_sockets();
+        } else {
+            self.files_asked = true;
+            self.load_files();
+        }
+        self.media.set_addresses(&network.lan, &network.wan, self.public_address);
+        for provider in &mut self.providers {
+            if network.wan_up {
+                provider.state.link_up(now);
+            } else {
+                provider.state.link_down();
+            }
+        }
+        if wan_changed {
+            log::info!("WAN addresses: {:?}", self.network.wan);
+            self.registrar.address_changed();
+        }
+    }
+
+    /// Closes sockets that have no place any more and asks for those that are missing.
+    pub(super) fn want_sockets(&mut self) {
+        let lan: Vec<IpAddr> = self.network.lan.iter().take(LAN_ADDRESSES_MAX).copied().collect();
+        let wan: Vec<IpAddr> = self.network.wan.iter().take(LAN_ADDRESSES_MAX).copied().collect();
+        let gone = self.sockets.retain(|socket| {
+            let side = if socket.facing == Facing::Lan { &lan } else { &wan };
+            side.contains(&socket.wanted.ip())
+        });
+        for socket in gone {
+            self.wish(Wish::Nothing, Request::CloseSocket(socket));
+        }
+        let sip = self.config.adapter.sip_port;
+        for ip in lan {
+            self.sockets.want(Facing::Lan, SocketKind::Sip, (ip, sip).into());
+            self.sockets.want(Facing::Lan, SocketKind::SipListener, (ip, sip).into());
+        }
+        if self.wan_sip_port == 0 {
+            self.wan_sip_port = WAN_PORT_MIN + self.rng.below(WAN_PORT_SPAN) as u16;
+        }
+        for ip in wan {
+            self.sockets.want(Facing::Wan, SocketKind::Sip, (ip, self.wan_sip_port).into());
+            if self.overlay.is_some() {
+                let overlay = (ip, self.config.overlay.port).into();
+                self.sockets.want(Facing::Wan, SocketKind::Overlay, overlay);
+            }
+        }
+        self.bind_missing();
+    }
+
+    /// Asks for sockets that are wanted and not bound.
+    pub(super) fn bind_missing(&mut self) {
+        while let Some((kind, local)) = self.sockets.next_unbound() {
+            self.wish(Wish::Bind(kind, local), Request::Bind { kind, local });
+        }
+    }
+
+    /// Takes the driver's answer to a wish.
+    pub(super) fn handle_answer(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        answer: Result<Answer<'_>, Failure>,
+    ) {
+        match (self.wishes.remove(&ticket), answer) {
+            (Some(Wish::Bind(kind, wanted)), answer) => self.bound(now, (kind, wanted), answer),
+            (Some(Wish::Media(ticket)), answer) => self.media.handle_answer(now, ticket, answer),
+            (Some(Wish::Connect { facing, to, phone }), Ok(Answer::Connected(id, local))) => {
+                let framer = Framer::new();
+                let connection = Connection { id, facing, local, remote: to, phone, framer };
+                self.connected(now, connection);
+            }
+            (Some(Wish::Connect { to, .. }), _) => {
+                let local = Local::Socket { address: to, tcp: true };
+                let flow = Flow { via: Via::Stream(ConnId(u32::MAX)), to };
+                self.dialed(now, to, Way::None(flow, local));
+            }
+            (Some(Wish::Locate(id)), answer) => {
+                let records = match answer {
+                    Ok(Answer::Resolved(records, ttl_s)) => Ok((records, ttl_s)),
+                    Ok(_) => Err(Failure::System),
+                    Err(failure) => Err(failure),
+                };
+                self.locator.on_answer(now, id, records);
+                self.pump_locator(now);
+            }
+            (Some(Wish::Load(file)), Ok(Answer::Loaded(data))) => {
+                self.loaded(now, file, Some(data));
+            }
+            (Some(Wish::Load(file)), _) => self.loaded(now, file, None),
+            _ => {}
+        }
+    }
+
+    fn bound(
+        &mut self,
+        now: Instant,
+        wanted: (SocketKind, SocketAddr),
+        answer: Result<Answer<'_>, Failure>,
+    ) {
+        let bound = match answer {
+            Ok(Answer::Bound(id, local)) => Some((id, local)),
+            _ => None,
+        };
+        if !self.sockets.answered(wanted, bound) {
+            if let Some((id, _)) = bound {
+                self.wish(Wish::Nothing, Request::CloseSocket(id));
+            }
+            return;
+        }
+        match (bound, answer) {
+            (None, Err(Failure::Address)) if self.choose_other_port(wanted) => {}
+            (None, Err(failure)) => {
+                log::error!("cannot listen on {}: {failure}; trying again", wanted.1);
+            }
+            _ if wanted.0 == SocketKind::Overlay => self.overlay_bound(now),
+            _ if self.sockets.ready(Facing::Lan, SocketKind::Sip) => self.restore_phones(now),
+            _ => {}
+        }
+    }
+
+    /// The WAN port that was chosen is taken by somebody else: another is chosen.
+    fn choose_other_port(&mut self, (kind, local): (SocketKind, SocketAddr)) -> bool {
+        let chosen = self.config.adapter.wan_sip_port == 0 && local.port() == self.wan_sip_port;
+        if kind != SocketKind::Sip || !chosen {
+            return false;
+        }
+        self.wan_sip_port = 0;
+        self.sockets.retain(|socket| socket.wanted != local);
+        self.want_sockets();
+        true
+    }
+
+    fn overlay_bound(&mut self, now: Instant) {
+        let mut local = self.sockets.addresses(Facing::Wan, SocketKind::Overlay);
+        if let Some(public) = self.public_address {
+            for address in &mut local {
+                if address.is_ipv4() == public.is_ipv4() {
+                    address.set_ip(public);
+                }
+            }
+        }
+        if let Some(overlay) = &mut self.overlay {
+            overlay.set_local(now, &local);
+        }
+        self.locate_bootstrap(now);
+    }
+
+    /// Resolves the bootstrap entries; each answer goes to the overlay.
+    pub(super) fn locate_bootstrap(&mut self, now: Instant) {
+        for (at, entry) in self.config.overlay.bootstrap.iter().enumerate() {
+            let query = Query {
+                host: &entry.host,
+                port: Some(entry.port),
+                transport: Some(Transport::Udp),
+                preferred: Transport::Udp,
+            };
+            if self.locator.start(now, &query, at as u32).is_err() {
+                log::warn!("bootstrap {}: not located now", entry.host);
+            }
+        }
+        self.pump_locator(now);
+    }
+
+    /// Where the bootstrap entry `at` is.
+    pub(super) fn bootstrap_located(&mut self, now: Instant, at: usize, targets: &Targets) {
+        let Some(known) = self.bootstrap.get_mut(at) else { return };
+        if targets.is_empty() {
+            return;
+        }
+        *known = targets.iter().map(|target| target.addr).collect();
+        let all: heapless::Vec<SocketAddr, BOOTSTRAP_ADDRESSES_MAX> =
+            self.bootstrap.iter().flatten().copied().take(BOOTSTRAP_ADDRESSES_MAX).collect();
+        if let Some(overlay) = &mut self.overlay {
+            overlay.set_bootstrap(now, &all);
+        }
+    }
+
+    /// The overlay's members agree on our address.
+    pub(super) fn public_address_seen(&mut self, now: Instant, address: SocketAddr) {
+        let own = self.network.wan.contains(&address.ip());
+        if own || self.config.adapter.public_address.is_some() {
+            return;
+        }
+        if self.public_address != Some(address.ip()) {
+            log::info!("public address: {}", address.ip());
+            self.public_address = Some(address.ip());
+            self.media.set_addresses(&self.network.lan, &self.network.wan, self.public_address);
+            self.registrar.address_changed();
+            self.overlay_bound(now);
+        }
+    }
+
+    fn connected(&mut self, now: Instant, connection: Connection) {
+        let (id, to) = (connection.id, connection.remote);
+        let flow = Flow { via: Via::Stream(id), to };
+        if !self.sockets.add_connection(connection) {
+            self.counters.connections_refused += 1;
+            self.wish(Wish::Nothing, Request::CloseConn(id));
+            return;
+        }
+        if let Some(local) = self.local_of(flow) {
+            self.registrar.reconnected(to, flow);
+            self.dialed(now, to, Way::Ready(flow, local));
+        }
+    }
+
+    pub(super) fn connection_opened(
+        &mut self,
+        id: ConnId,
+        on: SocketId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Result<(), Rejected> {
+        let facing = self.sockets.get(on).map_or(Facing::Lan, |socket| socket.facing);
+        let framer = Framer::new();
+        let connection = Connection { id, facing, local, remote, phone: None, framer };
+        if self.sockets.add_connection(connection) {
+            return Ok(());
+        }
+        self.counters.connections_refused += 1;
+        self.wish(Wish::Nothing, Request::CloseConn(id));
+        Err(Rejected::Full)
+    }
+
+    pub(super) fn stream_data(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        mut data: &[u8],
+    ) -> Result<(), Rejected> {
+        let Some(connection) = self.sockets.connection(id) else { return Err(Rejected::Unknown) };
+        let flow = Flow { via: Via::Stream(id), to: connection.remote };
+        let path = if connection.facing == Facing::Wan { Path::Server } else { Path::Lan };
+        let Some(local) = self.local_of(flow) else { return Err(Rejected::Unknown) };
+        let source = Source { path, flow, local };
+        while !data.is_empty() {
+            let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
+            let room = SIP_MESSAGE_BYTES_MAX.saturating_sub(connection.framer.held());
+            let (chunk, rest) = data.split_at(data.len().min(room.max(1)));
+            data = rest;
+            if connection.framer.push(chunk).is_err() {
+                return self.hang_up(now, id);
+            }
+            loop {
+                let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
+                let message = match connection.framer.next() {
+                    Ok(Some(Frame::Message(message))) => message.to_vec(),
+                    Ok(Some(Frame::KeepAlive)) => {
+                        self.send(flow, b"\r\n");
+                        continue;
+                    }
+                    Ok(None) => break,
+                    Err(_) => return self.hang_up(now, id),
+                };
+                let _ = self.handle_sip(now, source, &message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a connection that does not speak SIP.
+    fn hang_up(&mut self, now: Instant, id: ConnId) -> Result<(), Rejected> {
+        self.counters.connections_refused += 1;
+        self.wish(Wish::Nothing, Request::CloseConn(id));
+        self.connection_lost(now, id);
+        Err(Rejected::Malformed)
+    }
+
+    pub(super) fn connection_lost(&mut self, now: Instant, id: ConnId) {
+        if let Some(connection) = self.sockets.remove_connection(id) {
+            let flow = Flow { via: Via::Stream(id), to: connection.remote };
+            self.transactions.transport_failed(now, flow);
+        }
+    }
+
+    /// A datagram came back as an error.
+    pub(super) fn handle_send_failed(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        to: SocketAddr,
+        error: Failure,
+    ) {
+        let Some(kind) = self.sockets.get(socket).map(|s| s.kind) else { return };
+        if kind == SocketKind::Overlay {
+            if let Some(overlay) = &mut self.overlay {
+                overlay.send_failed(now, to);
+            }
+            return;
+        }
+        log::debug!("{to}: {error}");
+        self.transactions.transport_failed(now, Flow { via: Via::Udp(socket), to });
+    }
+
+    /// The wall clock is known, or was set.
+    pub(super) fn handle_clock(&mut self, now: Instant, unix_s: u64) {
+        self.unix_s = Some(unix_s);
+        self.clock_at = now;
+    }
+
+    /// Seconds since 1970, or since our start where no clock was told.
+    pub(super) fn unix_now(&self, now: Instant) -> u64 {
+        self.unix_s.unwrap_or(0) + now.since(self.clock_at).as_secs()
+    }
+
+    /// New settings: what applies live does, the rest is named and waits for a restart.
+    pub(super) fn handle_config(&mut self, now: Instant, config: &Config) {
+        let pending = Config::restart_needed(&self.config, config);
+        if !pending.is_empty() {
+            log::warn!("these settings apply after a restart: {}", pending.join(", "));
+        }
+        let merged = self.config.reloaded(config);
+        let old = core::mem::replace(&mut self.config, merged);
+        self.restart_pending = pending;
+        self.config_error = None;
+        for (options, provider) in self.config.providers.iter().zip(&mut self.providers) {
+            provider.state.configure(options);
+        }
+        if old.adapter.mode != self.config.adapter.mode {
+            log::info!("mode {}", self.config.adapter.mode.as_str());
+            self.publish_all(now);
+            for provider in &mut self.providers {
+                provider.locate_again(now);
+            }
+        }
+        if old.overlay.bootstrap != self.config.overlay.bootstrap {
+            self.bootstrap = vec![Vec::new(); self.config.overlay.bootstrap.len()];
+            self.locate_bootstrap(now);
+        }
+    }
+
+    /// A clean stop: what was published is withdrawn, what was learned is saved.
+    pub(super) fn handle_stop(&mut self, now: Instant) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(now);
+        let published: Vec<String> =
+            self.registrar.iter().flat_map(|(_, b)| b.addresses().map(str::to_owned)).collect();
+        if let Some(overlay) = &mut self.overlay {
+            for aor in &published {
+                overlay.withdraw(now, aor);
+            }
+        }
+        self.save_all(now);
+    }
+
+    /// The withdrawals had time to be acknowledged: the process may end.
+    pub(super) fn stop_due(&mut self, now: Instant) {
+        if self.stopping.is_some_and(|since| now >= since + STOP_PATIENCE) {
+            self.stopping = None;
+            self.events.push_back(Event::Stopped);
+        }
+    }
+
+    /// Every own address that a Route of ours may name.
+    pub(crate) fn own_addresses(&self) -> Vec<SocketAddr> {
+        let mut own = self.sockets.addresses(Facing::Lan, SocketKind::Sip);
+        own.extend(self.sockets.addresses(Facing::Wan, SocketKind::Sip));
+        own
+    }
+
+    /// Regular care: sockets that could not be bound, notices that came to nothing.
+    pub(super) fn maintain(&mut self, now: Instant) {
+        self.bind_missing();
+        self.forget_old_notices(now);
+        let joined = self.overlay.as_ref().is_some_and(|overlay| overlay.status().joined);
+        if self.config.adapter.mode != Mode::Server && !joined {
+            self.locate_bootstrap(now);
+        }
+    }
+}

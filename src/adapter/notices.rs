@@ -1,0 +1,67 @@
+//! Notices: what adapters tell each other about a call before any leg crosses (CALLS §3.2).
+
+use super::Adapter;
+use crate::channel::{CallKey, NoticeAnswer, Payload};
+use crate::config::Accept;
+use crate::limits::{NOTICES_MAX, NOTICE_LIFE};
+use crate::net::NodeId;
+use crate::time::Instant;
+
+/// A notice whose call may have come, or may come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoticeHeard {
+    at: Instant,
+    call: CallKey,
+    from: NodeId,
+}
+
+impl Adapter {
+    /// Another adapter tells that a phone here is about to be called.
+    pub(super) fn notice_heard(&mut self, now: Instant, peer: NodeId, call: CallKey, callee: &str) {
+        let here = self.config.identity.accept != Accept::Nobody
+            && self
+                .registrar
+                .by_aor(callee)
+                .any(|id| self.registrar.get(id).is_some_and(|binding| !binding.silent));
+        if here {
+            if self.notices.len() == NOTICES_MAX {
+                self.notices.pop_front();
+            }
+            self.notices.push_back(NoticeHeard { at: now, call, from: peer });
+            self.link_running_call(call, peer);
+        }
+        let answer = if here { NoticeAnswer::Here } else { NoticeAnswer::NotHere };
+        if let Some(channel) = &mut self.channel {
+            let _ = channel.send(now, peer, &Payload::NoticeAnswer { call, answer });
+        }
+    }
+
+    /// The adapter that told of this call.
+    pub(crate) fn noticed(&self, call_id: &str) -> Option<NodeId> {
+        let key = CallKey::of(call_id);
+        self.notices.iter().rev().find(|notice| notice.call == key).map(|notice| notice.from)
+    }
+
+    /// The server's leg may have come before its notice.
+    fn link_running_call(&mut self, key: CallKey, node: NodeId) {
+        for (_, call) in self.calls.iter_mut() {
+            let unknown = !call.callees.iter().any(|callee| callee.node == node);
+            if call.role == super::call::Role::Callee && unknown && CallKey::of(&call.call_id) == key
+            {
+                let _ = call.callees.push(super::call::Callee {
+                    node,
+                    acknowledged: true,
+                    absent: false,
+                    opened: false,
+                });
+            }
+        }
+    }
+
+    /// Forgets notices whose call came long ago, or never.
+    pub(super) fn forget_old_notices(&mut self, now: Instant) {
+        while self.notices.front().is_some_and(|notice| now >= notice.at + NOTICE_LIFE) {
+            self.notices.pop_front();
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What outlives a restart: known phones, our WAN port, and peers of the overlay.
+//!
+//! Under `--run` every change is written at once; under `--state`, which is flash, at most hourly,
+//! on a new address and at a stop, and never while media is relayed (DESIGN §2).
+
+use super::Adapter;
+use super::registrar::Binding;
+use crate::limits::{
+    BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, VOLATILE_FILE_DELAY,
+};
+use crate::net::{File, Request, SocketKind, Via};
+use crate::sip::transaction::Flow;
+use crate::time::{Duration, Instant, earlier};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// When which file is due.
+pub(super) struct Persist {
+    volatile_at: Option<Instant>,
+    bindings_at: Option<Instant>,
+    bindings_written: Instant,
+    peers_at: Option<Instant>,
+}
+
+impl Persist {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            volatile_at: None,
+            bindings_at: None,
+            bindings_written: now,
+            peers_at: Some(now + PEERS_FILE_INTERVAL),
+        }
+    }
+
+    /// A registration changed; `new`: an address that was not known before.
+    pub(super) fn bindings_changed(&mut self, now: Instant, new: bool) {
+        self.volatile_at = earlier(self.volatile_at, Some(now + VOLATILE_FILE_DELAY));
+        let hourly = self.bindings_written + BINDINGS_FILE_INTERVAL;
+        let at = if new { now + VOLATILE_FILE_DELAY } else { hourly.max(now) };
+        self.bindings_at = earlier(self.bindings_at, Some(at));
+    }
+
+    /// The overlay was joined: its members are worth remembering soon.
+    pub(super) fn peers_changed(&mut self, now: Instant) {
+        self.peers_at = earlier(self.peers_at, Some(now + Duration::from_secs(60)));
+    }
+
+    /// When the next file is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        earlier(earlier(self.volatile_at, self.bindings_at), self.peers_at)
+    }
+}
+
+/// One phone in the file.
+#[derive(Serialize, Deserialize)]
+struct Saved<'a> {
+    aor: &'a str,
+    aliases: Vec<&'a str>,
+    domain: &'a str,
+    contact: &'a str,
+    wan_user: &'a str,
+    instance: &'a str,
+    call_id: &'a str,
+    cseq: u32,
+    address: SocketAddr,
+    tcp: bool,
+    expires_s: u32,
+    granted_s: u32,
+    accepted_by: Option<SocketAddr>,
+    known_since_s: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    version: u8,
+    unix_s: u64,
+    wan_sip_port: u16,
+    phones: u16,
+}
+
+impl Adapter {
+    /// Asks for the files of the last run: this boot's first, else what flash keeps.
+    pub(super) fn load_files(&mut self) {
+        self.wish(super::Wish::Load(File::Volatile), Request::Load(File::Volatile));
+        self.wish(super::Wish::Load(File::Peers), Request::Load(File::Peers));
+    }
+
+    /// Takes a file of the last run, or that there is none.
+    pub(super) fn loaded(&mut self, now: Instant, file: File, data: Option<&[u8]>) {
+        match (file, data) {
+            (File::Volatile, None) => {
+                self.wish(super::Wish::Load(File::Bindings), Request::Load(File::Bindings));
+            }
+            (File::Volatile | File::Bindings, data) => {
+                let data = data.unwrap_or_default();
+                if let Ok((head, _)) = postcard::take_from_bytes::<Head>(data)
+                    && head.version == BINDINGS_FILE_VERSION
+                    && self.wan_sip_port == 0
+                {
+                    self.wan_sip_port = head.wan_sip_port;
+                }
+                self.saved_phones = Some((file == File::Volatile, data.to_vec()));
+                self.want_sockets();
+            }
+            (File::Peers, Some(data)) => {
+                if let Some(overlay) = &mut self.overlay {
+                    overlay.load_peers(now, data);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Once phones can be reached: those of the last run are put back.
+    pub(super) fn restore_phones(&mut self, now: Instant) {
+        let Some((volatile, data)) = self.saved_phones.take() else { return };
+        if !data.is_empty() && self.read_bindings(now, &data, volatile).is_none() {
+            log::warn!("the file of learned phones cannot be read; they are learned anew");
+        }
+    }
+
+    /// Writes the files that are due.
+    pub(super) fn save_due(&mut self, now: Instant) {
+        if self.persist.volatile_at.is_some_and(|at| now >= at) {
+            self.persist.volatile_at = None;
+            self.save_bindings(now, File::Volatile);
+        }
+        let relaying = self.calls.iter().any(|(_, call)| call.media.is_some());
+        if self.persist.bindings_at.is_some_and(|at| now >= at) {
+            if relaying {
+                self.persist.bindings_at = Some(now + Duration::from_secs(60));
+            } else {
+                self.persist.bindings_at = None;
+                self.persist.bindings_written = now;
+                self.save_bindings(now, File::Bindings);
+            }
+        }
+        if self.persist.peers_at.is_some_and(|at| now >= at) {
+            self.persist.peers_at = Some(now + PEERS_FILE_INTERVAL);
+            self.save_peers();
+        }
+    }
+
+    /// Writes everything: a clean stop.
+    pub(super) fn save_all(&mut self, now: Instant) {
+        self.save_bindings(now, File::Volatile);
+        self.save_bindings(now, File::Bindings);
+        self.save_peers();
+        self.persist.volatile_at = None;
+        self.persist.bindings_at = None;
+    }
+
+    fn save_peers(&mut self) {
+        let Some(overlay) = &self.overlay else { return };
+        let data = overlay.save_peers();
+        if !data.is_empty() {
+            self.wish(super::Wish::Nothing, Request::Save(File::Peers, data));
+        }
+    }
+
+    fn save_bindings(&mut self, now: Instant, file: File) {
+        let phones: Vec<&Binding> = self.registrar.known().map(|(_, binding)| binding).collect();
+        let head = Head {
+            version: BINDINGS_FILE_VERSION,
+            unix_s: self.unix_now(now),
+            wan_sip_port: self.wan_sip_port,
+            phones: phones.len() as u16,
+        };
+        let Ok(mut data) = postcard::to_extend(&head, Vec::new()) else { return };
+        for binding in phones {
+            let domain = self.config.providers.get(usize::from(binding.provider));
+            let seconds = |at: Instant| at.since(now).as_secs() as u32;
+            let saved = Saved {
+                aor: &binding.aor,
+                aliases: binding.aliases.iter().map(String::as_str).collect(),
+                domain: domain.map_or("", |provider| &provider.domain),
+                contact: &binding.contact,
+                wan_user: &binding.wan_user,
+                instance: &binding.instance,
+                call_id: &binding.call_id,
+                cseq: binding.cseq,
+                address: binding.flow.to,
+                tcp: matches!(binding.flow.via, Via::Stream(_)),
+                expires_s: if binding.registered { seconds(binding.expires_at) } else { 0 },
+                granted_s: seconds(binding.granted_until),
+                accepted_by: binding.accepted_by,
+                known_since_s: binding.known_since_s,
+            };
+            match postcard::to_extend(&saved, data) {
+                Ok(extended) => data = extended,
+                Err(_) => return,
+            }
+        }
+        self.wish(super::Wish::Nothing, Request::Save(file, data));
+    }
+
+    fn read_bindings(&mut self, now: Instant, data: &[u8], volatile: bool) -> Option<()> {
+        let (head, mut rest) = postcard::take_from_bytes::<Head>(data).ok()?;
+        if head.version != BINDINGS_FILE_VERSION {
+            return None;
+        }
+        let away_s = match self.unix_s {
+            Some(_) => self.unix_now(now).saturating_sub(head.unix_s),
+            None => 0,
+        };
+        for _ in 0..head.phones.min(self.config.adapter.max_phones) {
+            let (saved, left) = postcard::take_from_bytes::<Saved<'_>>(rest).ok()?;
+            rest = left;
+            self.restore_phone(now, &saved, away_s, volatile);
+        }
+        Some(())
+    }
+
+    /// A phone of the last run: still registered where its time is not over, else only known.
+    fn restore_phone(&mut self, now: Instant, saved: &Saved<'_>, away_s: u64, volatile: bool) {
+        let domain = saved.domain;
+        let Some(provider) = self.config.providers.iter().position(|p| p.domain == domain) else {
+            return;
+        };
+        let Some(socket) = self.lan_socket(saved.address.ip()) else { return };
+        let left = |seconds: u32| {
+            now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s))
+        };
+        let flow = if saved.tcp {
+            let via = Via::Stream(crate::net::ConnId(u32::MAX));
+            Flow { via, to: saved.address }
+        } else {
+            Flow { via: Via::Udp(socket), to: saved.address }
+        };
+        let expires_at = left(saved.expires_s);
+        let mut binding =
+            Binding::restored(saved.aor.to_owned(), provider as u8, flow, expires_at);
+        binding.aliases = saved
+            .aliases
+            .iter()
+            .take(crate::limits::ALIASES_MAX - 1)
+            .map(|alias| (*alias).to_owned())
+            .collect();
+        binding.contact = saved.contact.to_owned();
+        binding.wan_user = saved.wan_user.to_owned();
+        binding.instance = saved.instance.to_owned();
+        binding.call_id = saved.call_id.to_owned();
+        binding.cseq = saved.cseq;
+        binding.granted_until = left(saved.granted_s);
+        binding.accepted_by = saved.accepted_by;
+        binding.known_since_s = saved.known_since_s;
+        binding.registered = volatile && expires_at > now;
+        if let Some(id) = self.registrar.restore(binding)
+            && self.registrar.get(id).is_some_and(|b| b.registered)
+        {
+            self.publish(now, id);
+        }
+    }
+
+    fn lan_socket(&self, phone: IpAddr) -> Option<crate::net::SocketId> {
+        let facing = super::sockets::Facing::Lan;
+        self.sockets.towards(facing, SocketKind::Sip, phone).map(|(socket, _)| socket)
+    }
+}

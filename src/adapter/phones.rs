@@ -1,0 +1,249 @@
+//! Who is who: phones, providers and addresses of record of a message.
+
+use super::Adapter;
+use super::call::PhoneEnd;
+use super::names::{self, Local};
+use super::registrar::{Binding, BindingId};
+use super::sockets::Facing;
+use super::spelling::{self, Aor};
+use crate::config::Mode;
+use crate::identity::record::Contact;
+use crate::limits::CALL_LEGS_MAX;
+use crate::net::{NodeId, SocketKind, Via};
+use crate::sip::NameAddr;
+use crate::sip::Message;
+use crate::sip::Name;
+use crate::sip::transaction::Flow;
+use crate::sip::Uri;
+use crate::time::Instant;
+use std::net::IpAddr;
+
+impl Adapter {
+    /// The Contact URI of a message, exactly; empty where it has none.
+    pub(crate) fn contact_of(&self, message: &Message<'_>) -> String {
+        let first = message.values(Name::Contact).next();
+        let contact = first.and_then(|value| NameAddr::parse(value).ok());
+        contact.map_or_else(String::new, |contact| contact.uri.to_owned())
+    }
+
+    /// The key of an address, by the spelling of this provider.
+    pub(crate) fn spell(&self, provider: Option<u8>, uri: &str) -> Option<String> {
+        let provider = self.config.providers.get(usize::from(provider?))?;
+        spelling::key(uri, provider).map(|aor| aor.as_str().to_owned())
+    }
+
+    /// The provider whose domain an address is in.
+    pub(crate) fn provider_of_uri(&self, uri: &str) -> Option<u8> {
+        let serves = |provider: &crate::config::Provider| {
+            spelling::key(uri, provider).is_some_and(|aor| aor.domain() == provider.domain)
+        };
+        let literal_tel = uri.trim_start().get(..4).is_some_and(|s| s.eq_ignore_ascii_case("tel:"));
+        if literal_tel {
+            return None;
+        }
+        self.config.providers.iter().position(serves).map(|at| at as u8)
+    }
+
+    /// The key of a request's From.
+    pub(crate) fn spell_from(&self, message: &Message<'_>) -> Option<Aor> {
+        let from = message.from()?;
+        let provider = self.provider_of_uri(from.uri)?;
+        spelling::key(from.uri, self.config.providers.get(usize::from(provider))?)
+    }
+
+    /// The provider of a phone's registration; of a phone that is not registered, its From's.
+    pub(crate) fn provider_for_phone(
+        &self,
+        binding: Option<BindingId>,
+        message: &Message<'_>,
+    ) -> Option<u8> {
+        let registered = binding.and_then(|id| self.registrar.get(id)).map(|b| b.provider);
+        registered.or_else(|| self.provider_of_uri(message.from()?.uri))
+    }
+
+    /// Who calls, where that is one of the registered phone's own addresses, or withheld
+    /// (CALLS §1.4); else nothing.
+    pub(crate) fn caller_aor(
+        &self,
+        binding: Option<BindingId>,
+        provider: Option<u8>,
+        message: &Message<'_>,
+    ) -> String {
+        let Some(binding) = binding.and_then(|id| self.registrar.get(id)) else {
+            return String::new();
+        };
+        let from = message.from().map(|from| from.uri).unwrap_or_default();
+        let from = self.spell(provider, from).unwrap_or_default();
+        let own = binding.addresses().any(|address| address == from);
+        if own || super::call::caller::withholds(message) {
+            binding.aor.as_str().to_owned()
+        } else {
+            String::new()
+        }
+    }
+
+    /// Whether the server that a call goes to has accepted this phone's REGISTER.
+    pub(crate) fn registered_there(
+        &self,
+        binding: Option<BindingId>,
+        provider: Option<u8>,
+    ) -> bool {
+        let accepted = binding.and_then(|id| self.registrar.get(id)).and_then(|b| b.accepted_by);
+        let target = provider
+            .and_then(|at| self.providers.get(usize::from(at)))
+            .and_then(|provider| provider.targets.first())
+            .map(|target| target.addr);
+        accepted.is_some() && accepted == target
+    }
+
+    /// Whether a number is an emergency number: never looked up, never refused for capacity.
+    pub(crate) fn is_emergency(&self, uri: &str) -> bool {
+        let lower = uri.to_ascii_lowercase();
+        if lower.starts_with("urn:service:sos") {
+            return true;
+        }
+        let Ok(uri) = Uri::parse(uri) else { return false };
+        let user = uri.user.split(';').next().unwrap_or_default();
+        self.config.emergency.number.iter().any(|number| number == user)
+    }
+
+    /// The phone that a request of the provider names: by our Contact's user part, else by
+    /// P-Called-Party-ID, else by To (CALLS §1.2).
+    pub(crate) fn binding_named(&self, message: &Message<'_>) -> Option<BindingId> {
+        let user = names::uri_user(message.request_uri());
+        if !user.is_empty()
+            && let Some(id) = self.registrar.by_wan_user(user)
+        {
+            return Some(id);
+        }
+        let called = message.header(Name::PCalledPartyId);
+        let called = called.and_then(|value| NameAddr::parse(value).ok()).map(|called| called.uri);
+        let to = message.to().map(|to| to.uri);
+        [called, to].into_iter().flatten().find_map(|uri| {
+            self.bindings_of_uri(uri).first().copied()
+        })
+    }
+
+    /// Every phone registered under an address.
+    pub(crate) fn bindings_of_uri(&self, uri: &str) -> heapless::Vec<BindingId, CALL_LEGS_MAX> {
+        let Some(provider) = self.provider_of_uri(uri) else { return heapless::Vec::new() };
+        let Some(options) = self.config.providers.get(usize::from(provider)) else {
+            return heapless::Vec::new();
+        };
+        match spelling::key(uri, options) {
+            Some(aor) => self.registrar.by_aor(aor.as_str()).take(CALL_LEGS_MAX).collect(),
+            None => heapless::Vec::new(),
+        }
+    }
+
+    /// A registered phone as an end of a call: over the flow that its REGISTERs use, to the port
+    /// that its Contact names where that is at the same address.
+    pub(crate) fn phone_of_binding(&self, id: BindingId) -> Option<PhoneEnd> {
+        let binding = self.registrar.get(id)?;
+        let mut flow = binding.flow;
+        if matches!(flow.via, Via::Udp(_)) {
+            flow.to = binding.contact_address().unwrap_or(flow.to);
+        }
+        let local = match self.local_of(flow) {
+            Some(local) => local,
+            None => self.lan_local(binding)?,
+        };
+        Some(PhoneEnd {
+            flow,
+            local,
+            contact: binding.contact.clone(),
+            user: binding.wan_user.clone(),
+        })
+    }
+
+    /// Our end towards a phone whose flow is gone.
+    fn lan_local(&self, binding: &Binding) -> Option<Local> {
+        let ip = binding.flow.to.ip();
+        let (_, address) = self.sockets.towards(Facing::Lan, SocketKind::Sip, ip)?;
+        Some(Local::Socket { address, tcp: matches!(binding.flow.via, Via::Stream(_)) })
+    }
+
+    /// Where another adapter's datagrams come from.
+    pub(crate) fn peer_address(&self, node: NodeId) -> Option<IpAddr> {
+        if node == self.id {
+            return self.public_address.or_else(|| self.network.wan.first().copied());
+        }
+        let session = self.channel.iter().flat_map(|c| c.sessions()).find(|s| s.peer == node);
+        session.map(|session| session.address.ip())
+    }
+
+    /// Whether the flow to a phone stands.
+    pub(crate) fn flow_stands(&self, flow: Flow) -> bool {
+        match flow.via {
+            Via::Udp(id) => self.sockets.get(id).is_some(),
+            Via::Stream(id) => self.sockets.connection(id).is_some(),
+            Via::Peer(_) => true,
+        }
+    }
+
+    /// A phone does not answer: its records are withdrawn until it speaks again (CALLS §2.6).
+    pub(crate) fn phone_fell_silent(&mut self, now: Instant, id: BindingId) {
+        let Some(binding) = self.registrar.get_mut(id) else { return };
+        if binding.silent {
+            return;
+        }
+        binding.silent = true;
+        log::info!("phone {} does not answer", binding.aor.as_str());
+        self.unpublish(now, id);
+    }
+
+    /// A phone was heard.
+    pub(crate) fn phone_spoke(&mut self, now: Instant, id: BindingId) {
+        let Some(binding) = self.registrar.get_mut(id) else { return };
+        if binding.silent {
+            binding.silent = false;
+            self.publish(now, id);
+        }
+    }
+
+    /// Puts a phone's addresses into the overlay, where its provider allows it (CALLS §2.3).
+    pub(crate) fn publish(&mut self, now: Instant, id: BindingId) {
+        let Some(binding) = self.registrar.get(id) else { return };
+        let allowed = self
+            .config
+            .providers
+            .get(usize::from(binding.provider))
+            .is_some_and(|provider| provider.overlay);
+        if !allowed || binding.silent || self.config.adapter.mode == Mode::Server {
+            return;
+        }
+        let Some(overlay) = &mut self.overlay else { return };
+        let Some(contact) = Contact::new(&binding.wan_user) else { return };
+        for aor in binding.addresses() {
+            if let Err(full) = overlay.publish(now, aor, &contact) {
+                log::warn!("{aor} is not in the overlay: {full}");
+            }
+        }
+    }
+
+    /// Takes a phone's addresses out of the overlay, unless another phone has them too.
+    pub(crate) fn unpublish(&mut self, now: Instant, id: BindingId) {
+        let Some(binding) = self.registrar.get(id) else { return };
+        let Some(overlay) = &mut self.overlay else { return };
+        for aor in binding.addresses() {
+            let shared = self.registrar.iter().any(|(other, b)| {
+                other != id && !b.silent && b.addresses().any(|address| address == aor)
+            });
+            if !shared {
+                overlay.withdraw(now, aor);
+            }
+        }
+    }
+
+    /// After a change of the mode: everything in, or everything out.
+    pub(crate) fn publish_all(&mut self, now: Instant) {
+        let all: Vec<BindingId> = self.registrar.iter().map(|(id, _)| id).collect();
+        for id in all {
+            if self.config.adapter.mode == Mode::Server {
+                self.unpublish(now, id);
+            } else {
+                self.publish(now, id);
+            }
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The pump: inputs in, transmissions and events out, deadlines kept.
+
+use super::call::CallId;
+use super::inbound::Source;
+use super::names::{Local, Path};
+use super::sockets::Facing;
+use super::{Adapter, Asker, ClientOwner, Wish};
+use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
+use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL, STOP_PATIENCE};
+use crate::media::MediaEvent;
+use crate::net::{
+    ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent, Ticket,
+    Transmit, Via,
+};
+use crate::overlay::OverlayEvent;
+use crate::sip::transaction::{Flow, TransactionEvent};
+use crate::time::{Instant, earlier};
+use std::net::SocketAddr;
+
+impl Core for Adapter {
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), Rejected> {
+        let result = match input {
+            Input::Datagram { socket, from, tos, data, .. } => {
+                self.handle_datagram(now, socket, from, tos, data)
+            }
+            Input::Stream(conn, event) => self.handle_stream(now, conn, event),
+            Input::SendFailed { socket, to, error } => {
+                self.handle_send_failed(now, socket, to, error);
+                Ok(())
+            }
+            Input::Timeout => {
+                self.handle_timeout(now);
+                Ok(())
+            }
+            Input::Network(network) => {
+                self.handle_network(now, network);
+                Ok(())
+            }
+            Input::Clock(unix_s) => {
+                self.handle_clock(now, unix_s);
+                Ok(())
+            }
+            Input::Config(config) => {
+                self.handle_config(now, config);
+                Ok(())
+            }
+            Input::ConfigError(error) => {
+                self.config_error = Some(error.clone());
+                Ok(())
+            }
+            Input::Command(ticket, words) => {
+                self.handle_command(now, ticket, words);
+                Ok(())
+            }
+            Input::Answer(ticket, answer) => {
+                self.handle_answer(now, ticket, answer);
+                Ok(())
+            }
+            Input::Stop => {
+                self.handle_stop(now);
+                Ok(())
+            }
+        };
+        self.settle(now);
+        result
+    }
+
+    fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        if let Some(transmit) = self.media.poll_transmit(buf) {
+            return Some(transmit);
+        }
+        while let Some(transmit) = self.transactions.poll_transmit(buf) {
+            match transmit.via {
+                Via::Peer(node) if node == self.id => {
+                    if self.loopback.len() < LOOPBACK_MAX {
+                        self.loopback.push_back(buf[..transmit.len].to_vec());
+                    }
+                }
+                Via::Peer(node) => {
+                    let sip = Payload::Sip(&buf[..transmit.len]);
+                    let sent = self.channel.as_mut().map(|c| c.send(now, node, &sip));
+                    if !matches!(sent, Some(Ok(()))) {
+                        self.counters.transmissions_dropped += 1;
+                    }
+                }
+                _ => return Some(transmit),
+            }
+        }
+        let channel = self.channel.as_mut().and_then(|c| c.poll_transmit(now, buf));
+        let overlay = || self.overlay.as_mut().and_then(|o| o.poll_transmit(buf));
+        let (to, len) = channel.or_else(overlay)?;
+        let (socket, _) = self.sockets.towards(Facing::Wan, SocketKind::Overlay, to.ip())?;
+        Some(Transmit { via: Via::Udp(socket), to, tos: 0, len })
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        let (ticket, request) = self.media.poll_request()?;
+        let ticket = self.ticket(Wish::Media(ticket));
+        Some(Event::Request(ticket, request))
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if !self.loopback.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let mut at = Some(self.maintenance_at);
+        at = earlier(at, self.transactions.poll_timeout());
+        at = earlier(at, self.call_timers.next());
+        at = earlier(at, self.exchange_timers.next());
+        at = earlier(at, self.media.poll_timeout());
+        at = earlier(at, self.registrar.poll_timeout());
+        at = earlier(at, self.overlay.as_ref().and_then(|o| o.poll_timeout()));
+        at = earlier(at, self.channel.as_ref().and_then(|c| c.poll_timeout()));
+        at = earlier(at, self.persist.due());
+        at = earlier(at, self.stopping.map(|since| since + STOP_PATIENCE));
+        for provider in &self.providers {
+            at = earlier(at, provider.poll_timeout());
+        }
+        at
+    }
+}
+
+impl Adapter {
+    /// Asks the driver for something.
+    pub(super) fn wish(&mut self, wish: Wish, request: Request) {
+        let ticket = self.ticket(wish);
+        self.events.push_back(Event::Request(ticket, request));
+    }
+
+    fn ticket(&mut self, wish: Wish) -> Ticket {
+        let ticket = Ticket(self.next_ticket & !COMMAND_TICKETS);
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.wishes.insert(ticket, wish);
+        ticket
+    }
+
+    fn handle_datagram(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        from: SocketAddr,
+        tos: u8,
+        data: &[u8],
+    ) -> Result<(), Rejected> {
+        let Some(known) = self.sockets.get(socket) else {
+            return self.media.handle_datagram(now, socket, from, tos, data);
+        };
+        let (kind, facing) = (known.kind, known.facing);
+        if kind == SocketKind::Overlay {
+            return self.handle_overlay_datagram(now, from, data);
+        }
+        if data.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            return Ok(());
+        }
+        let flow = Flow { via: Via::Udp(socket), to: from };
+        let path = if facing == Facing::Wan { Path::Server } else { Path::Lan };
+        let Some(local) = self.local_of(flow) else { return Err(Rejected::Unknown) };
+        self.handle_sip(now, Source { path, flow, local }, data)
+    }
+
+    fn handle_overlay_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<(), Rejected> {
+        let kind = *data.get(2).ok_or(Rejected::Malformed)?;
+        let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else {
+            return Err(Rejected::Unknown);
+        };
+        if !crate::channel::KINDS.contains(&kind) {
+            overlay.handle_datagram(now, from, data)
+        } else {
+            channel.handle_datagram(now, from, data)
+        }
+    }
+
+    fn handle_stream(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        event: StreamEvent<'_>,
+    ) -> Result<(), Rejected> {
+        match event {
+            StreamEvent::Opened { on, local, remote } => {
+                self.connection_opened(conn, on, local, remote)
+            }
+            StreamEvent::Data(data) => self.stream_data(now, conn, data),
+            StreamEvent::Closed => {
+                self.connection_lost(now, conn);
+                Ok(())
+            }
+        }
+    }
+
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Instant) {
+        self.transactions.handle_timeout(now);
+        self.media.handle_timeout(now);
+        if let Some(channel) = &mut self.channel {
+            channel.handle_timeout(now);
+        }
+        if let Some(overlay) = &mut self.overlay {
+            overlay.handle_timeout(now);
+        }
+        while let Some(slot) = self.call_timers.pop_due(now) {
+            if let Some(id) = self.calls.id_at(slot) {
+                self.call_due(now, id);
+            }
+        }
+        while let Some(slot) = self.exchange_timers.pop_due(now) {
+            if let Some(id) = self.exchanges.id_at(slot) {
+                self.exchange_due(now, id);
+            }
+        }
+        self.providers_due(now);
+        self.bindings_due(now);
+        if now >= self.maintenance_at {
+            self.maintenance_at = now + MAINTENANCE_INTERVAL;
+            self.maintain(now);
+        }
+        self.save_due(now);
+        self.stop_due(now);
+    }
+
+    /// Takes the events of the inner cores until none is left.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(event) = self.transactions.poll_event() {
+                self.handle_transaction_event(now, event);
+            } else if self.handle_channel_event(now) {
+            } else if let Some(event) = self.overlay.as_mut().and_then(|o| o.poll_event()) {
+                self.handle_overlay_event(now, event);
+            } else if let Some(event) = self.media.poll_event() {
+                self.handle_media_event(now, event);
+            } else if let Some(bytes) = self.loopback.pop_front() {
+                let flow = super::call::caller::peer_flow(self.id);
+                let local = Local::Overlay(self.id);
+                let source = Source { path: Path::Peer(self.id), flow, local };
+                let _ = self.handle_sip(now, source, &bytes);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn handle_transaction_event(&mut self, now: Instant, event: TransactionEvent) {
+        match event {
+            TransactionEvent::Failed { id, user, error, .. } => {
+                let owner = ClientOwner::decode(user);
+                self.server_failed(now, owner, error);
+                match owner {
+                    ClientOwner::Leg(slot, at) => {
+                        if let Some(call) = self.calls.id_at(slot) {
+                            self.leg_failed(now, call, usize::from(at), id);
+                        }
+                    }
+                    ClientOwner::Exchange(slot) => {
+                        if let Some(exchange) = self.exchanges.id_at(slot) {
+                            self.exchange_failed(now, exchange, id);
+                        }
+                    }
+                    ClientOwner::Probe(_) | ClientOwner::Quiet => {}
+                }
+            }
+            TransactionEvent::ServerGone { id } => {
+                let owner = self.calls.iter().find_map(|(call, state)| {
+                    let up = state.upstreams.iter().position(|up| up.server == id)?;
+                    Some((call, up))
+                });
+                if let Some((call, up)) = owner {
+                    self.upstream_gone(now, call, up);
+                }
+            }
+        }
+    }
+
+    /// Takes one event of the channel. False where there was none.
+    fn handle_channel_event(&mut self, now: Instant) -> bool {
+        let mut buf = core::mem::take(&mut self.channel_buffer);
+        let any = self.take_channel_event(now, &mut buf);
+        self.channel_buffer = buf;
+        any
+    }
+
+    fn take_channel_event(&mut self, now: Instant, buf: &mut [u8]) -> bool {
+        let Some(channel) = &mut self.channel else { return false };
+        match channel.poll_event(buf) {
+            Some(ChannelEvent::Down { peer, reason }) => {
+                log::debug!("no channel to {peer}: {reason:?}");
+                self.peer_lost(now, peer);
+            }
+            Some(ChannelEvent::Received { peer, payload, .. }) => {
+                self.handle_payload(now, peer, &payload);
+            }
+            Some(_) => {}
+            None => return false,
+        }
+        true
+    }
+
+    fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
+        match payload {
+            Payload::Sip(bytes) => {
+                let flow = super::call::caller::peer_flow(peer);
+                let local = Local::Overlay(self.id);
+                let source = Source { path: Path::Peer(peer), flow, local };
+                let _ = self.handle_sip(now, source, bytes);
+            }
+            Payload::Notice(notice) => {
+                self.notice_heard(now, peer, notice.call, notice.callee);
+            }
+            Payload::NoticeAnswer { call, answer } => {
+                self.notice_answered(now, peer, *call, *answer == NoticeAnswer::Here);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_overlay_event(&mut self, now: Instant, event: OverlayEvent) {
+        match event {
+            OverlayEvent::Found(found) => match self.askers.get(&found.lookup).copied() {
+                Some(Asker::Call(call)) => self.callee_found(now, call, &found),
+                Some(Asker::Command(ticket)) => self.answers.entry(ticket).or_default().push(found),
+                None => {}
+            },
+            OverlayEvent::Done { lookup, .. } => match self.askers.remove(&lookup) {
+                Some(Asker::Call(call)) => self.lookup_done(now, call),
+                Some(Asker::Command(ticket)) => self.answer_lookup(ticket),
+                None => {}
+            },
+            OverlayEvent::PublicAddress(address) => self.public_address_seen(now, address),
+            OverlayEvent::Joined => {
+                log::info!("overlay joined");
+                self.persist.peers_changed(now);
+            }
+            OverlayEvent::IdInUse(address) => {
+                log::error!(
+                    "another adapter at {address} uses this adapter's key: remove adapter.key \
+                     from one of the two and restart it"
+                );
+            }
+            OverlayEvent::Published { .. } => {}
+        }
+    }
+
+    fn handle_media_event(&mut self, now: Instant, event: MediaEvent) {
+        match event {
+            MediaEvent::Dead { session, .. } => {
+                let dead: Option<CallId> =
+                    self.calls.iter().find(|(_, c)| c.media == Some(session)).map(|(id, _)| id);
+                if let Some(id) = dead {
+                    self.counters.calls_media_dead += 1;
+                    self.end_call(now, id, "no media for timeout_s");
+                }
+            }
+        }
+    }
+}
+
+/// Tickets of the driver's commands have this bit; ours do not.
+const COMMAND_TICKETS: u32 = 1 << 31;

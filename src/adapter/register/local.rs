@@ -1,0 +1,113 @@
+//! Mode `overlay`: there is no server, the registrar is here (CALLS §2.5).
+
+use super::{Adapter, Registration};
+use crate::adapter::inbound::Source;
+use crate::adapter::registrar::Registered;
+use crate::config::Account;
+use crate::sip::digest::{Algorithm, Credentials, Secret, Verdict};
+use crate::sip::Message;
+use crate::sip::Name;
+use crate::sip::transaction::ServerId;
+use crate::time::Instant;
+
+impl Adapter {
+    /// Registers a phone that proves to know its account's password.
+    pub(super) fn register_here(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+        registration: Registration,
+    ) {
+        let Some(account) = self.account_of(&registration).cloned() else {
+            return self.refuse(now, server, 403);
+        };
+        match self.verify(now, &account, message) {
+            Verdict::Accepted => {}
+            verdict => {
+                let stale = matches!(verdict, Verdict::Stale);
+                return self.challenge(now, server, &account, stale);
+            }
+        }
+        let contact = registration.contact.clone();
+        if registration.expires_s == 0 || registration.wildcard || contact.is_empty() {
+            if registration.expires_s == 0 || registration.wildcard {
+                self.registration_gone(now, &registration.aor, &contact, true);
+            }
+            return self.accept_registration(now, server, "", 0);
+        }
+        let phone_s = self.phone_expires_s(u32::MAX, registration.expires_s);
+        let provider = registration.provider.unwrap_or(0);
+        let aliases = account
+            .alias
+            .iter()
+            .filter_map(|alias| self.spell(Some(provider), alias))
+            .take(crate::limits::ALIASES_MAX - 1)
+            .collect();
+        let registered = Registered {
+            aor: registration.aor,
+            provider,
+            contact: registration.contact,
+            wan_user: registration.wan_user,
+            flow: source.flow,
+            instance: registration.instance,
+            call_id: registration.call_id,
+            cseq: registration.cseq,
+            granted_s: phone_s,
+            phone_s,
+            accepted_by: None,
+            aliases,
+        };
+        let unix_s = self.unix_now(now);
+        let Ok((binding, new)) = self.registrar.register(now, unix_s, registered) else {
+            self.counters.phones_refused_full += 1;
+            return self.refuse(now, server, 503);
+        };
+        self.publish(now, binding);
+        self.persist.bindings_changed(now, new);
+        self.accept_registration(now, server, &contact, phone_s);
+    }
+
+    fn account_of(&self, registration: &Registration) -> Option<&Account> {
+        self.config.accounts.iter().find(|account| {
+            self.spell(registration.provider, &account.aor).is_some_and(|a| a == registration.aor)
+        })
+    }
+
+    fn verify(&mut self, now: Instant, account: &Account, message: &Message<'_>) -> Verdict {
+        let given = message.values(Name::Authorization).find_map(|v| Credentials::parse(v).ok());
+        match given {
+            Some(credentials) => {
+                let method = message.method().as_str();
+                self.authenticator.verify(now, &credentials, method, &secret(account))
+            }
+            None => Verdict::Denied,
+        }
+    }
+
+    /// Both algorithms are offered, the stronger first, as far as the account can judge them.
+    fn challenge(&mut self, now: Instant, server: ServerId, account: &Account, stale: bool) {
+        let secret = secret(account);
+        let mut offers: heapless::Vec<String, 2> = heapless::Vec::new();
+        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+            if secret.serves(algorithm) {
+                let offer = self.authenticator.challenge(now, &account.realm, algorithm, stale);
+                let _ = offers.push(offer.to_string());
+            }
+        }
+        let extra: heapless::Vec<(Name, &dyn core::fmt::Display), 2> =
+            offers.iter().map(|offer| (Name::WwwAuthenticate, offer as _)).collect();
+        self.reply_with(now, server, 401, &extra);
+    }
+}
+
+fn secret(account: &Account) -> Secret<'_> {
+    Secret {
+        user: &account.user,
+        realm: &account.realm,
+        password: account.password.as_ref().map(|secret| secret.expose()),
+        ha1: account.ha1.as_ref().map(|secret| secret.expose()),
+        ha1_sha256: account.ha1_sha256.as_ref().map(|secret| secret.expose()),
+    }
+}

@@ -1,0 +1,472 @@
+//! The registrar's table: which phone is where, who accepted it, and since when it is known.
+//!
+//! A binding is stored only after the provider's 200 (or, in mode `overlay`, after our own
+//! challenge). When its registration runs out it stays known for `survive_days`: a known phone is
+//! served when the server is not there (CALLS §2.4). At most `max_phones`; a full table makes room
+//! by forgetting the phone that has been gone longest.
+
+use crate::limits::{PHONE_REFUSED_AGAIN, PHONE_REFUSED_FORGOTTEN, RECOVERY_SPREAD};
+use crate::net::Via;
+use crate::rng::Rng;
+use crate::sip::transaction::Flow;
+use crate::table::{Id, Index, Table};
+use crate::time::{Duration, Instant};
+use crate::timer::Timers;
+use std::net::SocketAddr;
+
+/// Names a phone's registration.
+pub type BindingId = Id<Binding>;
+
+/// A registered phone, or one that was.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Address of record, as spelled for look-ups.
+    pub aor: String,
+    /// Further addresses of the same phone.
+    pub aliases: Vec<String>,
+    /// Index of the provider.
+    pub provider: u8,
+    /// The Contact URI, exactly as registered.
+    pub contact: String,
+    /// User part of our Contact that stands for it on the WAN side.
+    pub wan_user: String,
+    /// Where its REGISTERs come from.
+    pub flow: Flow,
+    /// `+sip.instance`, empty where it has none.
+    pub instance: String,
+    /// Call-ID of its REGISTERs.
+    pub call_id: String,
+    /// Number of its last CSeq.
+    pub cseq: u32,
+    /// When the time that it was given is over.
+    pub expires_at: Instant,
+    /// When the time that the provider granted is over.
+    pub granted_until: Instant,
+    /// From when on a refresh is forwarded: the provider's half-life, or a change of address.
+    pub forward_at: Instant,
+    /// The target that accepted it.
+    pub accepted_by: Option<SocketAddr>,
+    /// Seconds since 1970 when the provider accepted it last.
+    pub known_since_s: u64,
+    /// It answered nothing when it was called.
+    pub silent: bool,
+    /// Whether its registration has not run out.
+    pub registered: bool,
+    refused_at: Option<Instant>,
+}
+
+/// What a REGISTER that was accepted says.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// Address of record, as spelled for look-ups.
+    pub aor: String,
+    /// Index of the provider.
+    pub provider: u8,
+    /// The Contact URI, exactly.
+    pub contact: String,
+    /// User part of our Contact towards the provider.
+    pub wan_user: String,
+    /// Where the REGISTER came from.
+    pub flow: Flow,
+    /// `+sip.instance`, or empty.
+    pub instance: String,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Number of its CSeq.
+    pub cseq: u32,
+    /// Seconds that the provider granted.
+    pub granted_s: u32,
+    /// Seconds that the phone was given.
+    pub phone_s: u32,
+    /// The target that accepted it.
+    pub accepted_by: Option<SocketAddr>,
+    /// Further addresses.
+    pub aliases: Vec<String>,
+}
+
+/// No room, and nobody to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// All registered and known phones.
+pub struct Registrar {
+    table: Table<Binding>,
+    by_aor: Index,
+    by_user: Index,
+    expiry: Timers,
+}
+
+/// A phone that registers over UDP is at least heard of again within this after its time ran out
+/// before it counts as gone: refreshes arrive late on a loaded router.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Registrar {
+    /// An empty table for `max_phones`.
+    pub fn new(max_phones: usize, rng: &mut Rng) -> Self {
+        let keys = max_phones * crate::limits::ALIASES_MAX;
+        Self {
+            table: Table::with_capacity(max_phones),
+            by_aor: Index::with_capacity(keys, rng),
+            by_user: Index::with_capacity(max_phones, rng),
+            expiry: Timers::with_capacity(max_phones),
+        }
+    }
+
+    /// The phone of this name.
+    pub fn get(&self, id: BindingId) -> Option<&Binding> {
+        self.table.get(id)
+    }
+
+    /// The phone of this name, to note something about it that no look-up depends on.
+    pub fn get_mut(&mut self, id: BindingId) -> Option<&mut Binding> {
+        self.table.get_mut(id)
+    }
+
+    /// Registered phones.
+    pub fn iter(&self) -> impl Iterator<Item = (BindingId, &Binding)> {
+        self.table.iter().filter(|(_, binding)| binding.registered)
+    }
+
+    /// Every phone, also those that are only known.
+    pub fn known(&self) -> impl Iterator<Item = (BindingId, &Binding)> {
+        self.table.iter()
+    }
+
+    /// Whether no further phone fits, and none is gone.
+    pub fn is_full(&self) -> bool {
+        self.table.is_full() && self.table.iter().all(|(_, binding)| binding.registered)
+    }
+
+    /// Registered phones with this address.
+    pub fn by_aor<'a>(&'a self, aor: &'a str) -> impl Iterator<Item = BindingId> + 'a {
+        self.by_aor.find(aor).filter_map(move |slot| {
+            let id = self.table.id_at(slot)?;
+            let binding = self.table.get(id)?;
+            let has = binding.aor == aor || binding.aliases.iter().any(|alias| alias == aor);
+            (has && binding.registered).then_some(id)
+        })
+    }
+
+    /// The registered phone that this user part of our Contact stands for.
+    pub fn by_wan_user(&self, user: &str) -> Option<BindingId> {
+        self.by_user.find(user).find_map(|slot| {
+            let id = self.table.id_at(slot)?;
+            let binding = self.table.get(id)?;
+            (binding.wan_user == user && binding.registered).then_some(id)
+        })
+    }
+
+    /// The registered phone that sends on this flow; of several the one with this address.
+    pub fn find(&self, flow: Flow, aor: Option<&str>) -> Option<BindingId> {
+        let sends = |binding: &Binding| match (flow.via, binding.flow.via) {
+            (Via::Udp(_), Via::Udp(_)) => {
+                flow.to == binding.flow.to || Some(flow.to) == binding.contact_address()
+            }
+            (a, b) => a == b,
+        };
+        if let Some(aor) = aor
+            && let Some(id) =
+                self.by_aor(aor).find(|id| self.get(*id).is_some_and(sends))
+        {
+            return Some(id);
+        }
+        self.iter().find(|(_, binding)| sends(binding)).map(|(id, _)| id)
+    }
+
+    /// The phone, registered or known, that a REGISTER comes from: same address, and the same
+    /// instance or, where there is none, the same Contact or the same host.
+    pub fn same_phone(
+        &self,
+        aor: &str,
+        instance: &str,
+        contact: &str,
+        flow: Flow,
+    ) -> Option<BindingId> {
+        let mut loose = None;
+        for slot in self.by_aor.find(aor) {
+            let Some(id) = self.table.id_at(slot) else { continue };
+            let Some(binding) = self.table.get(id).filter(|b| b.aor == aor) else { continue };
+            if !instance.is_empty() && binding.instance == instance {
+                return Some(id);
+            }
+            if !instance.is_empty() || !binding.instance.is_empty() {
+                continue;
+            }
+            if binding.contact == contact {
+                return Some(id);
+            }
+            if binding.flow.to.ip() == flow.to.ip() && contact_port_matches(binding, flow) {
+                loose = Some(id);
+            }
+        }
+        loose
+    }
+
+    /// The user part that stands for a new phone on the WAN side: its Contact's, with a suffix
+    /// where another phone has that already. The suffix follows from the phone alone, so it is
+    /// the same after a reboot (CALLS §1.2).
+    pub fn wan_user(&self, aor: &str, instance: &str, contact: &str, flow: Flow) -> String {
+        let user = crate::adapter::names::uri_user(contact);
+        let taken = self.by_user.find(user).any(|slot| {
+            self.table.id_at(slot).and_then(|id| self.table.get(id)).is_some_and(|b| {
+                b.wan_user == user
+            })
+        });
+        if !taken {
+            return user.to_owned();
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(aor.as_bytes());
+        if instance.is_empty() {
+            hasher.update(flow.to.ip().to_string().as_bytes());
+            hasher.update(contact.as_bytes());
+        } else {
+            hasher.update(instance.as_bytes());
+        }
+        let hash = hasher.finalize();
+        let bytes = hash.as_bytes();
+        format!("{user}-{:02x}{:02x}{:02x}{:02x}", bytes[0], bytes[1], bytes[2], bytes[3])
+    }
+
+    /// Takes an accepted REGISTER in. The flag says whether its address was not known before.
+    ///
+    /// # Errors
+    /// [`Full`] where as many phones as fit are registered.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        unix_s: u64,
+        accepted: Registered,
+    ) -> Result<(BindingId, bool), Full> {
+        let same = self.same_phone(
+            &accepted.aor,
+            &accepted.instance,
+            &accepted.contact,
+            accepted.flow,
+        );
+        let granted = Duration::from_secs(u64::from(accepted.granted_s));
+        let binding = Binding {
+            aor: accepted.aor,
+            aliases: accepted.aliases,
+            provider: accepted.provider,
+            contact: accepted.contact,
+            wan_user: accepted.wan_user,
+            flow: accepted.flow,
+            instance: accepted.instance,
+            call_id: accepted.call_id,
+            cseq: accepted.cseq,
+            expires_at: now + Duration::from_secs(u64::from(accepted.phone_s)),
+            granted_until: now + granted,
+            forward_at: now + granted / 2,
+            accepted_by: accepted.accepted_by,
+            known_since_s: unix_s,
+            silent: false,
+            registered: true,
+            refused_at: None,
+        };
+        if let Some(id) = same {
+            self.unlink(id);
+            if let Some(entry) = self.table.get_mut(id) {
+                *entry = binding;
+            }
+            self.link(id);
+            return Ok((id, false));
+        }
+        if self.table.is_full() {
+            let oldest = self.table.iter().filter(|(_, b)| !b.registered);
+            let oldest = oldest.min_by_key(|(_, b)| b.known_since_s).map(|(id, _)| id);
+            self.remove(oldest.ok_or(Full)?);
+        }
+        let id = self.table.insert(binding).map_err(|_| Full)?;
+        self.link(id);
+        Ok((id, true))
+    }
+
+    /// A refresh was answered from the last 200.
+    pub fn refresh(&mut self, now: Instant, id: BindingId, given_s: u32, cseq: u32) {
+        let Some(binding) = self.table.get_mut(id) else { return };
+        binding.expires_at = now + Duration::from_secs(u64::from(given_s));
+        binding.cseq = cseq;
+        self.expiry.set(id.slot(), binding.expires_at + GRACE);
+    }
+
+    /// A known phone was answered without its server.
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of the REGISTER")]
+    pub fn shield(
+        &mut self,
+        now: Instant,
+        unix_s: u64,
+        id: BindingId,
+        flow: Flow,
+        contact: &str,
+        given_s: u32,
+        cseq: u32,
+    ) {
+        self.unlink(id);
+        if let Some(binding) = self.table.get_mut(id) {
+            binding.flow = flow;
+            binding.contact = contact.to_owned();
+            binding.registered = true;
+            binding.forward_at = now;
+            binding.known_since_s = unix_s.max(binding.known_since_s);
+        }
+        self.link(id);
+        self.refresh(now, id, given_s, cseq);
+    }
+
+    /// Puts a phone of the last run back.
+    pub fn restore(&mut self, binding: Binding) -> Option<BindingId> {
+        let id = self.table.insert(binding).ok()?;
+        self.link(id);
+        Some(id)
+    }
+
+    /// A live provider refused the phone. True when that happened twice, a minute apart.
+    pub fn refused(&mut self, now: Instant, id: BindingId) -> bool {
+        let Some(binding) = self.table.get_mut(id) else { return false };
+        match binding.refused_at {
+            Some(first) if now.since(first) > PHONE_REFUSED_FORGOTTEN => {
+                binding.refused_at = Some(now);
+                false
+            }
+            Some(first) => now.since(first) >= PHONE_REFUSED_AGAIN,
+            None => {
+                binding.refused_at = Some(now);
+                false
+            }
+        }
+    }
+
+    /// Forgets a phone.
+    pub fn remove(&mut self, id: BindingId) {
+        self.unlink(id);
+        self.expiry.stop(id.slot());
+        self.table.remove(id);
+    }
+
+    /// A phone's registration ran out: it stays known.
+    pub fn expire(&mut self, id: BindingId) {
+        self.expiry.stop(id.slot());
+        if let Some(binding) = self.table.get_mut(id) {
+            binding.registered = false;
+        }
+    }
+
+    /// A registration whose time is over.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<BindingId> {
+        let slot = self.expiry.pop_due(now)?;
+        self.table.id_at(slot)
+    }
+
+    /// When the next registration runs out.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.expiry.next()
+    }
+
+    /// Forgets phones that no provider accepted for `survive_days`.
+    pub fn forget_old(&mut self, unix_s: u64, survive_days: u16) {
+        let limit_s = u64::from(survive_days) * 86_400;
+        let old: Vec<BindingId> = self
+            .table
+            .iter()
+            .filter(|(_, b)| !b.registered && unix_s > b.known_since_s.saturating_add(limit_s))
+            .map(|(id, _)| id)
+            .collect();
+        for id in old {
+            self.remove(id);
+        }
+    }
+
+    /// Our WAN address changed: the next refresh of every phone is forwarded.
+    pub fn address_changed(&mut self) {
+        for (_, binding) in self.table.iter_mut() {
+            binding.forward_at = Instant::ZERO;
+        }
+    }
+
+    /// A server came back: the next REGISTER of each of its phones is forwarded, spread over time.
+    pub fn spread_refreshes(&mut self, now: Instant, provider: u8, rng: &mut Rng) {
+        let span_ms = RECOVERY_SPREAD.as_millis() as u32;
+        for (_, binding) in self.table.iter_mut().filter(|(_, b)| b.provider == provider) {
+            let at = now + Duration::from_millis(u64::from(rng.below(span_ms)));
+            binding.forward_at = binding.forward_at.min(at);
+        }
+    }
+
+    /// A connection to a phone stands again.
+    pub fn reconnected(&mut self, to: SocketAddr, flow: Flow) {
+        for (_, binding) in self.table.iter_mut() {
+            if binding.contact_address() == Some(to) && matches!(binding.flow.via, Via::Stream(_)) {
+                binding.flow = flow;
+            }
+        }
+    }
+
+    fn link(&mut self, id: BindingId) {
+        let Some(binding) = self.table.get(id) else { return };
+        self.by_aor.insert(binding.aor.as_str(), id.slot());
+        for alias in &binding.aliases {
+            self.by_aor.insert(alias.as_str(), id.slot());
+        }
+        self.by_user.insert(binding.wan_user.as_str(), id.slot());
+        if binding.registered {
+            self.expiry.set(id.slot(), binding.expires_at + GRACE);
+        }
+    }
+
+    fn unlink(&mut self, id: BindingId) {
+        let Some(binding) = self.table.get(id) else { return };
+        self.by_aor.remove(binding.aor.as_str(), id.slot());
+        for alias in &binding.aliases {
+            self.by_aor.remove(alias.as_str(), id.slot());
+        }
+        self.by_user.remove(binding.wan_user.as_str(), id.slot());
+    }
+}
+
+impl Binding {
+    /// The address that the Contact names, where that is the host that REGISTERs come from: else
+    /// something translates, and only the flow leads to the phone.
+    pub fn contact_address(&self) -> Option<SocketAddr> {
+        let uri = crate::sip::Uri::parse(&self.contact).ok()?;
+        let ip = crate::adapter::names::literal(uri.host)?;
+        (ip == self.flow.to.ip()).then(|| (ip, uri.port.unwrap_or(5060)).into())
+    }
+
+    /// Whether a REGISTER repeats the last one: same source, Call-ID and Contact (CALLS §2.2).
+    pub fn is_refresh(&self, flow: Flow, call_id: &str, contact: &str) -> bool {
+        self.registered
+            && self.flow == flow
+            && self.call_id == call_id
+            && self.contact == contact
+    }
+
+    /// A phone that was written down by an earlier run.
+    pub fn restored(aor: String, provider: u8, flow: Flow, expires_at: Instant) -> Self {
+        Self {
+            aor,
+            aliases: Vec::new(),
+            provider,
+            contact: String::new(),
+            wan_user: String::new(),
+            flow,
+            instance: String::new(),
+            call_id: String::new(),
+            cseq: 0,
+            expires_at,
+            granted_until: expires_at,
+            forward_at: Instant::ZERO,
+            accepted_by: None,
+            known_since_s: 0,
+            silent: false,
+            registered: false,
+            refused_at: None,
+        }
+    }
+}
+
+/// Two phones behind one address differ by port; one phone that chose another port over TCP is
+/// still the same.
+fn contact_port_matches(binding: &Binding, flow: Flow) -> bool {
+    matches!(flow.via, Via::Stream(_)) || binding.flow.to.port() == flow.to.port()
+}

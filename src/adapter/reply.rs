@@ -1,0 +1,183 @@
+//! Responses and requests of the adapter's own.
+
+use super::inbound::Source;
+use super::names::Local;
+use super::rewrite::{self, write_via};
+use super::{Adapter, ClientOwner, crossing};
+use crate::adapter::rewrite::split_list;
+use crate::sip::Message;
+use crate::sip::Name;
+use crate::sip::proxy::{Refusal, unsupported};
+use crate::sip::transaction::{ClientId, Flow, ServerId};
+use crate::sip::{Writer, reason_phrase};
+use crate::time::Instant;
+use core::fmt;
+
+/// What is written into the To of a response: 32 random bits are enough within one Call-ID.
+struct Tag(u32);
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// The longest request whose answer is written from it; a longer one is not answered.
+type Extra<'a> = (Name, &'a dyn fmt::Display);
+
+impl Adapter {
+    /// Responds with a status of our own. Without `tag` a random one goes into the To of all but
+    /// a 100.
+    pub(crate) fn reply(&mut self, now: Instant, id: ServerId, code: u16, tag: Option<u32>) {
+        self.reply_full(now, id, (code, reason_phrase(code)), tag, &[]);
+    }
+
+    /// Responds with a status and headers of our own.
+    pub(crate) fn reply_with(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        code: u16,
+        extra: &[Extra<'_>],
+    ) {
+        self.reply_full(now, id, (code, reason_phrase(code)), None, extra);
+    }
+
+    /// Responds with a status of our own under this To tag.
+    pub(crate) fn reply_tagged(&mut self, now: Instant, id: ServerId, code: u16, tag: u32) {
+        self.reply_full(now, id, (code, reason_phrase(code)), Some(tag), &[]);
+    }
+
+    /// Refuses a request.
+    pub(crate) fn refuse(&mut self, now: Instant, id: ServerId, code: u16) {
+        self.reply(now, id, code, None);
+    }
+
+    /// Refuses what no proxy may pass on (RFC 3261 s16.3).
+    pub(crate) fn refuse_invalid(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        refusal: &Refusal,
+        message: &Message<'_>,
+    ) {
+        let status = (refusal.status, reason_phrase(refusal.status));
+        match refusal.header {
+            Some(name) => {
+                let value = unsupported(message);
+                self.reply_full(now, id, status, None, &[(name, &value)]);
+            }
+            None => self.reply_full(now, id, status, None, &[]),
+        }
+    }
+
+    fn reply_full(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        status: (u16, &str),
+        tag: Option<u32>,
+        extra: &[Extra<'_>],
+    ) {
+        let Some(flow) = self.transactions.server_flow(id) else { return };
+        let Some(request) = self.transactions.request(id).map(<[u8]>::to_vec) else { return };
+        let Ok(message) = Message::parse(&request) else { return };
+        let tag = Tag(tag.unwrap_or_else(|| self.rng.next_u32()));
+        let to_tag: Option<&dyn fmt::Display> = (status.0 != 100).then_some(&tag as _);
+        let bytes = crossing::write(|out| {
+            rewrite::reply(&message, flow.to, status, to_tag, extra, out)
+        });
+        if let Some(bytes) = bytes {
+            self.transactions.respond(now, id, &bytes);
+        }
+    }
+
+    /// Answers without a transaction: what is malformed, or what finds no room.
+    pub(crate) fn refuse_stateless(
+        &mut self,
+        source: Source,
+        message: &Message<'_>,
+        status: (u16, &str),
+    ) {
+        let tag = Tag(self.rng.next_u32());
+        let bytes = crossing::write(|out| {
+            rewrite::reply(message, source.flow.to, status, Some(&tag), &[], out)
+        });
+        if let Some(bytes) = bytes {
+            self.send(source.flow, &bytes);
+        }
+    }
+
+    /// Acknowledges the 2xx of a leg that lost, and ends its dialog (RFC 3261 s16.7, s13.2.2.4).
+    pub(crate) fn acknowledge_and_end(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        response: &Message<'_>,
+    ) {
+        let Some(invite) = self.transactions.client_request(client).map(<[u8]>::to_vec) else {
+            return;
+        };
+        let Some(flow) = self.transactions.client_flow(client) else { return };
+        let Some(local) = self.local_of(flow) else { return };
+        let Ok(invite) = Message::parse(&invite) else { return };
+        let number = response.cseq().map_or(1, |(number, _)| number);
+        for (method, number) in [("ACK", number), ("BYE", number.saturating_add(1))] {
+            let branch = self.transactions.branch();
+            let bytes = crossing::write(|out| {
+                in_dialog_request(method, number, local, &branch, &invite, response, out)
+            });
+            let Some(bytes) = bytes else { return };
+            if method == "ACK" {
+                self.send(flow, &bytes);
+            } else {
+                let owner = ClientOwner::Quiet.encode();
+                let _ = self.transactions.send_request(now, flow, &bytes, owner);
+            }
+        }
+    }
+
+    /// Sends CRLF on a flow: a keep-alive that no server has to answer (RFC 5626 s3.5.1).
+    pub(crate) fn keep_alive(&mut self, flow: Flow) {
+        self.send(flow, b"\r\n\r\n");
+    }
+}
+
+/// Writes a request inside the dialog that `response` to `invite` made, as its caller.
+fn in_dialog_request(
+    method: &str,
+    number: u32,
+    local: Local,
+    branch: &dyn fmt::Display,
+    invite: &Message<'_>,
+    response: &Message<'_>,
+    out: &mut [u8],
+) -> Result<usize, crate::sip::TooLong> {
+    let contact = response.values(Name::Contact).next();
+    let target = contact
+        .and_then(|value| crate::sip::NameAddr::parse(value).ok())
+        .map_or(invite.request_uri(), |contact| contact.uri);
+    let mut writer = Writer::new(out);
+    writer.request(method, target);
+    write_via(&mut writer, local, branch);
+    let mut routes: heapless::Vec<&str, { crate::limits::ROUTES_MAX }> = heapless::Vec::new();
+    for header in response.headers().iter().filter(|h| h.name == Name::RecordRoute) {
+        for value in split_list(header.value) {
+            let _ = routes.push(value);
+        }
+    }
+    for route in routes.iter().rev() {
+        writer.header(Name::Route, route);
+    }
+    writer.header(Name::MaxForwards, 70);
+    for header in invite.headers() {
+        if matches!(header.name, Name::From | Name::CallId) {
+            writer.copy(header);
+        }
+    }
+    for header in response.headers().iter().filter(|h| h.name == Name::To) {
+        writer.copy(header);
+    }
+    writer.header(Name::CSeq, format_args!("{number} {method}"));
+    writer.finish(&[])
+}

@@ -1,0 +1,333 @@
+//! Messages on their way from one side to another: CALLS §1.1 to §1.4.
+//!
+//! Every hop shows exactly one Via, ours; the far side's Vias stay with the stored request and
+//! come back in its responses. What a plan does not name passes unchanged and in order.
+
+use super::names::{Local, literal};
+use crate::sip::{Header, Message, Name, NameAddr, Uri};
+use crate::sip::proxy::copy_vias;
+use crate::sip::{TooLong, Writer};
+use core::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// What becomes of the Contact headers of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Contacts<'a> {
+    /// They pass.
+    Keep,
+    /// URIs whose host is one of these addresses become `uri`; header parameters stay.
+    Replace { hosts: &'a [IpAddr], uri: &'a str },
+    /// Every URI becomes `uri`; header parameters are dropped with it.
+    All(&'a str),
+}
+
+/// How a request is rewritten.
+pub(crate) struct RequestPlan<'a> {
+    /// The Request-URI that it leaves with.
+    pub(crate) uri: &'a str,
+    /// Our end of the hop that it goes to.
+    pub(crate) local: Local,
+    /// The branch of our Via.
+    pub(crate) branch: &'a dyn fmt::Display,
+    /// Our own end of the hop that it came from: a Route that names it is taken off; on the
+    /// overlay all are.
+    pub(crate) routes: Routes<'a>,
+    /// Our Record-Route, placed first.
+    pub(crate) record_route: Option<Local>,
+    /// Whether the Record-Routes of those before us stay.
+    pub(crate) keep_record_routes: bool,
+    /// Contact headers.
+    pub(crate) contacts: Contacts<'a>,
+    /// CSeq number to write instead of the request's.
+    pub(crate) cseq: Option<u32>,
+    /// Whether only the allow-list of the overlay passes.
+    pub(crate) allow_list: bool,
+    /// The body to send.
+    pub(crate) body: &'a [u8],
+}
+
+/// What becomes of the Route headers of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Routes<'a> {
+    /// All are dropped.
+    Drop,
+    /// Those whose URI names one of these addresses are dropped while they lead the list.
+    Strip(&'a [SocketAddr]),
+}
+
+/// Writes `message`, a request, into `out` as `plan` says. Returns its length.
+pub(crate) fn request(
+    message: &Message<'_>,
+    plan: &RequestPlan<'_>,
+    out: &mut [u8],
+) -> Result<usize, TooLong> {
+    let mut writer = Writer::new(out);
+    writer.request(message.method().as_str(), plan.uri);
+    write_via(&mut writer, plan.local, plan.branch);
+    if let Some(local) = plan.record_route {
+        write_record_route(&mut writer, local);
+    }
+    let mut strip = true;
+    let mut hops = None;
+    for header in message.headers() {
+        match header.name {
+            Name::Via | Name::ContentLength => {}
+            Name::MaxForwards => hops = header.value.trim().parse::<u8>().ok(),
+            Name::RecordRoute if !plan.keep_record_routes => {}
+            Name::Route => write_routes(&mut writer, header, plan.routes, &mut strip),
+            Name::Contact => write_contacts(&mut writer, header, plan.contacts),
+            Name::CSeq => write_cseq(&mut writer, header, plan.cseq),
+            _ if plan.allow_list && !crosses_overlay(header) => {}
+            _ => writer.copy(header),
+        }
+    }
+    let hops = hops.unwrap_or(MAX_FORWARDS);
+    writer.header(Name::MaxForwards, hops.saturating_sub(1));
+    writer.finish(plan.body)
+}
+
+/// Max-Forwards of a request that has none (RFC 3261 s16.6).
+const MAX_FORWARDS: u8 = 70;
+
+/// How a response is rewritten.
+pub(crate) struct ResponsePlan<'a> {
+    /// The request that it answers, as it came from upstream: Via, From, Call-ID and CSeq.
+    pub(crate) upstream: &'a Message<'a>,
+    /// The source of that request (RFC 3581).
+    pub(crate) source: SocketAddr,
+    /// Our Record-Route.
+    pub(crate) record_route: RecordRoute,
+    /// Contact headers.
+    pub(crate) contacts: Contacts<'a>,
+    /// Whether only the allow-list of the overlay passes.
+    pub(crate) allow_list: bool,
+    /// It goes to a phone: a 503 loses its Retry-After (CALLS §3.6).
+    pub(crate) to_phone: bool,
+    /// The body to send.
+    pub(crate) body: &'a [u8],
+}
+
+/// Our Record-Route in a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RecordRoute {
+    /// Towards a phone: ours goes last, after the far side's where those are kept.
+    Append { local: Local, keep: bool },
+    /// From a phone: ours, which is this, is taken off.
+    Remove(Local),
+    /// To the overlay and from it: none crosses.
+    Drop,
+    /// Left alone.
+    Keep,
+}
+
+/// Writes `message`, a response, into `out` as `plan` says. Returns its length.
+pub(crate) fn response(
+    message: &Message<'_>,
+    plan: &ResponsePlan<'_>,
+    out: &mut [u8],
+) -> Result<usize, TooLong> {
+    let mut writer = Writer::new(out);
+    writer.status(message.status(), message.reason());
+    copy_vias(&mut writer, plan.upstream, plan.source);
+    for header in plan.upstream.headers() {
+        if matches!(header.name, Name::From | Name::CallId | Name::CSeq) {
+            writer.copy(header);
+        }
+    }
+    for header in message.headers() {
+        match header.name {
+            Name::Via | Name::From | Name::CallId | Name::CSeq | Name::ContentLength => {}
+            Name::RecordRoute => write_response_route(&mut writer, header, plan.record_route),
+            Name::Contact => write_contacts(&mut writer, header, plan.contacts),
+            Name::RetryAfter if plan.to_phone && message.status() == 503 => {}
+            _ if plan.allow_list && !crosses_overlay(header) => {}
+            _ => writer.copy(header),
+        }
+    }
+    if let RecordRoute::Append { local, .. } = plan.record_route {
+        write_record_route(&mut writer, local);
+    }
+    writer.finish(plan.body)
+}
+
+/// Writes a response of our own to `request`. `to_tag` is added to a To that has none.
+pub(crate) fn reply(
+    request: &Message<'_>,
+    source: SocketAddr,
+    (code, reason): (u16, &str),
+    to_tag: Option<&dyn fmt::Display>,
+    extra: &[(Name, &dyn fmt::Display)],
+    out: &mut [u8],
+) -> Result<usize, TooLong> {
+    let mut writer = Writer::new(out);
+    writer.status(code, reason);
+    copy_vias(&mut writer, request, source);
+    for header in request.headers() {
+        match (header.name, to_tag) {
+            (Name::To, Some(tag)) if request.to().is_none_or(|to| to.tag().is_none()) => {
+                writer.header(Name::To, format_args!("{};tag={tag}", header.value));
+            }
+            (Name::From | Name::CallId | Name::CSeq | Name::To, _) => writer.copy(header),
+            _ => {}
+        }
+    }
+    for (name, value) in extra {
+        writer.header(*name, value);
+    }
+    writer.finish(&[])
+}
+
+/// The values of one header line, split at commas outside quotes and angle brackets.
+pub(crate) fn split_list(value: &str) -> impl Iterator<Item = &str> {
+    crate::sip::Split::new(value, b',')
+}
+
+/// Writes our Via.
+pub(crate) fn write_via(writer: &mut Writer<'_>, local: Local, branch: &dyn fmt::Display) {
+    let rport = if matches!(local, Local::Overlay(_)) { "" } else { ";rport" };
+    let (transport, host) = (local.transport(), local.host());
+    writer.header(
+        Name::Via,
+        format_args!("SIP/2.0/{transport} {host};branch={branch}{rport}"),
+    );
+}
+
+fn write_record_route(writer: &mut Writer<'_>, local: Local) {
+    let (host, parameter) = (local.host(), local.parameter());
+    writer.header(Name::RecordRoute, format_args!("<sip:{host}{parameter};lr>"));
+}
+
+fn write_cseq(writer: &mut Writer<'_>, header: &Header<'_>, number: Option<u32>) {
+    match (number, header.value.split_once(|c: char| c.is_ascii_whitespace())) {
+        (Some(number), Some((_, method))) => {
+            writer.header(Name::CSeq, format_args!("{number} {}", method.trim()));
+        }
+        _ => writer.copy(header),
+    }
+}
+
+fn write_routes(
+    writer: &mut Writer<'_>,
+    header: &Header<'_>,
+    routes: Routes<'_>,
+    strip: &mut bool,
+) {
+    let Routes::Strip(own) = routes else { return };
+    for value in split_list(header.value) {
+        if *strip && names_one_of(value, own) {
+            continue;
+        }
+        *strip = false;
+        writer.header(Name::Route, value);
+    }
+}
+
+fn write_response_route(writer: &mut Writer<'_>, header: &Header<'_>, plan: RecordRoute) {
+    match plan {
+        RecordRoute::Drop | RecordRoute::Append { keep: false, .. } => {}
+        RecordRoute::Keep | RecordRoute::Append { keep: true, .. } => writer.copy(header),
+        RecordRoute::Remove(own) => {
+            let own = match own {
+                Local::Socket { address, .. } => address,
+                Local::Overlay(_) => return writer.copy(header),
+            };
+            for value in split_list(header.value) {
+                if !names_one_of(value, &[own]) {
+                    writer.header(Name::RecordRoute, value);
+                }
+            }
+        }
+    }
+}
+
+fn write_contacts(writer: &mut Writer<'_>, header: &Header<'_>, contacts: Contacts<'_>) {
+    if header.value.trim() == "*" {
+        writer.copy(header);
+        return;
+    }
+    for value in split_list(header.value) {
+        let Ok(contact) = NameAddr::parse(value) else {
+            writer.header(Name::Contact, value);
+            continue;
+        };
+        let own = match contacts {
+            Contacts::Replace { hosts, uri } => {
+                let host = Uri::parse(contact.uri).ok().and_then(|u| literal(u.host));
+                host.is_some_and(|host| hosts.contains(&host)).then_some(uri)
+            }
+            _ => None,
+        };
+        match (contacts, own) {
+            (Contacts::All(uri), _) => writer.header(Name::Contact, format_args!("<{uri}>")),
+            (_, Some(uri)) => {
+                writer.header(Name::Contact, ContactValue { contact: &contact, uri });
+            }
+            (_, None) => writer.header(Name::Contact, value),
+        }
+    }
+}
+
+struct ContactValue<'a> {
+    contact: &'a NameAddr<'a>,
+    uri: &'a str,
+}
+
+impl fmt::Display for ContactValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.contact.display.is_empty() {
+            write!(f, "\"{}\" ", self.contact.display)?;
+        }
+        write!(f, "<{}>{}", self.uri, self.contact.params)
+    }
+}
+
+/// Whether a Route or Record-Route value names one of our own addresses.
+pub(crate) fn names_one_of(value: &str, own: &[SocketAddr]) -> bool {
+    let Ok(route) = NameAddr::parse(value) else { return false };
+    let Ok(uri) = Uri::parse(route.uri) else { return false };
+    let Some(ip) = literal(uri.host) else { return false };
+    own.iter().any(|a| a.ip() == ip && a.port() == uri.port.unwrap_or(5060))
+}
+
+/// The headers that may cross the overlay (CALLS §1.4). Credentials, routes, assertions that only
+/// a provider can make, and whatever rings or answers a phone by itself stay behind.
+fn crosses_overlay(header: &Header<'_>) -> bool {
+    match header.name {
+        Name::From
+        | Name::To
+        | Name::CallId
+        | Name::ContentType
+        | Name::Expires
+        | Name::MinExpires
+        | Name::Require
+        | Name::Supported
+        | Name::Unsupported
+        | Name::Allow
+        | Name::Event
+        | Name::SubscriptionState
+        | Name::RAck
+        | Name::RSeq
+        | Name::RetryAfter
+        | Name::Warning
+        | Name::UserAgent
+        | Name::Server
+        | Name::Date
+        | Name::SessionExpires
+        | Name::MinSe
+        | Name::Privacy
+        | Name::Reason => true,
+        Name::Other => OTHERS.iter().any(|name| header.raw_name.eq_ignore_ascii_case(name)),
+        _ => false,
+    }
+}
+
+const OTHERS: [&str; 8] = [
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Allow-Events",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "MIME-Version",
+];

@@ -1,0 +1,188 @@
+//! The adapter's own ends: sockets on LAN and WAN, and TCP connections on both.
+//!
+//! The driver binds; here is known what each socket and connection is for, and under which
+//! address it appears. Addresses come and go with the router's networks; a socket that could not
+//! be bound is tried again with the next change and every few seconds.
+
+use super::names::Local;
+use crate::limits::{LAN_ADDRESSES_MAX, TCP_CONNECTIONS_MAX};
+use crate::net::{ConnId, SocketId, SocketKind, Via};
+use crate::sip::stream::Framer;
+use crate::sip::transaction::Flow;
+use std::net::{IpAddr, SocketAddr};
+
+/// Which network a socket faces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Facing {
+    /// Phones.
+    Lan,
+    /// Provider and other adapters.
+    Wan,
+}
+
+/// A socket that we want, bound or not yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Socket {
+    /// Which network it faces.
+    pub(crate) facing: Facing,
+    /// What it is for.
+    pub(crate) kind: SocketKind,
+    /// The address that it should have.
+    pub(crate) wanted: SocketAddr,
+    /// Its name and address once it is bound.
+    pub(crate) bound: Option<(SocketId, SocketAddr)>,
+    /// A request to bind it is under way.
+    pub(crate) asked: bool,
+}
+
+/// A TCP connection.
+pub(crate) struct Connection {
+    /// The driver's name for it.
+    pub(crate) id: ConnId,
+    /// Which network it faces.
+    pub(crate) facing: Facing,
+    /// Our address.
+    pub(crate) local: SocketAddr,
+    /// The far end's address.
+    pub(crate) remote: SocketAddr,
+    /// The phone that this connection to the server is for: its flow's address.
+    pub(crate) phone: Option<SocketAddr>,
+    /// Cuts the stream into messages.
+    pub(crate) framer: Framer,
+}
+
+/// All sockets and connections.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    sockets: heapless::Vec<Socket, { LAN_ADDRESSES_MAX * 6 }>,
+    connections: Vec<Connection>,
+}
+
+impl Sockets {
+    /// Notes that a socket is wanted. False where there is one already, or no room.
+    pub(crate) fn want(&mut self, facing: Facing, kind: SocketKind, wanted: SocketAddr) -> bool {
+        let known = self.sockets.iter().any(|s| (s.facing, s.kind, s.wanted) == (facing, kind, wanted));
+        let socket = Socket { facing, kind, wanted, bound: None, asked: false };
+        !known && self.sockets.push(socket).is_ok()
+    }
+
+    /// Forgets the sockets that `keep` does not keep, and names those that were bound.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Socket) -> bool) -> Vec<SocketId> {
+        let gone =
+            self.sockets.iter().filter(|s| !keep(s)).filter_map(|s| s.bound.map(|b| b.0)).collect();
+        self.sockets.retain(|s| keep(s));
+        gone
+    }
+
+    /// The next socket that nobody was asked to bind yet; marks it as asked for.
+    pub(crate) fn next_unbound(&mut self) -> Option<(SocketKind, SocketAddr)> {
+        let socket = self.sockets.iter_mut().find(|s| s.bound.is_none() && !s.asked)?;
+        socket.asked = true;
+        Some((socket.kind, socket.wanted))
+    }
+
+    /// Takes the driver's answer for the socket wanted at `wanted`.
+    pub(crate) fn answered(
+        &mut self,
+        (kind, wanted): (SocketKind, SocketAddr),
+        bound: Option<(SocketId, SocketAddr)>,
+    ) -> bool {
+        let mut sockets = self.sockets.iter_mut();
+        let Some(socket) = sockets.find(|s| (s.kind, s.wanted) == (kind, wanted)) else {
+            return false;
+        };
+        socket.bound = bound;
+        socket.asked = bound.is_some();
+        true
+    }
+
+    /// The socket of this name.
+    pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.sockets.iter().find(|s| s.bound.is_some_and(|b| b.0 == id))
+    }
+
+    /// Whether every wanted socket of this kind and side is bound, and there is one.
+    pub(crate) fn ready(&self, facing: Facing, kind: SocketKind) -> bool {
+        let mut wanted =
+            self.sockets.iter().filter(|s| s.facing == facing && s.kind == kind).peekable();
+        wanted.peek().is_some() && wanted.all(|s| s.bound.is_some())
+    }
+
+    /// A bound socket that can reach `to`: same family.
+    pub(crate) fn towards(
+        &self,
+        facing: Facing,
+        kind: SocketKind,
+        to: IpAddr,
+    ) -> Option<(SocketId, SocketAddr)> {
+        self.sockets
+            .iter()
+            .filter(|s| s.facing == facing && s.kind == kind)
+            .filter_map(|s| s.bound)
+            .find(|(_, local)| local.is_ipv4() == to.is_ipv4())
+    }
+
+    /// Addresses of all bound sockets of this side and kind.
+    pub(crate) fn addresses(&self, facing: Facing, kind: SocketKind) -> Vec<SocketAddr> {
+        self.sockets
+            .iter()
+            .filter(|s| s.facing == facing && s.kind == kind)
+            .filter_map(|s| s.bound.map(|b| b.1))
+            .collect()
+    }
+
+    /// Adds a connection. False where there are too many.
+    pub(crate) fn add_connection(&mut self, connection: Connection) -> bool {
+        if self.connections.len() == TCP_CONNECTIONS_MAX {
+            return false;
+        }
+        self.connections.push(connection);
+        true
+    }
+
+    /// Removes a connection.
+    pub(crate) fn remove_connection(&mut self, id: ConnId) -> Option<Connection> {
+        let at = self.connections.iter().position(|c| c.id == id)?;
+        Some(self.connections.swap_remove(at))
+    }
+
+    /// The connection of this name.
+    pub(crate) fn connection(&self, id: ConnId) -> Option<&Connection> {
+        self.connections.iter().find(|c| c.id == id)
+    }
+
+    /// The connection of this name, to feed its framer.
+    pub(crate) fn connection_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|c| c.id == id)
+    }
+
+    /// A connection to `remote` that serves `phone`.
+    pub(crate) fn connection_to(
+        &self,
+        remote: SocketAddr,
+        phone: Option<SocketAddr>,
+    ) -> Option<&Connection> {
+        self.connections.iter().find(|c| c.remote == remote && c.phone == phone)
+    }
+
+    /// Our own end of a flow; `public` replaces the WAN's address where it is known.
+    pub(crate) fn local(&self, flow: Flow, public: Option<IpAddr>) -> Option<Local> {
+        let (facing, mut address, tcp) = match flow.via {
+            Via::Udp(id) => {
+                let socket = self.get(id)?;
+                (socket.facing, socket.bound?.1, false)
+            }
+            Via::Stream(id) => {
+                let connection = self.connection(id)?;
+                (connection.facing, connection.local, true)
+            }
+            Via::Peer(_) => return None,
+        };
+        if let (Facing::Wan, Some(public)) = (facing, public)
+            && public.is_ipv4() == address.is_ipv4()
+        {
+            address.set_ip(public);
+        }
+        Some(Local::Socket { address, tcp })
+    }
+}

@@ -1,0 +1,239 @@
+//! Commands of the control socket: what the daemon tells people and their tools.
+
+use super::call::{Call, Role};
+use super::names::Path;
+use super::{Adapter, Asker};
+use crate::net::{Command, Event, Request, Ticket};
+use crate::overlay::Found;
+use crate::time::Instant;
+use serde_json::{Map, Value, json};
+
+impl Adapter {
+    /// Carries out one command. Its reply is JSON, but for the ladder.
+    pub(super) fn handle_command(&mut self, now: Instant, ticket: Ticket, words: Command<'_>) {
+        let reply = match words {
+            ["status"] => self.status(now).to_string(),
+            ["phones"] => Value::Array(self.phones_status(now)).to_string(),
+            ["calls"] => Value::Array(self.calls_status(now)).to_string(),
+            ["peers"] => self.peers_status(now).to_string(),
+            ["trace"] => self.trace.render(),
+            ["lookup", uri] => return self.command_lookup(now, ticket, uri),
+            _ => json!({ "error": "unknown command" }).to_string(),
+        };
+        self.reply_command(ticket, reply);
+    }
+
+    fn reply_command(&mut self, ticket: Ticket, reply: String) {
+        self.events.push_back(Event::Request(ticket, Request::Reply(reply.into_bytes())));
+    }
+
+    fn command_lookup(&mut self, now: Instant, ticket: Ticket, uri: &str) {
+        let aor = (0..self.config.providers.len())
+            .find_map(|at| self.spell(Some(at as u8), uri))
+            .unwrap_or_else(|| uri.to_owned());
+        let Some(overlay) = &mut self.overlay else {
+            let error = json!({ "aor": aor, "error": "there is no overlay: no network secret" });
+            return self.reply_command(ticket, error.to_string());
+        };
+        let lookup = overlay.lookup(now, &aor);
+        self.answers.insert(ticket, Vec::new());
+        self.askers.insert(lookup, Asker::Command(ticket));
+    }
+
+    /// The look-up of a command has ended.
+    pub(super) fn answer_lookup(&mut self, ticket: Ticket) {
+        let found = self.answers.remove(&ticket).unwrap_or_default();
+        let records: Vec<Value> = found.iter().map(|found| self.record_status(found)).collect();
+        self.reply_command(ticket, json!({ "records": records }).to_string());
+    }
+
+    fn record_status(&self, found: &Found) -> Value {
+        let addresses: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
+        json!({
+            "adapter": found.owner.to_string(),
+            "here": found.owner == self.id,
+            "addresses": addresses,
+            "seq": found.seq,
+        })
+    }
+
+    fn status(&self, now: Instant) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "mode": self.config.adapter.mode.as_str(),
+            "running": true,
+            "uptime_s": now.since(self.started).as_secs(),
+            "time_known": self.unix_s.is_some(),
+            "network": {
+                "lan": strings(&self.network.lan),
+                "wan": strings(&self.network.wan),
+                "public_address": self.public_address.map(|ip| ip.to_string()),
+                "wan_sip_port": self.wan_sip_port,
+            },
+            "servers": self.servers_status(now),
+            "overlay": self.overlay_status(),
+            "phones": self.phones_status(now),
+            "calls": self.calls_status(now),
+            "config": {
+                "error": self.config_error.as_ref().map(|error| json!({
+                    "file": error.file,
+                    "line": error.line,
+                    "value": error.value,
+                    "allowed": error.allowed,
+                })),
+                "restart_pending": self.restart_pending,
+            },
+            "counters": self.counters_status(),
+        })
+    }
+
+    fn servers_status(&self, now: Instant) -> Vec<Value> {
+        let servers = self.config.providers.iter().zip(&self.providers);
+        servers
+            .map(|(options, provider)| {
+                let state = &provider.state;
+                let history: Vec<Value> = state
+                    .history()
+                    .map(|change| {
+                        json!({
+                            "state": change.state.as_str(),
+                            "reason": change.reason.to_string(),
+                            "ago_s": now.since(change.at).as_secs(),
+                        })
+                    })
+                    .collect();
+                json!({
+                    "domain": options.domain,
+                    "state": state.state().as_str(),
+                    "reason": state.reason().to_string(),
+                    "address": provider.targets.first().map(|target| target.addr.to_string()),
+                    "rtt_ms": state.rtt().map(|rtt| rtt.as_millis() as u64),
+                    "since_s": now.since(state.since()).as_secs(),
+                    "history": history,
+                })
+            })
+            .collect()
+    }
+
+    fn overlay_status(&self) -> Value {
+        let Some(overlay) = &self.overlay else {
+            return json!({
+                "peers": 0,
+                "id": Value::Null,
+                "reachable": "no",
+                "reason": "no network secret: see option secret_file",
+            });
+        };
+        let status = overlay.status();
+        let (reachable, reason) = match (status.joined, status.reachable) {
+            (false, _) => ("no", "no other adapter has answered yet"),
+            (true, crate::overlay::Reachability::Unknown) => ("no", "not known yet"),
+            (true, crate::overlay::Reachability::Direct) => ("direct", "at its own address"),
+            (true, crate::overlay::Reachability::Mapped) => ("mapped", "through a mapped address"),
+        };
+        json!({
+            "peers": status.peers,
+            "id": status.id.to_string(),
+            "reachable": reachable,
+            "reason": reason,
+            "joined": status.joined,
+            "suspects": status.suspects,
+            "stored": status.stored,
+            "published": status.published,
+            "public_address": status.public_address.map(|address| address.to_string()),
+        })
+    }
+
+    fn phones_status(&self, now: Instant) -> Vec<Value> {
+        self.registrar
+            .known()
+            .map(|(_, binding)| {
+                let replicas = self.overlay.as_ref().and_then(|o| o.is_published(&binding.aor));
+                json!({
+                    "aor": binding.aor,
+                    "aliases": binding.aliases,
+                    "contact": binding.contact,
+                    "address": binding.flow.to.to_string(),
+                    "registered": binding.registered,
+                    "expires_s": binding.expires_at.since(now).as_secs(),
+                    "provider_expires_s": binding.granted_until.since(now).as_secs(),
+                    "silent": binding.silent,
+                    "replicas": replicas,
+                })
+            })
+            .collect()
+    }
+
+    fn calls_status(&self, now: Instant) -> Vec<Value> {
+        self.calls.iter().map(|(_, call)| self.call_status(now, call)).collect()
+    }
+
+    fn call_status(&self, now: Instant, call: &Call) -> Value {
+        let path = match (call.role, call.dialogs.first(), call.winner) {
+            (_, Some(dialog), Some(_)) => path_name(dialog.far.path),
+            _ => "",
+        };
+        let stats = call.media.and_then(|media| self.media.stats(media));
+        json!({
+            "call_id": call.call_id,
+            "role": if call.role == Role::Caller { "caller" } else { "callee" },
+            "caller": call.caller,
+            "callee": call.callee,
+            "state": if call.winner.is_some() { "answered" } else { "setting up" },
+            "path": path,
+            "reason": call.reason,
+            "age_s": now.since(call.started).as_secs(),
+            "media": stats.map(|stats| format!("{stats:?}")),
+        })
+    }
+
+    fn peers_status(&self, now: Instant) -> Value {
+        let sessions: Vec<Value> = self
+            .channel
+            .iter()
+            .flat_map(|channel| channel.sessions())
+            .map(|session| {
+                json!({
+                    "adapter": session.peer.to_string(),
+                    "address": session.address.to_string(),
+                    "heard_s": now.since(session.heard).as_secs(),
+                    "rtt_ms": session.rtt.map(|rtt| rtt.as_millis() as u64),
+                })
+            })
+            .collect();
+        json!({ "overlay": self.overlay_status(), "channels": sessions })
+    }
+
+    fn counters_status(&self) -> Value {
+        let mut counters = Map::new();
+        for (name, value) in self.counters.iter() {
+            counters.insert(name.to_owned(), value.into());
+        }
+        let transactions = self.transactions.counters();
+        counters.insert("sip_retransmitted".into(), transactions.requests_retransmitted.into());
+        counters.insert("sip_timeouts".into(), transactions.timeouts.into());
+        counters.insert("sip_strays".into(), transactions.strays.into());
+        let media = self.media.counters();
+        counters.insert("rtp_relayed".into(), media.relayed.into());
+        counters.insert("rtp_joined".into(), media.joined.into());
+        counters.insert("rtp_foreign".into(), media.foreign.into());
+        if let Some(overlay) = &self.overlay {
+            for (name, value) in overlay.counters().iter() {
+                counters.insert(format!("overlay_{name}"), value.into());
+            }
+        }
+        Value::Object(counters)
+    }
+}
+
+fn strings<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+fn path_name(path: Path) -> &'static str {
+    match path {
+        Path::Server => "server",
+        Path::Peer(_) => "overlay",
+        Path::Lan => "",
+    }
+}
