@@ -122,8 +122,6 @@ pub enum File {
     Bindings,
     /// Proven peers under `--state`, at most daily.
     Peers,
-    /// The count of starts under `--state`: the high part of record sequence numbers.
-    StartCount,
 }
 
 /// Which DNS records a question asks for.

@@ -11,8 +11,8 @@ use super::names::Path;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
 use crate::net::NodeId;
-use crate::sip::{Message, Method};
 use crate::sip::transaction::{ClientId, Flow, ServerId};
+use crate::sip::{Message, Method};
 use crate::table::Id;
 use crate::time::Instant;
 
@@ -61,8 +61,6 @@ pub(crate) struct Exchange {
     pub(crate) dialing: Option<Flow>,
     /// What happens when the deadline comes.
     pub(crate) patience: Patience,
-    /// When it began.
-    pub(crate) started: Instant,
 }
 
 /// What is done about silence.
@@ -80,7 +78,7 @@ pub(crate) enum Patience {
 
 impl Exchange {
     /// An exchange about to be sent.
-    pub(crate) fn new(purpose: Purpose, server: ServerId, source: Source, now: Instant) -> Self {
+    pub(crate) fn new(purpose: Purpose, server: ServerId, source: Source) -> Self {
         Self {
             purpose,
             server,
@@ -91,7 +89,6 @@ impl Exchange {
             provider: None,
             dialing: None,
             patience: Patience::Endless,
-            started: now,
         }
     }
 }
@@ -107,13 +104,7 @@ impl Adapter {
     }
 
     /// Sends the exchange's request.
-    pub(crate) fn send_exchange(
-        &mut self,
-        now: Instant,
-        id: ExchangeId,
-        flow: Flow,
-        bytes: &[u8],
-    ) {
+    pub(crate) fn send_exchange(&mut self, now: Instant, id: ExchangeId, flow: Flow, bytes: &[u8]) {
         let owner = ClientOwner::Exchange(id.slot()).encode();
         let Ok(client) = self.transactions.send_request(now, flow, bytes, owner) else {
             return self.refuse_exchange(now, id, 503);
@@ -214,7 +205,8 @@ impl Adapter {
             Purpose::Other { phone, outbound } => (phone.clone(), *outbound, String::new()),
             Purpose::Register(_) => return None,
         };
-        let far = if outbound { (path, local) } else { (exchange.source.path, exchange.source.local) };
+        let far =
+            if outbound { (path, local) } else { (exchange.source.path, exchange.source.local) };
         Some(self.crossing(&phone, far, !outbound, &alias))
     }
 
@@ -237,7 +229,8 @@ impl Adapter {
         if contact.is_empty() || !(200..300).contains(&message.status()) {
             return;
         }
-        let Some(dialog) = self.calls.get_mut(call).and_then(|call| call.dialogs.first_mut()) else {
+        let Some(dialog) = self.calls.get_mut(call).and_then(|call| call.dialogs.first_mut())
+        else {
             return;
         };
         if outbound {

@@ -47,7 +47,7 @@ impl Adapter {
         }
         let phone = self.phone_end(binding, message, source);
         let purpose = Purpose::Other { phone, outbound: true };
-        let mut exchange = Exchange::new(purpose, server, source, now);
+        let mut exchange = Exchange::new(purpose, server, source);
         exchange.provider = provider;
         let Some(id) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
@@ -132,7 +132,7 @@ impl Adapter {
             return self.refuse(now, server, 480);
         };
         let purpose = Purpose::Other { phone: phone.clone(), outbound: false };
-        let Some(id) = self.insert_exchange(Exchange::new(purpose, server, source, now)) else {
+        let Some(id) = self.insert_exchange(Exchange::new(purpose, server, source)) else {
             return self.refuse(now, server, 503);
         };
         self.send_in(now, id, &phone, message, &source);

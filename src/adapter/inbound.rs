@@ -7,9 +7,9 @@ use super::names::{Local, Path};
 use super::{Adapter, ClientOwner};
 use crate::net::{Rejected, Via};
 use crate::sip::Name;
-use crate::sip::{Message, Method};
 use crate::sip::proxy;
 use crate::sip::transaction::{Flow, Incoming, ServerId};
+use crate::sip::{Message, Method};
 use crate::time::Instant;
 
 /// Where a message came from.

@@ -230,7 +230,8 @@ impl Adapter {
             };
             Overlay::new(identity, keys, limits, start_count, rng.bytes(), now)
         });
-        let channel = keys.map(|keys| Channel::new(identity, keys, &mut rng, limits::CHANNEL_SESSIONS_MAX));
+        let channel =
+            keys.map(|keys| Channel::new(identity, keys, &mut rng, limits::CHANNEL_SESSIONS_MAX));
         Self {
             id: identity.id(),
             network: Network::default(),
@@ -240,7 +241,11 @@ impl Adapter {
             wan_sip_port: config.adapter.wan_sip_port,
             sockets: Sockets::default(),
             transactions: Transactions::new(live, limits::finished_max(calls), &mut rng),
-            authenticator: Authenticator::new(limits::DIGEST_NONCES_MAX, limits::DIGEST_NONCE_LIFE, &mut rng),
+            authenticator: Authenticator::new(
+                limits::DIGEST_NONCES_MAX,
+                limits::DIGEST_NONCE_LIFE,
+                &mut rng,
+            ),
             registrar: Registrar::new(phones, &mut rng),
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),

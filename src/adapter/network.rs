@@ -5,10 +5,11 @@ use super::providers::Way;
 use super::sockets::{Connection, Facing};
 use super::{Adapter, Wish, inbound::Source};
 use crate::config::{Config, Mode};
-use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, SIP_MESSAGE_BYTES_MAX, STOP_PATIENCE};
+use crate::limits::{
+    BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, SIP_MESSAGE_BYTES_MAX, STOP_PATIENCE,
+};
 use crate::net::{
-    Answer, ConnId, Event, Failure, Network, Rejected, Request, SocketId, SocketKind, Ticket,
-    Via,
+    Answer, ConnId, Event, Failure, Network, Rejected, Request, SocketId, SocketKind, Ticket, Via,
 };
 use crate::sip::locate::{Query, Targets, Transport};
 use crate::sip::stream::{Frame, Framer};

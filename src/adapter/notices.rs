@@ -3,7 +3,7 @@
 use super::Adapter;
 use crate::channel::{CallKey, NoticeAnswer, Payload};
 use crate::config::Accept;
-use crate::limits::{NOTICES_MAX, NOTICE_LIFE};
+use crate::limits::{NOTICE_LIFE, NOTICES_MAX};
 use crate::net::NodeId;
 use crate::time::Instant;
 
@@ -46,7 +46,9 @@ impl Adapter {
     fn link_running_call(&mut self, key: CallKey, node: NodeId) {
         for (_, call) in self.calls.iter_mut() {
             let unknown = !call.callees.iter().any(|callee| callee.node == node);
-            if call.role == super::call::Role::Callee && unknown && CallKey::of(&call.call_id) == key
+            if call.role == super::call::Role::Callee
+                && unknown
+                && CallKey::of(&call.call_id) == key
             {
                 let _ = call.callees.push(super::call::Callee {
                     node,

@@ -218,9 +218,8 @@ impl Adapter {
             return;
         };
         let Some(socket) = self.lan_socket(saved.address.ip()) else { return };
-        let left = |seconds: u32| {
-            now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s))
-        };
+        let left =
+            |seconds: u32| now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s));
         let flow = if saved.tcp {
             let via = Via::Stream(crate::net::ConnId(u32::MAX));
             Flow { via, to: saved.address }
@@ -228,8 +227,7 @@ impl Adapter {
             Flow { via: Via::Udp(socket), to: saved.address }
         };
         let expires_at = left(saved.expires_s);
-        let mut binding =
-            Binding::restored(saved.aor.to_owned(), provider as u8, flow, expires_at);
+        let mut binding = Binding::restored(saved.aor.to_owned(), provider as u8, flow, expires_at);
         binding.aliases = saved
             .aliases
             .iter()

@@ -10,10 +10,9 @@ use crate::config::Mode;
 use crate::identity::record::Contact;
 use crate::limits::CALL_LEGS_MAX;
 use crate::net::{NodeId, SocketKind, Via};
-use crate::sip::NameAddr;
 use crate::sip::Message;
 use crate::sip::Name;
-use crate::sip::transaction::Flow;
+use crate::sip::NameAddr;
 use crate::sip::Uri;
 use crate::time::Instant;
 use std::net::IpAddr;
@@ -119,9 +118,10 @@ impl Adapter {
         let called = message.header(Name::PCalledPartyId);
         let called = called.and_then(|value| NameAddr::parse(value).ok()).map(|called| called.uri);
         let to = message.to().map(|to| to.uri);
-        [called, to].into_iter().flatten().find_map(|uri| {
-            self.bindings_of_uri(uri).first().copied()
-        })
+        [called, to]
+            .into_iter()
+            .flatten()
+            .find_map(|uri| self.bindings_of_uri(uri).first().copied())
     }
 
     /// Every phone registered under an address.
@@ -170,15 +170,6 @@ impl Adapter {
         }
         let session = self.channel.iter().flat_map(|c| c.sessions()).find(|s| s.peer == node);
         session.map(|session| session.address.ip())
-    }
-
-    /// Whether the flow to a phone stands.
-    pub(crate) fn flow_stands(&self, flow: Flow) -> bool {
-        match flow.via {
-            Via::Udp(id) => self.sockets.get(id).is_some(),
-            Via::Stream(id) => self.sockets.connection(id).is_some(),
-            Via::Peer(_) => true,
-        }
     }
 
     /// A phone does not answer: its records are withdrawn until it speaks again (CALLS §2.6).

@@ -8,12 +8,12 @@ use crate::config::{Config, Mode, Provider};
 use crate::limits::{LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
 use crate::net::{ConnId, Request, SocketKind, Via};
 use crate::rng::Rng;
-use crate::sip::locate::{Query, Targets, Transport};
 use crate::sip::Message;
 use crate::sip::Name;
-use crate::sip::transaction::{Flow, TransactionError};
 use crate::sip::Uri;
 use crate::sip::Writer;
+use crate::sip::locate::{Query, Targets, Transport};
+use crate::sip::transaction::{Flow, TransactionError};
 use crate::time::{Instant, earlier};
 use std::net::{IpAddr, SocketAddr};
 
@@ -174,9 +174,9 @@ impl Adapter {
         to: SocketAddr,
         phone: Option<SocketAddr>,
     ) {
-        let under_way = self.wishes.values().any(|wish| {
-            matches!(wish, Wish::Connect { to: t, phone: p, .. } if (*t, *p) == (to, phone))
-        });
+        let under_way = self.wishes.values().any(
+            |wish| matches!(wish, Wish::Connect { to: t, phone: p, .. } if (*t, *p) == (to, phone)),
+        );
         if !under_way {
             self.wish(Wish::Connect { facing, to, phone }, Request::Connect { from, to });
         }

@@ -9,8 +9,8 @@ use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
 use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL, STOP_PATIENCE};
 use crate::media::MediaEvent;
 use crate::net::{
-    ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent, Ticket,
-    Transmit, Via,
+    ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent,
+    Ticket, Transmit, Via,
 };
 use crate::overlay::OverlayEvent;
 use crate::sip::transaction::{Flow, TransactionEvent};

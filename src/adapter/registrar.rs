@@ -165,8 +165,7 @@ impl Registrar {
             (a, b) => a == b,
         };
         if let Some(aor) = aor
-            && let Some(id) =
-                self.by_aor(aor).find(|id| self.get(*id).is_some_and(sends))
+            && let Some(id) = self.by_aor(aor).find(|id| self.get(*id).is_some_and(sends))
         {
             return Some(id);
         }
@@ -208,9 +207,10 @@ impl Registrar {
     pub fn wan_user(&self, aor: &str, instance: &str, contact: &str, flow: Flow) -> String {
         let user = crate::adapter::names::uri_user(contact);
         let taken = self.by_user.find(user).any(|slot| {
-            self.table.id_at(slot).and_then(|id| self.table.get(id)).is_some_and(|b| {
-                b.wan_user == user
-            })
+            self.table
+                .id_at(slot)
+                .and_then(|id| self.table.get(id))
+                .is_some_and(|b| b.wan_user == user)
         });
         if !taken {
             return user.to_owned();
@@ -238,12 +238,8 @@ impl Registrar {
         unix_s: u64,
         accepted: Registered,
     ) -> Result<(BindingId, bool), Full> {
-        let same = self.same_phone(
-            &accepted.aor,
-            &accepted.instance,
-            &accepted.contact,
-            accepted.flow,
-        );
+        let same =
+            self.same_phone(&accepted.aor, &accepted.instance, &accepted.contact, accepted.flow);
         let granted = Duration::from_secs(u64::from(accepted.granted_s));
         let binding = Binding {
             aor: accepted.aor,
@@ -435,10 +431,7 @@ impl Binding {
 
     /// Whether a REGISTER repeats the last one: same source, Call-ID and Contact (CALLS §2.2).
     pub fn is_refresh(&self, flow: Flow, call_id: &str, contact: &str) -> bool {
-        self.registered
-            && self.flow == flow
-            && self.call_id == call_id
-            && self.contact == contact
+        self.registered && self.flow == flow && self.call_id == call_id && self.contact == contact
     }
 
     /// A phone that was written down by an earlier run.

@@ -84,9 +84,8 @@ impl Adapter {
         let Ok(message) = Message::parse(&request) else { return };
         let tag = Tag(tag.unwrap_or_else(|| self.rng.next_u32()));
         let to_tag: Option<&dyn fmt::Display> = (status.0 != 100).then_some(&tag as _);
-        let bytes = crossing::write(|out| {
-            rewrite::reply(&message, flow.to, status, to_tag, extra, out)
-        });
+        let bytes =
+            crossing::write(|out| rewrite::reply(&message, flow.to, status, to_tag, extra, out));
         if let Some(bytes) = bytes {
             self.transactions.respond(now, id, &bytes);
         }

@@ -4,8 +4,8 @@
 //! come back in its responses. What a plan does not name passes unchanged and in order.
 
 use super::names::{Local, literal};
-use crate::sip::{Header, Message, Name, NameAddr, Uri};
 use crate::sip::proxy::copy_vias;
+use crate::sip::{Header, Message, Name, NameAddr, Uri};
 use crate::sip::{TooLong, Writer};
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -186,10 +186,7 @@ pub(crate) fn split_list(value: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn write_via(writer: &mut Writer<'_>, local: Local, branch: &dyn fmt::Display) {
     let rport = if matches!(local, Local::Overlay(_)) { "" } else { ";rport" };
     let (transport, host) = (local.transport(), local.host());
-    writer.header(
-        Name::Via,
-        format_args!("SIP/2.0/{transport} {host};branch={branch}{rport}"),
-    );
+    writer.header(Name::Via, format_args!("SIP/2.0/{transport} {host};branch={branch}{rport}"));
 }
 
 fn write_record_route(writer: &mut Writer<'_>, local: Local) {

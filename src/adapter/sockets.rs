@@ -61,7 +61,8 @@ pub(crate) struct Sockets {
 impl Sockets {
     /// Notes that a socket is wanted. False where there is one already, or no room.
     pub(crate) fn want(&mut self, facing: Facing, kind: SocketKind, wanted: SocketAddr) -> bool {
-        let known = self.sockets.iter().any(|s| (s.facing, s.kind, s.wanted) == (facing, kind, wanted));
+        let known =
+            self.sockets.iter().any(|s| (s.facing, s.kind, s.wanted) == (facing, kind, wanted));
         let socket = Socket { facing, kind, wanted, bound: None, asked: false };
         !known && self.sockets.push(socket).is_ok()
     }

@@ -1,9 +1,11 @@
 //! The one program on the router: the daemon, and the tools that ask it.
 
+use cosip::adapter::Adapter;
 use cosip::config::{self, Config, schema};
 use cosip::control::commands::{Action, HELP, Invocation, parse};
 use cosip::control::render;
-use cosip::driver::{Folders, ask, logger, start};
+use cosip::driver::{Driver, Folders, Options, ask, logger, start};
+use cosip::time::Instant;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -60,8 +62,32 @@ fn run(settings: &Path, folders: Folders, user: Option<&str>) -> ExitCode {
 }
 
 fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>) -> io::Result<()> {
-    let _ = (config, settings, folders, user);
-    Err(io::Error::other("serving phones: not in this version"))
+    folders.create()?;
+    start::raise_descriptor_limit();
+    let identity = start::identity(config, &folders)?;
+    let keys = match start::network_keys(config, &folders) {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            log::warn!("no overlay: {error}");
+            None
+        }
+    };
+    let starts = folders.count_start()?;
+    let mut driver = Driver::new(Options {
+        folders: Some(folders.clone()),
+        settings: Some(settings.to_owned()),
+        signals: true,
+        lan: config.adapter.lan.clone(),
+        wan: config.adapter.wan.clone(),
+        ..Options::default()
+    })?;
+    if let Some(user) = user {
+        start::drop_privileges(user, &folders)?;
+    }
+    let seed = start::random_seed()?;
+    let mut adapter = Adapter::new(config, &identity, keys.as_ref(), starts, seed, Instant::ZERO);
+    log::info!("cosip {}: adapter {}", env!("CARGO_PKG_VERSION"), adapter.id());
+    driver.run(&mut adapter)
 }
 
 fn check(settings: &Path) -> ExitCode {

@@ -59,8 +59,25 @@ impl Folders {
             File::Volatile => self.run.join("volatile"),
             File::Bindings => self.state.join("bindings"),
             File::Peers => self.state.join("peers"),
-            File::StartCount => self.state.join("starts"),
         }
+    }
+
+    /// Counts one more start of this adapter: the high part of its records' sequence numbers,
+    /// so it is on flash before anything is published. An unreadable file counts from the clock,
+    /// which no earlier count has reached.
+    ///
+    /// # Errors
+    /// What the system says of writing the file.
+    pub fn count_start(&self) -> io::Result<u32> {
+        let path = self.state.join("starts");
+        let before = match read_bounded(&path, STATE_FILE_BYTES_MAX) {
+            Ok(data) => core::str::from_utf8(&data).ok().and_then(|text| text.trim().parse().ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(0),
+            Err(_) => None,
+        };
+        let count = before.unwrap_or_else(unix_seconds).saturating_add(1);
+        replace(&path, format!("{count}\n").as_bytes(), true)?;
+        Ok(count)
     }
 
     /// Reads one of a core's files.
@@ -122,6 +139,11 @@ pub fn read_or_create_secret(
         }
         other => other,
     }
+}
+
+fn unix_seconds() -> u32 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as u32)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

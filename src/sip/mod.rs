@@ -19,8 +19,8 @@ mod uri;
 mod write;
 
 pub use check::Invalid;
-pub(crate) use lex::Split;
 pub use header::{Header, NameAddr, Params, Via};
+pub(crate) use lex::Split;
 pub use message::{Message, ParseError, delta_seconds};
 pub use name::{Method, Name};
 pub use stream::{Frame, FrameError, Framer};

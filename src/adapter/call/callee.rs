@@ -4,11 +4,11 @@
 //! further one is held and never seen by it, and the phone's answer serves them all.
 
 use super::caller::withholds;
-use super::{Callee, CallId, Leg, LegState, Role, Upstream, UpstreamState};
+use super::{CallId, Callee, Leg, LegState, Role, Upstream, UpstreamState};
+use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::adapter::registrar::BindingId;
-use crate::adapter::Adapter;
 use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, CALL_UPSTREAMS_MAX};
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
@@ -24,9 +24,8 @@ impl Adapter {
         source: Source,
     ) {
         let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
-        let known = self.find_call(message.call_id(), |call| {
-            call.role == Role::Callee && call.from_tag == tag
-        });
+        let known = self
+            .find_call(message.call_id(), |call| call.role == Role::Callee && call.from_tag == tag);
         if let Some(id) = known {
             return self.hold(now, id, server, message, source);
         }
@@ -40,12 +39,8 @@ impl Adapter {
             log::warn!("call refused: max_calls are running already");
             return self.refuse(now, server, 503);
         };
-        let _ = call.upstreams.push(self.upstream_of(
-            server,
-            message,
-            source,
-            UpstreamState::Carrying,
-        ));
+        let _ =
+            call.upstreams.push(self.upstream_of(server, message, source, UpstreamState::Carrying));
         call.provider = phones.first().and_then(|id| self.registrar.get(*id)).map(|b| b.provider);
         call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
         if !withholds(message) {
@@ -54,12 +49,8 @@ impl Adapter {
         }
         if let Path::Peer(node) = source.path {
             call.reason = "called over the overlay";
-            let _ = call.callees.push(Callee {
-                node,
-                acknowledged: true,
-                absent: false,
-                opened: true,
-            });
+            let _ =
+                call.callees.push(Callee { node, acknowledged: true, absent: false, opened: true });
         } else if let Some(node) = self.noticed(message.call_id()) {
             let _ = call.callees.push(Callee {
                 node,
@@ -133,12 +124,8 @@ impl Adapter {
         if let Path::Peer(node) = source.path
             && !call.callees.iter().any(|c| c.node == node)
         {
-            let _ = call.callees.push(Callee {
-                node,
-                acknowledged: true,
-                absent: false,
-                opened: true,
-            });
+            let _ =
+                call.callees.push(Callee { node, acknowledged: true, absent: false, opened: true });
         }
         let answered = call.winner.is_some();
         self.trace_note(now, id, "second leg, held");
@@ -149,9 +136,8 @@ impl Adapter {
         } else if answered {
             self.settle_held(now, id);
         } else {
-            let reliable = message
-                .values(crate::sip::Name::Require)
-                .any(|v| v.eq_ignore_ascii_case("100rel"));
+            let reliable =
+                message.values(crate::sip::Name::Require).any(|v| v.eq_ignore_ascii_case("100rel"));
             let tag = self.rng.next_u32();
             let code = if reliable { 100 } else { 180 };
             self.reply_tagged(now, server, code, tag);

@@ -7,8 +7,8 @@ use super::decide::{self, OverlayLeg, ServerLeg, Step, View};
 use super::{Call, CallId, Callee, Leg, LegState, Role, Search, Upstream, UpstreamState};
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
-use crate::adapter::{Adapter, Asker, ClientOwner};
 use crate::adapter::spelling::Aor;
+use crate::adapter::{Adapter, Asker, ClientOwner};
 use crate::channel::{CallKey, Notice, Payload};
 use crate::config::{Mode, Prefer};
 use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
@@ -38,7 +38,8 @@ impl Adapter {
         };
         let upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);
         let _ = call.upstreams.push(upstream);
-        let binding = self.registrar.find(source.flow, self.spell_from(message).as_ref().map(Aor::as_str));
+        let binding =
+            self.registrar.find(source.flow, self.spell_from(message).as_ref().map(Aor::as_str));
         call.provider = self.provider_for_phone(binding, message);
         call.caller = self.caller_aor(binding, call.provider, message);
         call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
@@ -86,7 +87,8 @@ impl Adapter {
     /// CALLS §3.1: what is not looked up.
     fn may_be_looked_up(&self, call: &Call, message: &Message<'_>) -> bool {
         let overlay_on = self.config.adapter.mode != Mode::Server && self.overlay.is_some();
-        let Some(provider) = call.provider.and_then(|at| self.config.providers.get(usize::from(at)))
+        let Some(provider) =
+            call.provider.and_then(|at| self.config.providers.get(usize::from(at)))
         else {
             return false;
         };
@@ -96,7 +98,8 @@ impl Adapter {
         let emergency = self.is_emergency(message.request_uri());
         let server_only = self.config.adapter.mode != Mode::Overlay
             && provider.server_only.iter().any(|prefix| user.starts_with(prefix.as_str()));
-        let own_domain = call.callee.rsplit_once('@').is_some_and(|(_, host)| host == provider.domain);
+        let own_domain =
+            call.callee.rsplit_once('@').is_some_and(|(_, host)| host == provider.domain);
         let known_caller = !call.caller.is_empty();
         overlay_on
             && provider.overlay
@@ -123,8 +126,7 @@ impl Adapter {
             return;
         }
         let own = found.owner == self.id;
-        let callee =
-            Callee { node: found.owner, acknowledged: own, absent: false, opened: false };
+        let callee = Callee { node: found.owner, acknowledged: own, absent: false, opened: false };
         if call.callees.push(callee).is_err() {
             return;
         }
@@ -166,13 +168,7 @@ impl Adapter {
     }
 
     /// The callee's adapter answered the notice.
-    pub(crate) fn notice_answered(
-        &mut self,
-        now: Instant,
-        peer: NodeId,
-        key: CallKey,
-        here: bool,
-    ) {
+    pub(crate) fn notice_answered(&mut self, now: Instant, peer: NodeId, key: CallKey, here: bool) {
         let found = self.calls.iter().find(|(_, call)| {
             call.role == Role::Caller
                 && call.callees.iter().any(|c| c.node == peer)
@@ -245,8 +241,7 @@ impl Adapter {
                 continue;
             }
             let (path, flow) = (Path::Peer(callee.node), peer_flow(callee.node));
-            let leg =
-                Leg::new(now, path, (flow, local), LegState::Silent, target.clone(), cseq);
+            let leg = Leg::new(now, path, (flow, local), LegState::Silent, target.clone(), cseq);
             if call.legs.push(leg).is_ok() {
                 callee.opened = true;
                 let _ = opened.push(call.legs.len() - 1);
@@ -261,7 +256,8 @@ impl Adapter {
     pub(crate) fn advance(&mut self, now: Instant, id: CallId) {
         loop {
             let Some(call) = self.calls.get(id) else { return };
-            let carrying = call.upstreams.first().is_some_and(|u| u.state == UpstreamState::Carrying);
+            let carrying =
+                call.upstreams.first().is_some_and(|u| u.state == UpstreamState::Carrying);
             if call.role != Role::Caller || call.winner.is_some() || !carrying {
                 return self.arm(id);
             }

@@ -14,10 +14,10 @@ use crate::adapter::{Adapter, ClientOwner, crossing};
 use crate::limits::BYE_PATIENCE;
 use crate::net::NodeId;
 use crate::sip::Name;
-use crate::sip::{Message, Method};
-use crate::sip::transaction::{Flow, ServerId};
-use crate::sip::{TooLong, Writer};
 use crate::sip::Uri;
+use crate::sip::transaction::{Flow, ServerId};
+use crate::sip::{Message, Method};
+use crate::sip::{TooLong, Writer};
 use crate::time::Instant;
 
 /// One dialog of one call.
@@ -29,7 +29,8 @@ impl Adapter {
         let from = message.from()?.tag()?;
         let to = message.to()?.tag()?;
         let (phone_tag, far_tag) = if path == Path::Lan { (from, to) } else { (to, from) };
-        let id = self.find_call(message.call_id(), |call| call.dialog(phone_tag, far_tag).is_some())?;
+        let id =
+            self.find_call(message.call_id(), |call| call.dialog(phone_tag, far_tag).is_some())?;
         let at = self.calls.get(id)?.dialog(phone_tag, far_tag)?;
         Some((id, at))
     }
@@ -57,7 +58,7 @@ impl Adapter {
             let highest = if outbound { &mut dialog.phone_cseq } else { &mut dialog.far_cseq };
             *highest = number.max(*highest);
         }
-        let exchange = Exchange::new(Purpose::Dialog { call: id, outbound }, server, source, now);
+        let exchange = Exchange::new(Purpose::Dialog { call: id, outbound }, server, source);
         let Some(exchange) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
         };

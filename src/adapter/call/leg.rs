@@ -6,8 +6,8 @@ use crate::adapter::crossing::Crossing;
 use crate::adapter::names::{Local, Path};
 use crate::adapter::{Adapter, ClientOwner};
 use crate::media::Side;
-use crate::sip::Name;
 use crate::sip::Message;
+use crate::sip::Name;
 use crate::sip::reason_phrase;
 use crate::sip::transaction::{ClientId, Flow};
 use crate::time::Instant;
@@ -96,12 +96,10 @@ impl Adapter {
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
         let body = self.relay_body(now, media, sides, source, &message);
         let branch = self.transactions.branch();
-        let sent = crossing
-            .request(&message, &target, &branch, None, &body)
-            .and_then(|bytes| {
-                let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
-                self.transactions.send_request(now, flow, &bytes, owner).ok()
-            });
+        let sent = crossing.request(&message, &target, &branch, None, &body).and_then(|bytes| {
+            let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
+            self.transactions.send_request(now, flow, &bytes, owner).ok()
+        });
         if path == Path::Server && sent.is_some() {
             self.server_asked(now, provider, ClientOwner::Leg(id.slot(), at as u8).encode());
         }
@@ -172,8 +170,9 @@ impl Adapter {
 
     fn leg_rings(&mut self, now: Instant, id: CallId, at: usize, message: &Message<'_>) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        let heard_is_open =
-            call.heard.is_some_and(|h| call.legs.get(usize::from(h)).is_some_and(|l| l.state.is_open()));
+        let heard_is_open = call
+            .heard
+            .is_some_and(|h| call.legs.get(usize::from(h)).is_some_and(|l| l.state.is_open()));
         if heard_is_open && call.heard != Some(at as u8) {
             return;
         }
@@ -446,7 +445,16 @@ impl Adapter {
             },
             _ => source.to.ip(),
         };
-        match self.media.rewrite(now, media, from, to, source, content_type, message.body(), &mut out) {
+        match self.media.rewrite(
+            now,
+            media,
+            from,
+            to,
+            source,
+            content_type,
+            message.body(),
+            &mut out,
+        ) {
             Ok(()) => out,
             Err(error) => {
                 self.counters.sdp_refused += 1;

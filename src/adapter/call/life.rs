@@ -5,7 +5,7 @@ use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::adapter::registrar::BindingId;
 use crate::adapter::{Adapter, Asker};
-use crate::limits::{CALLS_EMERGENCY, CALL_UPSTREAMS_MAX};
+use crate::limits::{CALL_UPSTREAMS_MAX, CALLS_EMERGENCY};
 use crate::media::Side;
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;

@@ -4,8 +4,8 @@
 //! to the server and to other adapters; at the callee's adapter server and adapters are upstream
 //! and the legs ring phones. Media has one phone side and a far side for each leg or upstream.
 
-pub(crate) mod caller;
 pub(crate) mod callee;
+pub(crate) mod caller;
 pub(crate) mod decide;
 pub(crate) mod dialog;
 pub(crate) mod leg;

@@ -3,13 +3,13 @@
 use super::Registration;
 use crate::adapter::exchange::{ExchangeId, Purpose};
 use crate::adapter::registrar::BindingId;
-use crate::adapter::{Adapter, crossing};
 use crate::adapter::rewrite::split_list;
-use crate::sip::NameAddr;
-use crate::sip::{Message, delta_seconds};
+use crate::adapter::{Adapter, crossing};
 use crate::sip::Name;
+use crate::sip::NameAddr;
 use crate::sip::proxy::copy_vias;
 use crate::sip::transaction::ServerId;
+use crate::sip::{Message, delta_seconds};
 use crate::sip::{TooLong, Writer};
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -127,12 +127,7 @@ fn write_response(
     writer.finish(message.body())
 }
 
-fn write_contact(
-    writer: &mut Writer<'_>,
-    value: &str,
-    registration: &Registration,
-    limit_s: u32,
-) {
+fn write_contact(writer: &mut Writer<'_>, value: &str, registration: &Registration, limit_s: u32) {
     let contact = NameAddr::parse(value).ok().filter(|c| registration.is_ours(c.uri));
     let Some(contact) = contact else { return writer.header(Name::Contact, value) };
     let mut text = format!("<{}>", registration.contact);

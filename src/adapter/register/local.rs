@@ -4,9 +4,9 @@ use super::{Adapter, Registration};
 use crate::adapter::inbound::Source;
 use crate::adapter::registrar::Registered;
 use crate::config::Account;
-use crate::sip::digest::{Algorithm, Credentials, Secret, Verdict};
 use crate::sip::Message;
 use crate::sip::Name;
+use crate::sip::digest::{Algorithm, Credentials, Secret, Verdict};
 use crate::sip::transaction::ServerId;
 use crate::time::Instant;
 

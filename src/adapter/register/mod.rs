@@ -9,16 +9,16 @@ mod local;
 
 use super::exchange::{Exchange, ExchangeId, Patience, Purpose};
 use super::inbound::Source;
-use super::names::{Local, Path};
+use super::names::Local;
 use super::registrar::{Binding, BindingId, Registered};
 use super::rewrite::{Contacts, RequestPlan, Routes};
 use super::{Adapter, ClientOwner, crossing, rewrite};
 use crate::config::Mode;
 use crate::limits::REGISTER_PATIENCE;
-use crate::sip::NameAddr;
-use crate::sip::{Message, delta_seconds};
 use crate::sip::Name;
+use crate::sip::NameAddr;
 use crate::sip::transaction::ServerId;
+use crate::sip::{Message, delta_seconds};
 use crate::time::Instant;
 
 /// A REGISTER on its way to the provider.
@@ -67,7 +67,8 @@ impl Adapter {
         if registration.provider.is_some() && self.config.adapter.mode == Mode::Overlay {
             return self.register_here(now, server, message, source, registration);
         }
-        if let Some(id) = registration.binding.filter(|id| self.is_fresh(now, *id, &registration, &source))
+        if let Some(id) =
+            registration.binding.filter(|id| self.is_fresh(now, *id, &registration, &source))
         {
             self.counters.registrations_refreshed += 1;
             return self.answer_refresh(now, server, id, &registration);
@@ -91,7 +92,7 @@ impl Adapter {
         }
         let provider = registration.provider;
         let purpose = Purpose::Register(Box::new(registration));
-        let mut exchange = Exchange::new(purpose, server, source, now);
+        let mut exchange = Exchange::new(purpose, server, source);
         exchange.provider = provider;
         let Some(id) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
@@ -340,11 +341,6 @@ impl Adapter {
             self.registrar.expire(id);
             self.persist.bindings_changed(now, false);
         }
-    }
-
-    /// Our end towards the phone of a registration.
-    pub(crate) fn from_lan(&self, source: &Source) -> (Path, Local) {
-        (source.path, source.local)
     }
 }
 
