@@ -15,8 +15,10 @@ use crate::net::{NodeId, Rejected};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
-/// Members named in an answer.
-const NODES_MAX: usize = 16;
+/// Members named in an answer, as far as its size allows.
+const NODES_MAX: usize = 44;
+/// Members named beside a record.
+const NODES_BESIDE_MAX: usize = 16;
 
 /// Who asked, and how much it may be sent.
 #[derive(Clone, Copy)]
@@ -85,7 +87,7 @@ impl Overlay {
     }
 
     fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {
-        let nodes = self.members.closest::<NODES_MAX>(&key.0, |m| m.missed == 0);
+        let nodes = self.members.closest::<NODES_BESIDE_MAX>(&key.0, |m| m.missed == 0);
         let mut set: heapless::Vec<&Held, OWNERS_MAX> =
             self.store.set(&key).take(OWNERS_MAX).collect();
         set.sort_unstable_by_key(|held| {

@@ -9,7 +9,7 @@ use super::event::OverlayEvent;
 use super::id::Node;
 use super::lookup::Goal;
 use super::request::Purpose;
-use super::wire::{FIND_BYTES, NO_TOKEN};
+use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
@@ -27,10 +27,11 @@ const AT_ONCE: usize = 3;
 const CHOICE_MAX: usize = 128;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// Searches for random places after the one for the own place: at least so many, and as long as
-/// one makes somebody new known, up to so many.
-const SWEEPS_MIN: u8 = 3;
-const SWEEPS_MAX: u8 = 10;
+/// Seconds in which members everywhere are asked whom they know, after the search for the own
+/// place: at least so many, and as long as somebody new becomes known, up to so many.
+const SWEEPS_MIN: u8 = 4;
+const SWEEPS_MAX: u8 = 12;
+const SWEEPS_AT_ONCE: usize = 2;
 
 /// How far joining has come.
 pub(super) struct Join {
@@ -145,15 +146,21 @@ impl Overlay {
             self.tell(OverlayEvent::Joined);
             self.publications_now(now);
         }
+    }
+
+    /// Looks for members anywhere, until nobody new is heard of.
+    fn sweep(&mut self, now: Instant) {
         let known = self.members.len() + self.upkeep.waiting();
         let more = self.join.sweeps < SWEEPS_MIN || known > self.join.known;
+        if !self.join.joined || !more || self.join.sweeps >= SWEEPS_MAX {
+            return;
+        }
         self.join.known = known;
-        if more && self.join.sweeps < SWEEPS_MAX {
-            self.join.sweeps += 1;
+        self.join.sweeps += 1;
+        for _ in 0..SWEEPS_AT_ONCE {
             let place = self.rng.bytes();
-            if let Some(id) = self.start_lookup(now, Goal::Members, place) {
-                self.join.searching = true;
-                self.drive(now, id);
+            if let Some(node) = self.members.closest::<1>(&place, |m| m.missed == 0).first() {
+                self.ask_for_view(now, node, place, GET_BYTES);
             }
         }
     }
@@ -166,6 +173,7 @@ impl Overlay {
     pub(super) fn join_tick(&mut self, now: Instant) {
         if !self.members.is_empty() {
             self.member_entered(now);
+            self.sweep(now);
         } else if now >= self.join.next {
             self.join_attempt(now);
         }

@@ -7,7 +7,7 @@
 use super::Overlay;
 use super::announce::NEIGHBOURS;
 use super::event::OverlayEvent;
-use super::id::Node;
+use super::id::{Node, Place};
 use super::request::{Pending, Purpose};
 use super::table::NotEntered;
 use super::wire::{FIND_BYTES, Hello, NO_TOKEN};
@@ -331,11 +331,17 @@ impl Overlay {
         let neighbour = neighbours.get(self.rng.below(neighbours.len() as u32) as usize);
         let asked = [(neighbour, self.me.0), (anybody.first(), place)];
         for (node, target) in asked {
-            let Some(node) = node else { continue };
-            self.ask(now, node.address, Some(node.id), Purpose::Join, FIND_BYTES, |me, request| {
-                Encoder::find(me, request, &NO_TOKEN, &target)
-            });
+            if let Some(node) = node {
+                self.ask_for_view(now, node, target, FIND_BYTES);
+            }
         }
         self.ask_absent_bootstrap(now);
+    }
+
+    pub(super) fn ask_for_view(&mut self, now: Instant, node: &Node, place: Place, bytes: usize) {
+        let (to, who) = (node.address, Some(node.id));
+        self.ask(now, to, who, Purpose::Join, bytes, |me, request| {
+            Encoder::find(me, request, &NO_TOKEN, &place)
+        });
     }
 }
