@@ -338,6 +338,23 @@ fn nothing_is_sent_to_a_side_on_hold() {
 }
 
 #[test]
+fn resuming_at_the_same_address_still_knows_the_source_behind_nat() {
+    let mut bench = Bench::usual();
+    let (session, far, near) = call(&mut bench);
+    let hidden = |version: u8, address: &str| {
+        let body = offer(SERVER, 6000, "").replace("o=- 1 1", &format!("o=- 1 {version}"));
+        body.replace(&format!("c=IN IP4 {SERVER}"), &format!("c=IN IP4 {address}"))
+    };
+    bench.pass(session, IN, SERVER, &hidden(2, "10.1.1.1")).unwrap();
+    assert!(bench.rtp("203.0.113.10:50123", far).is_some());
+    bench.pass(session, IN, SERVER, &hidden(3, "0.0.0.0")).unwrap();
+    assert_eq!(bench.rtp("192.168.1.20:5004", near), None);
+    bench.pass(session, IN, SERVER, &hidden(4, "10.1.1.1")).unwrap();
+    let left = bench.rtp("192.168.1.20:5004", near).unwrap();
+    assert_eq!(left.1, addr("203.0.113.10:50123"));
+}
+
+#[test]
 fn a_direction_that_should_flow_and_does_not_is_dead() {
     let mut bench = Bench::usual();
     let (session, far, near) = call(&mut bench);

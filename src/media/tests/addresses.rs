@@ -134,6 +134,21 @@ fn sdp_that_names_our_own_ports_is_joined_inside() {
 }
 
 #[test]
+fn only_far_sides_are_joined_never_a_phones_port() {
+    let lan_and_wan = ["127.0.0.1"];
+    let mut bench = Bench::new(&MediaConfig::default(), &lan_and_wan, &lan_and_wan, None);
+    let victim = bench.media.open(bench.now).unwrap();
+    bench.pass(victim, OUT, "127.0.0.2", &offer("127.0.0.2", 5004, "")).unwrap();
+    let near = bench.pass(victim, IN, "127.0.0.5", &offer("127.0.0.5", 6000, "")).unwrap();
+    let session = bench.media.open(bench.now).unwrap();
+    bench.pass(session, OUT, "127.0.0.3", &offer("127.0.0.3", 5004, "")).unwrap();
+    let back = bench.pass(session, IN, "127.0.0.6", &near).unwrap();
+    let left = bench.rtp("127.0.0.3:5004", wanted(&back, 0)).unwrap();
+    assert_eq!(left.1, wanted(&near, 0), "by the kernel, where the phone's pinning judges it");
+    assert_eq!(bench.media.counters().joined, 0);
+}
+
+#[test]
 fn a_session_that_names_itself_is_an_echo_not_a_loop() {
     let mut bench = Bench::usual();
     let session = bench.media.open(bench.now).unwrap();
