@@ -178,6 +178,8 @@ pub struct Series {
     pub server: Vec<Span>,
     /// What the caller's adapter thought of it, as `cosip status` told.
     pub verdict: Vec<Span>,
+    /// What the caller's adapter did in `first-after-failure`, message by message.
+    pub ladder: String,
     /// Rings that belong to no call.
     pub ghost_rings: usize,
 }
@@ -239,6 +241,13 @@ impl Summary {
         for series in &self.series {
             text += &format!("\n{}\n  {}\n", series.fault.as_str(), HEAD);
             series.calls.iter().for_each(|call| text += &format!("  {}\n", call.line()));
+        }
+        for series in self.series.iter().filter(|series| !series.ladder.is_empty()) {
+            text += &format!(
+                "\nThe first call after that, as alice's adapter saw it ({}):\n",
+                series.fault.as_str()
+            );
+            series.ladder.lines().for_each(|line| text += &format!("  {line}\n"));
         }
         text
     }

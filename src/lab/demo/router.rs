@@ -122,6 +122,20 @@ impl Router {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Whether the router finds this AOR in the overlay, published by another one.
+    pub(in crate::lab) fn finds(&self, aor: &str) -> bool {
+        let reply = self.ask(&["lookup", aor, "--json"]).unwrap_or_default();
+        let reply: Value = serde_json::from_str(&reply).unwrap_or_default();
+        let records = reply["records"].as_array();
+        records.is_some_and(|records| records.iter().any(|record| record["here"] != true))
+    }
+
+    /// The ladder of the call that the router saw last.
+    pub(in crate::lab) fn last_ladder(&self) -> String {
+        let ladders = self.ask(&["trace"]).unwrap_or_default();
+        ladders.trim_end().rsplit("\n\n").next().unwrap_or("").to_owned()
+    }
+
     /// The daemon's status.
     pub(in crate::lab) fn status(&self) -> Option<Status> {
         Some(Status(serde_json::from_str(&self.ask(&["status", "--json"])?).ok()?))

@@ -56,6 +56,7 @@ pub(super) fn play(
         calls: Vec::new(),
         server: Vec::new(),
         verdict: Vec::new(),
+        ladder: String::new(),
         ghost_rings: 0,
     };
     let mut show = Show { server_since: (town.stage.now(), "running"), town, series };
@@ -78,6 +79,7 @@ impl Show<'_> {
         let hedge = if fault == Fault::Stopped { HEDGE_MS } else { 0.0 };
         let first = Plan::new("first-after-failure", overlay);
         self.call(Plan { setup_ms_min: hedge, ..first })?;
+        self.series.ladder = self.town.routers[0].last_ladder();
         self.await_verdict("down")?;
         self.call(Plan::new("known-down", overlay))?;
         self.town.recover_server(fault)?;

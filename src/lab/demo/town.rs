@@ -101,10 +101,8 @@ impl<'o> Town<'o> {
         }
         let pairs = self.pairs();
         self.await_that("the overlay", READY_MAX, |town| {
-            let found = |home: usize, place: usize| {
-                let router = &town.routers[home];
-                router.ask(&["lookup", &town.stage.core(place).aor()]).is_some()
-            };
+            let found =
+                |home: usize, place| town.routers[home].finds(&town.stage.core(place).aor());
             let joined = |router: &Router| router.status().is_some_and(|it| it.peers() >= 2);
             town.routers[..2].iter().all(joined) && found(0, 2 * pairs - 1) && found(1, 0)
         })

@@ -26,6 +26,7 @@ pub(in crate::lab) fn good() -> Summary {
         ],
         server: vec![Span { from_ms: 0.0, to_ms: 20_000.0, state: "running".to_owned() }],
         verdict: vec![Span { from_ms: 2_500.0, to_ms: 9_000.0, state: "up".to_owned() }],
+        ladder: String::new(),
         ghost_rings: 0,
     };
     Summary { server: "embedded", series: vec![series(Fault::Stopped), series(Fault::Killed)] }
