@@ -99,6 +99,20 @@ fn disabled_ends_well_with_one_line_and_leaves_nothing() {
 }
 
 #[test]
+fn a_reader_that_is_gone_stops_nothing() {
+    let scratch = Scratch::new("pipe");
+    scratch.settings(DISABLED);
+    for words in [["run"], ["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let settings = scratch.0.join("settings");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cosip"));
+        command.args(words).arg("-c").arg(settings).stdout(writer);
+        assert!(command.status().unwrap().success());
+    }
+}
+
+#[test]
 fn status_without_a_daemon_checks_the_settings() {
     let scratch = Scratch::new("status");
     scratch.settings(WRONG);

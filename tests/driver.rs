@@ -44,12 +44,14 @@ struct Puppet {
     out: Outbox,
     timeout: Option<Instant>,
     tickets: u32,
+    commands: u32,
 }
 
 impl Puppet {
     fn new(seen: Sender<Seen>, requests: &[Request]) -> Self {
         let out = Outbox::with_capacity(64, 1 << 20);
-        let mut puppet = Self { seen, events: VecDeque::new(), out, timeout: None, tickets: 0 };
+        let mut puppet =
+            Self { seen, events: VecDeque::new(), out, timeout: None, tickets: 0, commands: 0 };
         requests.iter().for_each(|request| puppet.request(request.clone()));
         puppet
     }
@@ -142,6 +144,7 @@ impl Core for Puppet {
                 Seen::Timeout
             }
             Input::Command(ticket, words) => {
+                self.commands += 1;
                 let reply = format!("{}!", words.join("/")).into_bytes();
                 self.events.push_back(Event::Request(ticket, Request::Reply(reply)));
                 return Ok(());
@@ -408,6 +411,25 @@ fn literal_networks_and_the_clock_are_told_at_the_start() {
     };
     assert!(seen.contains(&Seen::Network(network)));
     assert!(seen.iter().any(|seen| matches!(seen, Seen::Clock(1_700_000_000..))));
+}
+
+#[test]
+fn lines_are_commands_and_the_driver_stops_when_they_end() {
+    let scratch = Scratch::new("lines");
+    let file = scratch.file("lines", "put a b\n\nget a");
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"put a b\nget ").unwrap();
+    drop(writer);
+    let pipe = std::os::fd::OwnedFd::from(reader);
+    for source in [std::fs::File::open(file).unwrap(), pipe.into()] {
+        let (sender, seen) = channel();
+        let mut puppet = Puppet::new(sender, &[]);
+        let mut driver = Driver::new(Options::default()).unwrap();
+        driver.add_line_source(source).unwrap();
+        driver.run(&mut puppet).unwrap();
+        assert_eq!(puppet.commands, 2);
+        assert!(seen.try_iter().any(|seen| seen == Seen::Stop));
+    }
 }
 
 /// Answers one question as a name server, with these records; a forged answer goes ahead.

@@ -136,3 +136,9 @@ impl Driver {
         self.io.counters()
     }
 }
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.io.remove_control_socket();
+    }
+}

@@ -88,7 +88,9 @@ impl Networks {
         if self.known.as_ref() == Some(&found) {
             return None;
         }
-        log::info!("{}", Told(&found));
+        if !(self.lan.is_empty() && self.wan.is_empty()) {
+            log::info!("{}", Told(&found));
+        }
         Some(self.known.insert(found))
     }
 }
@@ -129,7 +131,7 @@ fn held() -> Vec<Held> {
             let carrier = interface.flags.contains(InterfaceFlags::IFF_RUNNING);
             Some(Held { device: interface.interface_name, address: v4.or(v6)?, carrier })
         })
-        .filter(|held| !is_link_local(held.address))
+        .filter(|held| !is_link_local(held.address) && is_usable(held.address))
         .collect()
 }
 
@@ -139,6 +141,11 @@ fn is_link_local(address: IpAddr) -> bool {
         IpAddr::V4(_) => false,
         IpAddr::V6(v6) => Ipv6Addr::segments(&v6).first().is_some_and(|s| s & 0xffc0 == 0xfe80),
     }
+}
+
+/// IPv6 addresses are ours only once no duplicate was found; until then nothing can bind to them.
+fn is_usable(address: IpAddr) -> bool {
+    address.is_ipv4() || UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// The addresses of `entries` and whether their links have a carrier, IPv4 first in each entry.

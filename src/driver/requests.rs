@@ -117,6 +117,13 @@ impl Io {
         })
     }
 
+    /// Leaves no control socket behind that nobody answers.
+    pub(super) fn remove_control_socket(&self) {
+        if let Some(folders) = &self.folders {
+            let _ = std::fs::remove_file(folders.control_socket());
+        }
+    }
+
     /// Whether the run is over.
     pub(super) fn finished(&self) -> bool {
         self.stopped
