@@ -1,7 +1,10 @@
 //! The program as its users meet it: arguments, exit statuses, what it prints.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// A folder of its own for one test, gone with it.
 struct Scratch(PathBuf);
@@ -124,4 +127,110 @@ fn status_without_a_daemon_checks_the_settings() {
     let status = json(&status);
     assert_eq!(status["running"], false);
     assert_eq!(status["config"]["error"]["line"], 3);
+}
+
+/// A running daemon on loopback addresses of its own.
+struct Daemon {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Daemon {
+    fn start(scratch: &Scratch) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cosip"))
+            .arg("run")
+            .arg("--state")
+            .arg(scratch.0.join("state"))
+            .arg("--run")
+            .arg(scratch.0.join("run"))
+            .arg("-c")
+            .arg(scratch.0.join("settings"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut daemon = Self { child, stdout };
+        daemon.wait_for("LAN 127.99");
+        daemon
+    }
+
+    /// Reads the log up to a line with `text`. Fails where the daemon ends before.
+    fn wait_for(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "the log ends before {text:?}");
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Waits for the end; the exit status and what went to standard error.
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let stderr = std::io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
+        (status.code(), stderr)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn running(host: u8, more: &str) -> String {
+    format!(
+        "config adapter 'adapter'\n\toption enabled '1'\n\tlist lan '127.99.1.{host}'\n\tlist \
+         wan '127.99.2.{host}'\n\toption mode 'server'\n{more}"
+    )
+}
+
+#[test]
+fn the_daemon_has_one_thread_reloads_and_stops() {
+    let scratch = Scratch::new("daemon");
+    scratch.settings(&running(1, ""));
+    let mut daemon = Daemon::start(&scratch);
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+    assert_eq!(tasks.count(), 1);
+    let status = json(&scratch.cosip(&["status", "--json"]));
+    assert_eq!(status["running"], true);
+    assert_eq!(status["counters"]["driver"]["bind_failed"], 0);
+    scratch.settings(&running(1, "\toption sip_port '70000'\n"));
+    daemon.signal(Signal::SIGHUP);
+    let error = || json(&scratch.cosip(&["status", "--json"]))["config"]["error"].clone();
+    // The signal is served before the connection that comes after it, or in the same turn.
+    let told = (0..100).map(|_| error()).find(|error| error.is_object()).unwrap();
+    assert_eq!((&told["line"], &told["value"]), (&6.into(), &"70000".into()));
+    scratch.settings(&running(1, "\toption phone_expires_s '180'\n"));
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("read again");
+    assert!(error().is_null());
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for("stopped");
+    let (status, stderr) = daemon.end();
+    assert_eq!(status, Some(0));
+    assert!(stderr.contains("70000") && stderr.contains("stay"), "{stderr}");
+    assert!(!Path::exists(&scratch.0.join("run/control.sock")));
+}
+
+#[test]
+fn a_daemon_without_the_networks_secret_says_so_and_serves() {
+    let scratch = Scratch::new("nosecret");
+    scratch.settings(&running(2, "").replace("'server'", "'cooperative'"));
+    let mut daemon = Daemon::start(&scratch);
+    let second = scratch.cosip(&["run"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("another daemon"));
+    assert!(scratch.cosip(&["phones"]).status.success());
+    scratch.settings(DISABLED);
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("stopped");
+    let (status, stderr) = daemon.end();
+    assert_eq!(status, Some(0));
+    assert!(stderr.contains("network.key"), "{stderr}");
 }

@@ -1,7 +1,7 @@
 //! The one program on the router: the daemon, and the tools that ask it.
 
 use cosip::adapter::Adapter;
-use cosip::config::{self, Config, schema};
+use cosip::config::{self, Config, Mode, schema};
 use cosip::control::commands::{Action, HELP, Invocation, parse};
 use cosip::control::render;
 use cosip::driver::{Driver, Folders, Options, ask, logger, start};
@@ -68,7 +68,10 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
     let keys = match start::network_keys(config, &folders) {
         Ok(keys) => Some(keys),
         Err(error) => {
-            log::warn!("no overlay: {error}");
+            // Without a secret the settings may still ask for the server alone.
+            let needed = config.adapter.mode != Mode::Server;
+            let level = if needed { log::Level::Error } else { log::Level::Debug };
+            log::log!(level, "the overlay cannot run without the network's secret: {error}");
             None
         }
     };
@@ -87,7 +90,9 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
     let seed = start::random_seed()?;
     let mut adapter = Adapter::new(config, &identity, keys.as_ref(), starts, seed, Instant::ZERO);
     log::info!("cosip {}: adapter {}", env!("CARGO_PKG_VERSION"), adapter.id());
-    driver.run(&mut adapter)
+    driver.run(&mut adapter)?;
+    log::info!("stopped");
+    Ok(())
 }
 
 fn check(settings: &Path) -> ExitCode {

@@ -93,7 +93,8 @@ pub fn drop_privileges(name: &str, folders: &Folders) -> io::Result<()> {
         chown(folder, Some(user.uid), Some(user.gid))?;
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            let kind = entry.file_type()?;
+            if !kind.is_dir() && !kind.is_symlink() {
                 chown(&entry.path(), Some(user.uid), Some(user.gid))?;
             }
         }
