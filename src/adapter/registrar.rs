@@ -5,6 +5,8 @@
 //! served when the server is not there (CALLS §2.4). At most `max_phones`; a full table makes room
 //! by forgetting the phone that has been gone longest.
 
+mod binding;
+
 use crate::limits::{PHONE_REFUSED_AGAIN, PHONE_REFUSED_FORGOTTEN, RECOVERY_SPREAD};
 use crate::net::Via;
 use crate::rng::Rng;
@@ -12,77 +14,11 @@ use crate::sip::transaction::Flow;
 use crate::table::{Id, Index, Table};
 use crate::time::{Duration, Instant};
 use crate::timer::Timers;
+pub use binding::{Binding, Registered};
 use std::net::SocketAddr;
 
 /// Names a phone's registration.
 pub type BindingId = Id<Binding>;
-
-/// A registered phone, or one that was.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// Address of record, as spelled for look-ups.
-    pub aor: String,
-    /// Further addresses of the same phone.
-    pub aliases: Vec<String>,
-    /// Index of the provider.
-    pub provider: u8,
-    /// The Contact URI, exactly as registered.
-    pub contact: String,
-    /// User part of our Contact that stands for it on the WAN side.
-    pub wan_user: String,
-    /// Where its REGISTERs come from.
-    pub flow: Flow,
-    /// `+sip.instance`, empty where it has none.
-    pub instance: String,
-    /// Call-ID of its REGISTERs.
-    pub call_id: String,
-    /// Number of its last CSeq.
-    pub cseq: u32,
-    /// When the time that it was given is over.
-    pub expires_at: Instant,
-    /// When the time that the provider granted is over.
-    pub granted_until: Instant,
-    /// From when on a refresh is forwarded: the provider's half-life, or a change of address.
-    pub forward_at: Instant,
-    /// The target that accepted it.
-    pub accepted_by: Option<SocketAddr>,
-    /// Seconds since 1970 when the provider accepted it last.
-    pub known_since_s: u64,
-    /// It answered nothing when it was called.
-    pub silent: bool,
-    /// Whether its registration has not run out.
-    pub registered: bool,
-    refused_at: Option<Instant>,
-}
-
-/// What a REGISTER that was accepted says.
-#[derive(Clone, Debug)]
-pub struct Registered {
-    /// Address of record, as spelled for look-ups.
-    pub aor: String,
-    /// Index of the provider.
-    pub provider: u8,
-    /// The Contact URI, exactly.
-    pub contact: String,
-    /// User part of our Contact towards the provider.
-    pub wan_user: String,
-    /// Where the REGISTER came from.
-    pub flow: Flow,
-    /// `+sip.instance`, or empty.
-    pub instance: String,
-    /// Its Call-ID.
-    pub call_id: String,
-    /// Number of its CSeq.
-    pub cseq: u32,
-    /// Seconds that the provider granted.
-    pub granted_s: u32,
-    /// Seconds that the phone was given.
-    pub phone_s: u32,
-    /// The target that accepted it.
-    pub accepted_by: Option<SocketAddr>,
-    /// Further addresses.
-    pub aliases: Vec<String>,
-}
 
 /// No room, and nobody to forget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +130,7 @@ impl Registrar {
             if binding.contact == contact {
                 return Some(id);
             }
-            if binding.flow.to.ip() == flow.to.ip() && contact_port_matches(binding, flow) {
+            if binding.flow.to.ip() == flow.to.ip() && binding.may_return_on(flow) {
                 loose = Some(id);
             }
         }
@@ -206,26 +142,28 @@ impl Registrar {
     /// the same after a reboot (CALLS §1.2).
     pub fn wan_user(&self, aor: &str, instance: &str, contact: &str, flow: Flow) -> String {
         let user = crate::adapter::names::uri_user(contact);
-        let taken = self.by_user.find(user).any(|slot| {
-            self.table
-                .id_at(slot)
-                .and_then(|id| self.table.get(id))
-                .is_some_and(|b| b.wan_user == user)
-        });
-        if !taken {
-            return user.to_owned();
+        let taken = |user: &str| {
+            self.by_user.find(user).any(|slot| {
+                let id = self.table.id_at(slot);
+                id.and_then(|id| self.table.get(id)).is_some_and(|b| b.wan_user == user)
+            })
+        };
+        let mut name = user.to_owned();
+        let address = flow.to.ip().to_string();
+        let phone = if instance.is_empty() { address.as_str() } else { instance };
+        // Two phones without an instance behind one address differ in their Contacts alone.
+        for parts in [[aor, phone, ""], [aor, phone, contact]] {
+            if !taken(&name) {
+                break;
+            }
+            let mut hasher = blake3::Hasher::new();
+            for part in parts {
+                hasher.update(part.as_bytes());
+            }
+            let [a, b, c, d, ..] = *hasher.finalize().as_bytes();
+            name = format!("{user}-{a:02x}{b:02x}{c:02x}{d:02x}");
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(aor.as_bytes());
-        if instance.is_empty() {
-            hasher.update(flow.to.ip().to_string().as_bytes());
-            hasher.update(contact.as_bytes());
-        } else {
-            hasher.update(instance.as_bytes());
-        }
-        let hash = hasher.finalize();
-        let bytes = hash.as_bytes();
-        format!("{user}-{:02x}{:02x}{:02x}{:02x}", bytes[0], bytes[1], bytes[2], bytes[3])
+        name
     }
 
     /// Takes an accepted REGISTER in. The flag says whether its address was not known before.
@@ -420,46 +358,5 @@ impl Registrar {
     }
 }
 
-impl Binding {
-    /// The address that the Contact names, where that is the host that REGISTERs come from: else
-    /// something translates, and only the flow leads to the phone.
-    pub fn contact_address(&self) -> Option<SocketAddr> {
-        let uri = crate::sip::Uri::parse(&self.contact).ok()?;
-        let ip = crate::adapter::names::literal(uri.host)?;
-        (ip == self.flow.to.ip()).then(|| (ip, uri.port.unwrap_or(5060)).into())
-    }
-
-    /// Whether a REGISTER repeats the last one: same source, Call-ID and Contact (CALLS §2.2).
-    pub fn is_refresh(&self, flow: Flow, call_id: &str, contact: &str) -> bool {
-        self.registered && self.flow == flow && self.call_id == call_id && self.contact == contact
-    }
-
-    /// A phone that was written down by an earlier run.
-    pub fn restored(aor: String, provider: u8, flow: Flow, expires_at: Instant) -> Self {
-        Self {
-            aor,
-            aliases: Vec::new(),
-            provider,
-            contact: String::new(),
-            wan_user: String::new(),
-            flow,
-            instance: String::new(),
-            call_id: String::new(),
-            cseq: 0,
-            expires_at,
-            granted_until: expires_at,
-            forward_at: Instant::ZERO,
-            accepted_by: None,
-            known_since_s: 0,
-            silent: false,
-            registered: false,
-            refused_at: None,
-        }
-    }
-}
-
-/// Two phones behind one address differ by port; one phone that chose another port over TCP is
-/// still the same.
-fn contact_port_matches(binding: &Binding, flow: Flow) -> bool {
-    matches!(flow.via, Via::Stream(_)) || binding.flow.to.port() == flow.to.port()
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! One phone's registration: what is kept of it.
+
+use crate::net::Via;
+use crate::sip::transaction::Flow;
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+/// A registered phone, or one that was.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Address of record, as spelled for look-ups.
+    pub aor: String,
+    /// Further addresses of the same phone.
+    pub aliases: Vec<String>,
+    /// Index of the provider.
+    pub provider: u8,
+    /// The Contact URI, exactly as registered.
+    pub contact: String,
+    /// User part of our Contact that stands for it on the WAN side.
+    pub wan_user: String,
+    /// Where its REGISTERs come from.
+    pub flow: Flow,
+    /// `+sip.instance`, empty where it has none.
+    pub instance: String,
+    /// Call-ID of its REGISTERs.
+    pub call_id: String,
+    /// Number of its last CSeq.
+    pub cseq: u32,
+    /// When the time that it was given is over.
+    pub expires_at: Instant,
+    /// When the time that the provider granted is over.
+    pub granted_until: Instant,
+    /// From when on a refresh is forwarded: the provider's half-life, or a change of address.
+    pub forward_at: Instant,
+    /// The target that accepted it.
+    pub accepted_by: Option<SocketAddr>,
+    /// Seconds since 1970 when the provider accepted it last.
+    pub known_since_s: u64,
+    /// It answered nothing when it was called.
+    pub silent: bool,
+    /// Whether its registration has not run out.
+    pub registered: bool,
+    pub(super) refused_at: Option<Instant>,
+}
+
+/// What a REGISTER that was accepted says.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// Address of record, as spelled for look-ups.
+    pub aor: String,
+    /// Index of the provider.
+    pub provider: u8,
+    /// The Contact URI, exactly.
+    pub contact: String,
+    /// User part of our Contact towards the provider.
+    pub wan_user: String,
+    /// Where the REGISTER came from.
+    pub flow: Flow,
+    /// `+sip.instance`, or empty.
+    pub instance: String,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Number of its CSeq.
+    pub cseq: u32,
+    /// Seconds that the provider granted.
+    pub granted_s: u32,
+    /// Seconds that the phone was given.
+    pub phone_s: u32,
+    /// The target that accepted it.
+    pub accepted_by: Option<SocketAddr>,
+    /// Further addresses.
+    pub aliases: Vec<String>,
+}
+
+impl Binding {
+    /// The address that the Contact names, where that is the host that REGISTERs come from: else
+    /// something translates, and only the flow leads to the phone.
+    pub fn contact_address(&self) -> Option<SocketAddr> {
+        let uri = crate::sip::Uri::parse(&self.contact).ok()?;
+        let ip = crate::adapter::names::literal(uri.host)?;
+        (ip == self.flow.to.ip()).then(|| (ip, uri.port.unwrap_or(5060)).into())
+    }
+
+    /// Whether a REGISTER repeats the last one: same source, Call-ID and Contact (CALLS §2.2).
+    pub fn is_refresh(&self, flow: Flow, call_id: &str, contact: &str) -> bool {
+        self.registered && self.flow == flow && self.call_id == call_id && self.contact == contact
+    }
+
+    /// A phone that was written down by an earlier run.
+    pub fn restored(aor: String, provider: u8, flow: Flow, expires_at: Instant) -> Self {
+        Self {
+            aor,
+            aliases: Vec::new(),
+            provider,
+            contact: String::new(),
+            wan_user: String::new(),
+            flow,
+            instance: String::new(),
+            call_id: String::new(),
+            cseq: 0,
+            expires_at,
+            granted_until: expires_at,
+            forward_at: Instant::ZERO,
+            accepted_by: None,
+            known_since_s: 0,
+            silent: false,
+            registered: false,
+            refused_at: None,
+        }
+    }
+
+    /// Whether a phone without an instance that registers from this one's host may be this one.
+    /// Two phones behind one address differ by port while both are registered. Over TCP, and once
+    /// the registration has run out, another port is the same phone after its own restart.
+    pub(super) fn may_return_on(&self, flow: Flow) -> bool {
+        let same_port = self.flow.to.port() == flow.to.port();
+        matches!(flow.via, Via::Stream(_)) || same_port || !self.registered
+    }
+}
