@@ -67,6 +67,12 @@ pub const CALL_LEGS_MAX: usize = LEGS_MAX;
 /// INVITEs received for one call: from the server and from other adapters.
 pub const CALL_UPSTREAMS_MAX: usize = LEGS_MAX;
 
+/// Calls that are remembered after their end, for legs that come late.
+pub const ENDED_CALLS_MAX: usize = 256;
+
+/// For how long they are remembered: longer than a server hangs with INVITEs in its socket.
+pub const ENDED_CALLS_LIFE: Duration = Duration::from_secs(600);
+
 /// Dialogs of one call: forks of the server included.
 pub const CALL_DIALOGS_MAX: usize = 8;
 

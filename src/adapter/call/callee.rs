@@ -4,6 +4,7 @@
 //! further one is held and never seen by it, and the phone's answer serves them all.
 
 use super::caller::withholds;
+use super::ended::Outcome;
 use super::{CallId, Callee, Leg, LegState, Role, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
@@ -28,6 +29,12 @@ impl Adapter {
             .find_call(message.call_id(), |call| call.role == Role::Callee && call.from_tag == tag);
         if let Some(id) = known {
             return self.hold(now, id, server, message, source);
+        }
+        let cseq = message.cseq().map_or(0, |(number, _)| number);
+        match self.ended_calls.outcome(now, message.call_id(), tag, cseq) {
+            Some(Outcome::Refused(code)) => return self.refuse(now, server, code),
+            Some(Outcome::Settled) => return self.hold_late(now, server, message, source),
+            None => {}
         }
         let phones = self.phones_called(message, source.path);
         if phones.is_empty() {
@@ -142,6 +149,26 @@ impl Adapter {
             let code = if reliable { 100 } else { 180 };
             self.reply_tagged(now, server, code, tag);
         }
+        self.arm(id);
+    }
+
+    /// A leg of a call that is over: it waits for its own CANCEL, and no phone rings for it.
+    fn hold_late(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        self.reply(now, server, 100, None);
+        let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
+            return self.refuse(now, server, 480);
+        };
+        let state = UpstreamState::Held { until: Some(now + CALL_RETRY_WAIT) };
+        let _ = call.upstreams.push(self.upstream_of(server, message, source, state));
+        let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 480) };
+        self.trace_begin(now, id, message, source.path);
+        self.trace_note(now, id, "this call is over: held");
         self.arm(id);
     }
 

@@ -224,6 +224,7 @@ impl Adapter {
         }
         self.count_outcome(id);
         let Some(call) = self.calls.remove(id) else { return };
+        self.ended_calls.remember(now, &call);
         self.call_index.remove(call.call_id.as_str(), id.slot());
         self.call_timers.stop(id.slot());
         if let Some(media) = call.media {

@@ -8,6 +8,7 @@ pub(crate) mod callee;
 pub(crate) mod caller;
 pub(crate) mod decide;
 pub(crate) mod dialog;
+pub(crate) mod ended;
 pub(crate) mod leg;
 mod life;
 
