@@ -51,7 +51,7 @@ impl Overlay {
         let start = if let Body::Ping(_, start) = frame.body { Some(start) } else { None };
         self.heard_asking(now, &node, proven, start);
         let asker = Asker { node, request: frame.request, proven, len };
-        let hello = self.hello(now, from);
+        let hello = self.hello(now, &node);
         match frame.body {
             Body::Ping(..) => {
                 let pong = Encoder::pong(self.me, frame.request, &hello);
@@ -104,7 +104,7 @@ impl Overlay {
             .take(OTHERS_MAX)
             .map(|held| (held.owner(), held.record.seq()))
             .collect();
-        let hello = self.hello(now, asker.node.address);
+        let hello = self.hello(now, &asker.node);
         let limit = asker.limit().min(GET_BYTES);
         let (me, request) = (self.me, asker.request);
         let answer = Encoder::value(me, request, &hello, first, &others, &nodes, limit);
@@ -183,7 +183,7 @@ impl Overlay {
         status: Status,
         newer: Option<&Record>,
     ) {
-        let hello = self.hello(now, asker.node.address);
+        let hello = self.hello(now, &asker.node);
         let newer = newer.map(Record::as_bytes);
         let answer = Encoder::stored(self.me, asker.request, &hello, status, newer);
         self.reply(asker.node.address, asker.limit(), 0, answer);

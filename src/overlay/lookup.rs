@@ -8,7 +8,7 @@
 //! its "no" alone does not count.
 
 use super::id::{Node, Place, closer};
-use super::repair::Publication;
+use super::publication::Publication;
 use super::wire::{NO_TOKEN, Token};
 use super::{LookupId, Placement};
 use crate::net::NodeId;
@@ -141,7 +141,7 @@ impl Lookup {
             return None;
         }
         let waiting = |c: &Candidate| matches!(c.state, State::New | State::Asked);
-        let widened = self.widened || !self.near().any(|c| waiting(c));
+        let widened = self.widened || !self.near().any(waiting);
         let near = self.candidates.iter_mut().filter(|c| c.state != State::Gone).take(REPLICAS);
         let mut again = None;
         for candidate in near {

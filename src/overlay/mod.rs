@@ -17,20 +17,25 @@
 //! | `wire`, `wire_out` | the datagrams, read and written |
 //! | `table`, `suspects` | members proven, members lost |
 //! | `request` | requests under way |
-//! | `lookup`, `search` | one look-up; how look-ups are driven |
+//! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
 //! | `store`, `answer` | records kept; answers to others' requests |
-//! | `repair`, `announce` | own records kept alive; a new address told |
+//! | `publication`, `repair`, `announce` | own records kept alive; a new address told |
 //! | `bootstrap`, `upkeep` | joining; knowing who is still there |
-//! | `reach`, `guard`, `work` | own address; rates and tokens; public-key work |
+//! | `reach`, `guard`, `recent`, `work` | own address; rates and tokens; public-key work |
+//! | `id`, `aor` | places and distances; blinded AORs |
 
 mod announce;
 mod answer;
+mod aor;
 mod bootstrap;
 pub mod event;
 mod guard;
+mod hear;
 mod id;
 mod lookup;
+mod publication;
 mod reach;
+mod recent;
 mod repair;
 mod request;
 mod search;
@@ -84,7 +89,7 @@ pub struct Overlay {
     keys: NetworkKeys,
     me: NodeId,
     started: Instant,
-    /// Seven random bits: see [`Hello`].
+    /// Six random bits: see [`Hello`].
     start: u8,
     seq: u64,
     rng: Rng,
@@ -96,11 +101,11 @@ pub struct Overlay {
     lookups: Table<lookup::Lookup>,
     lookup_timers: Timers,
     lookup_count: u32,
-    publications: Table<repair::Publication>,
+    publications: Table<publication::Publication>,
     publication_timers: Timers,
     publication_count: u32,
     placing: u8,
-    unsigned: VecDeque<crate::table::Id<repair::Publication>>,
+    unsigned: VecDeque<crate::table::Id<publication::Publication>>,
     store: store::Store,
     work: work::Work,
     reach: reach::Reach,
@@ -109,7 +114,7 @@ pub struct Overlay {
     announcing: heapless::Vec<announce::Announcement, { announce::ANNOUNCEMENTS_MAX }>,
     join: bootstrap::Join,
     upkeep: upkeep::Upkeep,
-    aor_keys: search::AorKeys,
+    aor_keys: aor::AorKeys,
     outbox: Outbox,
     events: VecDeque<OverlayEvent>,
 }
@@ -132,7 +137,7 @@ impl Overlay {
             keys: keys.clone(),
             me: identity.id(),
             started: now,
-            start: rng.below(128) as u8,
+            start: rng.below(64) as u8,
             seq: u64::from(start_count) << 32,
             counters: Counters::default(),
             guard: guard::Guard::new(&mut rng, now),
@@ -155,7 +160,7 @@ impl Overlay {
             announcing: heapless::Vec::new(),
             join: bootstrap::Join::new(),
             upkeep: upkeep::Upkeep::new(now, &mut rng),
-            aor_keys: search::AorKeys::new(&mut rng),
+            aor_keys: aor::AorKeys::new(&mut rng),
             outbox: Outbox::with_capacity(OVERLAY_OUTBOX_MAX, OVERLAY_OUTBOX_BYTES_MAX),
             events: VecDeque::with_capacity(OVERLAY_EVENTS_MAX),
             rng,
@@ -293,12 +298,13 @@ impl Overlay {
         self.seq
     }
 
-    fn hello(&self, now: Instant, to: SocketAddr) -> Hello {
+    fn hello(&self, now: Instant, to: &Node) -> Hello {
         Hello {
-            token: self.guard.token(&to),
+            token: self.guard.token(&to.address),
             young: now.since(self.started) < YOUNG,
+            stranger: self.address_of(to.id) != Some(to.address),
             start: self.start,
-            observed: to,
+            observed: to.address,
         }
     }
 

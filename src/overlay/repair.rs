@@ -9,8 +9,9 @@
 use super::event::{Full, OverlayEvent, PublishId};
 use super::id::{Node, distance};
 use super::lookup::{Goal, Lookup, REPLICAS};
+use super::publication::{HOLDERS_MAX, Holder, Publication, State};
 use super::request::Purpose;
-use super::wire::{Hello, NO_TOKEN, Status, Token, Touch};
+use super::wire::{Hello, Status, Token, Touch};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
 use super::{Overlay, YOUNG};
@@ -19,7 +20,6 @@ use crate::net::{NodeId, Rejected};
 use crate::table::Id;
 use crate::time::{Duration, Instant};
 
-const HOLDERS_MAX: usize = REPLICAS + 4;
 const TRIES_MAX: u8 = 4;
 const PLACING_MAX: u8 = 8;
 const PLACE_AGAIN: Duration = Duration::from_millis(100);
@@ -33,88 +33,6 @@ const REFRESH: Duration = Duration::from_secs(3600);
 const HEAL: Duration = Duration::from_secs(30);
 
 const _: () = assert!(REFRESH.as_secs() < YOUNG.as_secs());
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// A put or touch is under way.
-    Asked,
-    /// It holds the newest record.
-    Acknowledged,
-    /// It did not answer, or refused.
-    Failed,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Holder {
-    node: Node,
-    token: Token,
-    state: State,
-    tries: u8,
-    /// Whether a touch may do, because it held the newest record once.
-    touch: bool,
-}
-
-/// One AOR that this node keeps in the overlay, under one secret of the network.
-pub(super) struct Publication {
-    id: PublishId,
-    name: [u8; 16],
-    aor_key: [u8; 32],
-    key: Key,
-    contact: Option<Contact>,
-    seq: u64,
-    record: Option<Record>,
-    holders: heapless::Vec<Holder, HOLDERS_MAX>,
-    placing: bool,
-    place_wanted: bool,
-    told: bool,
-    refresh_at: Instant,
-}
-
-impl Publication {
-    /// Whether the own store holds it as published, not as withdrawn.
-    pub(super) fn is_stored(&self) -> bool {
-        self.record.is_some() && self.contact.is_some()
-    }
-
-    fn acknowledged(&self) -> usize {
-        self.holders.iter().filter(|h| h.state == State::Acknowledged).count()
-    }
-
-    fn is_settled(&self) -> bool {
-        !self.placing && !self.place_wanted && self.holders.iter().all(|h| h.state != State::Asked)
-    }
-
-    fn holder(&mut self, id: &NodeId) -> Option<&mut Holder> {
-        self.holders.iter_mut().find(|holder| holder.node.id == *id)
-    }
-
-    /// The entry for `node`; where all are taken, the farthest that holds nothing, or else is
-    /// farther than `node`, makes room.
-    fn entry(&mut self, node: Node) -> Option<&mut Holder> {
-        let found = self.holders.iter().position(|holder| holder.node.id == node.id);
-        let at = match found {
-            Some(at) => at,
-            None => {
-                if self.holders.is_full() {
-                    let key = self.key.0;
-                    let rank =
-                        |h: &Holder| (h.state == State::Failed, distance(&key, &h.node.id.0));
-                    let worst = self.holders.iter().enumerate().max_by_key(|(_, h)| rank(h));
-                    let (at, worst) = worst?;
-                    if rank(worst) < (false, distance(&key, &node.id.0)) {
-                        return None;
-                    }
-                    self.holders.swap_remove(at);
-                }
-                let (token, state) = (NO_TOKEN, State::Failed);
-                let holder = Holder { node, token, state, tries: 0, touch: false };
-                self.holders.push(holder).ok()?;
-                self.holders.len() - 1
-            }
-        };
-        self.holders.get_mut(at)
-    }
-}
 
 impl Overlay {
     /// Keeps `aor` in the overlay until [`Self::withdraw`]; again with another contact replaces

@@ -6,7 +6,7 @@
 //! slot, so an answer proves that the answerer reads what is sent to that address.
 
 use super::lookup::Lookup;
-use super::repair::Publication;
+use super::publication::Publication;
 use crate::net::NodeId;
 use crate::rng::Rng;
 use crate::table::{Id, Table};
@@ -23,6 +23,8 @@ const OVER_MIN: Duration = Duration::from_millis(900);
 pub(super) enum Purpose {
     /// To prove an address, or that a member or suspect is still there.
     Check,
+    /// To prove our own address to a member that does not know us.
+    Introduce,
     /// To join through an address of which no id is known.
     Join,
     /// A step of a look-up; true where one owner's record was asked for.

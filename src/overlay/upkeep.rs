@@ -8,14 +8,15 @@ use super::Overlay;
 use super::announce::NEIGHBOURS;
 use super::event::OverlayEvent;
 use super::id::{Node, Place};
+use super::recent::Recent;
 use super::request::{Pending, Purpose};
 use super::table::NotEntered;
-use super::wire::{FIND_BYTES, Hello, NO_TOKEN};
+use super::wire::{FIND_BYTES, Hello, NO_TOKEN, Token};
 use super::wire_out::Encoder;
 use crate::net::NodeId;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 const TICK: Duration = Duration::from_secs(1);
 const PROBES_MAX: usize = 128;
@@ -25,8 +26,6 @@ const PROBE_PAUSE: Duration = Duration::from_millis(100);
 /// The pause once so many members are known that one more is nothing new.
 const PROBE_PAUSE_LARGE: Duration = Duration::from_secs(4);
 const LARGE: usize = 512;
-const RECENT: usize = 256;
-const RECENT_S: u32 = 60;
 const MISSES_MAX: u8 = 4;
 const NEIGHBOUR_SILENT_S: u32 = 270;
 const MEMBER_SILENT_S: u32 = 3600;
@@ -42,8 +41,8 @@ pub(super) struct Upkeep {
     view_s: u32,
     probes: heapless::Deque<Node, PROBES_MAX>,
     probe_at: Option<Instant>,
-    recent: Vec<(u32, u32)>,
-    recent_key: u64,
+    probed: Recent,
+    introduced: Recent,
     moves: heapless::Vec<Node, MOVES_MAX>,
     told_own_id_s: u32,
 }
@@ -56,8 +55,8 @@ impl Upkeep {
             view_s: VIEW_S / 2 + rng.below(VIEW_S / 2),
             probes: heapless::Deque::new(),
             probe_at: None,
-            recent: vec![(0, 0); RECENT],
-            recent_key: rng.next_u64() | 1,
+            probed: Recent::new(rng),
+            introduced: Recent::new(rng),
             moves: heapless::Vec::new(),
             told_own_id_s: 0,
         }
@@ -70,27 +69,6 @@ impl Upkeep {
 
     pub(super) fn next(&self) -> Option<Instant> {
         earlier(Some(self.tick_at), self.probe_at)
-    }
-
-    /// Whether `address` was probed within a minute; from now on it was. Two addresses may share
-    /// a place: then a probe is left out.
-    fn is_recent(&mut self, address: &SocketAddr, now_s: u32) -> bool {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) => u128::from(ip.to_bits()),
-            IpAddr::V6(ip) => ip.to_bits(),
-        };
-        let mixed = [ip as u64, (ip >> 64) as u64, u64::from(address.port())]
-            .into_iter()
-            .fold(self.recent_key, |at, part| {
-                (at ^ part).wrapping_mul(self.recent_key).rotate_left(29)
-            });
-        let print = mixed as u32 | 1;
-        let Some(slot) = self.recent.get_mut((mixed >> 32) as usize % RECENT) else { return true };
-        if *slot != (0, 0) && now_s.saturating_sub(slot.1) < RECENT_S {
-            return slot.0 == print;
-        }
-        *slot = (print, now_s);
-        false
     }
 
     fn take_move(&mut self, id: &NodeId) -> Option<Node> {
@@ -120,12 +98,10 @@ impl Overlay {
             }
             return;
         }
+        // Nobody is probed for having asked: the answer, no larger than the question, invites
+        // strangers to prove where they are.
         if proven {
             self.heard_at(now, node);
-        } else if self.suspects.contains(node) {
-            self.check(now, *node);
-        } else {
-            self.probe_soon(now, node);
         }
     }
 
@@ -156,7 +132,22 @@ impl Overlay {
                 self.holder_returned(now, &node.id, true);
             }
         }
+        if hello.stranger && pending.purpose != Purpose::Introduce {
+            self.introduce(now, node, &hello.token);
+        }
         self.observed(now, node.address, hello.observed);
+    }
+
+    /// Shows `node`, which does not know us, that we are where we say.
+    fn introduce(&mut self, now: Instant, node: &Node, token: &Token) {
+        let now_s = self.seconds(now);
+        if self.upkeep.introduced.is_recent(&node.address, now_s) {
+            return;
+        }
+        let (to, start) = (node.address, self.start);
+        self.ask(now, to, Some(node.id), Purpose::Introduce, 0, |me, request| {
+            Encoder::ping(me, request, token, start, &to)
+        });
     }
 
     /// This id proved that it reads what is sent to this address.
@@ -194,17 +185,13 @@ impl Overlay {
 
     /// Somebody named this node. It is probed, not believed.
     pub(super) fn consider(&mut self, now: Instant, node: &Node) {
-        if !self.suspects.contains(node) {
-            self.probe_soon(now, node);
-        }
-    }
-
-    fn probe_soon(&mut self, now: Instant, node: &Node) {
-        let known = self.members.get(&node.id).is_some_and(|m| m.address() == node.address);
+        let known = self.members.get(&node.id).is_some_and(|m| m.address() == node.address)
+            || self.suspects.contains(node);
         if known || node.id == self.me || self.upkeep.probes.is_full() {
             return;
         }
-        if self.members.is_full() || self.upkeep.is_recent(&node.address, self.seconds(now)) {
+        let now_s = self.seconds(now);
+        if self.members.is_full() || self.upkeep.probed.is_recent(&node.address, now_s) {
             return;
         }
         let queued = self.upkeep.probes.push_back(*node);

@@ -73,7 +73,10 @@ pub(super) struct Hello {
     /// Whether the answerer has been up for less than a refresh interval, so that it may lack
     /// records that it should hold.
     pub(super) young: bool,
-    /// Seven bits drawn at the answerer's start: when they change, its store was lost.
+    /// Whether the asker is not a member that the answerer knows: it may introduce itself, by a
+    /// ping with the token.
+    pub(super) stranger: bool,
+    /// Six bits drawn at the answerer's start: when they change, its store was lost.
     pub(super) start: u8,
     /// The asker's address as the answerer sees it.
     pub(super) observed: SocketAddr,
@@ -132,7 +135,7 @@ impl Others<'_> {
 /// What a datagram says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body<'a> {
-    /// Are you there? With the seven bits of the asker's start, see [`Hello`].
+    /// Are you there? With the six bits of the asker's start, see [`Hello`].
     Ping(Token, u8),
     /// I am.
     Pong(Hello),
@@ -225,7 +228,7 @@ impl<'a> Frame<'a> {
             kind::PING => {
                 let (token, start) = (r.array()?, r.u8()?);
                 let padding = core::mem::take(&mut r.0);
-                if start > 127 || padding.len() > 19 || padding.iter().any(|byte| *byte != 0) {
+                if start > 63 || padding.len() > 19 || padding.iter().any(|byte| *byte != 0) {
                     return None;
                 }
                 Body::Ping(token, start)
@@ -314,7 +317,8 @@ impl<'a> Reader<'a> {
     fn hello(&mut self) -> Option<Hello> {
         let token = self.array()?;
         let flags = self.u8()?;
-        Some(Hello { token, young: flags & 1 != 0, start: flags >> 1, observed: self.address()? })
+        let (young, stranger, start) = (flags & 1 != 0, flags & 2 != 0, flags >> 2);
+        Some(Hello { token, young, stranger, start, observed: self.address()? })
     }
 
     /// Outer `None`: malformed. Inner `None`: not there.

@@ -211,7 +211,8 @@ impl Encoder {
 
     fn hello(&mut self, hello: &Hello) {
         self.put(&hello.token);
-        self.put(&[u8::from(hello.young) | hello.start << 1]);
+        let flags = u8::from(hello.young) | u8::from(hello.stranger) << 1;
+        self.put(&[flags | hello.start << 2]);
         self.address(&hello.observed);
     }
 

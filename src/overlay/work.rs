@@ -6,7 +6,7 @@
 //! look-up of the same AOR, cost a hash.
 
 use super::lookup::Lookup;
-use super::repair::Publication;
+use super::publication::Publication;
 use crate::identity::record::{AddressRecord, Key, Record};
 use crate::net::NodeId;
 use crate::rng::Rng;
