@@ -55,12 +55,11 @@ pub fn with_driver_counters(status: &[u8], driver: &[u8]) -> Vec<u8> {
 }
 
 fn object(out: &mut String, fields: &Map<String, Value>, depth: usize) {
-    let mut keys: Vec<&String> = fields.keys().collect();
-    keys.sort_by_key(|key| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
     let simple = |value: &Value| !value.is_object() && !is_table(value);
-    let width = fields.iter().filter(|(_, value)| simple(value)).map(|(key, _)| key.len()).max();
-    for key in keys {
-        let Some(value) = fields.get(key) else { continue };
+    let mut entries: Vec<(&String, &Value)> = fields.iter().collect();
+    entries.sort_by_key(|(key, value)| (!simple(value), rank(key)));
+    let width = entries.iter().filter(|(_, value)| simple(value)).map(|(key, _)| key.len()).max();
+    for (key, value) in entries {
         let key = harmless(key);
         match value {
             Value::Object(inner) if inner.is_empty() => {}
@@ -80,6 +79,10 @@ fn object(out: &mut String, fields: &Map<String, Value>, depth: usize) {
     }
 }
 
+fn rank(key: &str) -> usize {
+    FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len())
+}
+
 fn is_table(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
 }
@@ -96,7 +99,7 @@ fn list(out: &mut String, items: &[Value], depth: usize) {
             columns.push(key);
         }
     }
-    columns.sort_by_key(|key| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
+    columns.sort_by_key(|key| rank(key));
     let mut rows = vec![columns.iter().map(|key| harmless(key)).collect::<Vec<String>>()];
     rows.extend(objects.iter().map(|fields| {
         columns.iter().map(|key| scalar(fields.get(*key).unwrap_or(&Value::Null))).collect()

@@ -1,7 +1,8 @@
 //! State files, keys, and the folders that they lie in.
 //!
 //! A file is replaced as a whole: temporary file, fsync, rename; so a power cut leaves the old or
-//! the new one (volatile files are not synced: they need not outlive it). Reads are bounded. Everything is readable by its owner alone.
+//! the new one (volatile files are not synced: they need not outlive it). Reads are bounded.
+//! Everything is readable by its owner alone.
 
 use crate::limits::{CONFIG_FILE_BYTES_MAX, STATE_FILE_BYTES_MAX};
 use crate::net::{Failure, File};

@@ -81,3 +81,19 @@ fn write_at_once(fd: BorrowedFd<'_>, line: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::write_at_once;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_full_pipe_and_a_closed_one_take_nothing_and_hold_up_nobody() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let line = [b'x'; super::LINE_BYTES_MAX];
+        let taken = (0..1000).take_while(|_| write_at_once(writer.as_fd(), &line)).count();
+        assert!((1..1000).contains(&taken));
+        drop(reader);
+        assert!(!write_at_once(writer.as_fd(), &line));
+    }
+}

@@ -1,8 +1,8 @@
 //! DNS: A, AAAA and SRV questions to the servers of resolv.conf, one task a question.
 //!
-//! A stub resolver (RFC 1035 s7, RFC 2782, RFC 6891): each server is asked [`DNS_TRIES`] times, from
-//! a fresh port with a random id, over UDP. An answer counts only from the server asked, to the
-//! question asked. Names are absolute, search lists are not used. The caches are the cores'.
+//! A stub resolver (RFC 1035 s7, RFC 2782, RFC 6891): each server is asked [`DNS_TRIES`] times,
+//! from a fresh port with a random id, over UDP. An answer counts only from the server asked, to
+//! the question asked. Names are absolute, search lists are not used. The caches are the cores'.
 
 use super::reactor::{Happening, Reactor, Source};
 use crate::limits::{

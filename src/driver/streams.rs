@@ -292,11 +292,10 @@ pub(super) async fn accept(reactor: Rc<Reactor>, on: SocketId, listener: Source<
                 reactor.report(Happening::Accepted(on, stream, remote));
                 yield_now().await;
             }
+            // It left again before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => yield_now().await,
             // Out of descriptors or memory: what waits is accepted when some are free again.
-            Err(error) if failure(&error) == Failure::System => {
-                reactor.sleep(Duration::from_secs(1)).await;
-            }
-            Err(_) => yield_now().await,
+            Err(_) => reactor.sleep(Duration::from_secs(1)).await,
         }
     }
 }
