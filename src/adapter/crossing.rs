@@ -54,7 +54,7 @@ impl Crossing {
         message: &Message<'_>,
         uri: &str,
         branch: &dyn fmt::Display,
-        cseq: Option<u32>,
+        cseq_shift: i64,
         body: &[u8],
     ) -> Option<Vec<u8>> {
         let contact = self.contact_uri();
@@ -73,7 +73,7 @@ impl Crossing {
             record_route: (self.to == Path::Lan && forms_dialog).then_some(self.to_local),
             keep_record_routes: !self.touches_overlay(),
             contacts: self.contacts(&contact),
-            cseq,
+            cseq_shift,
             allow_list: self.touches_overlay(),
             body,
         };

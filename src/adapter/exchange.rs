@@ -5,11 +5,11 @@
 //! taken note of.
 
 use super::call::{CallId, PhoneEnd};
-use super::crossing::Crossing;
 use super::inbound::Source;
 use super::names::Path;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
+use crate::limits::ACK_LIMIT;
 use crate::net::NodeId;
 use crate::sip::transaction::{ClientId, Flow, ServerId};
 use crate::sip::{Message, Method};
@@ -47,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) purpose: Purpose,
     /// The transaction that it answers.
     pub(crate) server: ServerId,
+    /// The request as it came.
+    pub(crate) request: Vec<u8>,
     /// Where the request came from.
     pub(crate) source: Source,
     /// The way that the request took, for its responses; none before it was sent.
@@ -74,14 +76,22 @@ pub(crate) enum Patience {
     Divert(NodeId),
     /// The registration is answered from what is known.
     Shield,
+    /// It is forgotten: nothing can come any more.
+    Linger,
 }
 
 impl Exchange {
     /// An exchange about to be sent.
-    pub(crate) fn new(purpose: Purpose, server: ServerId, source: Source) -> Self {
+    pub(crate) fn new(
+        purpose: Purpose,
+        server: ServerId,
+        source: Source,
+        message: &Message<'_>,
+    ) -> Self {
         Self {
             purpose,
             server,
+            request: message.raw().to_vec(),
             source,
             sent_to: None,
             client: None,
@@ -163,80 +173,55 @@ impl Adapter {
         if status == 100 {
             return;
         }
-        if !exchange.answered {
+        let invite = Message::parse(&exchange.request).is_ok_and(|m| m.method() == Method::Invite);
+        let accepted = (200..300).contains(&status);
+        if !exchange.answered || (invite && accepted) {
             self.relay_exchange_response(now, id, message);
         }
-        if status >= 200 {
-            self.exchange_timers.stop(id.slot());
-            let again = self.transactions.client_request(client).is_some_and(is_invite);
-            if let Some(exchange) = self.exchanges.get_mut(id) {
-                exchange.answered = true;
-            }
-            if !(again && status < 300) {
-                self.end_exchange(now, id);
-            }
+        if status < 200 {
+            return;
+        }
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.answered = true;
+        }
+        if invite && accepted {
+            // Its 2xx may come again until the ACK is through (RFC 6026).
+            self.set_patience(id, now + ACK_LIMIT, Patience::Linger);
+        } else {
+            self.end_exchange(now, id);
         }
     }
 
     fn relay_exchange_response(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let (server, source) = (exchange.server, exchange.source);
-        let Some(request) = self.transactions.request(server).map(<[u8]>::to_vec) else { return };
+        let request = exchange.request.clone();
         let Ok(request) = Message::parse(&request) else { return };
-        let body = self.exchange_body(now, id, message);
-        let Some(crossing) = self.exchange_crossing(id) else { return };
+        let Some((path, flow)) = exchange.sent_to else { return };
+        let Some(local) = self.local_of(flow) else { return };
+        let (phone, outbound, dialog) = match &exchange.purpose {
+            Purpose::Dialog { outbound, .. } => {
+                let dialog = self.dialog_of(&request, source.path);
+                let phone = dialog.and_then(|at| self.phone_of_dialog(at));
+                let Some(phone) = phone else { return };
+                (phone, *outbound, dialog)
+            }
+            Purpose::Other { phone, outbound } => (phone.clone(), *outbound, None),
+            Purpose::Register(_) => return,
+        };
+        let body = match dialog {
+            Some(at) => self.dialog_body(now, at, !outbound, flow, message),
+            None => message.body().to_vec(),
+        };
+        let alias = dialog.and_then(|at| self.calls.get(at.0)).map(|c| c.alias_user.clone());
+        let far = if outbound { (path, local) } else { (source.path, source.local) };
+        let crossing = self.crossing(&phone, far, !outbound, &alias.unwrap_or_default());
         if let Some(bytes) = crossing.response(message, &request, source.flow.to, &body) {
             self.transactions.respond(now, server, &bytes);
         }
-        self.learn_exchange_contact(id, message);
-    }
-
-    /// The way back of a response: the request's, turned round.
-    fn exchange_crossing(&self, id: ExchangeId) -> Option<Crossing> {
-        let exchange = self.exchanges.get(id)?;
-        let (path, flow) = exchange.sent_to?;
-        let local = self.local_of(flow)?;
-        let (phone, outbound, alias) = match &exchange.purpose {
-            Purpose::Dialog { call, outbound } => {
-                let call = self.calls.get(*call)?;
-                let phone = &call.dialogs.first()?.phone;
-                (phone.clone(), *outbound, call.alias_user.clone())
-            }
-            Purpose::Other { phone, outbound } => (phone.clone(), *outbound, String::new()),
-            Purpose::Register(_) => return None,
-        };
-        let far =
-            if outbound { (path, local) } else { (exchange.source.path, exchange.source.local) };
-        Some(self.crossing(&phone, far, !outbound, &alias))
-    }
-
-    fn exchange_body(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) -> Vec<u8> {
-        let Some(exchange) = self.exchanges.get(id) else { return Vec::new() };
-        let Purpose::Dialog { call, outbound } = exchange.purpose else {
-            return message.body().to_vec();
-        };
-        let Some(flow) = exchange.sent_to.map(|(_, flow)| flow) else { return Vec::new() };
-        let Some(call) = self.calls.get(call) else { return message.body().to_vec() };
-        let side = call.dialogs.first().map_or(0, |dialog| dialog.far.side);
-        let media = call.media;
-        self.relay_body(now, media, super::call::leg::sides(!outbound, side), flow, message)
-    }
-
-    fn learn_exchange_contact(&mut self, id: ExchangeId, message: &Message<'_>) {
-        let contact = self.contact_of(message);
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let Purpose::Dialog { call, outbound } = exchange.purpose else { return };
-        if contact.is_empty() || !(200..300).contains(&message.status()) {
-            return;
-        }
-        let Some(dialog) = self.calls.get_mut(call).and_then(|call| call.dialogs.first_mut())
-        else {
-            return;
-        };
-        if outbound {
-            dialog.far.contact = contact;
-        } else {
-            dialog.phone.contact = contact;
+        if let Some(at) = dialog {
+            self.trace_status(now, at.0, source.path, message.status());
+            self.learn_answered_contact(at, outbound, message);
         }
     }
 
@@ -267,17 +252,18 @@ impl Adapter {
             }
             Patience::Divert(node) => self.divert_exchange(now, id, node),
             Patience::Shield => self.register_due(now, id),
+            Patience::Linger => self.end_exchange(now, id),
         }
     }
 
     fn divert_exchange(&mut self, now: Instant, id: ExchangeId, node: NodeId) {
         let Some(exchange) = self.exchanges.get(id) else { return };
-        let (server, source) = (exchange.server, exchange.source);
+        let source = exchange.source;
         let Purpose::Dialog { call, .. } = exchange.purpose else { return };
         if let Some(client) = exchange.client {
             self.transactions.stop_retransmitting(client);
         }
-        let Some(request) = self.transactions.request(server).map(<[u8]>::to_vec) else { return };
+        let request = exchange.request.clone();
         let Ok(message) = Message::parse(&request) else { return };
         let Some(at) = self.dialog_of(&message, source.path).filter(|at| at.0 == call) else {
             return;
@@ -309,8 +295,4 @@ impl Adapter {
             self.transactions.cancel(now, client);
         }
     }
-}
-
-fn is_invite(request: &[u8]) -> bool {
-    Message::parse(request).is_ok_and(|message| message.method() == Method::Invite)
 }

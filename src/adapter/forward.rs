@@ -45,9 +45,12 @@ impl Adapter {
         if provider.is_some() && self.config.adapter.mode == crate::config::Mode::Overlay {
             return self.refuse(now, server, 501);
         }
+        if self.leads_back(message) {
+            return self.refuse(now, server, 481);
+        }
         let phone = self.phone_end(binding, message, source);
         let purpose = Purpose::Other { phone, outbound: true };
-        let mut exchange = Exchange::new(purpose, server, source);
+        let mut exchange = Exchange::new(purpose, server, source, message);
         exchange.provider = provider;
         let Some(id) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
@@ -62,8 +65,8 @@ impl Adapter {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let (provider, phone) = (exchange.provider, Some(exchange.source.flow));
         let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
-        let literal = if in_dialog { None } else { provider };
-        let way = self.way_to_server(now, owner, literal.or(provider), phone, message);
+        let target = if in_dialog { None } else { provider };
+        let way = self.way_to_server(now, owner, target, phone, message);
         self.exchange_way(now, id, way, message);
     }
 
@@ -72,8 +75,7 @@ impl Adapter {
         let Some(exchange) = self.exchanges.get(id).filter(|e| e.dialing.is_some()) else {
             return;
         };
-        let request = self.transactions.request(exchange.server).map(<[u8]>::to_vec);
-        let Some(request) = request else { return self.end_exchange(now, id) };
+        let request = exchange.request.clone();
         if let Ok(message) = Message::parse(&request) {
             self.exchange_way(now, id, way, &message);
         }
@@ -99,7 +101,7 @@ impl Adapter {
                 let phone = phone.clone();
                 let crossing = self.crossing(&phone, (Path::Server, local), true, "");
                 let branch = self.transactions.branch();
-                crossing.request(message, message.request_uri(), &branch, None, message.body())
+                crossing.request(message, message.request_uri(), &branch, 0, message.body())
             }
             _ => None,
         };
@@ -132,7 +134,7 @@ impl Adapter {
             return self.refuse(now, server, 480);
         };
         let purpose = Purpose::Other { phone: phone.clone(), outbound: false };
-        let Some(id) = self.insert_exchange(Exchange::new(purpose, server, source)) else {
+        let Some(id) = self.insert_exchange(Exchange::new(purpose, server, source, message)) else {
             return self.refuse(now, server, 503);
         };
         self.send_in(now, id, &phone, message, &source);
@@ -148,7 +150,7 @@ impl Adapter {
     ) {
         let crossing = self.crossing(phone, (source.path, source.local), false, "");
         let branch = self.transactions.branch();
-        let bytes = crossing.request(message, &phone.contact, &branch, None, message.body());
+        let bytes = crossing.request(message, &phone.contact, &branch, 0, message.body());
         match bytes {
             Some(bytes) => self.send_exchange(now, id, phone.flow, &bytes),
             None => self.refuse_exchange(now, id, 513),
@@ -175,15 +177,17 @@ impl Adapter {
     ) -> Option<(Flow, Vec<u8>)> {
         let from = self.spell_from(message);
         let binding = self.registrar.find(source.flow, from.as_ref().map(|aor| aor.as_str()));
-        let provider = self.provider_for_phone(binding, message);
+        if self.leads_back(message) {
+            return None;
+        }
         let owner = super::ClientOwner::Quiet;
-        let way = self.way_to_server(now, owner, provider, Some(source.flow), message);
+        let way = self.way_to_server(now, owner, None, Some(source.flow), message);
         let Way::Ready(flow, local) = way else { return None };
         let phone = self.phone_end(binding, message, *source);
         let crossing = self.crossing(&phone, (Path::Server, local), true, "");
         let branch = self.transactions.branch();
         let uri = message.request_uri();
-        let bytes = crossing.request(message, uri, &branch, None, message.body())?;
+        let bytes = crossing.request(message, uri, &branch, 0, message.body())?;
         Some((flow, bytes))
     }
 
@@ -191,7 +195,7 @@ impl Adapter {
         let phone = self.phone_of_binding(self.binding_named(message)?)?;
         let crossing = self.crossing(&phone, (source.path, source.local), false, "");
         let branch = self.transactions.branch();
-        let bytes = crossing.request(message, &phone.contact, &branch, None, message.body())?;
+        let bytes = crossing.request(message, &phone.contact, &branch, 0, message.body())?;
         Some((phone.flow, bytes))
     }
 }

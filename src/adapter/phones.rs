@@ -3,7 +3,7 @@
 use super::Adapter;
 use super::call::PhoneEnd;
 use super::names::{self, Local};
-use super::registrar::{Binding, BindingId};
+use super::registrar::{Binding, BindingId, FOREIGN};
 use super::sockets::Facing;
 use super::spelling::{self, Aor};
 use crate::config::Mode;
@@ -15,7 +15,7 @@ use crate::sip::Name;
 use crate::sip::NameAddr;
 use crate::sip::Uri;
 use crate::time::Instant;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl Adapter {
     /// The Contact URI of a message, exactly; empty where it has none.
@@ -56,8 +56,11 @@ impl Adapter {
         binding: Option<BindingId>,
         message: &Message<'_>,
     ) -> Option<u8> {
-        let registered = binding.and_then(|id| self.registrar.get(id)).map(|b| b.provider);
-        registered.or_else(|| self.provider_of_uri(message.from()?.uri))
+        match binding.and_then(|id| self.registrar.get(id)).map(|b| b.provider) {
+            Some(FOREIGN) => None,
+            Some(provider) => Some(provider),
+            None => self.provider_of_uri(message.from()?.uri),
+        }
     }
 
     /// Who calls, where that is one of the registered phone's own addresses, or withheld
@@ -154,6 +157,14 @@ impl Adapter {
             contact: binding.contact.clone(),
             user: binding.wan_user.clone(),
         })
+    }
+
+    /// Opens a connection to a TCP phone whose own is gone; names where to.
+    pub(crate) fn dial_phone(&mut self, id: BindingId) -> Option<SocketAddr> {
+        let to = self.registrar.get(id)?.contact_address()?;
+        let from = self.sockets.towards(Facing::Lan, SocketKind::Sip, to.ip());
+        self.dial(Facing::Lan, from.map(|(_, local)| local.ip()), to, None);
+        Some(to)
     }
 
     /// Our end towards a phone whose flow is gone.

@@ -191,6 +191,12 @@ impl Adapter {
             .map_or(message.request_uri(), |route| route.uri)
     }
 
+    /// Whether a request would come back to us: a dialog over the overlay that a restart lost.
+    pub(crate) fn leads_back(&self, message: &Message<'_>) -> bool {
+        let hop = self.literal_next_hop(message);
+        hop.is_some_and(|hop| self.own_addresses().contains(&hop))
+    }
+
     fn literal_next_hop(&self, message: &Message<'_>) -> Option<SocketAddr> {
         let uri = Uri::parse(self.next_hop_uri(message)).ok()?;
         let ip = super::names::literal(uri.host)?;

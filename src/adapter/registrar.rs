@@ -17,6 +17,10 @@ use crate::timer::Timers;
 pub use binding::{Binding, Registered};
 use std::net::SocketAddr;
 
+/// The provider of phones whose domain no section names: they are passed on and found again, but
+/// neither shielded nor put into the overlay.
+pub const FOREIGN: u8 = u8::MAX;
+
 /// Names a phone's registration.
 pub type BindingId = Id<Binding>;
 

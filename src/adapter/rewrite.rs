@@ -38,8 +38,8 @@ pub(crate) struct RequestPlan<'a> {
     pub(crate) keep_record_routes: bool,
     /// Contact headers.
     pub(crate) contacts: Contacts<'a>,
-    /// CSeq number to write instead of the request's.
-    pub(crate) cseq: Option<u32>,
+    /// What is added to the numbers of CSeq and RAck.
+    pub(crate) cseq_shift: i64,
     /// Whether only the allow-list of the overlay passes.
     pub(crate) allow_list: bool,
     /// The body to send.
@@ -76,7 +76,8 @@ pub(crate) fn request(
             Name::RecordRoute if !plan.keep_record_routes => {}
             Name::Route => write_routes(&mut writer, header, plan.routes, &mut strip),
             Name::Contact => write_contacts(&mut writer, header, plan.contacts),
-            Name::CSeq => write_cseq(&mut writer, header, plan.cseq),
+            Name::CSeq => write_cseq(&mut writer, header, plan.cseq_shift),
+            Name::RAck if plan.cseq_shift != 0 => write_rack(&mut writer, header, plan.cseq_shift),
             _ if plan.allow_list && !crosses_overlay(header) => {}
             _ => writer.copy(header),
         }
@@ -194,13 +195,31 @@ fn write_record_route(writer: &mut Writer<'_>, local: Local) {
     writer.header(Name::RecordRoute, format_args!("<sip:{host}{parameter};lr>"));
 }
 
-fn write_cseq(writer: &mut Writer<'_>, header: &Header<'_>, number: Option<u32>) {
-    match (number, header.value.split_once(|c: char| c.is_ascii_whitespace())) {
-        (Some(number), Some((_, method))) => {
+fn write_cseq(writer: &mut Writer<'_>, header: &Header<'_>, shift: i64) {
+    match header.value.split_once(|c: char| c.is_ascii_whitespace()) {
+        Some((number, method)) if shift != 0 => {
+            let number = shifted(number, shift);
             writer.header(Name::CSeq, format_args!("{number} {}", method.trim()));
         }
         _ => writer.copy(header),
     }
+}
+
+/// RAck names the INVITE's CSeq behind the number of the response (RFC 3262 s7.2).
+fn write_rack(writer: &mut Writer<'_>, header: &Header<'_>, shift: i64) {
+    let mut words = header.value.split_ascii_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(response), Some(number), Some(method)) => {
+            let number = shifted(number, shift);
+            writer.header(Name::RAck, format_args!("{response} {number} {method}"));
+        }
+        _ => writer.copy(header),
+    }
+}
+
+fn shifted(number: &str, shift: i64) -> u32 {
+    let number = number.parse::<u32>().map_or(0, i64::from);
+    u32::try_from(number + shift).unwrap_or(1)
 }
 
 fn write_routes(

@@ -134,7 +134,7 @@ fn render(ladder: &Ladder, out: &mut String) -> fmt::Result {
     for entry in &ladder.entries {
         let since = entry.at.since(ladder.begun);
         let (ms, tenth) = (since.as_millis(), since.as_micros() / 100 % 10);
-        write!(out, "{:>10}  ", format_args!("{ms}.{tenth}"))?;
+        write!(out, "{:>10}  ", format!("{ms}.{tenth}"))?;
         write_row(entry, out)?;
     }
     if ladder.omitted > 0 {

@@ -25,18 +25,19 @@ impl Adapter {
         source: Source,
     ) {
         let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
-        let known = self
-            .find_call(message.call_id(), |call| call.role == Role::Callee && call.from_tag == tag);
+        let phones = self.phones_called(message, source.path);
+        let known = self.find_call(message.call_id(), |call| {
+            call.role == Role::Callee && call.from_tag == tag && call.rings_one_of(&phones)
+        });
         if let Some(id) = known {
             return self.hold(now, id, server, message, source);
         }
         let cseq = message.cseq().map_or(0, |(number, _)| number);
-        match self.ended_calls.outcome(now, message.call_id(), tag, cseq) {
+        match self.ended_calls.outcome(now, (message.call_id(), tag), cseq, &phones) {
             Some(Outcome::Refused(code)) => return self.refuse(now, server, code),
             Some(Outcome::Settled) => return self.hold_late(now, server, message, source),
             None => {}
         }
-        let phones = self.phones_called(message, source.path);
         if phones.is_empty() {
             return self.refuse(now, server, 404);
         }
@@ -93,7 +94,12 @@ impl Adapter {
         let Some(phone) = self.phone_of_binding(binding) else { return };
         let target = phone.contact.clone();
         let flow = (phone.flow, phone.local);
-        let mut leg = Leg::new(now, Path::Lan, flow, LegState::Silent, target, message.cseq());
+        let stands = self.local_of(phone.flow).is_some();
+        let state = if stands { LegState::Silent } else { LegState::Dialing };
+        let mut leg = Leg::new(now, Path::Lan, flow, state, target, message.cseq());
+        if !stands {
+            leg.flow.to = self.dial_phone(binding).unwrap_or(leg.flow.to);
+        }
         leg.phone = Some(phone);
         leg.binding = Some(binding);
         let Some(call) = self.calls.get_mut(id) else { return };
@@ -101,7 +107,9 @@ impl Adapter {
             return;
         }
         let at = call.legs.len() - 1;
-        self.send_invite(now, id, at);
+        if stands {
+            self.send_invite(now, id, at);
+        }
     }
 
     /// A further leg of a call that is here already.
@@ -153,13 +161,7 @@ impl Adapter {
     }
 
     /// A leg of a call that is over: it waits for its own CANCEL, and no phone rings for it.
-    fn hold_late(
-        &mut self,
-        now: Instant,
-        server: ServerId,
-        message: &Message<'_>,
-        source: Source,
-    ) {
+    fn hold_late(&mut self, now: Instant, server: ServerId, message: &Message<'_>, source: Source) {
         self.reply(now, server, 100, None);
         let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
             return self.refuse(now, server, 480);
@@ -193,12 +195,15 @@ impl Adapter {
         if first {
             call.acceptance = message.raw().to_vec();
         }
+        let carrier = call.carrier.map(usize::from);
         let accepted: heapless::Vec<usize, CALL_UPSTREAMS_MAX> = call
             .upstreams
             .iter()
             .enumerate()
-            .filter(|(_, up)| {
-                matches!(up.state, UpstreamState::Carrying | UpstreamState::Accepted { .. })
+            .filter(|(at, up)| {
+                let open =
+                    matches!(up.state, UpstreamState::Carrying | UpstreamState::Accepted { .. });
+                open || carrier == Some(*at)
             })
             .map(|(up, _)| up)
             .collect();
@@ -219,6 +224,10 @@ impl Adapter {
         message: &Message<'_>,
     ) {
         let Some(call) = self.calls.get_mut(id) else { return };
+        if call.carrier.is_some() {
+            // The phone has not heard the ACK: its caller shall send it again.
+            return self.relay_response(now, id, at, up, message);
+        }
         if !matches!(call.upstreams[up].state, UpstreamState::Accepted { .. }) {
             call.upstreams[up].state = UpstreamState::Accepted { since: now, late: false };
         }
@@ -298,6 +307,7 @@ impl Adapter {
             }
         }
         let Some(up) = carrying else { return };
+        call.carrier = Some(up as u8);
         let upstream = &call.upstreams[up];
         for dialog in &mut call.dialogs {
             dialog.far.path = upstream.path;

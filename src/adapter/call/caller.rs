@@ -73,7 +73,9 @@ impl Adapter {
         call.started = now;
         call.upstreams.clear();
         let _ = call.upstreams.push(upstream);
-        self.open_server_leg(now, id);
+        if call.winner.is_none() {
+            self.open_server_leg(now, id);
+        }
         self.advance(now, id);
     }
 

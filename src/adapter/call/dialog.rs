@@ -58,7 +58,8 @@ impl Adapter {
             let highest = if outbound { &mut dialog.phone_cseq } else { &mut dialog.far_cseq };
             *highest = number.max(*highest);
         }
-        let exchange = Exchange::new(Purpose::Dialog { call: id, outbound }, server, source);
+        let exchange =
+            Exchange::new(Purpose::Dialog { call: id, outbound }, server, source, message);
         let Some(exchange) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
         };
@@ -100,18 +101,16 @@ impl Adapter {
             None => (dialog.far.path, dialog.far.local),
         };
         let side = dialog.far.side;
-        let (flow, uri, cseq) = if outbound {
-            let number = message.cseq().map_or(0, |(number, _)| i64::from(number));
-            let shifted = u32::try_from(number + dialog.cseq_shift).unwrap_or(1);
+        let (flow, uri, shift) = if outbound {
             let (flow, uri) = self.next_hop_in_dialog(dialog, message, far.0);
-            (flow, uri, (dialog.cseq_shift != 0).then_some(shifted))
+            (flow, uri, dialog.cseq_shift)
         } else {
-            (phone.flow, phone.contact.clone(), None)
+            (phone.flow, phone.contact.clone(), 0)
         };
         let crossing = self.crossing(&phone, far, outbound, &alias);
         let body = self.relay_body(now, media, sides(outbound, side), source.flow, message);
         let branch = self.transactions.branch();
-        let bytes = crossing.request(message, &uri, &branch, cseq, &body)?;
+        let bytes = crossing.request(message, &uri, &branch, shift, &body)?;
         Some((flow, bytes))
     }
 
@@ -178,6 +177,45 @@ impl Adapter {
         let owner = ClientOwner::Quiet.encode();
         if self.transactions.send_request(now, flow, &bytes, owner).is_ok() {
             self.trace_sent(now, at.0, Path::Peer(node), "BYE");
+        }
+    }
+
+    /// The phone of a dialog.
+    pub(crate) fn phone_of_dialog(&self, (id, at): DialogAt) -> Option<super::PhoneEnd> {
+        Some(self.calls.get(id)?.dialogs.get(at)?.phone.clone())
+    }
+
+    /// A body for the other end of a dialog, which came on `flow`.
+    pub(crate) fn dialog_body(
+        &mut self,
+        now: Instant,
+        (id, at): DialogAt,
+        outbound: bool,
+        flow: Flow,
+        message: &Message<'_>,
+    ) -> Vec<u8> {
+        let Some(call) = self.calls.get(id) else { return message.body().to_vec() };
+        let side = call.dialogs.get(at).map_or(0, |dialog| dialog.far.side);
+        let media = call.media;
+        self.relay_body(now, media, sides(outbound, side), flow, message)
+    }
+
+    /// The target refresh by a 2xx to a request of the other end.
+    pub(crate) fn learn_answered_contact(
+        &mut self,
+        (id, at): DialogAt,
+        outbound: bool,
+        message: &Message<'_>,
+    ) {
+        let contact = self.contact_of(message);
+        if contact.is_empty() || !(200..300).contains(&message.status()) {
+            return;
+        }
+        let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
+        match dialog {
+            Some(dialog) if outbound => dialog.far.contact = contact,
+            Some(dialog) => dialog.phone.contact = contact,
+            None => {}
         }
     }
 

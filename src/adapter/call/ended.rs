@@ -5,8 +5,9 @@
 //! "equal Call-ID: always").
 
 use super::{Call, LegState, Role};
+use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
-use crate::limits::{ENDED_CALLS_LIFE, ENDED_CALLS_MAX};
+use crate::limits::{CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX};
 use crate::time::Instant;
 use std::collections::VecDeque;
 
@@ -19,14 +20,18 @@ pub(crate) enum Outcome {
     Refused(u16),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Ended {
     at: Instant,
     key: CallKey,
     tag: CallKey,
     cseq: u32,
+    phones: Phones,
     outcome: Outcome,
 }
+
+/// The phones that a call rang.
+pub(crate) type Phones = heapless::Vec<BindingId, CALL_LEGS_MAX>;
 
 /// The calls that ended last.
 #[derive(Default)]
@@ -58,21 +63,24 @@ impl EndedCalls {
             key: CallKey::of(&call.call_id),
             tag: CallKey::of(&call.from_tag),
             cseq: call.upstreams.iter().map(|up| up.cseq).max().unwrap_or(0),
+            phones: call.legs.iter().filter_map(|leg| leg.binding).collect(),
             outcome,
         });
     }
 
-    /// How the call of an INVITE ended, where it is one of these. After a refusal a higher CSeq
-    /// is a new attempt of the caller, not a late leg.
+    /// How the call of an INVITE for these phones ended, where it is one of those remembered.
+    /// After a refusal a higher CSeq is a new attempt of the caller, not a late leg; and what the
+    /// server forks to another phone is another call.
     pub(crate) fn outcome(
         &self,
         now: Instant,
-        call_id: &str,
-        tag: &str,
+        (call_id, tag): (&str, &str),
         cseq: u32,
+        phones: &Phones,
     ) -> Option<Outcome> {
         let (key, tag) = (CallKey::of(call_id), CallKey::of(tag));
-        let ended = self.calls.iter().rev().find(|e| e.key == key && e.tag == tag)?;
+        let rang = |ended: &Ended| ended.phones.iter().any(|phone| phones.contains(phone));
+        let ended = self.calls.iter().rev().find(|e| e.key == key && e.tag == tag && rang(e))?;
         let fresh = now < ended.at + ENDED_CALLS_LIFE;
         let late_leg = ended.outcome == Outcome::Settled || cseq <= ended.cseq;
         (fresh && late_leg).then_some(ended.outcome)

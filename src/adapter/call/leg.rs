@@ -96,7 +96,7 @@ impl Adapter {
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
         let body = self.relay_body(now, media, sides, source, &message);
         let branch = self.transactions.branch();
-        let sent = crossing.request(&message, &target, &branch, None, &body).and_then(|bytes| {
+        let sent = crossing.request(&message, &target, &branch, 0, &body).and_then(|bytes| {
             let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
             self.transactions.send_request(now, flow, &bytes, owner).ok()
         });

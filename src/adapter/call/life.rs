@@ -45,6 +45,7 @@ impl Adapter {
             callees: heapless::Vec::new(),
             registered_there: false,
             heard: None,
+            carrier: None,
             winner: None,
             retry_until: None,
             acceptance: Vec::new(),

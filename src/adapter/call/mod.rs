@@ -249,6 +249,8 @@ pub(crate) struct Call {
     pub(crate) registered_there: bool,
     /// The leg whose ringing the caller hears.
     pub(crate) heard: Option<u8>,
+    /// The upstream whose ACK came first, at the callee's adapter.
+    pub(crate) carrier: Option<u8>,
     /// The leg that won.
     pub(crate) winner: Option<u8>,
     /// After a challenge: the phone's next INVITE is waited for until then.
@@ -284,6 +286,11 @@ impl Call {
     /// The INVITE that the legs are made from; empty once nothing can open any more.
     pub(crate) fn invite(&self) -> &[u8] {
         self.upstreams.first().map_or(&[], |up| &up.request)
+    }
+
+    /// Whether one of these phones rings, or rang, for it.
+    pub(crate) fn rings_one_of(&self, phones: &[BindingId]) -> bool {
+        self.legs.iter().any(|leg| leg.binding.is_some_and(|phone| phones.contains(&phone)))
     }
 
     /// The server leg.

@@ -26,7 +26,7 @@ impl Adapter {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let (server, source) = (exchange.server, exchange.source.flow.to);
         let Purpose::Register(registration) = &exchange.purpose else { return };
-        let Some(request) = self.transactions.request(server).map(<[u8]>::to_vec) else { return };
+        let request = exchange.request.clone();
         let Ok(request) = Message::parse(&request) else { return };
         let limit_s = self.config.adapter.phone_expires.as_secs() as u32;
         let limit_s = if registration.provider.is_some() { limit_s } else { u32::MAX };

@@ -10,7 +10,7 @@ mod local;
 use super::exchange::{Exchange, ExchangeId, Patience, Purpose};
 use super::inbound::Source;
 use super::names::Local;
-use super::registrar::{Binding, BindingId, Registered};
+use super::registrar::{Binding, BindingId, FOREIGN, Registered};
 use super::rewrite::{Contacts, RequestPlan, Routes};
 use super::{Adapter, ClientOwner, crossing, rewrite};
 use crate::config::Mode;
@@ -73,8 +73,7 @@ impl Adapter {
             self.counters.registrations_refreshed += 1;
             return self.answer_refresh(now, server, id, &registration);
         }
-        let full = registration.provider.is_some()
-            && registration.binding.is_none()
+        let full = registration.binding.is_none()
             && registration.expires_s > 0
             && self.registrar.is_full();
         if full {
@@ -82,7 +81,7 @@ impl Adapter {
             log::warn!("phone {} refused: max_phones are registered", registration.aor);
             return self.refuse(now, server, 503);
         }
-        let known = registration.binding.is_some();
+        let known = registration.binding.is_some() && registration.provider.is_some();
         let down = registration
             .provider
             .and_then(|at| self.providers.get(usize::from(at)))
@@ -92,7 +91,7 @@ impl Adapter {
         }
         let provider = registration.provider;
         let purpose = Purpose::Register(Box::new(registration));
-        let mut exchange = Exchange::new(purpose, server, source);
+        let mut exchange = Exchange::new(purpose, server, source, message);
         exchange.provider = provider;
         let Some(id) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
@@ -115,7 +114,10 @@ impl Adapter {
     fn read_registration(&self, message: &Message<'_>, source: &Source) -> Registration {
         let to = message.to().map(|to| to.uri).unwrap_or_default();
         let provider = self.provider_of_uri(to);
-        let aor = self.spell(provider, to).unwrap_or_default();
+        let aor = match provider {
+            Some(_) => self.spell(provider, to).unwrap_or_default(),
+            None => to.to_ascii_lowercase(),
+        };
         let first = message.values(Name::Contact).next().unwrap_or_default();
         let wildcard = first.trim() == "*";
         let contact = NameAddr::parse(first).ok().filter(|_| !wildcard);
@@ -194,7 +196,7 @@ impl Adapter {
             record_route: None,
             keep_record_routes: true,
             contacts: Contacts::Replace { hosts: &hosts, uri: &uri },
-            cseq: None,
+            cseq_shift: 0,
             allow_list: false,
             body: message.body(),
         };
@@ -246,7 +248,7 @@ impl Adapter {
     ) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Purpose::Register(registration) = &exchange.purpose else { return };
-        let Some(provider) = registration.provider else { return };
+        let provider = registration.provider.unwrap_or(FOREIGN);
         let granted = registration.granted_s(message);
         if registration.wildcard || granted.is_none() {
             let aor = registration.aor.clone();
@@ -254,7 +256,11 @@ impl Adapter {
             let contact = registration.contact.clone();
             return self.registration_gone(now, &aor, &contact, everything);
         }
-        let phone_s = self.phone_expires_s(granted.unwrap_or(0), registration.expires_s);
+        let granted_s = granted.unwrap_or(0);
+        let phone_s = match provider {
+            FOREIGN => granted_s,
+            _ => self.phone_expires_s(granted_s, registration.expires_s),
+        };
         let registered = Registered {
             aor: registration.aor.clone(),
             provider,
@@ -264,7 +270,7 @@ impl Adapter {
             instance: registration.instance.clone(),
             call_id: registration.call_id.clone(),
             cseq: registration.cseq,
-            granted_s: granted.unwrap_or(0),
+            granted_s,
             phone_s,
             accepted_by,
             aliases: self.aliases_in(provider, message, &registration.aor),
