@@ -3,6 +3,7 @@
 use cosip::lab::bench::{self, Load};
 use cosip::lab::demo::{self, Options};
 use cosip::lab::dht_client;
+use cosip::lab::report::Fault;
 use cosip::lab::server;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use std::error::Error;
@@ -11,8 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// The series of the demo.
+const FAULTS: [Fault; 2] = [Fault::Stopped, Fault::Killed];
+
 const HELP: &str = "\
-usage: cosip-lab demo [--out DIR] [--cosip FILE] [--media PATH] [--keep]
+usage: cosip-lab demo [--out DIR] [--cosip FILE] [--media PATH] [--series stopped|killed] [--keep]
        cosip-lab bench [--out DIR] [--cosip FILE] [--calls N] [--pairs N] [--seconds N] [--keep]
        cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
@@ -56,7 +60,14 @@ fn command() -> Result<ExitCode, Box<dyn Error>> {
 fn options(out: &str) -> std::io::Result<Options> {
     let lab = std::env::current_exe()?;
     let cosip = lab.with_file_name("cosip");
-    Ok(Options { out: PathBuf::from(out), cosip, lab, media: "user".to_owned(), keep: false })
+    Ok(Options {
+        out: PathBuf::from(out),
+        cosip,
+        lab,
+        media: "user".to_owned(),
+        faults: Vec::from(FAULTS),
+        keep: false,
+    })
 }
 
 fn run_bench(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
@@ -83,6 +94,13 @@ fn run_demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
         match argument {
             Long("out") => options.out = arguments.value()?.into(),
             Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("series") => {
+                let name = arguments.value()?.string()?;
+                options.faults = FAULTS.into_iter().filter(|fault| fault.name() == name).collect();
+                if options.faults.is_empty() {
+                    return Err("--series takes stopped or killed".into());
+                }
+            }
             Long("media") => options.media = arguments.value()?.string()?,
             Long("keep") => options.keep = true,
             other => return Err(other.unexpected().into()),

@@ -174,7 +174,7 @@ pub struct Series {
     pub fault: Fault,
     /// The calls, in order.
     pub calls: Vec<CallResult>,
-    /// Whether the server ran: `running` or `failed`.
+    /// Whether the server ran: `running`, or the fault's name.
     pub server: Vec<Span>,
     /// What the caller's adapter thought of it, as `cosip status` told.
     pub verdict: Vec<Span>,

@@ -30,6 +30,8 @@ pub struct Options {
     pub lab: PathBuf,
     /// The routers' `media.path`; with `off` the demo has to fail.
     pub media: String,
+    /// The series to play, by the fault of the server.
+    pub faults: Vec<Fault>,
     /// Whether configurations and logs of the run stay.
     pub keep: bool,
 }
@@ -135,7 +137,7 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
     let interrupt = Interrupt::new()?;
     let mut summary = Summary { server: "embedded", series: Vec::new() };
     let starts = std::process::id()..;
-    for (start, fault) in starts.zip([Fault::Stopped, Fault::Killed]) {
+    for (start, fault) in starts.zip(options.faults.iter().copied()) {
         println!("\n{}", fault.as_str());
         let addresses = Addresses::find(start)?;
         let folder = scratch.path.join(fault.name());

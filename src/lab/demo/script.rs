@@ -13,6 +13,8 @@ const ALICE: usize = 0;
 const BOB: usize = 1;
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const TALK: Duration = Duration::from_millis(1500);
+/// How often alice's adapter is asked for its verdict during a call.
+const LOOKS: u32 = 6;
 /// Sound is given this time to arrive before the call ends.
 const SETTLE: Duration = Duration::from_millis(150);
 const END_MAX: Duration = Duration::from_secs(3);
@@ -64,6 +66,7 @@ pub(super) fn play(
     if result.is_err() {
         show.town.show_logs();
     }
+    show.town.keep_ladders();
     result.map(|()| show.series)
 }
 
@@ -75,7 +78,7 @@ impl Show<'_> {
         let overlay = Expected::Only(Carrier::Overlay);
         self.call(Plan::new("server-up", Expected::Only(Carrier::Server)))?;
         self.town.fail_server(fault)?;
-        self.note_server("failed");
+        self.note_server(fault.name());
         let hedge = if fault == Fault::Stopped { HEDGE_MS } else { 0.0 };
         let first = Plan::new("first-after-failure", overlay);
         self.call(Plan { setup_ms_min: hedge, ..first })?;
@@ -87,6 +90,7 @@ impl Show<'_> {
         self.await_verdict("up")?;
         self.call(Plan::new("after-recovery", Expected::Either))?;
         self.town.stage.run_for(PAUSE);
+        look(&self.town, &mut self.series);
         self.note_server("");
         let rings = self.town.stage.core(BOB).reports().count();
         let called: usize = self.series.calls.iter().map(|call| call.rings).sum();
@@ -106,7 +110,10 @@ impl Show<'_> {
         };
         self.town.stage.run_until(ANSWER_MAX, done);
         if self.report(id).answered.is_some() {
-            self.town.stage.run_for(TALK);
+            for _ in 0..LOOKS {
+                self.town.stage.run_for(TALK / LOOKS);
+                look(&self.town, &mut self.series);
+            }
             [ALICE, BOB]
                 .iter()
                 .for_each(|place| self.town.stage.order(*place, |it, _| it.fall_silent()));
@@ -185,20 +192,20 @@ impl Show<'_> {
 
     fn await_verdict(&mut self, state: &str) -> Result<(), Error> {
         let what = format!("alice's adapter to find the server {state}");
-        let verdicts = &mut self.series.verdict;
-        self.town.await_that(&what, VERDICT_MAX, |town| {
-            let Some(status) = town.routers[0].status() else { return false };
-            let now = town.stage.now();
-            let verdict = status.server();
-            match verdicts.last_mut() {
-                Some(last) if last.state == verdict => {
-                    last.to_ms = millis(now.since(Instant::ZERO));
-                }
-                _ => verdicts.push(span(now, now, verdict)),
-            }
-            verdict == state
-        })
+        let Self { town, series, .. } = self;
+        town.await_that(&what, VERDICT_MAX, |town| look(town, series) == Some(state.to_owned()))
     }
+}
+
+/// Asks alice's adapter what it thinks of the server, and notes it.
+fn look(town: &Town<'_>, series: &mut Series) -> Option<String> {
+    let state = town.routers[0].status()?.server().to_owned();
+    let now = town.stage.now();
+    match series.verdict.last_mut() {
+        Some(last) if last.state == state => last.to_ms = millis(now.since(Instant::ZERO)),
+        _ => series.verdict.push(span(now, now, &state)),
+    }
+    Some(state)
 }
 
 fn span(from: Instant, to: Instant, state: &str) -> Span {

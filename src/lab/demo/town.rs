@@ -187,6 +187,17 @@ impl<'o> Town<'o> {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Writes each router's ladders beside its log, for who keeps the folder.
+    pub(in crate::lab) fn keep_ladders(&self) {
+        for router in self.routers.iter().filter(|_| self.options.keep) {
+            let ladders = router.ask(&["trace"]).unwrap_or_default();
+            let status = router.ask(&["status", "--json"]).unwrap_or_default();
+            // An extra for the curious; nothing depends on it.
+            let _ = fs::write(router.log_file().with_file_name("trace"), ladders);
+            let _ = fs::write(router.log_file().with_file_name("status.json"), status);
+        }
+    }
+
     /// Prints the last lines of every log.
     pub(in crate::lab) fn show_logs(&self) {
         let logs = self.routers.iter().map(Router::log_file).chain([self.server_log_file()]);
