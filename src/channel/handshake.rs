@@ -1,9 +1,9 @@
 //! One handshake under way, and the public-key operations that it takes, one at a time.
 //!
 //! SIGMA (Krawczyk 2003) over an X25519 agreement, under the network's key: the responder proves
-//! its Ed25519 key first, encrypted, then the opener its own. Each signs the hash of everything said
-//! before, under a label for its role, so nothing that was signed fits anywhere else. Each end
-//! does four operations: make an ephemeral key, agree, sign, verify.
+//! its Ed25519 key first, encrypted, then the opener its own. Each signs the hash of everything
+//! said before, under a label for its role, so nothing that was signed fits anywhere else. Each
+//! end does four operations: make an ephemeral key, agree, sign, verify.
 
 use super::backlog::Backlog;
 use super::crypto::{self, Secrets};
@@ -220,7 +220,7 @@ impl Handshake {
         match self.stage {
             Stage::Generate => self.generate(rng),
             Stage::Agree => self.agree(identity),
-            Stage::Verify => self.verify(identity),
+            Stage::Verify => self.verify(),
             Stage::Sign => self.sign(identity, network),
             Stage::Await | Stage::Confirm => Step::Failed,
         }
@@ -277,10 +277,6 @@ impl Handshake {
             return self.refuse();
         }
         let Some(proof) = read_proof(body) else { return self.refuse() };
-        if key::node_id(&proof.0) != self.peer {
-            self.refuse();
-            return Step::WrongIdentity;
-        }
         self.proof = proof;
         self.keys = Some(keys);
         self.stage = Stage::Verify;
@@ -297,12 +293,13 @@ impl Handshake {
         }
     }
 
-    fn verify(&mut self, identity: &Identity) -> Step {
+    fn verify(&mut self) -> Step {
         let Some(keys) = &self.keys else { return Step::Failed };
         let (public, signature) = &self.proof;
         let by = if self.role == Role::Opener { Role::Responder } else { Role::Opener };
         let message = self.signed(keys, by);
-        if key::node_id(public) != self.peer || self.peer == identity.id() {
+        if key::node_id(public) != self.peer {
+            self.refuse();
             return Step::WrongIdentity;
         }
         if !key::verify(public, &message, signature) {

@@ -71,10 +71,14 @@ impl Identity {
         text
     }
 
-    /// The same key pair, claiming another's id.
+    /// This key pair, claiming another's id, and its public key too where `with_key`.
     #[cfg(test)]
-    pub(crate) fn claiming(&self, id: NodeId) -> Self {
-        Self { pair: self.pair.clone(), id }
+    pub(crate) fn claiming(&self, other: &Self, with_key: bool) -> Self {
+        let mut pair = self.pair.clone();
+        if with_key {
+            pair.pk = other.pair.pk;
+        }
+        Self { pair, id: other.id }
     }
 
     /// The id that the public key gives.

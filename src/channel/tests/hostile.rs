@@ -165,7 +165,7 @@ fn a_new_secret_is_heard_before_it_is_sent() {
 fn who_answers_with_another_key_is_found_out() {
     let mut net = Net::new(2, 8);
     let wanted = identity(5).id();
-    let liar = identity(1).claiming(wanted);
+    let liar = identity(1).claiming(&identity(5), false);
     let at = net.nodes[1].address;
     net.nodes[1].channel = Channel::new(&liar, &network(), &mut Rng::new([1; 32]), 4);
     net.nodes[0].channel.open(net.now, wanted, &[at]).unwrap();
@@ -179,7 +179,7 @@ fn who_answers_with_another_key_is_found_out() {
 #[test]
 fn who_opens_in_the_name_of_another_is_found_out() {
     let mut net = Net::new(2, 9);
-    let liar = identity(0).claiming(identity(5).id());
+    let liar = identity(0).claiming(&identity(5), false);
     net.nodes[0].channel = Channel::new(&liar, &network(), &mut Rng::new([1; 32]), 4);
     net.open(0, 1);
     net.send(0, 1, &Payload::Sip(b"INVITE"));
@@ -187,6 +187,21 @@ fn who_opens_in_the_name_of_another_is_found_out() {
     assert_eq!(net.nodes[1].seen, []);
     assert_eq!(net.counters(1).wrong_identities, 1);
     assert!(!net.nodes[1].channel.is_up(identity(5).id()));
+}
+
+#[test]
+fn a_public_key_without_its_secret_half_proves_nothing() {
+    for liar in [0, 1] {
+        let mut net = Net::new(2, 9);
+        let claimed = identity(liar).claiming(&identity(5), true);
+        net.nodes[liar].channel = Channel::new(&claimed, &network(), &mut Rng::new([1; 32]), 4);
+        net.open(0, 1);
+        net.run(seconds(7));
+        let honest = 1 - liar;
+        assert!(!net.nodes[honest].seen.iter().any(|seen| matches!(seen, Seen::Up(_))));
+        assert!(!net.nodes[honest].channel.is_up(claimed.id()));
+        assert!(net.counters(honest).handshakes_failed > 0);
+    }
 }
 
 #[test]
@@ -211,12 +226,18 @@ fn a_session_said_to_be_unknown_lives_on_where_the_peer_does() {
     packet.put(&name);
     let forged = packet.tag(&network());
     let (from, to) = (net.nodes[1].address, net.nodes[0].address);
-    net.deliver(&Datagram { from, to, bytes: forged.bytes().to_vec() });
+    let forged = Datagram { from, to, bytes: forged.bytes().to_vec() };
+    assert!(net.deliver(&forged), "plausible: something was just sent, and not answered");
     net.send(0, 1, &Payload::Sip(b"y"));
     net.run(seconds(2));
     assert!(net.nodes[1].seen.contains(&Seen::Sip(net.id(0), b"y".to_vec())));
     assert!(net.nodes[0].channel.is_up(peer));
     assert!(!net.nodes[0].seen.contains(&Seen::Down(peer, DownReason::NoAnswer)));
+    net.run(seconds(10));
+    let work = net.counters(0).public_key_operations;
+    assert!(!net.deliver(&forged), "nothing was sent lately that it could be about");
+    net.run(seconds(5));
+    assert_eq!(net.counters(0).public_key_operations, work);
 }
 
 #[test]
