@@ -83,7 +83,20 @@ impl Adapter {
                 })),
                 "restart_pending": self.restart_pending,
             },
+            "in_use": self.in_use(),
             "counters": self.counters_status(),
+        })
+    }
+
+    /// What is held now: all zero where nothing is going on.
+    fn in_use(&self) -> Value {
+        let (answering, asking) = self.transactions.live();
+        json!({
+            "calls": self.calls.len(),
+            "exchanges": self.exchanges.len(),
+            "transactions": answering + asking,
+            "media": self.media.open_sessions(),
+            "lookups": self.askers.len(),
         })
     }
 

@@ -374,6 +374,11 @@ impl Media {
         self.sessions.get(session)?.heard_at(Place::new(side, 0)?)
     }
 
+    /// How many calls have relay ports.
+    pub fn open_sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// What happened to datagrams since the start.
     pub fn counters(&self) -> Counters {
         self.counters

@@ -219,6 +219,8 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         if !call.is_setting_up() {
             call.acceptance = Vec::new();
+            // Early dialogs whose leg lost or refused: none of them will be confirmed.
+            call.dialogs.retain(|dialog| dialog.confirmed);
         }
         if !call.is_over() {
             return;

@@ -1,0 +1,195 @@
+//! What becomes of legs: losers, CANCEL, challenges, two phones of one address.
+
+use crate::net::Fate;
+use crate::sip::{answer, sdp, uri_of};
+use crate::town::{server, two};
+
+const GATEWAY: &str = "sip:gw@198.51.100.1";
+
+#[test]
+fn a_silent_server_leg_that_lost_is_cancelled_when_it_wakes() {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    town.accept(&at_bob, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    let before = sent_to_server(&town);
+    town.world.run_ms(10_000);
+    assert_eq!(sent_to_server(&town), before, "it stops retransmitting");
+    town.reply(&at_server, 180, "s", &[]);
+    let cancel = town.world.expect(server(), "CANCEL", 100);
+    town.reply(&cancel, 200, "s", &[]);
+    town.reply(&at_server, 487, "s", &[]);
+    town.world.expect(server(), "ACK", 100);
+    town.world.nothing(alice.at, "180", 500);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+fn sent_to_server(town: &crate::town::Town) -> usize {
+    let log = town.world.log.iter();
+    log.filter(|packet| packet.to == server() && packet.data.starts_with(b"INVITE")).count()
+}
+
+#[test]
+fn a_server_leg_that_lost_and_answers_gets_ack_and_bye() {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    town.accept(&at_bob, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    let routes = [("Record-Route", "<sip:198.51.100.1;lr>"), ("Contact", "<sip:gw@198.51.100.1>")];
+    let success = answer(&at_server, 200, "s", &routes, &sdp(server()));
+    town.world.send(server(), at_server.from, success);
+    let ack = town.world.expect(server(), "ACK", 100);
+    assert_eq!((ack.uri(), ack.cseq()), (GATEWAY, 1));
+    let bye = town.world.expect(server(), "BYE", 100);
+    assert_eq!((bye.uri(), bye.cseq(), bye.tag("To")), (GATEWAY, 2, "s"));
+    town.reply(&bye, 200, "", &[]);
+    town.world.nothing(alice.at, "BYE", 1_000);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn a_cancel_before_ringing_is_answered_at_once_and_ends_all_legs() {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    town.world.expect(server(), "INVITE", 100);
+    let cancel = alice.cancel(&bob.aor(), "c1");
+    town.say(&alice, cancel);
+    town.world.expect(alice.at, "200 CANCEL", 20);
+    let refusal = town.world.expect(alice.at, "487", 20);
+    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+    town.say(&alice, ack);
+    town.world.nothing(bob.at, "INVITE", 6_000);
+    town.finish();
+}
+
+#[test]
+fn a_cancel_while_two_legs_ring_ends_both() {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    town.reply(&at_bob, 180, "b", &[]);
+    town.world.expect(alice.at, "180", 100);
+    town.reply(&at_server, 180, "s", &[("Contact", "<sip:gw@198.51.100.1>")]);
+    town.world.nothing(alice.at, "180", 500);
+    let cancel = alice.cancel(&bob.aor(), "c1");
+    town.say(&alice, cancel);
+    town.world.expect(alice.at, "200 CANCEL", 20);
+    let refusal = town.world.expect(alice.at, "487", 20);
+    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+    town.say(&alice, ack);
+    for (end, invite) in [(server(), &at_server), (bob.at, &at_bob)] {
+        let cancel = town.world.expect(end, "CANCEL", 100);
+        assert_eq!(cancel.one("Via"), invite.one("Via"));
+        town.reply(&cancel, 200, "x", &[]);
+        town.reply(invite, 487, if end == server() { "s" } else { "b" }, &[]);
+        town.world.expect(end, "ACK", 100);
+    }
+    town.finish();
+}
+
+#[test]
+fn the_server_s_challenge_passes_and_the_overlay_leg_stays_for_the_retry() {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    let challenge = ("Proxy-Authenticate", "Digest realm=\"x\", nonce=\"y\"");
+    town.reply(&at_server, 407, "s", &[challenge]);
+    let refusal = town.world.expect(alice.at, "407", 100);
+    assert_eq!(refusal.one(challenge.0), challenge.1);
+    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+    town.say(&alice, ack);
+    let credentials = ("Proxy-Authorization", "Digest username=\"alice\", response=\"1\"");
+    let body = sdp(alice.media());
+    let retry = alice.request(("INVITE", &bob.aor()), "c1", 2, &[credentials], &body);
+    town.say(&alice, retry);
+    let again = town.world.expect(server(), "INVITE", 100);
+    assert_eq!((again.cseq(), again.one(credentials.0)), (2, credentials.1));
+    assert_eq!(town.world.log.iter().filter(|p| p.to == bob.at && starts(p, "INVITE")).count(), 1);
+    town.reply(&at_bob, 180, "b", &[]);
+    town.world.expect(alice.at, "180", 100);
+    let mut callee = town.accept(&at_bob, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    assert_eq!(caller.cseq, 2, "Alice's INVITE had that number");
+    let ack = town.world.expect(bob.at, "ACK", 100);
+    assert_eq!(ack.cseq(), 1, "Bob's had this one");
+    let info = caller.request("INFO", &[], "");
+    town.world.send(alice.at, alice.proxy, info);
+    let at_bob_info = town.world.expect(bob.at, "INFO", 100);
+    assert_eq!(at_bob_info.cseq(), 2, "the next after Bob's INVITE");
+    town.reply(&at_bob_info, 200, "", &[]);
+    assert_eq!(town.world.expect(alice.at, "200 INFO", 100).cseq(), 3);
+    town.bye(&mut callee, alice.at);
+    town.finish();
+}
+
+fn starts(packet: &crate::net::Packet, method: &str) -> bool {
+    packet.data.starts_with(method.as_bytes())
+}
+
+#[test]
+fn an_overlay_leg_whose_retry_never_comes_is_cancelled_after_4_s() {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    town.reply(&at_bob, 180, "b", &[]);
+    town.world.expect(alice.at, "180", 100);
+    let _ = at_server;
+    let cancel = alice.cancel(&bob.aor(), "c1");
+    town.say(&alice, cancel);
+    let cancel = town.world.expect(bob.at, "CANCEL", 100);
+    town.reply(&cancel, 200, "b", &[]);
+    town.reply(&at_bob, 487, "b", &[]);
+    let invite = alice.invite(&bob.aor(), "c2");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    town.reply(&at_server, 401, "s", &[]);
+    town.world.expect(alice.at, "401", 100);
+    town.world.nothing(bob.at, "CANCEL", 3_900);
+    town.reply(&at_bob, 180, "b", &[]);
+    let cancel = town.world.expect(bob.at, "CANCEL", 300);
+    town.reply(&cancel, 200, "b", &[]);
+    town.reply(&at_bob, 487, "b", &[]);
+    town.finish();
+}
+
+#[test]
+fn two_phones_of_one_address_ring_and_the_first_answer_wins() {
+    let (mut town, alice, bob) = two();
+    let bob2 = town.registered(2, 1, "bob");
+    assert_eq!(town.finds(0, &bob.aor()), 2);
+    town.server_is(Fate::Drop);
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let first = town.world.expect(bob.at, "INVITE", 1_000);
+    let second = town.world.expect(bob2.at, "INVITE", 1_000);
+    assert_eq!((uri_of(first.uri()), second.uri()), (bob.contact().as_str(), &*bob2.contact()));
+    town.reply(&first, 180, "b1", &[]);
+    town.reply(&second, 180, "b2", &[]);
+    town.world.expect(alice.at, "180", 100);
+    town.world.nothing(alice.at, "180", 500);
+    town.accept(&second, "b2", &bob2.contact());
+    let cancel = town.world.expect(bob.at, "CANCEL", 100);
+    town.reply(&cancel, 200, "b1", &[]);
+    town.reply(&first, 487, "b1", &[]);
+    town.world.expect(bob.at, "ACK", 100);
+    let mut caller = town.confirm(&alice, 100);
+    town.world.expect(bob2.at, "ACK", 100);
+    town.bye(&mut caller, bob2.at);
+    town.finish();
+}

@@ -1,0 +1,13 @@
+//! Calls by the book: adapters in virtual time, between scripted phones and a scripted provider.
+//!
+//! Every test is one or a few sentences of the rules for calls. The network is [`net::World`]: one
+//! seed decides delay, loss and order. What crossed it is kept, and at the end of each test
+//! [`oracle`] looks through all of it, and at what the adapters still hold.
+
+mod hedge;
+mod legs;
+mod net;
+mod oracle;
+mod provider;
+mod sip;
+mod town;

@@ -1,0 +1,460 @@
+//! A network of cores and scripted ends over virtual time: delay, loss, ICMP, TCP, files, names.
+
+use crate::sip::Msg;
+use cosip::limits::TRANSMIT_BYTES_MAX;
+use cosip::net::{
+    Answer, ConnId, Core, Event, Failure, File, Input, Record, RecordKind, Request, SocketId,
+    SocketKind, StreamEvent, Ticket, Via,
+};
+use cosip::rng::Rng;
+use cosip::time::{Duration, Instant, earlier};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::SocketAddr;
+
+/// A datagram, or what was written to a TCP connection at once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Packet {
+    pub(crate) at: Instant,
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) tcp: bool,
+    pub(crate) data: Vec<u8>,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Deliver,
+    Drop,
+    /// Comes back as ICMP port unreachable; a TCP connection is refused.
+    Refuse,
+    Delay(Duration),
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Packet(Packet),
+    Refused { node: usize, socket: u32, to: SocketAddr },
+    Connect { node: usize, ticket: u32, from: Option<std::net::IpAddr>, to: SocketAddr },
+}
+
+struct Socket {
+    node: usize,
+    id: u32,
+    kind: SocketKind,
+}
+
+struct Conn {
+    id: u32,
+    node: usize,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+/// What a scripted end does by itself; `None`: the message goes to its inbox.
+pub(crate) type Auto = Box<dyn FnMut(&Msg) -> Option<Vec<Vec<u8>>>>;
+
+/// Decides the fate of a packet.
+pub(crate) type Rule = Box<dyn FnMut(&Packet) -> Fate>;
+
+/// See the module's text.
+pub(crate) struct World<C> {
+    pub(crate) now: Instant,
+    pub(crate) rng: Rng,
+    pub(crate) nodes: Vec<C>,
+    /// Nodes that neither hear nor act.
+    pub(crate) deaf: BTreeSet<usize>,
+    /// Every packet that any end sent, in order.
+    pub(crate) log: Vec<Packet>,
+    /// Addresses with a fate of their own.
+    pub(crate) fates: BTreeMap<SocketAddr, Fate>,
+    /// Looks at what the fates let pass.
+    pub(crate) rule: Option<Rule>,
+    pub(crate) one_way: Duration,
+    pub(crate) loss_percent: u32,
+    pub(crate) jitter: Duration,
+    pub(crate) autos: BTreeMap<SocketAddr, Auto>,
+    /// Scripted ends that accept TCP.
+    pub(crate) listening: BTreeSet<SocketAddr>,
+    pub(crate) names: Vec<(String, RecordKind, Vec<Record>)>,
+    pub(crate) files: Vec<(usize, File, Vec<u8>)>,
+    pub(crate) saves: u32,
+    inbox: Vec<Msg>,
+    seen: BTreeSet<(SocketAddr, SocketAddr, Vec<u8>)>,
+    sockets: BTreeMap<(SocketAddr, bool), Socket>,
+    conns: Vec<Conn>,
+    replies: BTreeMap<u32, Vec<u8>>,
+    queue: BinaryHeap<core::cmp::Reverse<(Instant, u64, Happening)>>,
+    count: u64,
+    next_id: u32,
+}
+
+impl<C: Core> World<C> {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        Self {
+            now: Instant::from_micros(1_000_000),
+            rng: Rng::new(bytes),
+            nodes: Vec::new(),
+            deaf: BTreeSet::new(),
+            log: Vec::new(),
+            fates: BTreeMap::new(),
+            rule: None,
+            one_way: Duration::from_millis(5),
+            loss_percent: 0,
+            jitter: Duration::ZERO,
+            autos: BTreeMap::new(),
+            listening: BTreeSet::new(),
+            names: Vec::new(),
+            files: Vec::new(),
+            saves: 0,
+            inbox: Vec::new(),
+            seen: BTreeSet::new(),
+            sockets: BTreeMap::new(),
+            conns: Vec::new(),
+            replies: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            count: 0,
+            next_id: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, core: C) -> usize {
+        self.nodes.push(core);
+        let place = self.nodes.len() - 1;
+        self.drain(place);
+        place
+    }
+
+    /// The process at a place ends and another one takes its place; files stay.
+    pub(crate) fn replace(&mut self, place: usize, core: C) {
+        self.sockets.retain(|_, socket| socket.node != place);
+        self.conns.retain(|conn| conn.node != place);
+        self.nodes[place] = core;
+        self.drain(place);
+    }
+
+    pub(crate) fn input(&mut self, place: usize, input: Input<'_>) {
+        // What a core refuses it has counted.
+        let _ = self.nodes[place].handle_input(self.now, input);
+        self.drain(place);
+    }
+
+    pub(crate) fn order<T>(&mut self, place: usize, order: impl FnOnce(&mut C, Instant) -> T) -> T {
+        let result = order(&mut self.nodes[place], self.now);
+        self.drain(place);
+        result
+    }
+
+    /// What a command prints, if it answers at once or within 5 s.
+    pub(crate) fn ask(&mut self, place: usize, words: &[&str]) -> String {
+        let ticket = 1 << 31 | self.id();
+        self.input(place, Input::Command(Ticket(ticket), words));
+        for _ in 0..500 {
+            if let Some(reply) = self.replies.remove(&ticket) {
+                return String::from_utf8(reply).unwrap();
+            }
+            self.run_ms(10);
+        }
+        panic!("{words:?} is not answered");
+    }
+
+    fn id(&mut self) -> u32 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn push(&mut self, at: Instant, happening: Happening) {
+        self.count += 1;
+        self.queue.push(core::cmp::Reverse((at, self.count, happening)));
+    }
+
+    /// A scripted end sends: on its TCP connection where it has one, else a datagram.
+    pub(crate) fn send(&mut self, from: SocketAddr, to: SocketAddr, data: impl AsRef<[u8]>) {
+        let tcp = self.conns.iter().any(|c| (c.remote, c.local) == (from, to));
+        let data = data.as_ref().to_vec();
+        self.carry(Packet { at: self.now, from, to, tcp, data });
+    }
+
+    /// A scripted end connects to a listener.
+    pub(crate) fn connect(&mut self, from: SocketAddr, to: SocketAddr) {
+        let id = self.id();
+        let listener = self.sockets.get(&(to, true)).expect("a listener");
+        let (node, on) = (listener.node, SocketId(listener.id));
+        self.conns.push(Conn { id, node, local: to, remote: from });
+        let opened = StreamEvent::Opened { on, local: to, remote: from };
+        self.input(node, Input::Stream(ConnId(id), opened));
+    }
+
+    /// The connections of a scripted end break.
+    pub(crate) fn disconnect(&mut self, from: SocketAddr) {
+        while let Some(at) = self.conns.iter().position(|conn| conn.remote == from) {
+            let conn = self.conns.swap_remove(at);
+            self.input(conn.node, Input::Stream(ConnId(conn.id), StreamEvent::Closed));
+        }
+    }
+
+    fn fate(&mut self, packet: &Packet) -> Fate {
+        for end in [packet.from, packet.to] {
+            match self.fates.get(&end) {
+                None | Some(Fate::Deliver) => {}
+                Some(Fate::Refuse) if end == packet.from => return Fate::Drop,
+                Some(fate) => return *fate,
+            }
+        }
+        let fate = self.rule.as_mut().map_or(Fate::Deliver, |rule| rule(packet));
+        match fate {
+            Fate::Deliver if !packet.tcp && self.rng.below(100) < self.loss_percent => Fate::Drop,
+            fate => fate,
+        }
+    }
+
+    fn carry(&mut self, packet: Packet) {
+        self.log.push(packet.clone());
+        let fate = self.fate(&packet);
+        let jitter = self.jitter.as_micros() as u32;
+        let jitter = if jitter == 0 { 0 } else { self.rng.below(jitter) };
+        let at = self.now + self.one_way + Duration::from_micros(u64::from(jitter));
+        match fate {
+            Fate::Deliver => self.push(at, Happening::Packet(packet)),
+            Fate::Delay(more) => self.push(at + more, Happening::Packet(packet)),
+            Fate::Refuse => {
+                if let Some(socket) = self.sockets.get(&(packet.from, false)) {
+                    let (node, socket, to) = (socket.node, socket.id, packet.to);
+                    self.push(at, Happening::Refused { node, socket, to });
+                }
+            }
+            Fate::Drop => {}
+        }
+    }
+
+    pub(crate) fn run_ms(&mut self, ms: u64) {
+        self.run_until(ms, |_| false);
+    }
+
+    /// Plays on until the condition holds, `ms` at most; whether it held.
+    pub(crate) fn run_until(&mut self, ms: u64, mut condition: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + Duration::from_millis(ms);
+        let mut steps = 0;
+        loop {
+            if condition(self) {
+                return true;
+            }
+            let Some(at) = self.next().filter(|at| *at <= end) else { break };
+            steps = if at > self.now { 0 } else { steps + 1 };
+            assert!(steps < 20_000, "the cores rest");
+            self.now = self.now.max(at);
+            self.step();
+        }
+        self.now = end;
+        false
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let places = (0..self.nodes.len()).filter(|place| !self.deaf.contains(place));
+        let due = places.fold(None, |due, at| earlier(due, self.nodes[at].poll_timeout()));
+        earlier(self.queue.peek().map(|entry| entry.0.0), due)
+    }
+
+    fn step(&mut self) {
+        if self.queue.peek().is_some_and(|entry| entry.0.0 <= self.now) {
+            let Some(core::cmp::Reverse((_, _, happening))) = self.queue.pop() else { return };
+            return self.happen(happening);
+        }
+        for place in 0..self.nodes.len() {
+            let due = self.nodes[place].poll_timeout().is_some_and(|at| at <= self.now);
+            if due && !self.deaf.contains(&place) {
+                self.input(place, Input::Timeout);
+            }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Packet(packet) => self.deliver(packet),
+            Happening::Refused { node, socket, to } if !self.deaf.contains(&node) => {
+                let (socket, error) = (SocketId(socket), Failure::Refused);
+                self.input(node, Input::SendFailed { socket, to, error });
+            }
+            Happening::Refused { .. } => {}
+            Happening::Connect { node, ticket, from, to } => {
+                let ticket = Ticket(ticket);
+                let up = matches!(self.fates.get(&to), None | Some(Fate::Deliver));
+                if up && self.listening.contains(&to) {
+                    let id = self.id();
+                    let from = from.unwrap_or(to.ip());
+                    let local = SocketAddr::new(from, 40_000 + id as u16);
+                    self.conns.push(Conn { id, node, local, remote: to });
+                    let answer = Answer::Connected(ConnId(id), local);
+                    self.input(node, Input::Answer(ticket, Ok(answer)));
+                } else {
+                    self.input(node, Input::Answer(ticket, Err(Failure::Refused)));
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, packet: Packet) {
+        let Packet { from, to, tcp, ref data, .. } = packet;
+        if tcp {
+            let conn = self.conns.iter().find(|c| (c.remote, c.local) == (from, to));
+            if let Some(Conn { id, node, .. }) = conn {
+                let (id, node) = (ConnId(*id), *node);
+                return self.input(node, Input::Stream(id, StreamEvent::Data(data)));
+            }
+        } else if let Some(socket) = self.sockets.get(&(to, false)) {
+            let (node, socket) = (socket.node, SocketId(socket.id));
+            if !self.deaf.contains(&node) {
+                let to = to.ip();
+                self.input(node, Input::Datagram { socket, from, to, tos: 0, data });
+            }
+            return;
+        }
+        self.receive(packet);
+    }
+
+    /// A scripted end takes a packet.
+    fn receive(&mut self, packet: Packet) {
+        let Some(message) = Msg::parse(&packet) else { return };
+        if let Some(mut auto) = self.autos.remove(&packet.to) {
+            let answers = auto(&message);
+            self.autos.insert(packet.to, auto);
+            if let Some(answers) = answers {
+                for answer in answers {
+                    self.send(packet.to, packet.from, answer);
+                }
+                return;
+            }
+        }
+        if self.seen.insert((packet.from, packet.to, packet.data)) {
+            self.inbox.push(message);
+        }
+    }
+
+    /// Waits for a message at a scripted end, such as `INVITE`, `180`, or `200 BYE`. What is sent
+    /// again is not seen again.
+    pub(crate) fn expect(&mut self, at: SocketAddr, what: &str, ms: u64) -> Msg {
+        let is = |m: &Msg| m.at == at && m.is(what);
+        self.run_until(ms, |world| world.inbox.iter().any(is));
+        match self.inbox.iter().position(is) {
+            Some(place) => self.inbox.remove(place),
+            None => panic!("no {what} at {at} within {ms} ms; there: {}", self.waiting(at)),
+        }
+    }
+
+    /// Nothing of the kind comes within this time.
+    pub(crate) fn nothing(&mut self, at: SocketAddr, what: &str, ms: u64) {
+        let is = |m: &Msg| m.at == at && m.is(what);
+        self.run_until(ms, |world| world.inbox.iter().any(is));
+        if let Some(message) = self.inbox.iter().find(|m| is(m)) {
+            panic!("unexpected {what} at {at}:\n{}", message.text);
+        }
+    }
+
+    /// Forgets what waits at a scripted end.
+    pub(crate) fn clear(&mut self, at: SocketAddr) {
+        self.inbox.retain(|message| message.at != at);
+    }
+
+    fn waiting(&self, at: SocketAddr) -> String {
+        let lines = self.inbox.iter().filter(|m| m.at == at).map(|m| m.line().to_owned());
+        lines.collect::<Vec<_>>().join(" | ")
+    }
+
+    fn drain(&mut self, place: usize) {
+        let mut buffer = vec![0; TRANSMIT_BYTES_MAX];
+        loop {
+            while let Some(transmit) = self.nodes[place].poll_transmit(self.now, &mut buffer) {
+                let data = buffer[..transmit.len].to_vec();
+                let (from, tcp, to) = match transmit.via {
+                    Via::Udp(SocketId(id)) => {
+                        let own = |s: &&Socket| s.node == place && s.id == id;
+                        let mut all = self.sockets.iter();
+                        let found = all.find(|(_, socket)| own(socket)).map(|(key, _)| key.0);
+                        (found.expect("a bound socket"), false, transmit.to)
+                    }
+                    Via::Stream(ConnId(id)) => {
+                        let conn = self.conns.iter().find(|conn| conn.id == id);
+                        let Some(conn) = conn else { continue };
+                        (conn.local, true, conn.remote)
+                    }
+                    Via::Peer(_) => panic!("the channel's transmissions stay in the core"),
+                };
+                self.carry(Packet { at: self.now, from, to, tcp, data });
+            }
+            match self.nodes[place].poll_event() {
+                None => return,
+                Some(Event::Stopped) => {}
+                Some(Event::Request(ticket, request)) => self.serve(place, ticket, request),
+            }
+        }
+    }
+
+    fn serve(&mut self, place: usize, ticket: Ticket, request: Request) {
+        let mut loaded = Vec::new();
+        let answer = match request {
+            Request::Bind { kind, local } => self.bind(place, kind, local),
+            Request::Connect { from, to } => {
+                let at = self.now + self.one_way * 2;
+                let ticket = ticket.0;
+                return self.push(at, Happening::Connect { node: place, ticket, from, to });
+            }
+            Request::CloseSocket(id) => {
+                self.sockets.retain(|_, socket| socket.id != id.0);
+                Ok(Answer::Done)
+            }
+            Request::CloseConn(id) => {
+                self.conns.retain(|conn| conn.id != id.0);
+                Ok(Answer::Done)
+            }
+            Request::Resolve { name, kind } => {
+                let found = self.names.iter().find(|(n, k, _)| (n, k) == (&name, &kind)).cloned();
+                let answer = match &found {
+                    Some((_, _, records)) => Ok(Answer::Resolved(records, 60)),
+                    None => Err(Failure::Absent),
+                };
+                let _ = self.nodes[place].handle_input(self.now, Input::Answer(ticket, answer));
+                return;
+            }
+            Request::Load(file) => {
+                let found = self.files.iter().find(|f| (f.0, f.1) == (place, file));
+                found
+                    .map(|f| loaded.clone_from(&f.2))
+                    .ok_or(Failure::Absent)
+                    .map(|()| Answer::Loaded(&loaded))
+            }
+            Request::Save(file, data) => {
+                self.files.retain(|f| (f.0, f.1) != (place, file));
+                self.files.push((place, file, data));
+                self.saves += 1;
+                Ok(Answer::Done)
+            }
+            Request::Reply(data) => {
+                self.replies.insert(ticket.0, data);
+                return;
+            }
+        };
+        let _ = self.nodes[place].handle_input(self.now, Input::Answer(ticket, answer));
+    }
+
+    fn bind(
+        &mut self,
+        node: usize,
+        kind: SocketKind,
+        local: SocketAddr,
+    ) -> Result<Answer<'static>, Failure> {
+        let key = (local, kind == SocketKind::SipListener);
+        if self.sockets.contains_key(&key) {
+            return Err(Failure::Address);
+        }
+        let id = self.id();
+        self.sockets.insert(key, Socket { node, id, kind });
+        Ok(Answer::Bound(SocketId(id), local))
+    }
+
+    /// How many sockets of a kind a core has.
+    pub(crate) fn sockets(&self, place: usize, kind: SocketKind) -> usize {
+        self.sockets.values().filter(|s| s.node == place && s.kind == kind).count()
+    }
+}
