@@ -456,3 +456,6 @@ fn seal(
         .try_for_each(|part| out.extend_from_slice(part));
     debug_assert!(put.is_ok(), "a contact is bounded by its user part");
 }
+
+#[cfg(test)]
+mod tests;

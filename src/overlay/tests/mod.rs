@@ -1,6 +1,8 @@
 //! Behaviour of nodes together, over virtual time with real keys.
 
+mod hostile;
 mod net;
+mod wire;
 
 use super::*;
 use net::{Net, address, aor, contact};
