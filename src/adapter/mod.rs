@@ -26,8 +26,6 @@ pub mod server;
 mod sockets;
 pub mod spelling;
 mod status;
-#[cfg(test)]
-mod tests;
 
 use crate::channel::Channel;
 use crate::config::Config;

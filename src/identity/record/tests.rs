@@ -1,5 +1,6 @@
 //! Records: what they prove, whom they open for, what is refused.
 
+use super::bytes::with_message;
 use super::*;
 use crate::identity::NetworkKeys;
 

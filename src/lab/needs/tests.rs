@@ -1,3 +1,5 @@
+//! Needs that are met and needs that are not.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Two phones and a server in virtual time.
+
 use super::*;
 use crate::lab::part::Part;
 use crate::lab::server::Server;

@@ -1,3 +1,5 @@
+//! Verdicts on what a demo saw.
+
 use super::*;
 
 /// A summary in which all is as it should be.

@@ -1,3 +1,5 @@
+//! How the lab's server reads addresses.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The stage on real sockets.
+
 use super::*;
 use crate::lab::part::Part;
 use crate::lab::phone::{Phone, Settings};

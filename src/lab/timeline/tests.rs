@@ -1,3 +1,5 @@
+//! The picture of a run.
+
 use super::*;
 use crate::lab::report::Path as Carrier;
 use crate::lab::report::tests::good;
