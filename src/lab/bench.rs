@@ -12,6 +12,7 @@ use super::phone::{CallId, Phone, Report, Sound};
 use super::report::Fault;
 use crate::time::Duration;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -57,7 +58,8 @@ pub struct Row {
     setups_us: Vec<u32>,
     /// Sorted, in microseconds.
     delays_us: Vec<u32>,
-    calls_failed: u32,
+    /// How often a call failed, by its final status.
+    failed: BTreeMap<u16, u32>,
     packets_sent: u64,
     packets_heard: u64,
     /// Of the two routers together, in thousandths of a processor while they relayed.
@@ -71,7 +73,7 @@ impl Row {
         let permille_lost = self.packets_lost_permille();
         json!({
             "way": self.way.as_str(),
-            "calls_failed": self.calls_failed,
+            "calls_failed": self.failed.values().sum::<u32>(),
             "setup_us_p50": quantile(&self.setups_us, 50),
             "setup_us_p99": quantile(&self.setups_us, 99),
             "rtp_packets": self.packets_sent,
@@ -107,6 +109,7 @@ pub fn run(options: &Options, load: Load) -> Result<Vec<Row>, Error> {
         if row.is_err() {
             town.show_logs();
         }
+        town.keep_ladders();
         rows.push(row?);
     }
     let path = options.out.join("calls.json");
@@ -138,8 +141,8 @@ pub fn table(rows: &[Row]) -> String {
             row.cpu_permille % 10,
             row.memory_kb,
         );
-        if row.calls_failed > 0 {
-            text += &format!("{:<18} {} calls failed\n", "", row.calls_failed);
+        for (status, count) in &row.failed {
+            text += &format!("{:<18} {count} calls failed with {status}\n", "");
         }
     }
     text
@@ -150,7 +153,7 @@ fn measure(town: &mut Town<'_>, way: Way, load: Load) -> Result<Row, Error> {
     if way == Way::Overlay {
         town.fail_server(Fault::Killed)?;
         // Somebody has to call for the adapter to notice.
-        make_call(town, 0);
+        let _ = make_call(town, 0);
         town.await_that("the callers' adapter to find the server down", DOWN_MAX, |town| {
             town.routers[0].status().is_some_and(|it: Status| it.server() == "down")
         })?;
@@ -159,7 +162,7 @@ fn measure(town: &mut Town<'_>, way: Way, load: Load) -> Result<Row, Error> {
         way,
         setups_us: Vec::new(),
         delays_us: Vec::new(),
-        calls_failed: 0,
+        failed: BTreeMap::new(),
         packets_sent: 0,
         packets_heard: 0,
         cpu_permille: 0,
@@ -167,8 +170,8 @@ fn measure(town: &mut Town<'_>, way: Way, load: Load) -> Result<Row, Error> {
     };
     for number in 0..load.calls {
         match make_call(town, number as usize % town.pairs()) {
-            Some(setup) => row.setups_us.push(micros(setup)),
-            None => row.calls_failed += 1,
+            Ok(setup) => row.setups_us.push(micros(setup)),
+            Err(status) => *row.failed.entry(status).or_default() += 1,
         }
         town.check()?;
     }
@@ -178,15 +181,16 @@ fn measure(town: &mut Town<'_>, way: Way, load: Load) -> Result<Row, Error> {
     Ok(row)
 }
 
-/// One call of a pair, answered and ended; its set-up time.
-fn make_call(town: &mut Town<'_>, pair: usize) -> Option<Duration> {
+/// One call of a pair, answered and ended; its set-up time, or the status that it failed with.
+fn make_call(town: &mut Town<'_>, pair: usize) -> Result<Duration, u16> {
     let id = start_call(town, pair);
     let settled = |report: &Report| report.answered.is_some() || report.ended.is_some();
     town.stage.run_until(ANSWER_MAX, |phones| settled(phones[pair].report(id)));
     town.stage.order(pair, |phone, now| phone.hang_up(now, id));
     town.stage.run_until(END_MAX, |phones| !phones.iter().any(is_busy));
     town.stage.run_for(PAUSE);
-    town.stage.core(pair).report(id).setup()
+    let report = town.stage.core(pair).report(id);
+    report.setup().ok_or(report.status)
 }
 
 fn start_call(town: &mut Town<'_>, pair: usize) -> CallId {
@@ -217,7 +221,8 @@ fn talk(town: &mut Town<'_>, load: Load, row: &mut Row) {
     for place in 0..places {
         match town.stage.core(place).reports().last() {
             Some(report) if report.answered.is_some() => add_sound(row, &report.sound),
-            _ => row.calls_failed += 1,
+            Some(report) => *row.failed.entry(report.status).or_default() += 1,
+            None => *row.failed.entry(0).or_default() += 1,
         }
         town.stage.order(place, Phone::hang_up_all);
     }

@@ -233,8 +233,8 @@ impl Summary {
     /// A table that explains itself.
     pub fn table(&self) -> String {
         let mut text = String::from(
-            "Alice calls bob; each is behind a router of their own. \"Carried by\" is who took the\n\
-             answered call from one router to the other, as both phones and the server saw it;\n\
+            "Alice calls bob; each is behind a router of their own. \"Carried by\" is who took\n\
+             the answered call from router to router, as both phones and the server saw it;\n\
              \"set-up\" is the time from alice's INVITE to bob's answer, who picks up at once;\n\
              \"heard\" is the share of the other's sound that arrived.\n",
         );
@@ -244,7 +244,7 @@ impl Summary {
         }
         for series in self.series.iter().filter(|series| !series.ladder.is_empty()) {
             text += &format!(
-                "\nThe first call after that, as alice's adapter saw it ({}):\n",
+                "\nfirst-after-failure as alice's adapter saw it ({}):\n",
                 series.fault.as_str()
             );
             series.ladder.lines().for_each(|line| text += &format!("  {line}\n"));

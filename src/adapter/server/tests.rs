@@ -1,5 +1,3 @@
-//! The verdict on a server, event by event.
-
 use super::*;
 use crate::rng::Rng;
 use proptest::prelude::*;

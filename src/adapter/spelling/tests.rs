@@ -1,5 +1,3 @@
-//! Spellings of a number, pair by pair.
-
 use super::*;
 use proptest::prelude::*;
 

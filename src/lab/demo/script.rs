@@ -19,7 +19,7 @@ const LOOKS: u32 = 6;
 const SETTLE: Duration = Duration::from_millis(150);
 const END_MAX: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
-const VERDICT_MAX: Duration = Duration::from_secs(20);
+const VERDICT_MAX: Duration = Duration::from_secs(25);
 /// `hedge_ms` of DESIGN's defaults, which the demo leaves alone.
 const HEDGE_MS: f64 = 500.0;
 

@@ -1,4 +1,4 @@
-//! Two phones and a server in virtual time.
+//! Phones against the server, in virtual time.
 
 use super::*;
 use crate::lab::part::Part;

@@ -1,4 +1,4 @@
-//! Verdicts on what a demo saw.
+//! What counts as a fault, and the shape of the summary.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! How the lab's server reads addresses.
+//! The server's own rules; how it carries calls is tested with the phones.
 
 use super::*;
 

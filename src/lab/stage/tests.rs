@@ -1,4 +1,4 @@
-//! The stage on real sockets.
+//! A whole call on real sockets.
 
 use super::*;
 use crate::lab::part::Part;

@@ -1,4 +1,4 @@
-//! The picture of a run.
+//! The picture shows what the summary says.
 
 use super::*;
 use crate::lab::report::Path as Carrier;

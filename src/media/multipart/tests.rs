@@ -1,5 +1,3 @@
-//! Bodies of several parts.
-
 use super::*;
 
 /// Puts `text` in place of the description.

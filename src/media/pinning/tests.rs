@@ -1,5 +1,3 @@
-//! Whom a port listens to.
-
 use super::*;
 
 fn at(ms: u64) -> Instant {

@@ -1,5 +1,3 @@
-//! Pairs of ports and their order.
-
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
