@@ -3,10 +3,11 @@
 //! One [`Crossing`] names both sides; requests and responses of a call, of a registration and of
 //! anything else are written by the two functions here, so that a rule stands in one place.
 
-use super::names::{Local, Path};
+use super::names::{Local, Path, literal};
 use super::rewrite::{self, Contacts, RecordRoute, RequestPlan, ResponsePlan, Routes};
 use crate::limits::SIP_MESSAGE_BYTES_MAX;
-use crate::sip::{Message, Method};
+use crate::sip::proxy::{LoopDetector, Routed};
+use crate::sip::{Message, Method, Uri};
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,6 +27,8 @@ pub(crate) struct Crossing {
     pub(crate) phone_hosts: heapless::Vec<IpAddr, 2>,
     /// Our own addresses that a Route may name.
     pub(crate) own: Vec<SocketAddr>,
+    /// Marks our branches, so that a request that comes back is known.
+    pub(crate) loops: LoopDetector,
 }
 
 impl Crossing {
@@ -58,16 +61,19 @@ impl Crossing {
         body: &[u8],
     ) -> Option<Vec<u8>> {
         let contact = self.contact_uri();
+        let routed = Routed::new(message, |uri| is_own(uri, &self.own));
+        let value = self.loops.value(message);
+        let branch = format_args!("{branch}-{value}");
         let forms_dialog = matches!(
             message.method(),
             Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
         );
         let plan = RequestPlan {
-            uri,
+            uri: if self.to == Path::Server { routed.request_uri } else { uri },
             local: self.to_local,
-            branch,
+            branch: &branch,
             routes: match self.to {
-                Path::Server => Routes::Strip(&self.own),
+                Path::Server => Routes::Routed(&routed),
                 _ => Routes::Drop,
             },
             record_route: (self.to == Path::Lan && forms_dialog).then_some(self.to_local),
@@ -118,6 +124,12 @@ impl Crossing {
         matches!(upstream.method(), Method::Invite | Method::Subscribe | Method::Refer)
             && upstream.to().is_none_or(|to| to.tag().is_none())
     }
+}
+
+/// Whether a URI names one of our own addresses, as our Record-Route does.
+pub(crate) fn is_own(uri: &Uri<'_>, own: &[SocketAddr]) -> bool {
+    let port = uri.port.unwrap_or(5060);
+    literal(uri.host).is_some_and(|ip| own.contains(&(ip, port).into()))
 }
 
 /// Runs a writer on a buffer of the greatest length and keeps what it wrote.

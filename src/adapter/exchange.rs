@@ -202,9 +202,12 @@ impl Adapter {
         let (phone, outbound, dialog) = match &exchange.purpose {
             Purpose::Dialog { outbound, .. } => {
                 let dialog = self.dialog_of(&request, source.path);
-                let phone = dialog.and_then(|at| self.phone_of_dialog(at));
-                let Some(phone) = phone else { return };
-                (phone, *outbound, dialog)
+                let outbound = *outbound;
+                let Some(phone) = dialog.and_then(|at| self.phone_of_dialog(at)) else {
+                    // The dialog ended meanwhile: nothing of it is left to translate by.
+                    return self.reply(now, server, message.status(), None);
+                };
+                (phone, outbound, dialog)
             }
             Purpose::Other { phone, outbound } => (phone.clone(), *outbound, None),
             Purpose::Register(_) => return,

@@ -5,11 +5,11 @@
 
 use super::names::{Local, Path};
 use super::{Adapter, ClientOwner};
-use crate::net::{Rejected, Via};
+use crate::net::{self, Rejected};
 use crate::sip::Name;
 use crate::sip::proxy;
 use crate::sip::transaction::{Flow, Incoming, ServerId};
-use crate::sip::{Message, Method};
+use crate::sip::{Message, Method, Via};
 use crate::time::Instant;
 
 /// Where a message came from.
@@ -133,6 +133,11 @@ impl Adapter {
         {
             return self.refuse_invalid(now, id, &refusal, message);
         }
+        if source.path != Path::Peer(self.id) && self.loops.is_loop(message, |via| self.is_our_via(via))
+        {
+            self.counters.loops += 1;
+            return self.refuse(now, id, 482);
+        }
         let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
         if in_dialog {
             return match self.dialog_of(message, source.path) {
@@ -155,6 +160,13 @@ impl Adapter {
         }
     }
 
+    fn is_our_via(&self, via: &Via<'_>) -> bool {
+        let port = via.port.unwrap_or(5060);
+        let ip = super::names::literal(via.host);
+        super::names::node_of_host(via.host) == Some(self.id)
+            || self.own_addresses().iter().any(|a| Some(a.ip()) == ip && a.port() == port)
+    }
+
     fn options(&mut self, now: Instant, id: ServerId) {
         let methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, SUBSCRIBE, \
                        INFO, UPDATE, PRACK, REFER, PUBLISH";
@@ -174,9 +186,9 @@ impl Adapter {
     pub(crate) fn path_of(&self, flow: Flow) -> Path {
         use super::sockets::Facing;
         let facing = match flow.via {
-            Via::Peer(node) => return Path::Peer(node),
-            Via::Udp(id) => self.sockets.get(id).map(|s| s.facing),
-            Via::Stream(id) => self.sockets.connection(id).map(|c| c.facing),
+            net::Via::Peer(node) => return Path::Peer(node),
+            net::Via::Udp(id) => self.sockets.get(id).map(|s| s.facing),
+            net::Via::Stream(id) => self.sockets.connection(id).map(|c| c.facing),
         };
         if facing == Some(Facing::Wan) { Path::Server } else { Path::Lan }
     }
@@ -184,7 +196,7 @@ impl Adapter {
     /// Our own end of a flow.
     pub(crate) fn local_of(&self, flow: Flow) -> Option<Local> {
         match flow.via {
-            Via::Peer(_) => Some(Local::Overlay(self.id)),
+            net::Via::Peer(_) => Some(Local::Overlay(self.id)),
             _ => self.sockets.local(flow, self.public_address),
         }
     }

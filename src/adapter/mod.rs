@@ -40,6 +40,7 @@ use crate::overlay::{LookupId, Overlay};
 use crate::rng::Rng;
 use crate::sip::digest::Authenticator;
 use crate::sip::locate::Locator;
+use crate::sip::proxy::LoopDetector;
 use crate::sip::transaction::{Flow, Transactions};
 use crate::table::{Index, Table};
 use crate::time::Instant;
@@ -124,6 +125,8 @@ crate::observe::counters! {
         sip_malformed,
         /// SIP requests on the WAN side from nobody who may send them.
         wan_unauthorized,
+        /// Requests that came back as they had left.
+        loops,
         /// Calls refused because `max_calls` are running.
         calls_refused_full,
         /// Requests refused because too many are being passed on.
@@ -168,6 +171,7 @@ pub struct Adapter {
     sockets: Sockets,
     transactions: Transactions,
     authenticator: Authenticator,
+    loops: LoopDetector,
     registrar: Registrar,
     providers: Vec<ProviderState>,
     locator: Locator,
@@ -247,6 +251,7 @@ impl Adapter {
                 limits::DIGEST_NONCE_LIFE,
                 &mut rng,
             ),
+            loops: LoopDetector::new(rng.bytes()),
             registrar: Registrar::new(phones, &mut rng),
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),

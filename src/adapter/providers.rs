@@ -13,6 +13,7 @@ use crate::sip::Name;
 use crate::sip::Uri;
 use crate::sip::Writer;
 use crate::sip::locate::{Query, Targets, Transport};
+use crate::sip::proxy::Routed;
 use crate::sip::transaction::{Flow, TransactionError};
 use crate::time::{Instant, earlier};
 use std::net::{IpAddr, SocketAddr};
@@ -182,13 +183,10 @@ impl Adapter {
         }
     }
 
-    fn next_hop_uri<'m>(&self, message: &Message<'m>) -> &'m str {
+    /// The URI that says where a request goes next: Route, else the Request-URI.
+    pub(crate) fn next_hop_uri<'m>(&self, message: &Message<'m>) -> &'m str {
         let own = self.own_addresses();
-        message
-            .values(Name::Route)
-            .find(|route| !rewrite::names_one_of(route, &own))
-            .and_then(|route| crate::sip::NameAddr::parse(route).ok())
-            .map_or(message.request_uri(), |route| route.uri)
+        Routed::new(message, |uri| crossing::is_own(uri, &own)).next_hop()
     }
 
     /// Whether a request would come back to us: a dialog over the overlay that a restart lost.
@@ -242,7 +240,8 @@ impl Adapter {
         let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
         match found {
             Some(targets) if !targets.is_empty() => {
-                provider.state.set_targets(targets.len() as u8);
+                // Only the best is used; the others take their turn with the next answer of DNS.
+                provider.state.set_targets(1);
                 provider.targets = targets;
             }
             _ => {

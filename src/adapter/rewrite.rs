@@ -4,7 +4,7 @@
 //! come back in its responses. What a plan does not name passes unchanged and in order.
 
 use super::names::{Local, literal};
-use crate::sip::proxy::copy_vias;
+use crate::sip::proxy::{Routed, copy_vias};
 use crate::sip::{Header, Message, Name, NameAddr, Uri};
 use crate::sip::{TooLong, Writer};
 use core::fmt;
@@ -47,12 +47,12 @@ pub(crate) struct RequestPlan<'a> {
 }
 
 /// What becomes of the Route headers of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) enum Routes<'a> {
     /// All are dropped.
     Drop,
-    /// Those whose URI names one of these addresses are dropped while they lead the list.
-    Strip(&'a [SocketAddr]),
+    /// They are written as routed: ours taken off, strict routers mended (RFC 3261 s16.4).
+    Routed(&'a Routed<'a, 'a>),
 }
 
 /// Writes `message`, a request, into `out` as `plan` says. Returns its length.
@@ -67,14 +67,15 @@ pub(crate) fn request(
     if let Some(local) = plan.record_route {
         write_record_route(&mut writer, local);
     }
-    let mut strip = true;
+    if let Routes::Routed(routed) = plan.routes {
+        routed.write_routes(&mut writer);
+    }
     let mut hops = None;
     for header in message.headers() {
         match header.name {
-            Name::Via | Name::ContentLength => {}
+            Name::Via | Name::ContentLength | Name::Route => {}
             Name::MaxForwards => hops = header.value.trim().parse::<u8>().ok(),
             Name::RecordRoute if !plan.keep_record_routes => {}
-            Name::Route => write_routes(&mut writer, header, plan.routes, &mut strip),
             Name::Contact => write_contacts(&mut writer, header, plan.contacts),
             Name::CSeq => write_cseq(&mut writer, header, plan.cseq_shift),
             Name::RAck if plan.cseq_shift != 0 => write_rack(&mut writer, header, plan.cseq_shift),
@@ -220,22 +221,6 @@ fn write_rack(writer: &mut Writer<'_>, header: &Header<'_>, shift: i64) {
 fn shifted(number: &str, shift: i64) -> u32 {
     let number = number.parse::<u32>().map_or(0, i64::from);
     u32::try_from(number + shift).unwrap_or(1)
-}
-
-fn write_routes(
-    writer: &mut Writer<'_>,
-    header: &Header<'_>,
-    routes: Routes<'_>,
-    strip: &mut bool,
-) {
-    let Routes::Strip(own) = routes else { return };
-    for value in split_list(header.value) {
-        if *strip && names_one_of(value, own) {
-            continue;
-        }
-        *strip = false;
-        writer.header(Name::Route, value);
-    }
 }
 
 fn write_response_route(writer: &mut Writer<'_>, header: &Header<'_>, plan: RecordRoute) {

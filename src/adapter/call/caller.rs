@@ -297,7 +297,6 @@ impl Adapter {
             hedge_trying: options.hedge_trying,
             fastest: options.prefer == Prefer::Fastest,
             notice_acknowledged: call.callees.iter().any(|c| c.acknowledged),
-            callee_answered: false,
             registered_there: call.registered_there,
             recovering: server.is_some_and(|s| s.state.is_recovering(now)),
             failover_codes: &options.failover_code,

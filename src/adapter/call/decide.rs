@@ -64,8 +64,6 @@ pub(crate) struct View<'a> {
     pub(crate) fastest: bool,
     /// The callee's adapter acknowledged this call's notice.
     pub(crate) notice_acknowledged: bool,
-    /// The callee's phone has answered this call itself.
-    pub(crate) callee_answered: bool,
     /// The target of the server leg has accepted this phone's REGISTER.
     pub(crate) registered_there: bool,
     /// An outage ended less than `recover_grace_s` ago.
@@ -150,12 +148,13 @@ fn after_refusal(view: &View<'_>, code: u16, rang: bool) -> Step {
     }
 }
 
-/// Whether a refusal of the server is not the last word (CALLS §3.5).
+/// Whether a refusal of the server is not the last word (CALLS §3.5). Where the callee's phone has
+/// refused this very call, its adapter answers the overlay leg with that refusal at once.
 fn goes_on(view: &View<'_>, code: u16, rang: bool) -> bool {
     let failed_over = !rang && view.failover_codes.contains(&code);
     let strange_target = !view.registered_there && matches!(code, 403 | 404 | 480);
     let lost_location = matches!(code, 404 | 408 | 410 | 480)
-        && (view.recovering || (view.notice_acknowledged && !view.callee_answered));
+        && (view.recovering || view.notice_acknowledged);
     failed_over || strange_target || lost_location
 }
 

@@ -52,6 +52,11 @@ impl Adapter {
         self.trace_received(now, id, source.path, message);
         self.learn_contact((id, at), message, &source);
         let outbound = source.path == Path::Lan;
+        let over = self.calls.get(id).and_then(|call| call.dialogs.get(at)).is_some_and(|d| d.ending);
+        if bye && over && !outbound {
+            // The same BYE by the other path: the phone has it already (CALLS §4.1).
+            return self.reply(now, server, 200, None);
+        }
         if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
             dialog.ending |= bye;
             let number = message.cseq().map_or(0, |(number, _)| number);
@@ -132,12 +137,7 @@ impl Adapter {
             };
             return (peer_flow(node), uri);
         }
-        let own = self.own_addresses();
-        let hop = message
-            .values(Name::Route)
-            .find(|route| !crate::adapter::rewrite::names_one_of(route, &own))
-            .and_then(|route| crate::sip::NameAddr::parse(route).ok())
-            .map_or(message.request_uri(), |route| route.uri);
+        let hop = self.next_hop_uri(message);
         let mut flow = dialog.far.flow;
         if let (crate::net::Via::Udp(_), Ok(uri)) = (flow.via, Uri::parse(hop))
             && let Some(ip) = crate::adapter::names::literal(uri.host)

@@ -66,6 +66,7 @@ impl Adapter {
                 user: phone.user.clone(),
                 phone_hosts,
                 own,
+                loops: self.loops.clone(),
             }
         } else {
             Crossing {
@@ -76,6 +77,7 @@ impl Adapter {
                 user: alias_user.to_owned(),
                 phone_hosts,
                 own,
+                loops: self.loops.clone(),
             }
         }
     }
@@ -94,6 +96,7 @@ impl Adapter {
         let crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
         let sides = sides(outbound, joint.side);
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
+        self.expect_media(media, &joint);
         let body = self.relay_body(now, media, sides, source, &message);
         let branch = self.transactions.branch();
         let sent = crossing.request(&message, &target, &branch, 0, &body).and_then(|bytes| {
@@ -111,6 +114,20 @@ impl Adapter {
         leg.sent = now;
         leg.heard = now;
         leg.state = if sent.is_some() { LegState::Silent } else { LegState::Failed };
+    }
+
+    /// Tells the relay where the signalling of both ends comes from: media that overtakes the SDP
+    /// of its sender is heard from there already.
+    fn expect_media(&mut self, media: Option<crate::media::SessionId>, joint: &Joint) {
+        let Some(media) = media else { return };
+        self.media.set_peer(media, Side::Phone, joint.phone.flow.to.ip());
+        let far = match joint.far.0 {
+            Path::Peer(node) => self.peer_address(node),
+            _ => Some(joint.far.1.to.ip()),
+        };
+        if let Some(far) = far {
+            self.media.set_peer(media, Side::Far(joint.side), far);
+        }
     }
 
     /// A response on leg `at`.

@@ -17,6 +17,7 @@ use crate::config::Mode;
 use crate::limits::REGISTER_PATIENCE;
 use crate::sip::Name;
 use crate::sip::NameAddr;
+use crate::sip::proxy::Routed;
 use crate::sip::transaction::ServerId;
 use crate::sip::{Message, delta_seconds};
 use crate::time::Instant;
@@ -188,11 +189,12 @@ impl Adapter {
             let _ = hosts.push(ip);
         }
         let uri = registration.wan_contact(local);
+        let routed = Routed::new(message, |uri| crossing::is_own(uri, &own));
         let plan = RequestPlan {
             uri: message.request_uri(),
             local,
             branch: &branch,
-            routes: Routes::Strip(&own),
+            routes: Routes::Routed(&routed),
             record_route: None,
             keep_record_routes: true,
             contacts: Contacts::Replace { hosts: &hosts, uri: &uri },

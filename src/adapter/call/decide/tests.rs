@@ -17,7 +17,6 @@ fn view(after_ms: u64, server: ServerLeg, overlay: OverlayLeg) -> View<'static> 
         hedge_trying: TRYING,
         fastest: false,
         notice_acknowledged: false,
-        callee_answered: false,
         registered_there: true,
         recovering: false,
         failover_codes: &[408, 500, 502, 503, 504],
@@ -112,8 +111,6 @@ fn not_found_is_doubted_after_an_outage_and_after_an_acknowledged_notice() {
         let told = View { notice_acknowledged: true, ..view(9, refused(code), FOUND) };
         assert_eq!(decide(&told), Step::OpenOverlay, "{code}");
     }
-    let told = View { notice_acknowledged: true, ..view(9, refused(480), FOUND) };
-    assert_eq!(decide(&View { callee_answered: true, ..told }), Step::AnswerServer);
 }
 
 #[test]
