@@ -150,6 +150,12 @@ pub const LOOPBACK_MAX: usize = 64;
 /// Notices whose calls may still come.
 pub const NOTICES_MAX: usize = 64;
 
+/// A notice that is not answered is sent again after this, and each time this much later.
+pub const NOTICE_REPEAT: Duration = Duration::from_millis(300);
+
+/// How often a notice is sent at most.
+pub const NOTICES_SENT_MAX: u8 = 4;
+
 /// How long a notice belongs to its call.
 pub const NOTICE_LIFE: Duration = Duration::from_secs(60);
 

@@ -133,7 +133,8 @@ impl Adapter {
         {
             return self.refuse_invalid(now, id, &refusal, message);
         }
-        if source.path != Path::Peer(self.id) && self.loops.is_loop(message, |via| self.is_our_via(via))
+        if source.path != Path::Peer(self.id)
+            && self.loops.is_loop(message, |via| self.is_our_via(via))
         {
             self.counters.loops += 1;
             return self.refuse(now, id, 482);

@@ -17,6 +17,9 @@ use crate::sip::transaction::Flow;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
+/// A clock that shows less was never set.
+const YEAR_2024_S: u64 = 1_704_067_200;
+
 /// Ports that `wan_sip_port 0` chooses from: above the well-known ones, below the kernel's own.
 const WAN_PORT_MIN: u16 = 10_000;
 const WAN_PORT_SPAN: u32 = 20_000;
@@ -325,6 +328,11 @@ impl Adapter {
 
     /// The wall clock is known, or was set.
     pub(super) fn handle_clock(&mut self, now: Instant, unix_s: u64) {
+        // A router starts in 1970: what was noted before the clock was set moves with it.
+        let jump_s = unix_s.saturating_sub(self.unix_now(now));
+        if self.unix_s.is_none_or(|before| before < YEAR_2024_S) && unix_s >= YEAR_2024_S {
+            self.registrar.clock_set(jump_s, YEAR_2024_S);
+        }
         self.unix_s = Some(unix_s);
         self.clock_at = now;
     }

@@ -50,12 +50,7 @@ impl Adapter {
                 && unknown
                 && CallKey::of(&call.call_id) == key
             {
-                let _ = call.callees.push(super::call::Callee {
-                    node,
-                    acknowledged: true,
-                    absent: false,
-                    opened: false,
-                });
+                let _ = call.callees.push(super::call::Callee::telling(node, false));
             }
         }
     }

@@ -352,7 +352,9 @@ impl Adapter {
             MediaEvent::Dead { session, .. } => {
                 let dead: Option<CallId> =
                     self.calls.iter().find(|(_, c)| c.media == Some(session)).map(|(id, _)| id);
-                if let Some(id) = dead {
+                let answered =
+                    |id: &CallId| self.calls.get(*id).is_some_and(|c| c.winner.is_some());
+                if let Some(id) = dead.filter(answered) {
                     self.counters.calls_media_dead += 1;
                     self.end_call(now, id, "no media for timeout_s");
                 }

@@ -315,6 +315,14 @@ impl Registrar {
         }
     }
 
+    /// The wall clock jumped forward when it was set: what was noted before `unset_s` was noted
+    /// on the clock of 1970, and is no older for the jump.
+    pub fn clock_set(&mut self, jump_s: u64, unset_s: u64) {
+        for (_, binding) in self.table.iter_mut().filter(|(_, b)| b.known_since_s < unset_s) {
+            binding.known_since_s = binding.known_since_s.saturating_add(jump_s);
+        }
+    }
+
     /// Our WAN address changed: the next refresh of every phone is forwarded.
     pub fn address_changed(&mut self) {
         for (_, binding) in self.table.iter_mut() {

@@ -57,15 +57,9 @@ impl Adapter {
         }
         if let Path::Peer(node) = source.path {
             call.reason = "called over the overlay";
-            let _ =
-                call.callees.push(Callee { node, acknowledged: true, absent: false, opened: true });
+            let _ = call.callees.push(Callee::telling(node, true));
         } else if let Some(node) = self.noticed(message.call_id()) {
-            let _ = call.callees.push(Callee {
-                node,
-                acknowledged: true,
-                absent: false,
-                opened: false,
-            });
+            let _ = call.callees.push(Callee::telling(node, false));
         }
         let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 503) };
         self.trace_begin(now, id, message, source.path);
@@ -139,8 +133,7 @@ impl Adapter {
         if let Path::Peer(node) = source.path
             && !call.callees.iter().any(|c| c.node == node)
         {
-            let _ =
-                call.callees.push(Callee { node, acknowledged: true, absent: false, opened: true });
+            let _ = call.callees.push(Callee::telling(node, true));
         }
         let answered = call.winner.is_some();
         self.trace_note(now, id, "second leg, held");

@@ -11,7 +11,9 @@ use crate::adapter::spelling::Aor;
 use crate::adapter::{Adapter, Asker, ClientOwner};
 use crate::channel::{CallKey, Notice, Payload};
 use crate::config::{Mode, Prefer};
-use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
+use crate::limits::{
+    ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, NOTICE_REPEAT, NOTICES_SENT_MAX, SIP_TIMER_C,
+};
 use crate::net::{NodeId, Via};
 use crate::overlay::Found;
 use crate::sip::Message;
@@ -128,19 +130,34 @@ impl Adapter {
             return;
         }
         let own = found.owner == self.id;
-        let callee = Callee { node: found.owner, acknowledged: own, absent: false, opened: false };
+        let callee = Callee { acknowledged: own, ..Callee::new(found.owner) };
         if call.callees.push(callee).is_err() {
             return;
         }
         self.trace_note(now, id, if own { "found: at home" } else { "found" });
         if !own {
-            self.send_notice(now, id, found);
+            self.open_channel(now, id, found);
         }
         self.advance(now, id);
     }
 
-    fn send_notice(&mut self, now: Instant, id: CallId, found: &Found) {
-        let Some(call) = self.calls.get(id) else { return };
+    /// Opens the channel to an adapter that has the callee, and tells it of the call.
+    fn open_channel(&mut self, now: Instant, id: CallId, found: &Found) {
+        let Some(channel) = &mut self.channel else { return };
+        if let Err(error) = channel.open(now, found.owner, &found.addresses) {
+            log::debug!("no channel to {}: {error:?}", found.owner);
+        }
+        self.send_notice(now, id, found.owner, 1);
+    }
+
+    /// Sends the call's notice, for the time `count`. The channel may lose it: it is repeated
+    /// until the answer comes.
+    fn send_notice(&mut self, now: Instant, id: CallId, node: NodeId, count: u8) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let again = now + NOTICE_REPEAT * u32::from(count);
+        for callee in call.callees.iter_mut().filter(|callee| callee.node == node) {
+            callee.notice = (count < NOTICES_SENT_MAX).then_some((again, count));
+        }
         let Some(channel) = &mut self.channel else { return };
         let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
         let mut notice = Notice {
@@ -153,10 +170,25 @@ impl Adapter {
         if !withheld {
             let _ = notice.aliases.push(&call.caller);
         }
-        if let Err(error) = channel.open(now, found.owner, &found.addresses) {
-            log::debug!("no channel to {}: {error:?}", found.owner);
+        let _ = channel.send(now, node, &Payload::Notice(notice));
+    }
+
+    /// Repeats the notices that were not answered in time.
+    pub(crate) fn notices_due(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let due: heapless::Vec<_, { crate::limits::CALL_LEGS_MAX }> = call
+            .callees
+            .iter_mut()
+            .filter(|callee| callee.notice.is_some_and(|(at, _)| now >= at))
+            .filter_map(|callee| {
+                let (_, count) = callee.notice.take()?;
+                let open = !callee.acknowledged && !callee.absent;
+                open.then_some((callee.node, count + 1))
+            })
+            .collect();
+        for (node, count) in due {
+            self.send_notice(now, id, node, count);
         }
-        let _ = channel.send(now, found.owner, &Payload::Notice(notice));
     }
 
     /// The look-up has ended.
@@ -180,6 +212,7 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         for callee in call.callees.iter_mut().filter(|c| c.node == peer) {
             callee.acknowledged = here;
+            callee.notice = None;
             callee.absent = !here;
         }
         self.trace_note(now, id, if here { "notice acknowledged" } else { "notice: not here" });
@@ -332,6 +365,9 @@ impl Adapter {
         }
         for upstream in &call.upstreams {
             at = earlier(at, upstream.deadline());
+        }
+        for callee in &call.callees {
+            at = earlier(at, callee.notice.map(|(at, _)| at));
         }
         match at {
             Some(at) => self.call_timers.set(id.slot(), at),

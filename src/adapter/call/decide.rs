@@ -153,8 +153,8 @@ fn after_refusal(view: &View<'_>, code: u16, rang: bool) -> Step {
 fn goes_on(view: &View<'_>, code: u16, rang: bool) -> bool {
     let failed_over = !rang && view.failover_codes.contains(&code);
     let strange_target = !view.registered_there && matches!(code, 403 | 404 | 480);
-    let lost_location = matches!(code, 404 | 408 | 410 | 480)
-        && (view.recovering || view.notice_acknowledged);
+    let lost_location =
+        matches!(code, 404 | 408 | 410 | 480) && (view.recovering || view.notice_acknowledged);
     failed_over || strange_target || lost_location
 }
 

@@ -52,7 +52,8 @@ impl Adapter {
         self.trace_received(now, id, source.path, message);
         self.learn_contact((id, at), message, &source);
         let outbound = source.path == Path::Lan;
-        let over = self.calls.get(id).and_then(|call| call.dialogs.get(at)).is_some_and(|d| d.ending);
+        let over =
+            self.calls.get(id).and_then(|call| call.dialogs.get(at)).is_some_and(|d| d.ending);
         if bye && over && !outbound {
             // The same BYE by the other path: the phone has it already (CALLS §4.1).
             return self.reply(now, server, 200, None);

@@ -179,6 +179,8 @@ impl Adapter {
         if call.role == Role::Callee {
             return self.callee_due(now, id);
         }
+        self.notices_due(now, id);
+        let Some(call) = self.calls.get_mut(id) else { return };
         if call.retry_until.is_some_and(|at| now >= at) {
             call.retry_until = None;
             self.lose_others(now, id, usize::MAX);

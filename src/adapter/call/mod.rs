@@ -190,6 +190,21 @@ pub(crate) struct Callee {
     pub(crate) absent: bool,
     /// An INVITE went there.
     pub(crate) opened: bool,
+    /// When this call's notice is sent to it again, unless it is acknowledged, and how often it
+    /// was sent.
+    pub(crate) notice: Option<(Instant, u8)>,
+}
+
+impl Callee {
+    /// An adapter of which nothing else is known.
+    pub(crate) fn new(node: NodeId) -> Self {
+        Self { node, acknowledged: false, absent: false, opened: false, notice: None }
+    }
+
+    /// An adapter that told of this call itself; `opened`: by an INVITE.
+    pub(crate) fn telling(node: NodeId, opened: bool) -> Self {
+        Self { acknowledged: true, opened, ..Self::new(node) }
+    }
 }
 
 /// A dialog between a phone of ours and a far end: (phone, Call-ID, both tags).
