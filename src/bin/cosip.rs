@@ -1,12 +1,11 @@
 //! The one program on the router: the daemon, and the tools that ask it.
 
 use cosip::adapter::Adapter;
-use cosip::config::{self, Config, Mode, schema};
+use cosip::config::{Config, Mode, schema};
 use cosip::control::commands::{Action, HELP, Invocation, parse};
-use cosip::control::render;
-use cosip::driver::{Driver, Folders, Options, ask, logger, start};
+use cosip::driver::{Driver, Folders, Options, logger, start, tools};
 use cosip::time::Instant;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,11 +29,12 @@ fn main() -> ExitCode {
     let Invocation { action, settings, .. } = invocation;
     match action {
         Action::Run { user } => run(&settings, folders, user.as_deref()),
-        Action::Check => check(&settings),
-        Action::Schema => print(&schema::json()),
-        Action::Ask { words, json } => tell(&settings, &folders, &words, json),
-        Action::Help => print(HELP),
-        Action::Version => print(concat!("cosip ", env!("CARGO_PKG_VERSION"))),
+        Action::Check => tools::check(&settings),
+        Action::Schema => tools::print(&schema::json()),
+        Action::Ask { words, json } => tools::tell(&settings, &folders, &words, json),
+        Action::Rpcd { words } => tools::rpcd(&settings, &folders, &words),
+        Action::Help => tools::print(HELP),
+        Action::Version => tools::print(concat!("cosip ", env!("CARGO_PKG_VERSION"))),
     }
 }
 
@@ -93,57 +93,4 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
     driver.run(&mut adapter)?;
     log::info!("stopped");
     Ok(())
-}
-
-fn check(settings: &Path) -> ExitCode {
-    match start::check_settings(settings) {
-        Ok((_, warnings)) => {
-            warnings.iter().for_each(|warning| eprintln!("{warning}"));
-            print(&format!("{}: no errors", settings.display()))
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            CONFIG.into()
-        }
-    }
-}
-
-/// Asks the daemon and prints what it says.
-fn tell(settings: &Path, folders: &Folders, words: &[String], json: bool) -> ExitCode {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut reply = match ask(folders, &words) {
-        Ok(reply) => reply,
-        Err(error) => return unanswered(settings, folders, &words, json, &error),
-    };
-    if words == ["status"] {
-        let driver = ask(folders, &["driver"]).unwrap_or_default();
-        reply = render::with_driver_counters(&reply, &driver);
-    }
-    print(&if json { String::from_utf8_lossy(&reply).into_owned() } else { render::text(&reply) })
-}
-
-fn unanswered(
-    settings: &Path,
-    folders: &Folders,
-    words: &[&str],
-    json: bool,
-    error: &io::Error,
-) -> ExitCode {
-    let checked: Result<_, config::Error> = start::check_settings(settings);
-    if json && words == ["status"] {
-        print(&render::not_running(env!("CARGO_PKG_VERSION"), checked.as_ref().err()));
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        eprintln!("cosip: {}: {error}", folders.control_socket().display());
-    } else {
-        eprintln!("cosip: no daemon answers at {}: {error}", folders.control_socket().display());
-        checked.err().iter().for_each(|error| eprintln!("cosip: it would not start: {error}"));
-    }
-    ExitCode::FAILURE
-}
-
-/// Prints, where somebody reads.
-fn print(text: &str) -> ExitCode {
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(io::stdout(), "{text}{end}");
-    ExitCode::SUCCESS
 }

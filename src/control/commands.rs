@@ -19,6 +19,7 @@ Usage: cosip COMMAND [OPTIONS]
   peers          the adapters that the overlay knows
   lookup AOR     look a SIP address up in the overlay
   trace          the last calls, message by message
+  rpcd           the plugin behind LuCI: list, or call METHOD
 
 Options:
   -c FILE        settings                        [default: /etc/config/cosip]
@@ -49,6 +50,11 @@ pub enum Action {
         words: Vec<String>,
         /// Print the reply as it is.
         json: bool,
+    },
+    /// Speak to rpcd.
+    Rpcd {
+        /// What rpcd wants.
+        words: Vec<String>,
     },
     /// Print [`HELP`].
     Help,
@@ -140,6 +146,9 @@ fn action(words: &[String], given: &Given) -> Result<Action, Misuse> {
             Action::Ask { words: words.to_vec(), json: given.json }
         }
         ["lookup"] => return Err(Misuse("lookup needs a SIP address".into())),
+        ["rpcd", rest @ ..] if !rest.is_empty() => {
+            Action::Rpcd { words: words.get(1..).unwrap_or_default().to_vec() }
+        }
         ["help"] => Action::Help,
         [] => return Err(Misuse("a command is missing".into())),
         [first, ..] if is_command(first) => {
@@ -159,6 +168,7 @@ fn action(words: &[String], given: &Given) -> Result<Action, Misuse> {
 }
 
 fn is_command(word: &str) -> bool {
-    let commands = ["run", "check", "status", "phones", "calls", "peers", "trace", "lookup"];
+    let commands =
+        ["run", "check", "status", "phones", "calls", "peers", "trace", "lookup", "rpcd"];
     commands.contains(&word)
 }

@@ -7,6 +7,7 @@
 
 pub mod commands;
 pub mod render;
+pub mod rpcd;
 #[cfg(test)]
 mod tests;
 

@@ -21,6 +21,7 @@ mod signals;
 mod sockets;
 pub mod start;
 mod streams;
+pub mod tools;
 mod turn;
 
 use crate::limits::{SIP_MESSAGE_BYTES_MAX, TRANSMIT_BYTES_MAX};
