@@ -1,0 +1,46 @@
+//! What tests need of the machine, and what they say where it is missing.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The program of each Debian package, where it is not found by its own name.
+const PACKAGES: [(&str, &str); 7] = [
+    ("kamailio", "kamailio"),
+    ("sipp", "sip-tester"),
+    ("baresip", "baresip-core"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+];
+
+/// Whether `test` can run here: as root, with all `programs`. Where it cannot, says what is
+/// missing and that the test is left out; panics instead where `COSIP_TEST_ALL` is 1.
+pub(crate) fn are_met(test: &str, programs: &[&str]) -> bool {
+    let mut missing: Vec<String> = Vec::new();
+    if !nix::unistd::geteuid().is_root() {
+        missing.push("root".into());
+    }
+    for program in programs.iter().filter(|program| find(program).is_none()) {
+        let package = PACKAGES.iter().find(|(name, _)| name == program);
+        missing.push(format!("{program} (package {})", package.map_or(*program, |it| it.1)));
+    }
+    if missing.is_empty() {
+        return true;
+    }
+    let missing = missing.join(", ");
+    assert!(
+        std::env::var("COSIP_TEST_ALL").as_deref() != Ok("1"),
+        "{test} needs {missing}, and COSIP_TEST_ALL is 1"
+    );
+    // Past the capture of the test harness, which would keep it from whoever runs the tests.
+    let _ = writeln!(std::io::stderr(), "left out: {test} needs {missing}");
+    false
+}
+
+/// Where a program is; also in the folders that only root's PATH names.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
+    folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
+}

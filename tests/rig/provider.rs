@@ -1,0 +1,67 @@
+//! The provider's server: Kamailio.
+
+use crate::host::Host;
+use crate::needs;
+use crate::process::Process;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The domain that it serves.
+pub(crate) const DOMAIN: &str = "town.example";
+/// Its address and port.
+pub(crate) const ADDRESS: &str = "203.0.113.10:5060";
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "secret";
+
+/// Kamailio on a host of its own, or that host alone.
+pub(crate) struct Provider {
+    /// The host, which stays where the server goes.
+    pub(crate) host: Host,
+    folder: PathBuf,
+    process: Option<Process>,
+}
+
+impl Provider {
+    /// The provider without its server.
+    pub(crate) fn new(host: Host, folder: &Path) -> Self {
+        let folder = folder.join("kamailio");
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { host, folder, process: None }
+    }
+
+    /// Starts the server, with an empty location table, and waits until it serves.
+    pub(crate) fn start(&mut self) {
+        let settings =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/kamailio/kamailio.cfg");
+        let mut command = Command::new(needs::find("kamailio").unwrap());
+        command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f", settings]);
+        command.args(["-l", &format!("udp:{ADDRESS}"), "-l", &format!("tcp:{ADDRESS}")]);
+        command.arg("-Y").arg(&self.folder);
+        let log = self.folder.join("log");
+        let process = self.host.on(|| Process::start("kamailio", &mut command, &log));
+        self.process = Some(process);
+        // TCP is served last.
+        crate::wait::until("kamailio", Duration::from_secs(10), || {
+            let bound = self.host.on(|| std::fs::read_to_string("/proc/thread-self/net/udp"));
+            bound.unwrap().contains(":13C4") && self.accepts()
+        });
+    }
+
+    fn accepts(&self) -> bool {
+        let address = ADDRESS.parse().unwrap();
+        let wait = Duration::from_millis(200);
+        self.host.on(|| std::net::TcpStream::connect_timeout(&address, wait).is_ok())
+    }
+
+    /// Kills the server; its host answers "port unreachable" from then on.
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("kamailio runs").crash();
+    }
+
+    /// How often the server was asked to set up a call, each try and challenge counted.
+    pub(crate) fn invites(&self) -> usize {
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("asked: ")).count()
+    }
+}

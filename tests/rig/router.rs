@@ -1,0 +1,169 @@
+//! The routers: `cosip run` each.
+
+use crate::host::Host;
+use crate::process::Process;
+use crate::{provider, wait};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Each router's address in its home.
+pub(crate) const LAN: &str = "192.168.1.1";
+/// Where routers serve SIP towards the internet.
+pub(crate) const WAN_SIP_PORT: u16 = 5062;
+/// Where routers meet.
+pub(crate) const OVERLAY_PORT: u16 = 5070;
+/// How long a daemon may take to do what takes it a moment.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What a world has of its own.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// The mode of all adapters.
+    pub(crate) mode: &'static str,
+    /// More sections of all adapters' settings.
+    pub(crate) sections: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mode: "cooperative", sections: String::new() }
+    }
+}
+
+/// A router and its adapter.
+pub(crate) struct Router {
+    /// Its host.
+    pub(crate) host: Host,
+    folder: PathBuf,
+    process: Option<Process>,
+}
+
+impl Router {
+    /// Router `number`, not yet started.
+    pub(crate) fn new(number: u8, folder: &Path, settings: &Settings) -> Self {
+        let folder = folder.join(format!("router-{number}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("config"), configuration(settings)).unwrap();
+        let secret = folder.join("network.key");
+        // The secret of a network that lives as long as its test.
+        fs::write(&secret, format!("{}\n", "5a".repeat(32))).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        Self { host: Host::new(&format!("router-{number}")), folder, process: None }
+    }
+
+    /// Starts the adapter and waits until it serves phones.
+    pub(crate) fn start(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cosip"));
+        command.arg("run").arg("-c").arg(self.folder.join("config"));
+        command.arg("--state").arg(&self.folder).arg("--run").arg(&self.folder);
+        let log = self.folder.join("log");
+        let name = self.host.name().to_owned();
+        self.process = Some(self.host.on(|| Process::start(&name, &mut command, &log)));
+        wait::until(&format!("the sockets of {name}"), SOON, || {
+            let status = self.status();
+            status["network"]["lan"][0] == LAN && status["network"]["wan_sip_port"] != 0
+        });
+    }
+
+    /// Kills the adapter without a chance to say or save anything.
+    pub(crate) fn crash(&mut self) {
+        self.process.take().expect("the adapter runs").crash();
+    }
+
+    /// The adapter's process.
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the adapter runs")
+    }
+
+    /// What a command of the daemon prints; empty while it does not answer.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_cosip"))
+            .args(words)
+            .arg("--run")
+            .arg(&self.folder)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The daemon's status.
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&self.ask(&["status", "--json"])).unwrap_or_default()
+    }
+
+    /// The verdict about the provider's server.
+    pub(crate) fn server(&self) -> String {
+        self.status()["servers"][0]["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits for a verdict about the provider's server.
+    pub(crate) fn await_server(&self, state: &str, limit: Duration) {
+        let what = format!("the server to be {state} for {}", self.host.name());
+        wait::until(&what, limit, || self.server() == state);
+    }
+
+    /// Who carries the only call: server or overlay.
+    pub(crate) fn call_path(&self) -> String {
+        self.status()["calls"][0]["path"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// One of the counters; those of the driver have the prefix `driver.`.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let counters = &self.status()["counters"];
+        let counter = match name.strip_prefix("driver.") {
+            Some(name) => &counters["driver"][name],
+            None => &counters[name],
+        };
+        counter.as_u64().unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
+    /// How many adapters hold records of the AOR that this router finds.
+    pub(crate) fn finds(&self, user: &str) -> usize {
+        let aor = format!("sip:{user}@{}", provider::DOMAIN);
+        let reply: Value =
+            serde_json::from_str(&self.ask(&["lookup", &aor, "--json"])).unwrap_or_default();
+        reply["records"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Prints what helps to understand a failure.
+    pub(crate) fn show(&self) {
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        println!("---- {}: status\n{}", self.host.name(), self.ask(&["status", "--json"]));
+        println!("---- trace\n{}\n---- log\n{log}", self.ask(&["trace"]));
+    }
+}
+
+fn configuration(settings: &Settings) -> String {
+    let Settings { mode, sections } = settings;
+    let (server, domain) = (provider::ADDRESS, provider::DOMAIN);
+    format!(
+        "config adapter 'adapter'\n\
+         \toption enabled '1'\n\
+         \toption mode '{mode}'\n\
+         \tlist lan 'lan'\n\
+         \tlist wan 'wan'\n\
+         \toption port_mapping '0'\n\
+         \toption sip_port '5060'\n\
+         \toption wan_sip_port '{WAN_SIP_PORT}'\n\
+         \toption intercept '0'\n\
+         \n\
+         config provider 'town'\n\
+         \toption domain '{domain}'\n\
+         \toption server 'sip:{server}'\n\
+         \toption overlay '1'\n\
+         \n\
+         config overlay 'overlay'\n\
+         \toption port '{OVERLAY_PORT}'\n\
+         \toption name '{domain}'\n\
+         \toption secret_file 'network.key'\n\
+         \tlist bootstrap '203.0.113.21:{OVERLAY_PORT}'\n\
+         \tlist bootstrap '203.0.113.22:{OVERLAY_PORT}'\n\
+         \tlist bootstrap '203.0.113.23:{OVERLAY_PORT}'\n\
+         {sections}"
+    )
+}

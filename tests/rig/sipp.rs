@@ -1,0 +1,1 @@
+//! Phones that follow a script: SIPp.

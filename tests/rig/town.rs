@@ -1,0 +1,161 @@
+//! A town: the internet, a provider, three homes behind routers that translate addresses.
+//!
+//! The world's first network namespace is the internet's switch. Every home uses 192.168.1.0/24:
+//! its router is .1, its phones .10 and .11.
+
+use crate::host::{self, Host};
+use crate::provider::Provider;
+use crate::router::{LAN, Router, Settings};
+use crate::wait;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Starting everything, on a machine that has other work.
+const READY_MAX: Duration = Duration::from_secs(30);
+
+/// All that there is in a world.
+pub(crate) struct Town {
+    /// The provider, with its server running but where a test has killed it.
+    pub(crate) provider: Provider,
+    /// The routers of homes 1, 2 and 3.
+    routers: [Router; 3],
+    folder: PathBuf,
+}
+
+/// Where a phone is plugged in.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket {
+    /// Its host.
+    pub(crate) host: Host,
+    /// Its address.
+    pub(crate) address: &'static str,
+}
+
+/// The place of a phone in a home: `FIRST` or `SECOND`.
+pub(crate) const FIRST: u8 = 0;
+/// The other place.
+pub(crate) const SECOND: u8 = 1;
+
+impl Town {
+    /// Builds the town and starts the provider's server and the adapters; waits until the
+    /// adapters have met.
+    pub(crate) fn build(folder: &Path, settings: &Settings) -> Self {
+        let mut town = Self::build_without_server(folder, settings);
+        town.provider.start();
+        town
+    }
+
+    /// As [`Self::build`], with nobody at the server's address.
+    pub(crate) fn build_without_server(folder: &Path, settings: &Settings) -> Self {
+        lay_cables();
+        let provider = Provider::new(Host::new("provider"), folder);
+        let routers = [1, 2, 3].map(|number| Router::new(number, folder, settings));
+        let mut town = Self { provider, routers, folder: folder.to_owned() };
+        town.routers.iter_mut().for_each(Router::start);
+        for number in [1, 2, 3] {
+            town.await_peers(number, 2);
+        }
+        town
+    }
+
+    /// Waits until a router has met `peers` others and is reached by them.
+    pub(crate) fn await_peers(&self, number: u8, peers: u64) {
+        wait::until(&format!("router {number} to join"), READY_MAX, || {
+            let overlay = &self.router(number).status()["overlay"];
+            overlay["peers"].as_u64() >= Some(peers) && overlay["reachable"] == "direct"
+        });
+    }
+
+    /// The router of a home.
+    pub(crate) fn router(&self, number: u8) -> &Router {
+        &self.routers[usize::from(number) - 1]
+    }
+
+    /// The router of a home, to be stopped or started.
+    pub(crate) fn router_mut(&mut self, number: u8) -> &mut Router {
+        &mut self.routers[usize::from(number) - 1]
+    }
+
+    /// Where to plug in a phone.
+    pub(crate) fn socket(&self, home: u8, place: u8) -> Socket {
+        let address = ["192.168.1.10", "192.168.1.11"][usize::from(place)];
+        Socket { host: Host::new(&phone_name(home, place)), address }
+    }
+
+    /// The test's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until a router finds a phone of another home in the overlay.
+    pub(crate) fn await_record(&self, from: u8, user: &str) {
+        let what = format!("{user} in the overlay, seen from home {from}");
+        wait::until(&what, READY_MAX, || self.router(from).finds(user) > 0);
+    }
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.routers.iter().for_each(Router::show);
+        }
+    }
+}
+
+fn phone_name(home: u8, place: u8) -> String {
+    format!("phone-{home}{}", ["a", "b"][usize::from(place)])
+}
+
+/// Makes all hosts and what connects them.
+fn lay_cables() {
+    for line in ["link add internet type bridge", "link set internet up"] {
+        ip(line);
+    }
+    make_host("provider");
+    connect("internet", None, ("provider", "eth0"), "203.0.113.10/24");
+    for home in 1..=3 {
+        let router = format!("router-{home}");
+        make_host(&router);
+        connect("internet", None, (&router, "wan"), &format!("203.0.113.{}/24", 20 + home));
+        for line in ["link add lan type bridge", "link set lan up"] {
+            ip(&format!("-n {router} {line}"));
+        }
+        ip(&format!("-n {router} address add {LAN}/24 dev lan"));
+        for place in [FIRST, SECOND] {
+            let phone = phone_name(home, place);
+            make_host(&phone);
+            let address = format!("192.168.1.{}/24", 10 + place);
+            connect("lan", Some(&router), (&phone, "eth0"), &address);
+            ip(&format!("-n {phone} route add default via {LAN}"));
+        }
+        let host = Host::new(&router);
+        host.on(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap();
+        host.nft(
+            "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; \
+             add rule ip nat out oifname wan ip saddr 192.168.1.0/24 masquerade",
+        );
+    }
+}
+
+fn make_host(name: &str) {
+    ip(&format!("netns add {name}"));
+    let settings = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+    Host::new(name).on(|| fs::write(settings, "1")).unwrap();
+    ip(&format!("-n {name} link set lo up"));
+}
+
+/// Lays a cable from a switch, on `side` or in the internet, to a host's interface.
+fn connect(switch: &str, side: Option<&str>, (host, interface): (&str, &str), address: &str) {
+    let plug = format!("to-{host}");
+    let side = side.map(|side| format!("-n {side} ")).unwrap_or_default();
+    ip(&format!("{side}link add {plug} type veth peer name {interface} netns {host}"));
+    ip(&format!("{side}link set {plug} master {switch} up"));
+    ip(&format!("-n {host} address add {address} dev {interface}"));
+    ip(&format!("-n {host} link set {interface} up"));
+}
+
+fn ip(line: &str) {
+    let words: Vec<&str> = line.split(' ').collect();
+    host::run("ip", &words);
+}
