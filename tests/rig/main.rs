@@ -19,3 +19,4 @@ mod wait;
 mod world;
 
 mod calls;
+mod routers;

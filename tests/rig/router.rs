@@ -39,6 +39,7 @@ pub(crate) struct Router {
     /// Its host.
     pub(crate) host: Host,
     folder: PathBuf,
+    run: PathBuf,
     process: Option<Process>,
 }
 
@@ -52,14 +53,17 @@ impl Router {
         // The secret of a network that lives as long as its test.
         fs::write(&secret, format!("{}\n", "5a".repeat(32))).unwrap();
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-        Self { host: Host::new(&format!("router-{number}")), folder, process: None }
+        let host = Host::new(&format!("router-{number}"));
+        // Sockets want a short path; this one is the world's own.
+        let run = Path::new("/run").join(host.name());
+        Self { host, folder, run, process: None }
     }
 
     /// Starts the adapter and waits until it serves phones.
     pub(crate) fn start(&mut self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cosip"));
         command.arg("run").arg("-c").arg(self.folder.join("config"));
-        command.arg("--state").arg(&self.folder).arg("--run").arg(&self.folder);
+        command.arg("--state").arg(&self.folder).arg("--run").arg(&self.run);
         let log = self.folder.join("log");
         let name = self.host.name().to_owned();
         self.process = Some(self.host.on(|| Process::start(&name, &mut command, &log)));
@@ -84,7 +88,7 @@ impl Router {
         let output = Command::new(env!("CARGO_BIN_EXE_cosip"))
             .args(words)
             .arg("--run")
-            .arg(&self.folder)
+            .arg(&self.run)
             .stdin(Stdio::null())
             .output()
             .unwrap();

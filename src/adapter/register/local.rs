@@ -86,12 +86,15 @@ impl Adapter {
         }
     }
 
-    /// Both algorithms are offered, the stronger first, as far as the account can judge them.
+    /// SHA-256 is offered, before MD5, where the account names its hash: there are phones that give
+    /// up at an algorithm that they do not know (libre before 2.0), though RFC 8760 has them look
+    /// for the next.
     fn challenge(&mut self, now: Instant, server: ServerId, account: &Account, stale: bool) {
         let secret = secret(account);
         let mut offers: heapless::Vec<String, 2> = heapless::Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
-            if secret.serves(algorithm) {
+            let wanted = algorithm == Algorithm::Md5 || account.ha1_sha256.is_some();
+            if wanted && secret.serves(algorithm) {
                 let offer = self.authenticator.challenge(now, &account.realm, algorithm, stale);
                 let _ = offers.push(offer.to_string());
             }
