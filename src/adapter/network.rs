@@ -176,6 +176,9 @@ impl Adapter {
         if let Some(overlay) = &mut self.overlay {
             overlay.set_local(now, &local);
         }
+        if let Some(channel) = &mut self.channel {
+            channel.tell_new_address(now);
+        }
         self.locate_bootstrap(now);
     }
 

@@ -235,6 +235,11 @@ impl Adapter {
                 counters.insert(format!("overlay_{name}"), value.into());
             }
         }
+        if let Some(channel) = &self.channel {
+            for (name, value) in channel.counters().iter() {
+                counters.insert(format!("channel_{name}"), value.into());
+            }
+        }
         Value::Object(counters)
     }
 }

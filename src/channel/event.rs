@@ -75,52 +75,52 @@ pub struct SessionStatus {
     pub rtt: Option<Duration>,
 }
 
-/// What happened since the start, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Datagrams given to the owner to send.
-    pub datagrams_sent: u64,
-    /// Datagrams dropped because the outbox was full.
-    pub datagrams_dropped: u64,
-    /// Datagrams taken from the owner.
-    pub datagrams_received: u64,
-    /// Refused: not of the format, or of an unknown version.
-    pub malformed: u64,
-    /// Refused: wrong tag, not decryptable, wrong cookie.
-    pub unauthorized: u64,
-    /// Refused: replayed, late, or for nothing that lives.
-    pub unknown: u64,
-    /// Refused: no room for another handshake, or for its work.
-    pub full: u64,
-    /// Payloads and extensions of unknown kinds that were skipped.
-    pub unknown_kinds: u64,
-    /// Payloads of known kinds whose body was wrong.
-    pub undecodable: u64,
-    /// Received payloads dropped because the owner did not take them in time.
-    pub payloads_dropped: u64,
-    /// Fragmented payloads that never became whole.
-    pub reassemblies_given_up: u64,
-    /// Calls of `open`.
-    pub opens: u64,
-    /// Cookies sent to strangers.
-    pub cookies_sent: u64,
-    /// Public-key operations done.
-    pub public_key_operations: u64,
-    /// Handshakes that ended with a session.
-    pub handshakes_done: u64,
-    /// Handshakes that did not.
-    pub handshakes_failed: u64,
-    /// Proofs of another key than the one wanted.
-    pub wrong_identities: u64,
-    /// Peers told that we do not hold their session.
-    pub unknown_sent: u64,
-    /// Peers that told us so.
-    pub unknown_received: u64,
-    /// Sessions that made room for another.
-    pub evicted: u64,
-    /// Peers that moved.
-    pub moved: u64,
+crate::observe::counters! {
+    /// What happened since the start, counted.
+    pub struct Counters {
+        /// Datagrams given to the owner to send.
+        datagrams_sent,
+        /// Datagrams dropped because the outbox was full.
+        datagrams_dropped,
+        /// Datagrams taken from the owner.
+        datagrams_received,
+        /// Refused: not of the format, or of an unknown version.
+        malformed,
+        /// Refused: wrong tag, not decryptable, wrong cookie.
+        unauthorized,
+        /// Refused: replayed, late, or for nothing that lives.
+        unknown,
+        /// Refused: no room for another handshake, or for its work.
+        full,
+        /// Payloads and extensions of unknown kinds that were skipped.
+        unknown_kinds,
+        /// Payloads of known kinds whose body was wrong.
+        undecodable,
+        /// Received payloads dropped because the owner did not take them in time.
+        payloads_dropped,
+        /// Fragmented payloads that never became whole.
+        reassemblies_given_up,
+        /// Calls of `open`.
+        opens,
+        /// Cookies sent to strangers.
+        cookies_sent,
+        /// Public-key operations done.
+        public_key_operations,
+        /// Handshakes that ended with a session.
+        handshakes_done,
+        /// Handshakes that did not.
+        handshakes_failed,
+        /// Proofs of another key than the one wanted.
+        wrong_identities,
+        /// Peers told that we do not hold their session.
+        unknown_sent,
+        /// Peers that told us so.
+        unknown_received,
+        /// Sessions that made room for another.
+        evicted,
+        /// Peers that moved.
+        moved,
+    }
 }
 
 enum Head {

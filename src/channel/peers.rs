@@ -147,6 +147,17 @@ impl Channel {
         self.ask(now, id, token);
     }
 
+    /// This adapter is heard from another address now: every peer learns it, asks there, and moves
+    /// its session, so that nothing more of it goes where nobody is.
+    pub fn tell_new_address(&mut self, now: Instant) {
+        let standing = |session: &Session| session.is_current() && session.confirmed;
+        let sessions = self.sessions.iter().filter(|(_, session)| standing(session));
+        let peers: Vec<_> = sessions.map(|(id, session)| (id, session.address)).collect();
+        for (id, to) in peers {
+            self.send_control(now, id, to, 0, 0);
+        }
+    }
+
     /// Asks at every address at which the peer may be.
     fn ask(&mut self, now: Instant, id: Id<Session>, token: u64) {
         let Some(session) = self.sessions.get(id) else { return };

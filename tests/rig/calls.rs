@@ -28,7 +28,8 @@ pub(crate) fn call(caller: &mut Baresip, callee: &mut Baresip) {
     await_sound(caller, callee);
 }
 
-fn await_sound(one: &Baresip, other: &Baresip) {
+/// Waits until each of two phones hears the other, and nothing else.
+pub(crate) fn await_sound(one: &Baresip, other: &Baresip) {
     one.await_sound(other.tone, 400);
     other.await_sound(one.tone, 400);
 }

@@ -33,9 +33,11 @@ impl Host {
 
     /// Loses all that comes to its processes, without a word to the sender.
     pub(crate) fn fall_silent(&self) {
-        self.nft("add table ip silent; add chain ip silent input { type filter hook input \
+        self.nft(
+            "add table ip silent; add chain ip silent input { type filter hook input \
                   priority 0; policy drop; }; add chain ip silent output { type filter hook \
-                  output priority 0; policy drop; }");
+                  output priority 0; policy drop; }",
+        );
     }
 
     /// Undoes [`Self::fall_silent`].

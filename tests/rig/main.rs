@@ -18,5 +18,7 @@ mod town;
 mod wait;
 mod world;
 
+mod answers;
 mod calls;
+mod hostile;
 mod routers;

@@ -32,8 +32,7 @@ impl Provider {
 
     /// Starts the server, with an empty location table, and waits until it serves.
     pub(crate) fn start(&mut self) {
-        let settings =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/kamailio/kamailio.cfg");
+        let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/kamailio/kamailio.cfg");
         let mut command = Command::new(needs::find("kamailio").unwrap());
         command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f", settings]);
         command.args(["-l", &format!("udp:{ADDRESS}"), "-l", &format!("tcp:{ADDRESS}")]);

@@ -116,6 +116,11 @@ impl Router {
         self.status()["calls"][0]["path"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Where the daemon takes commands.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.run.join("control.sock")
+    }
+
     /// One of the counters; those of the driver have the prefix `driver.`.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let counters = &self.status()["counters"];

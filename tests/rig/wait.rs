@@ -8,11 +8,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 ///
 /// # Panics
 /// After `limit`, naming `what` was waited for.
-pub(crate) fn for_some<T>(
-    what: &str,
-    limit: Duration,
-    mut look: impl FnMut() -> Option<T>,
-) -> T {
+pub(crate) fn for_some<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
     loop {
         if let Some(found) = look() {

@@ -134,6 +134,22 @@ fn a_peer_heard_from_a_new_address_is_challenged_there_before_it_moves() {
 }
 
 #[test]
+fn peers_follow_an_adapter_that_tells_its_new_address() {
+    let mut net = Net::new(2, 13);
+    net.connect(0, 1);
+    let (a, new) = (net.id(0), SocketAddr::from(([198, 51, 100, 7], 6000)));
+    net.nodes[0].address = new;
+    let now = net.now;
+    net.nodes[0].channel.tell_new_address(now);
+    net.drain(0);
+    net.run(seconds(1));
+    assert_eq!(net.nodes[1].seen, [Seen::Moved(a, new)]);
+    net.send(1, 0, &Payload::Sip(b"to the new address"));
+    net.run(seconds(1));
+    assert_eq!(net.nodes[0].seen, [Seen::Sip(net.id(1), b"to the new address".to_vec())]);
+}
+
+#[test]
 fn a_session_is_not_dragged_to_an_address_where_the_peer_is_not() {
     let mut net = Net::new(2, 9);
     net.connect(0, 1);
