@@ -167,7 +167,8 @@ impl Adapter {
         from: SocketAddr,
         data: &[u8],
     ) -> Result<(), Rejected> {
-        let kind = *data.get(2).ok_or(Rejected::Malformed)?;
+        // What is too short to have a kind, the overlay counts.
+        let kind = data.get(2).copied().unwrap_or_default();
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else {
             return Err(Rejected::Unknown);
         };

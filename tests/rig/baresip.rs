@@ -127,23 +127,12 @@ impl Baresip {
     /// Waits for an event, as baresip names it, since the last call was dialled or an event of
     /// this kind waited for.
     pub(crate) fn await_event(&mut self, kind: &str) {
-        self.await_event_for(kind, SOON);
-    }
-
-    /// As [`Self::await_event`], with a limit.
-    pub(crate) fn await_event_for(&mut self, kind: &str, limit: Duration) {
         let what = format!("{kind} of {}", self.user);
-        wait::until(&what, limit, || {
+        wait::until(&what, SOON, || {
             self.read_events();
             let place = self.events.iter().position(|event| event["type"] == kind);
             place.map(|place| self.events.remove(place)).is_some()
         });
-    }
-
-    /// Whether a call is up, that is no event told its end.
-    pub(crate) fn has_ended_a_call(&mut self) -> bool {
-        self.read_events();
-        self.events.iter().any(|event| event["type"] == "CALL_CLOSED")
     }
 
     fn read_events(&mut self) {

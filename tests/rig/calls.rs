@@ -2,7 +2,7 @@
 
 use crate::baresip::{Baresip, Transport};
 use crate::router::Settings;
-use crate::town::{FIRST, Town};
+use crate::town::{FIRST, SECOND, Town};
 use crate::world::inside;
 use std::time::Duration;
 
@@ -107,6 +107,21 @@ fn phones_on_tcp_call_with_the_server_and_without_it() {
         call(&mut alice, &mut bob);
         assert_eq!(town.router(1).call_path(), "overlay");
         end(&mut alice, &mut bob);
+    });
+}
+
+#[test]
+fn phones_of_one_home_call_each_other_with_the_server_and_without_it() {
+    inside(LIMIT, |folder| {
+        let mut town = Town::build(folder, &Settings::default());
+        let plug = |place, who| Baresip::start(&town, &town.socket(1, place), who, Transport::Udp);
+        let mut alice = plug(FIRST, ("alice", 400));
+        let mut carol = plug(SECOND, ("carol", 1100));
+        call(&mut alice, &mut carol);
+        end(&mut carol, &mut alice);
+        town.provider.kill();
+        call(&mut carol, &mut alice);
+        end(&mut carol, &mut alice);
     });
 }
 

@@ -48,6 +48,13 @@ impl Arsenal {
         bytes
     }
 
+    /// Random bytes, more than fit into a message.
+    fn endless(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; cosip::limits::SIP_MESSAGE_BYTES_MAX + 1024];
+        self.rng.fill(&mut bytes);
+        bytes
+    }
+
     /// A torture message with some bytes of it changed.
     fn mutated(&mut self) -> Vec<u8> {
         let at = self.rng.below(self.torture.len() as u32) as usize;
@@ -66,7 +73,7 @@ impl Arsenal {
 
 /// Sends datagrams, no faster than they are counted by `counters` in sum.
 fn send_counted(router: &Router, socket: &UdpSocket, datagrams: &[Vec<u8>], counters: &[&str]) {
-    let counted = || counters.iter().map(|name| router.counter(name)).sum::<u64>();
+    let counted = || router.counters(counters);
     for burst in datagrams.chunks(BURST) {
         let before = counted();
         burst.iter().for_each(|datagram| drop(socket.send(datagram)));
@@ -129,9 +136,14 @@ fn attack(town: &Town, arsenal: &mut Arsenal) {
     send_served(router, &phone, &arsenal.torture);
     send_served(router, &phone, &mutated);
 
+    // More than a message may have, and no end of one.
+    let endless: Vec<Vec<u8>> = (0..3).map(|_| arsenal.endless()).collect();
     let refused = router.counter("connections_refused");
+    send_on_tcp(&home, &endless);
+    wait::until("refused connections", SOON, || {
+        router.counter("connections_refused") >= refused + endless.len() as u64
+    });
     send_on_tcp(&home, &random[..BURST]);
-    wait::until("refused connections", SOON, || router.counter("connections_refused") > refused);
     send_on_tcp(&home, &arsenal.torture);
 
     // Strangers get no answer, whatever they send.
@@ -147,8 +159,17 @@ fn attack(town: &Town, arsenal: &mut Arsenal) {
     send_served(router, &server, &mutated);
 
     let peer = connect(&town.provider.host, (wan, OVERLAY_PORT));
-    let dropped = ["overlay_unknown_version", "overlay_unauthentic", "overlay_malformed"];
+    let dropped = [
+        "driver.datagram_too_large",
+        "overlay_unknown_version",
+        "overlay_unauthentic",
+        "overlay_malformed",
+        "channel_malformed",
+        "channel_unauthorized",
+        "channel_unknown",
+    ];
     send_counted(router, &peer, &random, &dropped);
+    send_counted(router, &peer, &[vec![], vec![1], vec![1, 2], vec![1, 2, 3]], &dropped);
     assert!(peer.recv(&mut [0; 2000]).is_err(), "an unknown peer was answered");
 
     annoy_control(router, arsenal);

@@ -57,10 +57,4 @@ impl Provider {
     pub(crate) fn kill(&mut self) {
         self.process.take().expect("kamailio runs").crash();
     }
-
-    /// How often the server was asked to set up a call, each try and challenge counted.
-    pub(crate) fn invites(&self) -> usize {
-        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        log.lines().filter(|line| line.contains("asked: ")).count()
-    }
 }

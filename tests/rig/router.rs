@@ -121,14 +121,22 @@ impl Router {
         self.run.join("control.sock")
     }
 
-    /// One of the counters; those of the driver have the prefix `driver.`.
+    /// One of the counters.
     pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.counters(&[name])
+    }
+
+    /// The sum of some counters; those of the driver have the prefix `driver.`.
+    pub(crate) fn counters(&self, names: &[&str]) -> u64 {
         let counters = &self.status()["counters"];
-        let counter = match name.strip_prefix("driver.") {
-            Some(name) => &counters["driver"][name],
-            None => &counters[name],
+        let counter = |name: &&str| {
+            let counter = match name.strip_prefix("driver.") {
+                Some(name) => &counters["driver"][name],
+                None => &counters[*name],
+            };
+            counter.as_u64().unwrap_or_else(|| panic!("no counter {name}"))
         };
-        counter.as_u64().unwrap_or_else(|| panic!("no counter {name}"))
+        names.iter().map(counter).sum()
     }
 
     /// How many adapters hold records of the AOR that this router finds.
