@@ -25,6 +25,8 @@ pub(crate) struct Crossing {
     pub(crate) user: String,
     /// Addresses under which the phone names itself.
     pub(crate) phone_hosts: heapless::Vec<IpAddr, 2>,
+    /// The whole URI of that Contact, where it is not to be one of ours.
+    pub(crate) stand_in: Option<String>,
     /// Our own addresses that a Route may name.
     pub(crate) own: Vec<SocketAddr>,
     /// Marks our branches, so that a request that comes back is known.
@@ -34,6 +36,9 @@ pub(crate) struct Crossing {
 impl Crossing {
     /// The URI that stands for the sender towards the receiver.
     pub(crate) fn contact_uri(&self) -> String {
+        if let Some(uri) = &self.stand_in {
+            return uri.clone();
+        }
         let (local, user) = (&self.to_local, &self.user);
         let at = if user.is_empty() { "" } else { "@" };
         format!("sip:{user}{at}{}{}", local.host(), local.parameter())

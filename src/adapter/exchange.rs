@@ -218,13 +218,14 @@ impl Adapter {
         };
         let alias = dialog.and_then(|at| self.calls.get(at.0)).map(|c| c.alias_user.clone());
         let far = if outbound { (path, local) } else { (source.path, source.local) };
-        let crossing = self.crossing(&phone, far, !outbound, &alias.unwrap_or_default());
+        let mut crossing = self.crossing(&phone, far, !outbound, &alias.unwrap_or_default());
+        crossing.stand_in = dialog.filter(|_| outbound).and_then(|at| self.stand_in(at, path));
         if let Some(bytes) = crossing.response(message, &request, source.flow.to, &body) {
             self.transactions.respond(now, server, &bytes);
         }
         if let Some(at) = dialog {
             self.trace_status(now, at.0, source.path, message.status());
-            self.learn_answered_contact(at, outbound, message);
+            self.learn_answered_contact(at, (outbound, path), message);
         }
     }
 
@@ -237,7 +238,19 @@ impl Adapter {
         match exchange.patience {
             _ if exchange.answered => self.end_exchange(now, id),
             Patience::Endless => self.refuse_exchange(now, id, 408),
-            _ => self.exchange_due(now, id),
+            _ => {
+                self.exchange_due(now, id);
+                self.end_if_nothing_runs(now, id);
+            }
+        }
+    }
+
+    /// After a failure nothing comes back to an exchange that took no other way.
+    fn end_if_nothing_runs(&mut self, now: Instant, id: ExchangeId) {
+        match self.exchanges.get(id) {
+            Some(exchange) if exchange.client.is_some() => {}
+            Some(exchange) if exchange.answered => self.end_exchange(now, id),
+            _ => self.refuse_exchange(now, id, 503),
         }
     }
 
@@ -272,6 +285,11 @@ impl Adapter {
             return;
         };
         self.trace_note(now, call, "direct path");
+        if message.method() == Method::Invite
+            && let Some(dialog) = self.calls.get_mut(at.0).and_then(|c| c.dialogs.get_mut(at.1))
+        {
+            dialog.ack_over = Some(node);
+        }
         if let Some((flow, bytes)) = self.compose_in_dialog(now, at, &message, &source, Some(node))
         {
             self.send_exchange(now, id, flow, &bytes);

@@ -143,6 +143,12 @@ impl Adapter {
         if in_dialog {
             return match self.dialog_of(message, source.path) {
                 Some(at) => self.in_dialog(now, id, at, message, source),
+                // The other end's, or a copy of it by the other path, came first.
+                None if message.method() == Method::Bye
+                    && self.ended_calls.knows(now, message.call_id()) =>
+                {
+                    self.reply(now, id, 200, None);
+                }
                 None => self.forward(now, id, message, source),
             };
         }

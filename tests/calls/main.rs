@@ -4,10 +4,17 @@
 //! seed decides delay, loss and order. What crossed it is kept, and at the end of each test
 //! [`oracle`] looks through all of it, and at what the adapters still hold.
 
+mod callee;
+mod dialog;
 mod hedge;
+mod home;
 mod legs;
 mod net;
+mod node;
 mod oracle;
 mod provider;
+mod register;
+mod seen;
 mod sip;
 mod town;
+mod wan;

@@ -1,8 +1,9 @@
 //! What holds in every test, whatever happens in it.
 
 use crate::net::Packet;
+use crate::provider::registrar;
 use crate::sip::Msg;
-use crate::town::Town;
+use crate::town::{Town, server};
 use serde_json::Value;
 
 /// Long enough for everything that a call may leave behind: 64*T1 of a lost INVITE, then again
@@ -11,14 +12,22 @@ const REST_MS: u64 = 70_000;
 
 impl Town {
     /// Lets the town come to rest and judges all that happened.
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(self) {
+        self.finish_as("");
+    }
+
+    /// As [`Self::finish`], with a name for what was played.
+    pub(crate) fn finish_as(mut self, what: &str) {
+        self.world.fates.clear();
+        self.world.rule = None;
+        self.world.autos.entry(server()).or_insert_with(|| Box::new(registrar));
         self.world.run_ms(REST_MS);
         for router in 0..self.routers.len() {
             let place = self.routers[router].place;
             if self.world.deaf.contains(&place) {
                 continue;
             }
-            self.at_rest(router);
+            self.at_rest(router, what);
         }
         for packet in &self.world.log {
             self.judge(packet);
@@ -26,15 +35,18 @@ impl Town {
     }
 
     /// Nothing is left behind.
-    fn at_rest(&mut self, router: usize) {
+    fn at_rest(&mut self, router: usize, why: &str) {
         let status: Value = self.status(router);
         for what in ["calls", "exchanges", "media", "lookups"] {
             let held = &status["in_use"][what];
-            assert_eq!(held, 0, "router {router} still holds {what}: {}", status["calls"]);
+            assert_eq!(held, 0, "{why}: router {router} still holds {what}: {}", status["calls"]);
         }
         // One may be a probe on its way, or the last retransmission of one.
         let transactions = status["in_use"]["transactions"].as_u64().unwrap();
-        assert!(transactions <= 2, "router {router} still holds {transactions} transactions");
+        assert!(
+            transactions <= 2,
+            "{why}: router {router} still holds {transactions} transactions"
+        );
     }
 
     fn judge(&self, packet: &Packet) {

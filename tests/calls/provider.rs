@@ -1,66 +1,101 @@
-//! What the provider and the phone see of an adapter.
+//! The provider's server, scripted: a registrar, or a stateless proxy (RFC 3261 s16.11).
 
-use crate::sip::uri_of;
-use crate::town::{DOMAIN, Town, server};
+use crate::sip::{Msg, answer, uri_of, write};
+use crate::town::{DOMAIN, SERVER, server};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-#[test]
-fn the_provider_sees_one_ordinary_phone() {
-    let mut town = Town::new();
-    let alice = town.registered(0, 1, "alice");
-    let extra = [
-        ("Authorization", "Digest username=\"alice\", uri=\"sip:x\", response=\"00\""),
-        ("X-Odd", "a;b=\"c, d\"  e"),
-        ("User-Agent", "Phone/1"),
-    ];
-    let uri = format!("sip:+4930123@{DOMAIN};user=phone");
-    let sdp = crate::sip::sdp(alice.media());
-    let sent = alice.request(("INVITE", &uri), "one", 7, &extra, &sdp);
-    town.say(&alice, sent);
-    let invite = town.world.expect(server(), "INVITE", 100);
-    assert_eq!(invite.uri(), uri, "the Request-URI stays as the phone wrote it");
-    assert_eq!(invite.from, town.routers[0].outside());
-    assert!(invite.one("Via").starts_with("SIP/2.0/UDP 203.0.113.1:5062;branch=z9hG4bK"));
-    assert!(!invite.has("Record-Route"));
-    assert_eq!(invite.contact(), "sip:alice@203.0.113.1:5062");
-    assert_eq!(invite.one("From"), format!("\"alice\" <sip:alice@{DOMAIN}>;tag=talice"));
-    assert_eq!(invite.one("To"), format!("<{uri}>"));
-    assert_eq!((invite.one("Call-ID"), invite.one("CSeq")), ("one", "7 INVITE"));
-    for (name, value) in extra {
-        assert_eq!(invite.one(name), value);
+type Sent = Vec<(SocketAddr, Vec<u8>)>;
+
+/// A server that registers everybody and answers probes; the rest goes to its inbox.
+pub(crate) fn registrar(message: &Msg) -> Option<Sent> {
+    let back = |bytes| Some(vec![(message.from, bytes)]);
+    match message.method() {
+        "OPTIONS" if message.is_request() => back(answer(message, 200, "srv", &[], "")),
+        "REGISTER" if message.is_request() => {
+            let contact = message.all("Contact");
+            let mut contacts = Vec::new();
+            for value in contact.iter().filter(|value| !value.ends_with("expires=0")) {
+                contacts.push(("Contact", *value));
+            }
+            back(answer(message, 200, "srv", &contacts, ""))
+        }
+        _ => None,
     }
-    town.reply(&invite, 404, "srv", &[]);
-    let refusal = town.world.expect(alice.at, "404", 100);
-    let ack = alice.ack_of_refusal(&refusal, &uri);
-    town.say(&alice, ack);
-    town.finish();
 }
 
-#[test]
-fn the_phone_s_contact_parameters_and_foreign_contacts_stay() {
-    let mut town = Town::new();
-    let mut alice = town.phone(0, 1, "alice");
-    alice.params = ";+sip.instance=\"<urn:uuid:1>\";reg-id=1;q=0.5".into();
-    town.world.autos.clear();
-    town.register(&mut alice, 3600);
-    let register = town.world.expect(server(), "REGISTER", 100);
-    let value = format!("<sip:alice@203.0.113.1:5062>{};expires=3600", alice.params);
-    assert_eq!(register.one("Contact"), value);
-    let foreign = "<sip:alice@192.0.2.77:5060>;expires=777";
-    let extra = [
-        ("Contact", value.as_str()),
-        ("Contact", foreign),
-        ("Service-Route", "<sip:route.example.net;lr>"),
-        ("Path", "<sip:path.example.net;lr>"),
-        ("P-Associated-URI", "<sip:+4930123@example.net>"),
-    ];
-    town.reply(&register, 200, "srv", &extra);
-    let answer = town.world.expect(alice.at, "200 REGISTER", 100);
-    let contacts = answer.all("Contact");
-    assert_eq!(uri_of(contacts[0]), alice.contact(), "ours is turned back");
-    assert!(contacts[0].contains("expires=120"), "at most phone_expires_s: {contacts:?}");
-    assert_eq!(contacts[1], foreign);
-    for (name, value) in &extra[2..] {
-        assert_eq!(answer.one(name), *value);
+/// A server that also carries calls, to the Contacts that were registered with it.
+#[derive(Default)]
+pub(crate) struct Proxy {
+    contacts: BTreeMap<String, String>,
+}
+
+impl Proxy {
+    pub(crate) fn act(&mut self, message: &Msg) -> Option<Sent> {
+        if !message.is_request() {
+            return Some(backward(message).into_iter().collect());
+        }
+        if message.method() == "REGISTER" {
+            let user = user_of(uri_of(message.one("To"))).to_owned();
+            self.contacts.insert(user, message.contact().to_owned());
+        }
+        registrar(message).or_else(|| Some(self.pass(message)))
     }
-    town.finish();
+
+    fn pass(&self, message: &Msg) -> Sent {
+        let mut sent = Vec::new();
+        let fresh = message.tag("To").is_empty();
+        if message.method() == "INVITE" && fresh {
+            sent.push((message.from, answer(message, 100, "", &[], "")));
+        }
+        let to_user = message.uri().ends_with(DOMAIN);
+        let target = match self.contacts.get(user_of(message.uri())) {
+            Some(contact) if to_user => contact.clone(),
+            None if to_user => return vec![(message.from, answer(message, 404, "s", &[], ""))],
+            _ => message.uri().to_owned(),
+        };
+        sent.push(forward(message, &target));
+        sent
+    }
+}
+
+/// An INVITE or another request as a proxy passes it on, and where to.
+pub(crate) fn forward(message: &Msg, target: &str) -> (SocketAddr, Vec<u8>) {
+    let below = message.all("Via")[0].to_owned();
+    let branch = below.split_once("branch=z9hG4bK").map_or("", |(_, rest)| rest);
+    let branch = branch.split(';').next().unwrap_or_default();
+    let via = format!("SIP/2.0/UDP {SERVER};branch=z9hG4bKp{branch}");
+    let mut headers = vec![("Via", via.as_str())];
+    let dialog = message.method() == "INVITE" && message.tag("To").is_empty();
+    if dialog {
+        headers.push(("Record-Route", "<sip:198.51.100.1:5060;lr>"));
+    }
+    for (name, value) in message.headers() {
+        let own = name == "Route" && value.contains(SERVER);
+        if !own && !["Content-Length", "Content-Type"].contains(&name) {
+            headers.push((name, value));
+        }
+    }
+    let bytes = write(&format!("{} {target} SIP/2.0", message.method()), &headers, message.body());
+    (host_of(target), bytes)
+}
+
+/// A response as a proxy passes it back, and where to.
+pub(crate) fn backward(message: &Msg) -> Option<(SocketAddr, Vec<u8>)> {
+    let next = message.all("Via").get(1)?.split(' ').nth(1)?.split(';').next()?.parse().ok()?;
+    let mut headers = message.headers();
+    let first = headers.iter().position(|(name, _)| *name == "Via")?;
+    headers.remove(first);
+    headers.retain(|(name, _)| !["Content-Length", "Content-Type"].contains(name));
+    Some((next, write(message.line(), &headers, message.body())))
+}
+
+fn user_of(uri: &str) -> &str {
+    uri.trim_start_matches("sip:").split('@').next().unwrap_or_default()
+}
+
+fn host_of(uri: &str) -> SocketAddr {
+    let host = uri.trim_start_matches("sip:");
+    let host = host.split_once('@').map_or(host, |(_, host)| host);
+    host.split(';').next().and_then(|host| host.parse().ok()).unwrap_or(server())
 }

@@ -1,6 +1,8 @@
 //! Homes with a router and phones, and a provider: scripted, but for the routers.
 
 use crate::net::{Fate, World};
+use crate::node::Node;
+use crate::provider::{Proxy, registrar};
 use crate::sip::{Dialog, Msg, answer, sdp, write};
 use cosip::adapter::Adapter;
 use cosip::config::{Config, HostPort, Provider, Server, Transport};
@@ -140,7 +142,7 @@ impl Phone {
 
 /// See the module's text.
 pub(crate) struct Town {
-    pub(crate) world: World<Adapter>,
+    pub(crate) world: World<Node>,
     pub(crate) routers: Vec<Router>,
     pub(crate) strangers: BTreeSet<SocketAddr>,
     pub(crate) media_off: bool,
@@ -188,10 +190,11 @@ impl Town {
         self.start(self.routers.len() - 1);
     }
 
-    fn core(&mut self, config: &Config, identity: &Identity, starts: u32) -> Adapter {
+    fn core(&mut self, config: &Config, identity: &Identity, starts: u32) -> Node {
         let seed = self.world.rng.bytes();
         let now = self.world.now;
-        Adapter::new(config, identity, Some(&self.keys), starts, seed, now)
+        let keys = Some(&self.keys);
+        Node::Router(Box::new(Adapter::new(config, identity, keys, starts, seed, now)))
     }
 
     /// What the driver tells a core first.
@@ -320,6 +323,16 @@ impl Town {
     }
 }
 
+/// As [`two`], with a server that carries calls.
+pub(crate) fn two_and_proxy() -> (Town, Phone, Phone) {
+    let mut town = Town::new();
+    let mut proxy = Proxy::default();
+    town.world.autos.insert(server(), Box::new(move |message| proxy.act(message)));
+    let alice = town.registered(0, 1, "alice");
+    let bob = town.registered(1, 1, "bob");
+    (town, alice, bob)
+}
+
 /// Alice behind the first router and Bob behind the second, both registered.
 pub(crate) fn two() -> (Town, Phone, Phone) {
     two_with(|_| {})
@@ -331,22 +344,6 @@ pub(crate) fn two_with(change: impl Fn(&mut Config)) -> (Town, Phone, Phone) {
     let alice = town.registered(0, 1, "alice");
     let bob = town.registered(1, 1, "bob");
     (town, alice, bob)
-}
-
-/// A server that registers everybody and answers probes.
-fn registrar(message: &Msg) -> Option<Vec<Vec<u8>>> {
-    match message.method() {
-        "OPTIONS" if message.is_request() => Some(vec![answer(message, 200, "srv", &[], "")]),
-        "REGISTER" if message.is_request() => {
-            let contact = message.all("Contact");
-            let mut contacts = Vec::new();
-            for value in contact.iter().filter(|value| !value.ends_with("expires=0")) {
-                contacts.push(("Contact", *value));
-            }
-            Some(vec![answer(message, 200, "srv", &contacts, "")])
-        }
-        _ => None,
-    }
 }
 
 fn settings(number: u8) -> Config {

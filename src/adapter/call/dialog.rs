@@ -50,20 +50,19 @@ impl Adapter {
         }
         let bye = message.method() == Method::Bye;
         self.trace_received(now, id, source.path, message);
-        self.learn_contact((id, at), message, &source);
         let outbound = source.path == Path::Lan;
-        let over =
-            self.calls.get(id).and_then(|call| call.dialogs.get(at)).is_some_and(|d| d.ending);
-        if bye && over && !outbound {
-            // The same BYE by the other path: the phone has it already (CALLS §4.1).
-            return self.reply(now, server, 200, None);
-        }
+        let number = message.cseq().map_or(0, |(number, _)| number);
         if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
+            // The same request by the other path: the phone has it already (CALLS §4.1).
+            if !outbound && (dialog.is_copy(number) || bye && dialog.ending) {
+                return self.refuse(now, server, if bye { 200 } else { 482 });
+            }
             dialog.ending |= bye;
-            let number = message.cseq().map_or(0, |(number, _)| number);
+            dialog.ack_over = dialog.ack_over.filter(|_| !(outbound && invite));
             let highest = if outbound { &mut dialog.phone_cseq } else { &mut dialog.far_cseq };
             *highest = number.max(*highest);
         }
+        self.learn_contact((id, at), message, &source);
         let exchange =
             Exchange::new(Purpose::Dialog { call: id, outbound }, server, source, message);
         let Some(exchange) = self.insert_exchange(exchange) else {
@@ -104,8 +103,10 @@ impl Adapter {
         let (phone, media, alias) = (dialog.phone.clone(), call.media, call.alias_user.clone());
         let far = match direct {
             Some(node) => (Path::Peer(node), Local::Overlay(self.id)),
-            None => (dialog.far.path, dialog.far.local),
+            None if outbound => (dialog.far.path, dialog.far.local),
+            None => (source.path, source.local),
         };
+        let stand_in = dialog.stand_in(source.path);
         let side = dialog.far.side;
         let (flow, uri, shift) = if outbound {
             let (flow, uri) = self.next_hop_in_dialog(dialog, message, far.0);
@@ -113,7 +114,8 @@ impl Adapter {
         } else {
             (phone.flow, phone.contact.clone(), 0)
         };
-        let crossing = self.crossing(&phone, far, outbound, &alias);
+        let mut crossing = self.crossing(&phone, far, outbound, &alias);
+        crossing.stand_in = stand_in;
         let body = self.relay_body(now, media, sides(outbound, side), source.flow, message);
         let branch = self.transactions.branch();
         let bytes = crossing.request(message, &uri, &branch, shift, &body)?;
@@ -205,7 +207,7 @@ impl Adapter {
     pub(crate) fn learn_answered_contact(
         &mut self,
         (id, at): DialogAt,
-        outbound: bool,
+        (outbound, path): (bool, Path),
         message: &Message<'_>,
     ) {
         let contact = self.contact_of(message);
@@ -214,10 +216,15 @@ impl Adapter {
         }
         let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
         match dialog {
-            Some(dialog) if outbound => dialog.far.contact = contact,
-            Some(dialog) => dialog.phone.contact = contact,
-            None => {}
+            Some(dialog) if !outbound => dialog.phone.contact = contact,
+            Some(dialog) if path == dialog.far.path => dialog.far.contact = contact,
+            _ => {}
         }
+    }
+
+    /// See [`Dialog::stand_in`].
+    pub(crate) fn stand_in(&self, (id, at): DialogAt, path: Path) -> Option<String> {
+        self.calls.get(id)?.dialogs.get(at)?.stand_in(path)
     }
 
     /// The target refresh of RFC 3261 s12.2: the Contact that the sender gives now.
@@ -249,7 +256,9 @@ impl Adapter {
         if role == Some(Role::Callee) && source.path != Path::Lan {
             self.acknowledged(now, id, source.path);
         }
-        if let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, source, None) {
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        let over = dialog.and_then(|dialog| dialog.ack_over).filter(|_| source.path == Path::Lan);
+        if let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, source, over) {
             self.send(flow, &bytes);
         }
         self.trace_received(now, id, source.path, message);

@@ -4,7 +4,7 @@
 //! call was carried over the overlay and may be over: no phone rings for it again (CALLS §3.8,
 //! "equal Call-ID: always").
 
-use super::{Call, LegState, Role};
+use super::{Call, LegState};
 use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
 use crate::limits::{CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX};
@@ -40,11 +40,8 @@ pub(crate) struct EndedCalls {
 }
 
 impl EndedCalls {
-    /// Remembers a call at the callee's side; the oldest makes way.
+    /// Remembers a call; the oldest makes way.
     pub(crate) fn remember(&mut self, now: Instant, call: &Call) {
-        if call.role != Role::Callee {
-            return;
-        }
         let refused = call.legs.iter().find_map(|leg| match leg.state {
             LegState::Refused { code, .. } => Some(code),
             _ => None,
@@ -66,6 +63,12 @@ impl EndedCalls {
             phones: call.legs.iter().filter_map(|leg| leg.binding).collect(),
             outcome,
         });
+    }
+
+    /// Whether a call with this Call-ID ended lately.
+    pub(crate) fn knows(&self, now: Instant, call_id: &str) -> bool {
+        let key = CallKey::of(call_id);
+        self.calls.iter().any(|ended| ended.key == key && now < ended.at + ENDED_CALLS_LIFE)
     }
 
     /// How the call of an INVITE for these phones ended, where it is one of those remembered.

@@ -65,6 +65,7 @@ impl Adapter {
                 to_local: local,
                 user: phone.user.clone(),
                 phone_hosts,
+                stand_in: None,
                 own,
                 loops: self.loops.clone(),
             }
@@ -76,6 +77,7 @@ impl Adapter {
                 to_local: phone.local,
                 user: alias_user.to_owned(),
                 phone_hosts,
+                stand_in: None,
                 own,
                 loops: self.loops.clone(),
             }
@@ -435,6 +437,7 @@ impl Adapter {
             far_cseq,
             confirmed,
             ending: false,
+            ack_over: None,
         };
         if call.dialogs.push(dialog).is_err() {
             self.counters.dialogs_dropped += 1;

@@ -228,6 +228,8 @@ pub(crate) struct Dialog {
     pub(crate) confirmed: bool,
     /// A BYE was seen.
     pub(crate) ending: bool,
+    /// The phone's last INVITE took the direct path to this adapter, and so does its ACK.
+    pub(crate) ack_over: Option<NodeId>,
 }
 
 /// A call.
@@ -278,6 +280,20 @@ pub(crate) struct Call {
     pub(crate) decide_at: Option<Instant>,
     /// Why it goes over the overlay, for people: shown by status and trace.
     pub(crate) reason: &'static str,
+}
+
+impl Dialog {
+    /// The Contact that stands for the far end in a message that took the direct path to the
+    /// phone of a dialog that the server carries: the one that the phone knows.
+    pub(crate) fn stand_in(&self, path: Path) -> Option<String> {
+        let crossed = matches!(path, Path::Peer(_)) && self.far.path == Path::Server;
+        (crossed && !self.far.contact.is_empty()).then(|| self.far.contact.clone())
+    }
+
+    /// Whether a request of the far end is a copy of one that came before, by the other path.
+    fn is_copy(&self, number: u32) -> bool {
+        self.far_cseq != 0 && number <= self.far_cseq
+    }
 }
 
 impl Call {

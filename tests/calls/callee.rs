@@ -1,0 +1,259 @@
+//! One ring: a call that reaches its phone by the server and by the overlay.
+
+use crate::net::{Fate, Packet};
+use crate::provider::{backward, forward};
+use crate::sip::{Dialog, Msg, answer};
+use crate::town::{Phone, Town, server, two};
+
+/// Alice calls Bob; what the server got.
+fn call(town: &mut Town, alice: &Phone, bob: &Phone) -> Msg {
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(alice, invite);
+    town.world.expect(server(), "INVITE", 100)
+}
+
+/// The server passes an INVITE on to Bob's router.
+fn pass_on(town: &mut Town, invite: &Msg) {
+    let (to, bytes) = forward(invite, "sip:bob@203.0.113.2:5062");
+    town.world.send(server(), to, bytes);
+}
+
+/// The server passes a response back.
+fn pass_back(town: &mut Town, response: &Msg) {
+    let (to, bytes) = backward(response).unwrap();
+    town.world.send(server(), to, bytes);
+}
+
+fn rings_of(town: &Town, phone: &Phone) -> usize {
+    let invites = |packet: &&Packet| packet.to == phone.at && packet.data.starts_with(b"INVITE");
+    let sent: std::collections::BTreeSet<_> =
+        town.world.log.iter().filter(invites).map(|packet| &packet.data).collect();
+    sent.len()
+}
+
+/// Both ends are in the same dialog: each hears the other's request.
+fn talk(town: &mut Town, caller: &mut Dialog, callee: &mut Dialog) {
+    for (from, to) in [(caller.clone(), callee.at), (callee.clone(), caller.at)] {
+        let mut from = from;
+        let info = from.request("INFO", &[], "");
+        town.world.send(from.at, from.hop, info);
+        let heard = town.world.expect(to, "INFO", 200);
+        town.reply(&heard, 200, "", &[]);
+        town.world.expect(from.at, "200 INFO", 200);
+    }
+    caller.cseq += 1;
+    callee.cseq += 1;
+}
+
+#[test]
+fn the_phone_sees_its_provider_s_call_with_our_record_route_first() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    pass_on(&mut town, &at_server);
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    assert_eq!(invite.uri(), bob.contact(), "its exact registered Contact");
+    assert_eq!(invite.from, bob.proxy, "from the address that its REGISTERs use");
+    assert_eq!(invite.all("Via").len(), 1);
+    let routes = invite.all("Record-Route");
+    assert_eq!(routes, ["<sip:192.168.2.1:5060;lr>", "<sip:198.51.100.1:5060;lr>"]);
+    assert_eq!(invite.contact(), "sip:alice@203.0.113.1:5062", "the provider's stays");
+    let mut callee = town.accept(&invite, "b", &bob.contact());
+    let success = town.world.expect(server(), "200 INVITE", 100);
+    assert_eq!(success.all("Record-Route"), ["<sip:198.51.100.1:5060;lr>"]);
+    assert_eq!(success.contact(), "sip:bob@203.0.113.2:5062");
+    pass_back(&mut town, &success);
+    let heard = town.world.expect(alice.at, "200 INVITE", 100);
+    let routes = heard.all("Record-Route");
+    assert_eq!(routes, ["<sip:198.51.100.1:5060;lr>", "<sip:192.168.1.1:5060;lr>"]);
+    assert_eq!(heard.contact(), "sip:bob@203.0.113.2:5062", "the provider's stays");
+    let caller = Dialog::of_answer(&heard, &alice.contact());
+    town.say(&alice, caller.ack(1));
+    let ack = town.world.expect(server(), "ACK", 100);
+    assert_eq!(ack.all("Route"), ["<sip:198.51.100.1:5060;lr>"], "ours is taken off");
+    let (to, bytes) = forward(&ack, ack.uri());
+    town.world.send(server(), to, bytes);
+    town.world.expect(bob.at, "ACK", 100);
+    let bye = callee.request("BYE", &[], "");
+    town.world.send(bob.at, bob.proxy, bye);
+    let bye = town.world.expect(server(), "BYE", 100);
+    let (to, bytes) = forward(&bye, bye.uri());
+    town.world.send(server(), to, bytes);
+    let bye = town.world.expect(alice.at, "BYE", 100);
+    town.reply(&bye, 200, "", &[]);
+    let ok = town.world.expect(server(), "200 BYE", 100);
+    pass_back(&mut town, &ok);
+    town.world.expect(bob.at, "200 BYE", 100);
+    town.finish();
+}
+
+#[test]
+fn the_phone_sees_a_call_of_the_overlay_as_its_provider_s() {
+    let (mut town, alice, bob) = two();
+    town.server_is(Fate::Drop);
+    let secrets = [
+        ("Authorization", "Digest secret"),
+        ("P-Asserted-Identity", "<sip:boss@example.net>"),
+        ("Alert-Info", "<http://x>;info=alert-autoanswer"),
+        ("Call-Info", "<sip:x>;answer-after=0"),
+        ("Route", "<sip:192.168.1.1;lr>"),
+        ("X-Private", "1"),
+        ("Replaces", "other;to-tag=1;from-tag=2"),
+    ];
+    let body = crate::sip::sdp(alice.media());
+    let text = alice.request(("INVITE", &bob.aor()), "c1", 1, &secrets, &body);
+    town.say(&alice, text);
+    let invite = town.world.expect(bob.at, "INVITE", 1_000);
+    assert_eq!((invite.uri(), invite.from), (bob.contact().as_str(), bob.proxy));
+    assert_eq!(invite.all("Record-Route"), ["<sip:192.168.2.1:5060;lr>"]);
+    assert!(invite.contact().ends_with("@192.168.2.1:5060"), "{}", invite.contact());
+    for (name, _) in secrets {
+        assert!(!invite.has(name), "{name} does not cross");
+    }
+    assert!(!invite.body().contains("192.168.1."), "sound goes through the relay");
+    let mut callee = town.accept(&invite, "b", &bob.contact());
+    let heard = town.world.expect(alice.at, "200 INVITE", 100);
+    assert_eq!(heard.all("Record-Route"), ["<sip:192.168.1.1:5060;lr>"]);
+    assert!(heard.contact().ends_with("@192.168.1.1:5060"), "{}", heard.contact());
+    let mut caller = Dialog::of_answer(&heard, &alice.contact());
+    town.say(&alice, caller.ack(1));
+    town.world.expect(bob.at, "ACK", 100);
+    talk(&mut town, &mut caller, &mut callee);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn a_server_leg_whose_answer_is_not_acknowledged_makes_way_for_the_held_one() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    pass_on(&mut town, &at_server);
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&invite, 180, "b", &[]);
+    town.world.expect(server(), "180", 100);
+    let held = town.world.expect(alice.at, "180", 1_000);
+    assert!(!held.has("Content-Type"), "180 without SDP");
+    town.server_is(Fate::Drop);
+    let mut callee = town.accept(&invite, "b", &bob.contact());
+    town.world.nothing(alice.at, "200", 950);
+    let mut caller = town.confirm(&alice, 200);
+    town.world.expect(bob.at, "ACK", 200);
+    assert_eq!(rings_of(&town, &bob), 1);
+    talk(&mut town, &mut caller, &mut callee);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn the_overlay_leg_that_waited_gets_482_once_the_server_s_is_acknowledged() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    pass_on(&mut town, &at_server);
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.world.expect(alice.at, "180", 1_000);
+    let mut callee = town.accept(&invite, "b", &bob.contact());
+    let success = town.world.expect(server(), "200 INVITE", 100);
+    pass_back(&mut town, &success);
+    let caller = town.confirm(&alice, 100);
+    let ack = town.world.expect(server(), "ACK", 100);
+    let (to, bytes) = forward(&ack, ack.uri());
+    town.world.send(server(), to, bytes);
+    town.world.expect(bob.at, "ACK", 100);
+    assert_eq!(rings_of(&town, &bob), 1);
+    let bye = callee.request("BYE", &[], "");
+    town.world.send(bob.at, bob.proxy, bye);
+    let bye = town.world.expect(server(), "BYE", 100);
+    let (to, bytes) = forward(&bye, bye.uri());
+    town.world.send(server(), to, bytes);
+    let bye = town.world.expect(alice.at, "BYE", 100);
+    assert_eq!(bye.one("Call-ID"), caller.call_id);
+    town.reply(&bye, 200, "", &[]);
+    town.world.expect(bob.at, "200 BYE", 3_000);
+    town.finish();
+}
+
+#[test]
+fn a_server_leg_that_comes_second_is_held_and_gets_480_4_s_after_the_answer() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    let invite = town.world.expect(bob.at, "INVITE", 1_000);
+    pass_on(&mut town, &at_server);
+    let held = town.world.expect(server(), "180", 100);
+    assert!(held.body().is_empty());
+    town.accept(&invite, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    town.world.nothing(server(), "480", 3_900);
+    town.world.expect(server(), "480", 200);
+    assert_eq!(rings_of(&town, &bob), 1);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn a_held_server_leg_that_is_cancelled_in_time_gets_487() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    let invite = town.world.expect(bob.at, "INVITE", 1_000);
+    pass_on(&mut town, &at_server);
+    town.world.expect(server(), "180", 100);
+    town.accept(&invite, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
+    let text = String::from_utf8(leg).unwrap().replace("1 INVITE", "1 CANCEL");
+    let text = text.replacen("INVITE sip:", "CANCEL sip:", 1);
+    town.world.send(server(), to, text);
+    town.world.expect(server(), "200 CANCEL", 100);
+    town.world.expect(server(), "487", 100);
+    town.world.nothing(bob.at, "CANCEL", 500);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn a_refusal_of_the_phone_answers_all_legs_and_one_that_comes_later() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    pass_on(&mut town, &at_server);
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.world.expect(alice.at, "180", 1_000);
+    town.reply(&invite, 486, "b", &[]);
+    town.world.expect(server(), "486", 100);
+    let refusal = town.world.expect(alice.at, "486", 8_500);
+    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+    town.say(&alice, ack);
+    let (to, bytes) = forward(&at_server, "sip:bob@203.0.113.2:5062");
+    let late = String::from_utf8(bytes).unwrap().replace("z9hG4bKp", "z9hG4bKq");
+    town.world.send(server(), to, late);
+    town.world.nothing(bob.at, "INVITE", 5_000);
+    town.finish();
+}
+
+#[test]
+fn a_phone_that_says_nothing_for_2_s_is_withdrawn_until_it_speaks() {
+    let (mut town, alice, mut bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    town.reply(&at_server, 503, "s", &[]);
+    town.world.expect(bob.at, "INVITE", 300);
+    town.world.expect(alice.at, "503", 2_500);
+    town.world.run_ms(2_000);
+    assert_eq!(town.finds(0, &bob.aor()), 0, "its record is withdrawn");
+    town.register(&mut bob, 3600);
+    town.world.expect(bob.at, "200 REGISTER", 100);
+    town.world.run_ms(2_000);
+    assert_eq!(town.finds(0, &bob.aor()), 1, "it speaks again");
+    town.finish();
+}
+
+#[test]
+fn a_call_of_the_server_is_answered_without_any_overlay() {
+    let (mut town, _, bob) = two();
+    let mut gateway = bob.clone();
+    (gateway.at, gateway.user) = (server(), "gw".into());
+    let invite = gateway.invite("sip:bob@203.0.113.2:5062", "gw1");
+    town.world.send(server(), town.routers[1].outside(), invite);
+    let at_bob = town.world.expect(bob.at, "INVITE", 100);
+    let bytes = answer(&at_bob, 302, "b", &[("Contact", "<sip:other@192.0.2.9>")], "");
+    town.world.send(bob.at, bob.proxy, bytes);
+    let moved = town.world.expect(server(), "302", 100);
+    assert_eq!(moved.contact(), "sip:other@192.0.2.9", "never rewritten in a 3xx");
+    town.finish();
+}

@@ -1,0 +1,307 @@
+//! One router alone: calls at home, full tables, modes, a restart, TCP.
+
+use crate::net::{Fate, Packet};
+use crate::sip::{Dialog, sdp};
+use crate::town::{DOMAIN, Town, at, server, two, two_with};
+use cosip::config::{Account, Mode, Secret, Transport};
+use cosip::net::Input;
+
+#[test]
+fn phones_of_one_router_call_each_other_with_the_server_down() {
+    let mut town = Town::new();
+    let alice = town.registered(0, 1, "alice");
+    let bob = town.registered(0, 2, "bob");
+    town.server_is(Fate::Drop);
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let heard = town.world.expect(bob.at, "INVITE", 600);
+    assert_eq!((heard.uri(), heard.from), (bob.contact().as_str(), bob.proxy));
+    town.reply(&heard, 180, "b", &[]);
+    town.world.expect(alice.at, "180", 50);
+    let mut callee = town.accept(&heard, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 50);
+    town.world.expect(bob.at, "ACK", 50);
+    for _ in 0..2 {
+        let body = sdp(alice.media());
+        let again = caller.request("INVITE", &[], &body);
+        town.say(&alice, again);
+        let heard = town.world.expect(bob.at, "INVITE", 50);
+        town.accept(&heard, "", &bob.contact());
+        let answer = town.world.expect(alice.at, "200 INVITE", 50);
+        town.say(&alice, caller.ack(answer.cseq()));
+        town.world.expect(bob.at, "ACK", 50);
+    }
+    town.bye(&mut callee, alice.at);
+    town.finish();
+}
+
+#[test]
+fn emergency_numbers_go_to_the_server_alone() {
+    let (mut town, alice, _) = two();
+    let mut other = town.phone(1, 2, "112");
+    town.register(&mut other, 600);
+    town.world.expect(other.at, "200 REGISTER", 100);
+    town.world.run_ms(2_000);
+    for (number, uri) in [format!("sip:112@{DOMAIN}"), "urn:service:sos".into()].iter().enumerate()
+    {
+        let call_id = format!("e{number}");
+        let invite = alice.invite(uri, &call_id);
+        town.say(&alice, invite);
+        let heard = town.world.expect(server(), "INVITE", 100);
+        assert_eq!(heard.uri(), uri);
+        town.world.nothing(other.at, "INVITE", 5_000);
+        town.reply(&heard, 486, "s", &[]);
+        town.world.expect(alice.at, "486", 100);
+    }
+    town.finish();
+}
+
+#[test]
+fn feature_codes_the_own_address_and_foreign_domains_are_not_looked_up() {
+    let (mut town, alice, _) = two();
+    let before = crossed(&town);
+    let uris = [format!("sip:*21@{DOMAIN}"), alice.aor(), "sip:bob@elsewhere.example".into()];
+    for (number, uri) in uris.iter().enumerate() {
+        let call_id = format!("f{number}");
+        let invite = alice.invite(uri, &call_id);
+        town.say(&alice, invite);
+        let heard = town.world.expect(server(), "INVITE", 100);
+        town.reply(&heard, 404, "s", &[]);
+        town.world.expect(alice.at, "404", 50);
+    }
+    assert!(crossed(&town) < before + 12, "no look-up, no notice");
+    town.finish();
+}
+
+/// Overlay datagrams of the first router.
+fn crossed(town: &Town) -> usize {
+    let sent = |packet: &&Packet| packet.from == at("203.0.113.1:5070");
+    town.world.log.iter().filter(sent).count()
+}
+
+#[test]
+fn calls_beyond_max_calls_are_refused_with_503_but_not_emergency_calls() {
+    let (mut town, alice, _) = two_with(|config| config.adapter.max_calls = 2);
+    let mut legs = Vec::new();
+    for number in 0..2 {
+        let call_id = format!("c{number}");
+        let invite = alice.invite(&format!("sip:+4930{number}@{DOMAIN}"), &call_id);
+        town.say(&alice, invite);
+        legs.push(town.world.expect(server(), "INVITE", 100));
+    }
+    let invite = alice.invite(&format!("sip:+49307@{DOMAIN}"), "c7");
+    town.say(&alice, invite);
+    let refusal = town.world.expect(alice.at, "503", 50);
+    assert!(!refusal.has("Retry-After"));
+    let invite = alice.invite(&format!("sip:112@{DOMAIN}"), "c8");
+    town.say(&alice, invite);
+    legs.push(town.world.expect(server(), "INVITE", 100));
+    for leg in legs {
+        town.reply(&leg, 404, "s", &[]);
+        town.world.expect(alice.at, "404", 100);
+    }
+    town.finish();
+}
+
+#[test]
+fn phones_beyond_max_phones_are_refused_with_503() {
+    let mut town = Town::with(1, |config| config.adapter.max_phones = 2);
+    town.registered(0, 1, "alice");
+    town.registered(0, 2, "bob");
+    let mut carol = town.phone(0, 3, "carol");
+    town.register(&mut carol, 600);
+    town.world.expect(carol.at, "503", 50);
+    town.finish();
+}
+
+fn overlay_mode() -> Town {
+    Town::with(1, |config| {
+        config.adapter.mode = Mode::Overlay;
+        config.providers[0].server = None;
+        config.accounts = vec![Account {
+            aor: format!("sip:alice@{DOMAIN}"),
+            user: "alice".into(),
+            realm: DOMAIN.into(),
+            password: Some(Secret::new("open")),
+            ..Account::default()
+        }];
+    })
+}
+
+#[test]
+fn in_mode_overlay_register_is_challenged_and_nobody_without_account_gets_in() {
+    let mut town = overlay_mode();
+    let mut bob = town.phone(0, 2, "bob");
+    town.register(&mut bob, 600);
+    town.world.expect(bob.at, "403 REGISTER", 50);
+    let mut alice = town.phone(0, 1, "alice");
+    town.register(&mut alice, 600);
+    let challenge = town.world.expect(alice.at, "401 REGISTER", 50);
+    let offers = challenge.all("WWW-Authenticate");
+    assert!(offers[0].contains("SHA-256") && offers[1].contains("MD5"), "{offers:?}");
+    assert!(offers[1].contains(&format!("realm=\"{DOMAIN}\"")));
+    let wrong = format!(
+        "{}, username=\"alice\", uri=\"sip:{DOMAIN}\", response=\"{}\"",
+        offers[1],
+        "0".repeat(32)
+    );
+    let bytes = Town::register_text(&mut alice, 600, &[("Authorization", &wrong)]);
+    town.say(&alice, bytes);
+    town.world.expect(alice.at, "401 REGISTER", 50);
+    assert!(town.world.log.iter().all(|packet| packet.to != server()));
+    town.finish();
+}
+
+#[test]
+fn a_reload_of_the_mode_keeps_a_running_call() {
+    let (mut town, alice, bob) = two();
+    town.server_is(Fate::Drop);
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let heard = town.world.expect(bob.at, "INVITE", 1_000);
+    let mut callee = town.accept(&heard, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    town.world.expect(bob.at, "ACK", 100);
+    let mut config = town.routers[0].config.clone();
+    config.adapter.mode = Mode::Server;
+    let place = town.routers[0].place;
+    town.world.input(place, Input::Config(&config));
+    town.world.run_ms(2_000);
+    assert_eq!(town.finds(1, &alice.aor()), 0, "withdrawn");
+    let info = callee.request("INFO", &[], "");
+    town.world.send(bob.at, bob.proxy, info);
+    let heard = town.world.expect(alice.at, "INFO", 100);
+    town.reply(&heard, 200, "", &[]);
+    town.world.expect(bob.at, "200 INFO", 100);
+    town.bye(&mut caller, bob.at);
+    let invite = alice.invite(&bob.aor(), "c2");
+    town.say(&alice, invite);
+    town.world.nothing(bob.at, "INVITE", 7_900);
+    town.world.expect(alice.at, "503", 300);
+    town.world.input(place, Input::Config(&town.routers[0].config.clone()));
+    town.world.run_ms(2_000);
+    assert_eq!(town.finds(1, &alice.aor()), 1, "published again");
+    town.finish();
+}
+
+#[test]
+fn bindings_outlive_a_restart_and_dialogs_are_routed_though_unknown() {
+    let (mut town, alice, bob) = two();
+    let mut gateway = bob.clone();
+    (gateway.at, gateway.user) = (server(), "gw".into());
+    let invite = gateway.invite("sip:bob@203.0.113.2:5062", "g1");
+    town.world.send(server(), town.routers[1].outside(), invite);
+    let heard = town.world.expect(bob.at, "INVITE", 100);
+    let mut callee = town.accept(&heard, "b", &bob.contact());
+    let success = town.world.expect(server(), "200 INVITE", 100);
+    let mut caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
+    town.world.send(server(), town.routers[1].outside(), caller.ack(1));
+    town.world.expect(bob.at, "ACK", 100);
+    town.restart(1);
+    town.world.run_ms(10_000);
+    assert_eq!(town.status(1)["phones"][0]["registered"], true);
+    assert_eq!(town.finds(0, &bob.aor()), 1);
+    let info = callee.request("INFO", &[], "");
+    town.world.send(bob.at, bob.proxy, info);
+    let heard = town.world.expect(server(), "INFO", 100);
+    assert_eq!(heard.one("Call-ID"), "g1");
+    town.reply(&heard, 200, "", &[]);
+    town.world.expect(bob.at, "200 INFO", 100);
+    town.bye(&mut callee, server());
+    town.server_is(Fate::Drop);
+    let invite = alice.invite(&bob.aor(), "c2");
+    town.say(&alice, invite);
+    let heard = town.world.expect(bob.at, "INVITE", 800);
+    town.reply(&heard, 603, "b", &[]);
+    town.world.expect(alice.at, "603", 100);
+    caller.cseq += 1;
+    town.finish();
+}
+
+#[test]
+fn a_request_of_the_provider_in_a_dialog_unknown_after_a_restart_reaches_the_phone() {
+    let (mut town, _, bob) = two();
+    let mut gateway = bob.clone();
+    (gateway.at, gateway.user) = (server(), "gw".into());
+    let invite = gateway.invite("sip:bob@203.0.113.2:5062", "g1");
+    town.world.send(server(), town.routers[1].outside(), invite);
+    let heard = town.world.expect(bob.at, "INVITE", 100);
+    town.accept(&heard, "b", &bob.contact());
+    let success = town.world.expect(server(), "200 INVITE", 100);
+    let mut caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
+    town.world.send(server(), town.routers[1].outside(), caller.ack(1));
+    town.world.expect(bob.at, "ACK", 100);
+    town.restart(1);
+    town.world.run_ms(10_000);
+    let bye = caller.request("BYE", &[], "");
+    town.world.send(server(), town.routers[1].outside(), bye);
+    let heard = town.world.expect(bob.at, "BYE", 100);
+    assert_eq!(heard.one("Call-ID"), "g1");
+    town.reply(&heard, 200, "", &[]);
+    town.world.expect(server(), "200 BYE", 100);
+    town.finish();
+}
+
+#[test]
+fn a_tcp_phone_keeps_its_connection_and_the_server_stays_on_udp() {
+    let mut town = Town::new();
+    let bob = town.registered(1, 1, "bob");
+    let mut alice = town.phone(0, 1, "alice");
+    alice.tcp = true;
+    alice.at.set_port(40_123);
+    town.world.connect(alice.at, alice.proxy);
+    town.register(&mut alice, 3600);
+    let success = town.world.expect(alice.at, "200 REGISTER", 100);
+    assert!(success.tcp);
+    let registered = town.world.log.iter().find(|p| p.to == server()).unwrap();
+    assert!(!registered.tcp, "the settings name the server's transport");
+    town.world.run_ms(2_000);
+    let mut gateway = bob.clone();
+    (gateway.at, gateway.user) = (server(), "gw".into());
+    let invite = gateway.invite("sip:alice@203.0.113.1:5062", "g1");
+    town.world.send(server(), town.routers[0].outside(), invite);
+    let heard = town.world.expect(alice.at, "INVITE", 100);
+    assert!(heard.tcp && heard.one("Via").starts_with("SIP/2.0/TCP 192.168.1.1:5060"));
+    assert_eq!(heard.all("Record-Route")[0], "<sip:192.168.1.1:5060;transport=tcp;lr>");
+    let mut callee = town.accept(&heard, "a", &alice.contact());
+    let success = town.world.expect(server(), "200 INVITE", 100);
+    let caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
+    town.world.send(server(), town.routers[0].outside(), caller.ack(1));
+    town.world.expect(alice.at, "ACK", 100);
+    town.bye(&mut callee, server());
+    town.finish();
+}
+
+#[test]
+fn a_tcp_server_has_a_connection_for_each_phone_and_refusal_is_an_error() {
+    let mut town = Town::with(1, |config| {
+        if let Some(server) = &mut config.providers[0].server {
+            server.transport = Some(Transport::Tcp);
+        }
+    });
+    town.world.listening.insert(server());
+    let alice = town.registered(0, 1, "alice");
+    let bob = town.registered(1, 1, "bob");
+    let sent: Vec<&Packet> = town.world.log.iter().filter(|p| p.to == server()).collect();
+    assert!(sent.len() >= 2 && sent.iter().all(|packet| packet.tcp));
+    let text = String::from_utf8(sent[0].data.clone()).unwrap();
+    let own = sent[0].from;
+    assert!(text.contains(&format!("Via: SIP/2.0/TCP {own}")), "{text}");
+    assert!(text.contains(&format!("<sip:alice@{own};transport=tcp>")), "{text}");
+    let mut gateway = bob.clone();
+    (gateway.at, gateway.user) = (server(), "gw".into());
+    let invite = gateway.invite(&format!("sip:alice@{own};transport=tcp"), "g1");
+    town.world.send(server(), own, invite);
+    let heard = town.world.expect(alice.at, "INVITE", 100);
+    assert!(!heard.tcp);
+    town.reply(&heard, 486, "a", &[]);
+    assert!(town.world.expect(server(), "486", 100).tcp);
+    town.world.disconnect(server());
+    town.server_is(Fate::Refuse);
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let heard = town.world.expect(bob.at, "INVITE", 200);
+    town.reply(&heard, 603, "b", &[]);
+    town.world.expect(alice.at, "603", 100);
+    town.finish();
+}

@@ -1,0 +1,106 @@
+//! What the cores of a world ask for, done: sockets, connections, names, files.
+
+use super::{Conn, Happening, Packet, Socket, World};
+use cosip::limits::TRANSMIT_BYTES_MAX;
+use cosip::net::{
+    Answer, ConnId, Core, Event, Failure, Input, Request, SocketId, SocketKind, Ticket, Via,
+};
+use std::net::SocketAddr;
+
+impl<C: Core> World<C> {
+    pub(super) fn drain(&mut self, place: usize) {
+        let mut buffer = vec![0; TRANSMIT_BYTES_MAX];
+        loop {
+            while let Some(transmit) = self.nodes[place].poll_transmit(self.now, &mut buffer) {
+                let data = buffer[..transmit.len].to_vec();
+                let (from, tcp, to) = match transmit.via {
+                    Via::Udp(SocketId(id)) => {
+                        let own = |s: &&Socket| s.node == place && s.id == id;
+                        let mut all = self.sockets.iter();
+                        let found = all.find(|(_, socket)| own(socket)).map(|(key, _)| key.0);
+                        (found.expect("a bound socket"), false, transmit.to)
+                    }
+                    Via::Stream(ConnId(id)) => {
+                        let conn = self.conns.iter().find(|conn| conn.id == id);
+                        let Some(Conn { local, remote, .. }) = conn else { continue };
+                        (*local, true, *remote)
+                    }
+                    Via::Peer(_) => panic!("the channel's transmissions stay in the core"),
+                };
+                self.carry(Packet { at: self.now, from, to, tcp, data });
+            }
+            match self.nodes[place].poll_event() {
+                None => return,
+                Some(Event::Stopped) => {}
+                Some(Event::Request(ticket, request)) => self.serve(place, ticket, request),
+            }
+        }
+    }
+
+    fn serve(&mut self, place: usize, ticket: Ticket, request: Request) {
+        let mut loaded = Vec::new();
+        let answer = match request {
+            Request::Bind { kind, local } => self.bind(place, kind, local),
+            Request::Connect { from, to } => {
+                let at = self.now + self.one_way * 2;
+                let ticket = ticket.0;
+                return self.push(at, Happening::Connect { node: place, ticket, from, to });
+            }
+            Request::CloseSocket(id) => {
+                self.sockets.retain(|_, socket| socket.id != id.0);
+                Ok(Answer::Done)
+            }
+            Request::CloseConn(id) => {
+                self.conns.retain(|conn| conn.id != id.0);
+                Ok(Answer::Done)
+            }
+            Request::Resolve { name, kind } => {
+                let found = self.names.iter().find(|(n, k, _)| (n, k) == (&name, &kind)).cloned();
+                let answer = match &found {
+                    Some((_, _, records)) => Ok(Answer::Resolved(records, 60)),
+                    None => Err(Failure::Absent),
+                };
+                let _ = self.nodes[place].handle_input(self.now, Input::Answer(ticket, answer));
+                return;
+            }
+            Request::Load(file) => {
+                let found = self.files.iter().find(|f| (f.0, f.1) == (place, file));
+                found
+                    .map(|f| loaded.clone_from(&f.2))
+                    .ok_or(Failure::Absent)
+                    .map(|()| Answer::Loaded(&loaded))
+            }
+            Request::Save(file, data) => {
+                self.files.retain(|f| (f.0, f.1) != (place, file));
+                self.files.push((place, file, data));
+                self.saves += 1;
+                Ok(Answer::Done)
+            }
+            Request::Reply(data) => {
+                self.replies.insert(ticket.0, data);
+                return;
+            }
+        };
+        let _ = self.nodes[place].handle_input(self.now, Input::Answer(ticket, answer));
+    }
+
+    fn bind(
+        &mut self,
+        node: usize,
+        kind: SocketKind,
+        local: SocketAddr,
+    ) -> Result<Answer<'static>, Failure> {
+        let key = (local, kind == SocketKind::SipListener);
+        if self.sockets.contains_key(&key) {
+            return Err(Failure::Address);
+        }
+        let id = self.id();
+        self.sockets.insert(key, Socket { node, id, kind });
+        Ok(Answer::Bound(SocketId(id), local))
+    }
+
+    /// How many sockets of a kind a core has.
+    pub(crate) fn sockets(&self, place: usize, kind: SocketKind) -> usize {
+        self.sockets.values().filter(|s| s.node == place && s.kind == kind).count()
+    }
+}

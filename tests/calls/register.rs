@@ -1,0 +1,230 @@
+//! Registrations: passed on, answered from the last 200, shielded from a failed server.
+
+use crate::net::{Fate, Packet};
+use crate::sip::{Msg, answer};
+use crate::town::{DOMAIN, Phone, Town, server, two};
+
+/// REGISTERs that the server was sent, each counted once.
+fn registers(town: &Town) -> usize {
+    let sent: std::collections::BTreeSet<_> =
+        town.world.log.iter().filter(is_register).map(|packet| &packet.data).collect();
+    sent.len()
+}
+
+/// REGISTER, and its answer within `ms`.
+fn registered(town: &mut Town, phone: &mut Phone, code: &str, ms: u64) -> Msg {
+    town.register(phone, 3600);
+    town.world.expect(phone.at, &format!("{code} REGISTER"), ms)
+}
+
+#[test]
+fn a_refresh_is_answered_from_the_last_200_until_the_half_life() {
+    let (mut town, mut alice, _) = two();
+    let before = registers(&town);
+    for _ in 0..29 {
+        town.world.run_ms(60_000);
+        let answer = registered(&mut town, &mut alice, "200", 20);
+        assert!(answer.one("Contact").ends_with(";expires=120"), "{}", answer.text);
+    }
+    assert_eq!(registers(&town), before, "the provider gave an hour");
+    town.world.run_ms(120_000);
+    registered(&mut town, &mut alice, "200", 100);
+    assert_eq!(registers(&town), before + 1, "its half-life is over");
+    town.finish();
+}
+
+#[test]
+fn another_call_id_contact_or_source_is_forwarded() {
+    let (mut town, mut alice, _) = two();
+    let before = registers(&town);
+    alice.call_id = "another".into();
+    registered(&mut town, &mut alice, "200", 100);
+    assert_eq!(registers(&town), before + 1);
+    alice.user = "alice2".into();
+    registered(&mut town, &mut alice, "200", 100);
+    assert_eq!(registers(&town), before + 2);
+    town.finish();
+}
+
+#[test]
+fn a_401_passes_and_its_retry_is_forwarded_with_its_credentials() {
+    let mut town = Town::new();
+    town.world.autos.clear();
+    let mut alice = town.phone(0, 1, "alice");
+    town.register(&mut alice, 600);
+    let register = town.world.expect(server(), "REGISTER", 100);
+    let challenge = ("WWW-Authenticate", "Digest realm=\"x\", nonce=\"n\", qop=\"auth\"");
+    town.reply(&register, 401, "s", &[challenge]);
+    let refusal = town.world.expect(alice.at, "401 REGISTER", 100);
+    assert_eq!(refusal.one(challenge.0), challenge.1);
+    let credentials = ("Authorization", "Digest username=\"alice\", realm=\"x\", response=\"0\"");
+    let bytes = Town::register_text(&mut alice, 600, &[credentials]);
+    town.say(&alice, bytes);
+    let register = town.world.expect(server(), "REGISTER", 100);
+    assert_eq!(register.one(credentials.0), credentials.1);
+    let contact = register.one("Contact").replace("expires=600", "expires=60");
+    town.reply(&register, 200, "s", &[("Contact", &contact)]);
+    let success = town.world.expect(alice.at, "200 REGISTER", 100);
+    assert!(success.one("Contact").ends_with("expires=60"), "the provider's remaining time");
+    town.finish();
+}
+
+#[test]
+fn a_wildcard_and_a_200_without_our_contact_void_the_stored_answer() {
+    let (mut town, mut alice, _) = two();
+    let before = registers(&town);
+    alice.cseq += 1;
+    let target = ("REGISTER", format!("sip:{DOMAIN}"));
+    let star = [("Contact", "*"), ("Expires", "0")];
+    let text = alice.request((target.0, &target.1), &alice.call_id, alice.cseq, &star, "");
+    let text = String::from_utf8(text).unwrap();
+    let text = text.replace(&format!("To: <sip:{DOMAIN}>"), &format!("To: <{}>", alice.aor()));
+    town.say(&alice, text.into_bytes());
+    town.world.expect(alice.at, "200 REGISTER", 100);
+    town.world.run_ms(1_500);
+    assert_eq!(town.finds(1, &alice.aor()), 0, "and its record is gone");
+    registered(&mut town, &mut alice, "200", 100);
+    assert_eq!(registers(&town), before + 2);
+    town.world.run_ms(1_900_000);
+    let auto = town.world.autos.remove(&server()).unwrap();
+    town.register(&mut alice, 3600);
+    let register = town.world.expect(server(), "REGISTER", 100);
+    let foreign = ("Contact", "<sip:alice@192.0.2.7>;expires=60");
+    town.reply(&register, 200, "s", &[foreign]);
+    town.world.expect(alice.at, "200 REGISTER", 100);
+    town.world.autos.insert(server(), auto);
+    let before = registers(&town);
+    registered(&mut town, &mut alice, "200", 100);
+    assert_eq!(registers(&town), before + 1);
+    town.finish();
+}
+
+#[test]
+fn a_known_phone_is_answered_after_2_s_of_silence_and_a_stranger_waits() {
+    let (mut town, mut alice, _) = two();
+    town.world.run_ms(1_801_000);
+    town.server_is(Fate::Drop);
+    let mut stranger = town.phone(0, 7, "stranger");
+    town.register(&mut stranger, 3600);
+    town.register(&mut alice, 3600);
+    town.world.nothing(alice.at, "200", 400);
+    let shielded = town.world.expect(alice.at, "200 REGISTER", 1_700);
+    assert!(shielded.one("Contact").ends_with("expires=120"));
+    town.world.nothing(stranger.at, "503", 500);
+    town.world.run_ms(3_000);
+    assert_eq!(town.verdict(0), "down");
+    registered(&mut town, &mut alice, "200", 20);
+    let mut other = town.phone(0, 8, "other");
+    let refusal = registered(&mut town, &mut other, "503", 20);
+    assert!(!refusal.has("Retry-After"));
+    town.register(&mut alice, 0);
+    town.world.expect(alice.at, "200 REGISTER", 20);
+    town.world.run_ms(32_000);
+    town.finish();
+}
+
+#[test]
+fn a_known_phone_is_answered_where_the_server_fails() {
+    for code in [500, 503, 504] {
+        let (mut town, mut alice, _) = two();
+        town.world.run_ms(1_801_000);
+        town.world.autos.clear();
+        town.register(&mut alice, 3600);
+        let register = town.world.expect(server(), "REGISTER", 100);
+        town.reply(&register, code, "s", &[("Retry-After", "600")]);
+        town.world.expect(alice.at, "200 REGISTER", 20);
+        town.finish();
+    }
+}
+
+#[test]
+fn a_known_phone_is_answered_at_once_where_the_transport_fails() {
+    let (mut town, mut alice, _) = two();
+    town.world.run_ms(1_801_000);
+    town.server_is(Fate::Refuse);
+    registered(&mut town, &mut alice, "200", 50);
+    town.finish();
+}
+
+#[test]
+fn a_403_passes_and_twice_a_minute_apart_makes_the_phone_forgotten() {
+    let (mut town, mut alice, _) = two();
+    town.world.run_ms(1_801_000);
+    town.world.autos.insert(server(), Box::new(|message| refuse(message, 403)));
+    registered(&mut town, &mut alice, "403", 50);
+    registered(&mut town, &mut alice, "403", 50);
+    town.world.run_ms(30_000);
+    registered(&mut town, &mut alice, "403", 50);
+    assert_eq!(town.status(0)["phones"].as_array().unwrap().len(), 1);
+    town.world.run_ms(31_000);
+    registered(&mut town, &mut alice, "403", 50);
+    assert_eq!(town.status(0)["phones"].as_array().unwrap().len(), 0);
+    town.server_is(Fate::Drop);
+    town.register(&mut alice, 3600);
+    town.world.nothing(alice.at, "200", 4_000);
+    town.world.run_ms(32_000);
+    town.finish();
+}
+
+fn refuse(message: &Msg, code: u16) -> Option<Vec<(std::net::SocketAddr, Vec<u8>)>> {
+    message.is_request().then(|| vec![(message.from, answer(message, code, "s", &[], ""))])
+}
+
+#[test]
+fn two_phones_that_share_a_user_part_get_contacts_of_their_own() {
+    let mut town = Town::new();
+    let mut contacts = Vec::new();
+    for number in 1..=2 {
+        let mut phone = town.phone(0, number, "alice");
+        town.register(&mut phone, 600);
+        town.world.expect(phone.at, "200 REGISTER", 100);
+        let sent = town.world.log.iter().rev().find(is_register).unwrap();
+        contacts.push(Msg::parse(sent).unwrap().contact().to_owned());
+    }
+    assert_eq!(contacts[0], "sip:alice@203.0.113.1:5062");
+    let suffix = contacts[1].strip_prefix("sip:alice-").expect("a suffix");
+    assert!(suffix.ends_with("@203.0.113.1:5062"), "{contacts:?}");
+    let mut gateway = town.phone(0, 9, "gw");
+    gateway.at = server();
+    let invite = gateway.invite(&contacts[1], "g1");
+    town.world.send(server(), town.routers[0].outside(), invite);
+    let second = town.phone(0, 2, "alice");
+    let heard = town.world.expect(second.at, "INVITE", 100);
+    assert_eq!(heard.uri(), second.contact());
+    town.reply(&heard, 486, "b", &[]);
+    town.world.expect(server(), "486", 100);
+    town.finish();
+}
+
+#[test]
+fn aliases_of_the_provider_are_found_in_the_overlay_and_called() {
+    let (mut town, alice, mut bob) = two();
+    town.world.run_ms(1_801_000);
+    town.world.autos.clear();
+    town.register(&mut bob, 3600);
+    let register = town.world.expect(server(), "REGISTER", 100);
+    let alias = format!("sip:+4930123@{DOMAIN}");
+    let associated = format!("<{}>, <{alias}>", bob.aor());
+    let contact = register.one("Contact").to_owned();
+    let extra = [("Contact", contact.as_str()), ("P-Associated-URI", associated.as_str())];
+    town.reply(&register, 200, "s", &extra);
+    town.world.expect(bob.at, "200 REGISTER", 100);
+    town.world.run_ms(2_000);
+    assert_eq!(town.finds(0, &alias), 1);
+    assert_eq!(town.finds(0, &bob.aor()), 1);
+    let mut alice = alice;
+    town.server_is(Fate::Drop);
+    registered(&mut town, &mut alice, "200", 2_100);
+    let invite = alice.invite(&alias, "c1");
+    town.say(&alice, invite);
+    let heard = town.world.expect(bob.at, "INVITE", 700);
+    assert_eq!(heard.uri(), bob.contact());
+    town.reply(&heard, 603, "b", &[]);
+    town.world.expect(alice.at, "603", 200);
+    town.world.run_ms(32_000);
+    town.finish();
+}
+
+fn is_register(packet: &&Packet) -> bool {
+    packet.to == server() && packet.data.starts_with(b"REGISTER")
+}
