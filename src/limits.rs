@@ -1,5 +1,9 @@
 //! Every capacity and time-out that is not an option, with its unit in its name.
 
+mod overlay;
+
+pub use overlay::*;
+
 use core::time::Duration;
 
 /// The largest transmission of a core: a SIP message on a stream.
@@ -199,100 +203,6 @@ pub const fn transactions_live_max(calls: usize, phones: usize) -> usize {
 pub const fn finished_max(calls: usize) -> usize {
     if 64 * calls < 16_384 { 64 * calls } else { 16_384 }
 }
-
-// --- Overlay, channel, identity ------------------------------------------------------------
-
-/// The largest datagram of overlay and channel: below every MTU that a DSL line has.
-pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
-
-/// Datagrams that an overlay node has waiting between one input and the draining after it.
-pub const OVERLAY_OUTBOX_MAX: usize = 256;
-
-/// Bytes of those datagrams: ten look-ups that widen at the same moment.
-pub const OVERLAY_OUTBOX_BYTES_MAX: usize = 128 * 1024;
-
-/// Events that an overlay node has waiting.
-pub const OVERLAY_EVENTS_MAX: usize = 256;
-
-/// Secrets in a network's secret file: the old one, the new one, and room for mistakes.
-pub const NETWORK_SECRETS_MAX: usize = 4;
-
-/// Chained keyed hashes that blind an AOR: a constant of wire version 1.
-pub const AOR_STRETCH_ROUNDS: u32 = 2000;
-
-/// Sessions kept with other adapters; the least recently used makes room.
-pub const CHANNEL_SESSIONS_MAX: usize = 64;
-
-/// Handshakes under way that we opened, and as many again that others opened.
-pub const CHANNEL_HANDSHAKES_MAX: usize = 8;
-
-/// Handshakes under way that others opened from one IP address.
-pub const CHANNEL_HANDSHAKES_PER_ADDRESS_MAX: usize = 4;
-
-/// Handshakes that wait for a public-key operation.
-pub const CHANNEL_WORK_MAX: usize = 8;
-
-/// Places in that queue that handshakes opened by others leave for our own.
-pub const CHANNEL_WORK_RESERVED: usize = 2;
-
-/// Addresses tried for one peer: IPv6, IPv4, mapped, rendezvous.
-pub const CHANNEL_ADDRESSES_MAX: usize = 4;
-
-/// First interval between repeats of a handshake message; doubled up to the next constant.
-pub const CHANNEL_REPEAT_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Largest interval between repeats of a handshake message.
-pub const CHANNEL_REPEAT_INTERVAL_MAX: Duration = Duration::from_millis(400);
-
-/// A handshake without progress for so long has failed.
-pub const CHANNEL_GIVE_UP: Duration = Duration::from_secs(2);
-
-/// Answered Hellos remembered, so that none is answered again while its cookie is good.
-pub const CHANNEL_ANSWERED_MAX: usize = 64;
-
-/// A cookie is good for one to two of these.
-pub const CHANNEL_COOKIE_PERIOD: Duration = Duration::from_secs(30);
-
-/// A peer not heard for so long is asked whether it still holds the session, as it is sent to.
-pub const CHANNEL_FRESH: Duration = Duration::from_secs(30);
-
-/// A sender that was silent for so long steps its ratchet.
-pub const CHANNEL_RATCHET_IDLE: Duration = Duration::from_secs(60);
-
-/// Steps of the ratchet that a receiver makes up for at once.
-pub const CHANNEL_EPOCHS_AHEAD_MAX: u32 = 16;
-
-/// A session whose place another took still receives for so long.
-pub const CHANNEL_SUPERSEDED_LINGER: Duration = Duration::from_secs(10);
-
-/// Payloads that wait for one session, and their bytes.
-pub const CHANNEL_BACKLOG_MAX: usize = 8;
-/// See [`CHANNEL_BACKLOG_MAX`].
-pub const CHANNEL_BACKLOG_BYTES_MAX: usize = 2 * SIP_MESSAGE_BYTES_MAX;
-
-/// Fragmented payloads being put together, of all peers and of one.
-pub const CHANNEL_REASSEMBLIES_MAX: usize = 8;
-/// See [`CHANNEL_REASSEMBLIES_MAX`].
-pub const CHANNEL_REASSEMBLIES_PER_PEER_MAX: usize = 2;
-
-/// A fragmented payload still incomplete after so long is given up.
-pub const CHANNEL_REASSEMBLY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Datagrams and their bytes that wait for the channel's owner to send them.
-pub const CHANNEL_OUTBOX_MAX: usize = 128;
-/// See [`CHANNEL_OUTBOX_MAX`].
-pub const CHANNEL_OUTBOX_BYTES_MAX: usize = CHANNEL_OUTBOX_MAX * OVERLAY_DATAGRAM_BYTES_MAX;
-
-/// Received payloads and their bytes that wait for the channel's owner to take them.
-pub const CHANNEL_EVENTS_MAX: usize = 64;
-/// See [`CHANNEL_EVENTS_MAX`].
-pub const CHANNEL_EVENTS_BYTES_MAX: usize = 4 * SIP_MESSAGE_BYTES_MAX;
-
-/// The longest AOR in a notice.
-pub const CHANNEL_AOR_BYTES_MAX: usize = 128;
-
-/// AORs of a caller that a notice names.
-pub const CALLER_ALIASES_MAX: usize = 4;
 
 // --- Media ---------------------------------------------------------------------------------
 

@@ -161,24 +161,26 @@ impl<T> Table<T> {
 /// The hash is keyed by a random secret, so that nobody on the wire can choose keys that collide
 /// (siphash-1-3, as in the standard library's maps). It stores 8 bytes an entry, twice over.
 pub struct Index {
-    buckets: Vec<Bucket>,
+    /// Zero: empty; else the hash in the high half, the slot + 1 in the low one. Plain numbers,
+    /// so that fresh pages come from the kernel as they are and stay untouched.
+    buckets: Vec<u64>,
     keys: (u64, u64),
     len: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Bucket {
-    hash: u32,
-    /// Slot number + 1; 0 marks an empty bucket, so that fresh pages stay untouched.
-    slot: u32,
+fn pack(hash: u32, slot: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(slot + 1)
+}
+
+fn hash_of(bucket: u64) -> u32 {
+    (bucket >> 32) as u32
 }
 
 impl Index {
     /// An index for a table of `capacity` entries.
     pub fn with_capacity(capacity: usize, rng: &mut crate::rng::Rng) -> Self {
         let size = (capacity.max(4) * 2).next_power_of_two();
-        let empty = Bucket { hash: 0, slot: 0 };
-        Self { buckets: vec![empty; size], keys: (rng.next_u64(), rng.next_u64()), len: 0 }
+        Self { buckets: vec![0; size], keys: (rng.next_u64(), rng.next_u64()), len: 0 }
     }
 
     /// Notes that the entry in `slot` has `key`. Keys need not be unique.
@@ -189,10 +191,10 @@ impl Index {
         assert!(self.len < self.buckets.len() - 1, "an index holds at most twice its capacity");
         let hash = self.hash(key);
         let mut at = self.home(hash);
-        while self.buckets[at].slot != 0 {
+        while self.buckets[at] != 0 {
             at = self.next(at);
         }
-        self.buckets[at] = Bucket { hash, slot: slot + 1 };
+        self.buckets[at] = pack(hash, slot);
         self.len += 1;
     }
 
@@ -200,13 +202,9 @@ impl Index {
     pub fn remove<K: Hash + ?Sized>(&mut self, key: &K, slot: u32) {
         let hash = self.hash(key);
         let mut at = self.home(hash);
-        loop {
-            let bucket = self.buckets[at];
-            if bucket.slot == 0 {
+        while self.buckets[at] != pack(hash, slot) {
+            if self.buckets[at] == 0 {
                 return;
-            }
-            if bucket.slot == slot + 1 && bucket.hash == hash {
-                break;
             }
             at = self.next(at);
         }
@@ -221,12 +219,12 @@ impl Index {
         core::iter::from_fn(move || {
             loop {
                 let bucket = self.buckets[at];
-                if bucket.slot == 0 {
+                if bucket == 0 {
                     return None;
                 }
                 at = self.next(at);
-                if bucket.hash == hash {
-                    return Some(bucket.slot - 1);
+                if hash_of(bucket) == hash {
+                    return Some(bucket as u32 - 1);
                 }
             }
         })
@@ -238,18 +236,18 @@ impl Index {
         loop {
             at = self.next(at);
             let bucket = self.buckets[at];
-            if bucket.slot == 0 {
+            if bucket == 0 {
                 break;
             }
             let mask = self.buckets.len() - 1;
-            let distance_home = at.wrapping_sub(self.home(bucket.hash)) & mask;
+            let distance_home = at.wrapping_sub(self.home(hash_of(bucket))) & mask;
             let distance_gap = at.wrapping_sub(gap) & mask;
             if distance_home >= distance_gap {
                 self.buckets[gap] = bucket;
                 gap = at;
             }
         }
-        self.buckets[gap] = Bucket { hash: 0, slot: 0 };
+        self.buckets[gap] = 0;
     }
 
     fn hash<K: Hash + ?Sized>(&self, key: &K) -> u32 {

@@ -137,12 +137,20 @@ pub(crate) fn is_own(uri: &Uri<'_>, own: &[SocketAddr]) -> bool {
     literal(uri.host).is_some_and(|ip| own.contains(&(ip, port).into()))
 }
 
-/// Runs a writer on a buffer of the greatest length and keeps what it wrote.
+/// Runs a writer on a buffer of the usual length, or of the greatest where that is too short,
+/// and keeps what it wrote.
 pub(crate) fn write(
-    writer: impl FnOnce(&mut [u8]) -> Result<usize, crate::sip::TooLong>,
+    writer: impl Fn(&mut [u8]) -> Result<usize, crate::sip::TooLong>,
 ) -> Option<Vec<u8>> {
-    let mut out = vec![0; SIP_MESSAGE_BYTES_MAX];
-    let length = writer(&mut out).ok()?;
-    out.truncate(length);
-    Some(out)
+    for room in [USUAL_BYTES, SIP_MESSAGE_BYTES_MAX] {
+        let mut out = vec![0; room];
+        if let Ok(length) = writer(&mut out) {
+            out.truncate(length);
+            return Some(out);
+        }
+    }
+    None
 }
+
+/// Longer than most SIP messages: clearing the greatest buffer for each costs more than writing.
+const USUAL_BYTES: usize = 2048;

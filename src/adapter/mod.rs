@@ -26,8 +26,6 @@ pub mod server;
 mod sockets;
 pub mod spelling;
 mod status;
-#[cfg(test)]
-mod tests;
 
 use crate::channel::Channel;
 use crate::config::Config;
@@ -180,6 +178,8 @@ pub struct Adapter {
     calls: Table<Call>,
     call_index: Index,
     call_timers: Timers,
+    /// Running calls: of callers here, of callees here.
+    running: [usize; 2],
     ended_calls: call::ended::EndedCalls,
     exchanges: Table<Exchange>,
     exchange_timers: Timers,
@@ -259,6 +259,7 @@ impl Adapter {
             calls: Table::with_capacity(tables),
             call_index: Index::with_capacity(tables, &mut rng),
             call_timers: Timers::with_capacity(tables),
+            running: [0; 2],
             ended_calls: call::ended::EndedCalls::default(),
             exchanges: Table::with_capacity(live / 2),
             exchange_timers: Timers::with_capacity(live / 2),

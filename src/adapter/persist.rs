@@ -125,9 +125,8 @@ impl Adapter {
             self.persist.volatile_at = None;
             self.save_bindings(now, File::Volatile);
         }
-        let relaying = self.calls.iter().any(|(_, call)| call.media.is_some());
         if self.persist.bindings_at.is_some_and(|at| now >= at) {
-            if relaying {
+            if self.calls.iter().any(|(_, call)| call.media.is_some()) {
                 self.persist.bindings_at = Some(now + Duration::from_secs(60));
             } else {
                 self.persist.bindings_at = None;

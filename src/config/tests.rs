@@ -1,3 +1,5 @@
+//! Settings as users write them, right and wrong.
+
 use super::schema::{Applies, Kind, sections};
 use super::*;
 use crate::time::Duration;

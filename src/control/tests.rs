@@ -1,3 +1,5 @@
+//! Commands and what they print.
+
 use super::commands::{Action, parse};
 use super::{decode, encode, render};
 use std::ffi::OsString;

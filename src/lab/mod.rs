@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod demo;
 pub mod dht_client;
+pub mod needs;
 pub mod part;
 pub mod phone;
 pub mod report;

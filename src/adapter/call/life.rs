@@ -21,7 +21,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) -> Option<Call> {
-        let running = self.calls.iter().filter(|(_, call)| call.role == role).count();
+        let running = self.running[role as usize];
         let reserve = if self.is_emergency(message.request_uri()) { CALLS_EMERGENCY } else { 0 };
         if running >= usize::from(self.config.adapter.max_calls) + reserve {
             return None;
@@ -58,7 +58,9 @@ impl Adapter {
     /// Takes a call in.
     pub(crate) fn insert_call(&mut self, call: Call) -> Option<CallId> {
         let call_id = call.call_id.clone();
+        let role = call.role;
         let id = self.calls.insert(call).ok()?;
+        self.running[role as usize] += 1;
         self.call_index.insert(call_id.as_str(), id.slot());
         Some(id)
     }
@@ -229,6 +231,7 @@ impl Adapter {
         }
         self.count_outcome(id);
         let Some(call) = self.calls.remove(id) else { return };
+        self.running[call.role as usize] -= 1;
         self.ended_calls.remember(now, &call);
         self.call_index.remove(call.call_id.as_str(), id.slot());
         self.call_timers.stop(id.slot());

@@ -1,3 +1,5 @@
+//! The table of phones, by what a registration does to it.
+
 use super::*;
 use crate::net::{ConnId, SocketId};
 

@@ -1,3 +1,5 @@
+//! The verdict on a server, event by event.
+
 use super::*;
 use crate::rng::Rng;
 use proptest::prelude::*;

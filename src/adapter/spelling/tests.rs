@@ -1,3 +1,5 @@
+//! Spellings of a number, pair by pair.
+
 use super::*;
 use proptest::prelude::*;
 

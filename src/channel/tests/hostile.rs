@@ -214,28 +214,41 @@ fn an_adapter_other_than_the_one_wanted_stays_silent() {
     assert_eq!(net.nodes[0].seen, [Seen::Down(wanted, DownReason::NoAnswer)]);
 }
 
+/// What node 1 would send if it did not hold the session that node 0 uses.
+fn forged_unknown(net: &Net) -> Datagram {
+    let channel = &net.nodes[0].channel;
+    let session = channel.current(net.id(1)).and_then(|id| channel.sessions.get(id));
+    let mut packet = wire::Packet::new(&network(), wire::UNKNOWN);
+    packet.put(session.unwrap().remote());
+    let bytes = packet.tag(&network()).bytes().to_vec();
+    Datagram { from: net.nodes[1].address, to: net.nodes[0].address, bytes }
+}
+
 #[test]
 fn a_session_said_to_be_unknown_lives_on_where_the_peer_does() {
     let mut net = Net::new(2, 11);
     net.connect(0, 1);
     net.send(0, 1, &Payload::Sip(b"x"));
-    let peer = net.id(1);
-    let channel = &net.nodes[0].channel;
-    let name = *channel.sessions.get(channel.current(peer).unwrap()).unwrap().remote();
-    let mut packet = wire::Packet::new(&network(), wire::UNKNOWN);
-    packet.put(&name);
-    let forged = packet.tag(&network());
-    let (from, to) = (net.nodes[1].address, net.nodes[0].address);
-    let forged = Datagram { from, to, bytes: forged.bytes().to_vec() };
+    let (peer, forged) = (net.id(1), forged_unknown(&net));
     assert!(net.deliver(&forged), "plausible: something was just sent, and not answered");
     net.send(0, 1, &Payload::Sip(b"y"));
     net.run(seconds(2));
     assert!(net.nodes[1].seen.contains(&Seen::Sip(net.id(0), b"y".to_vec())));
     assert!(net.nodes[0].channel.is_up(peer));
     assert!(!net.nodes[0].seen.contains(&Seen::Down(peer, DownReason::NoAnswer)));
-    net.run(seconds(10));
+}
+
+#[test]
+fn a_session_on_which_nothing_was_just_sent_cannot_be_news() {
+    let mut net = Net::new(2, 11);
+    net.connect(0, 1);
     let work = net.counters(0).public_key_operations;
-    assert!(!net.deliver(&forged), "nothing was sent lately that it could be about");
+    for (node, wait) in [(1, 1), (0, 5)] {
+        net.send(node, 1 - node, &Payload::Sip(b"heard, or sent long ago"));
+        net.run(seconds(wait));
+        let forged = forged_unknown(&net);
+        assert!(!net.deliver(&forged));
+    }
     net.run(seconds(5));
     assert_eq!(net.counters(0).public_key_operations, work);
 }

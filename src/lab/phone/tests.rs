@@ -1,4 +1,4 @@
-//! Phones against the server, in virtual time.
+//! Two phones and a server in virtual time.
 
 use super::*;
 use crate::lab::part::Part;

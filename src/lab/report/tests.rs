@@ -1,4 +1,4 @@
-//! What counts as a fault, and the shape of the summary.
+//! Verdicts on what a demo saw.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The server's own rules; how it carries calls is tested with the phones.
+//! How the lab's server reads addresses.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A whole call on real sockets.
+//! The stage on real sockets.
 
 use super::*;
 use crate::lab::part::Part;

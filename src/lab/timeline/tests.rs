@@ -1,4 +1,4 @@
-//! The picture shows what the summary says.
+//! The picture of a run.
 
 use super::*;
 use crate::lab::report::Path as Carrier;

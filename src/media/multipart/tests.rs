@@ -1,3 +1,5 @@
+//! Bodies of several parts.
+
 use super::*;
 
 /// Puts `text` in place of the description.

@@ -1,3 +1,5 @@
+//! Whom a port listens to.
+
 use super::*;
 
 fn at(ms: u64) -> Instant {

@@ -1,3 +1,5 @@
+//! Pairs of ports and their order.
+
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 

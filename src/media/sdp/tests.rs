@@ -1,3 +1,5 @@
+//! Descriptions read and written.
+
 use super::write::{Place, Rewrite};
 use super::*;
 use crate::limits::SIP_MESSAGE_BYTES_MAX;

@@ -1,0 +1,33 @@
+# Everything that is done with this project, by name. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint fuzz bench
+
+CARGO := scripts/cargo
+FEATURES := lab,server
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## install what building and testing needs (Debian packages; as root)
+	scripts/setup.sh
+
+build: ## the daemon and the lab, optimized: target/release/cosip, cosip-lab
+	$(CARGO) build --locked --release --features lab
+
+demo: build ## calls through a server that fails -> target/demo [SERVER=kamailio]
+	target/release/cosip-lab demo $(if $(SERVER),--server $(SERVER))
+
+test: ## every test that this machine can run [ONLY=pattern]
+	ONLY='$(ONLY)' scripts/test.sh
+
+lint: ## format, clippy and documentation, all without a warning
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --features $(FEATURES)
+
+fuzz: ## hostile input into every parser, for a bounded time [SECONDS=60] [ONLY=target]
+	SECONDS_EACH='$(SECONDS)' ONLY='$(ONLY)' scripts/fuzz.sh
+
+bench: build ## what adapters cost a call -> target/bench
+	target/release/cosip-lab bench

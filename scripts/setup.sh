@@ -1,0 +1,47 @@
+#!/bin/sh
+# Installs what building and testing needs and this machine lacks: Debian packages, and Debian's
+# Rust where there is none or it is too old. Idempotent; touches nothing where nothing is missing.
+# Without root it names what is missing and the command, and fails.
+set -eu
+cd "$(dirname "$0")/.."
+
+# The one list. gcc links; the rest are the peers and tools of the tests against real programs.
+packages="ca-certificates gcc libc6-dev make
+    baresip-core iproute2 kamailio nftables procps sip-tester sox"
+# Debian keeps a Rust for its browsers that follows upstream closely.
+rust_packages="cargo-web rustc-web rust-web-clippy rustfmt-web"
+
+scripts/cargo 2>/dev/null || packages="$packages $rust_packages"
+missing=
+for package in $packages; do
+    state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+    [ "$state" = "install ok installed" ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+command="apt-get install --no-install-recommends$missing"
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "missing Debian packages:$missing" >&2
+    echo "to install them, as root: $command" >&2
+    exit 1
+fi
+
+# Nothing that is installed starts as a service: Debian asks this file before it starts one.
+policy=/usr/sbin/policy-rc.d
+kept=$policy.before-cosip
+restore() {
+    rm -f "$policy"
+    [ ! -e "$kept" ] || mv "$kept" "$policy"
+}
+[ ! -e "$kept" ] || restore # A run before this one was killed.
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+[ ! -e "$policy" ] || mv "$policy" "$kept"
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update
+# shellcheck disable=SC2086 # A list of words.
+apt-get -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install --no-install-recommends $missing

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Runs the tests: all of them, or those whose name contains ONLY. What cannot run here (no root,
+# a program that is not installed) is named at the end; with COSIP_TEST_ALL=1 it is a failure.
+set -eu
+cd "$(dirname "$0")/.."
+features=lab,server
+
+if [ "$(id -u)" = 0 ]; then
+    scripts/setup.sh
+elif ! scripts/setup.sh; then
+    scripts/cargo || exit 1
+    echo "going on with the tests that need none of these"
+fi
+
+if [ -z "${ONLY:-}" ]; then
+    # What routers and `cargo install` get: the default features, and the daemon alone.
+    scripts/cargo build --locked
+    rm -rf target/install
+    scripts/cargo install --locked --path . --debug --force --quiet --no-track \
+        --target-dir target --root target/install
+    installed=$(ls target/install/bin)
+    if [ "$installed" != cosip ]; then
+        echo "cargo install gives more or less than cosip alone: $installed" >&2
+        exit 1
+    fi
+fi
+
+export COSIP_LEFT_OUT="$PWD/target/left-out"
+rm -rf "$COSIP_LEFT_OUT"
+status=0
+scripts/cargo test --locked --features "$features" ${ONLY:+"$ONLY"} || status=$?
+if [ -d "$COSIP_LEFT_OUT" ]; then
+    echo
+    echo "left out here:"
+    cat "$COSIP_LEFT_OUT"/*
+    echo "to run everything, as root: make test"
+fi
+exit "$status"
