@@ -5,6 +5,7 @@
 
 use super::names::{Local, Path};
 use super::{Adapter, ClientOwner};
+use crate::config::{Accept, Mode};
 use crate::net::{self, Rejected};
 use crate::sip::Name;
 use crate::sip::proxy;
@@ -140,6 +141,13 @@ impl Adapter {
             return self.refuse(now, id, 482);
         }
         let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
+        if let Path::Peer(node) = source.path
+            && node != self.id
+            && !self.takes_from_peers(message.method(), in_dialog)
+        {
+            self.counters.peer_requests_refused += 1;
+            return self.refuse(now, id, 403);
+        }
         if in_dialog {
             return match self.dialog_of(message, source.path) {
                 Some(at) => self.in_dialog(now, id, at, message, source),
@@ -164,6 +172,18 @@ impl Adapter {
             }
             (Path::Server, _) => self.forward(now, id, message, source),
             (Path::Peer(_), _) => self.refuse(now, id, 405),
+        }
+    }
+
+    /// What other adapters may ask: calls, where those are taken, and what belongs to calls. No
+    /// REFER: it would make a phone here dial what the peer wants (CALLS §1.4).
+    fn takes_from_peers(&self, method: Method<'_>, in_dialog: bool) -> bool {
+        let calls = self.config.identity.accept != Accept::Nobody
+            && self.config.adapter.mode != Mode::Server;
+        match method {
+            Method::Refer => false,
+            Method::Invite => in_dialog || calls,
+            _ => true,
         }
     }
 

@@ -123,6 +123,8 @@ crate::observe::counters! {
         sip_malformed,
         /// SIP requests on the WAN side from nobody who may send them.
         wan_unauthorized,
+        /// Requests of other adapters that are not taken: see `accept`, and REFER.
+        peer_requests_refused,
         /// Requests that came back as they had left.
         loops,
         /// Calls refused because `max_calls` are running.

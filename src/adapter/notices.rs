@@ -2,7 +2,7 @@
 
 use super::Adapter;
 use crate::channel::{CallKey, NoticeAnswer, Payload};
-use crate::config::Accept;
+use crate::config::{Accept, Mode};
 use crate::limits::{NOTICE_LIFE, NOTICES_MAX};
 use crate::net::NodeId;
 use crate::time::Instant;
@@ -19,6 +19,7 @@ impl Adapter {
     /// Another adapter tells that a phone here is about to be called.
     pub(super) fn notice_heard(&mut self, now: Instant, peer: NodeId, call: CallKey, callee: &str) {
         let here = self.config.identity.accept != Accept::Nobody
+            && self.config.adapter.mode != Mode::Server
             && self
                 .registrar
                 .by_aor(callee)
