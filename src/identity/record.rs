@@ -12,11 +12,14 @@
 //! (4 or 16), port (2); then extensions (kind 1, length 1, data), which are skipped; then the
 //! signature (64).
 
-use super::key::{self, Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, Signature};
+mod bytes;
+mod seal;
+
+use super::key::{self, Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES};
 use crate::net::NodeId;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Key as SealKey, Nonce, Tag};
+use bytes::{Writer, array, check_extensions, check_head, owner, parse_addresses, seq, verify};
 use core::fmt;
+use seal::seal;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -215,15 +218,7 @@ impl Record {
     /// The contact, for who knows the blinded AOR. `None` for a withdrawal, and where it was
     /// sealed under another key or is of a later version.
     pub fn open(&self, aor_key: &[u8; 32]) -> Option<Contact> {
-        let (nonce, rest) = self.sealed().split_at_checked(NONCE_BYTES)?;
-        let (text, tag) = rest.split_at_checked(rest.len().checked_sub(SEAL_TAG_BYTES)?)?;
-        let mut text = heapless::Vec::<u8, SEALED_BYTES_MAX>::from_slice(text).ok()?;
-        let nonce = Nonce::try_from(nonce).ok()?;
-        let tag = Tag::try_from(tag).ok()?;
-        cipher(aor_key, &self.owner(), self.seq())
-            .decrypt_inout_detached(&nonce, &[], text.as_mut_slice().into(), &tag)
-            .ok()?;
-        Contact::decode(&text)
+        seal::open(aor_key, &self.owner(), self.seq(), self.sealed())
     }
 
     fn sealed(&self) -> &[u8] {
@@ -315,144 +310,5 @@ impl fmt::Debug for AddressRecord {
     }
 }
 
-struct Writer<const N: usize>(heapless::Vec<u8, N>);
-
-impl<const N: usize> Writer<N> {
-    fn new(kind: u8, owner: &PublicKey, seq: u64) -> Self {
-        let mut writer = Self(heapless::Vec::new());
-        writer.put(&[VERSION, kind, 0, 0]);
-        writer.put(owner);
-        writer.put(&seq.to_be_bytes());
-        writer
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        let put = self.0.extend_from_slice(bytes);
-        debug_assert!(put.is_ok(), "limits of the fields add up to less than the whole");
-    }
-
-    fn finish(mut self, identity: &Identity, network: &[u8; 16]) -> heapless::Vec<u8, N> {
-        let len = (self.0.len() - HEAD_BYTES) as u16;
-        self.0[2..HEAD_BYTES].copy_from_slice(&len.to_be_bytes());
-        let signature = with_message(network, &self.0, |message| identity.sign(message));
-        self.put(&signature);
-        self.0
-    }
-}
-
-/// Hands what the signature covers (label, network, the bytes before the signature) to `then`.
-fn with_message<R>(network: &[u8; 16], signed: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
-    let mut message = heapless::Vec::<u8, { 32 + RECORD_BYTES_MAX }>::new();
-    let put = [LABEL.as_slice(), network, signed]
-        .into_iter()
-        .try_for_each(|part| message.extend_from_slice(part));
-    debug_assert!(put.is_ok(), "a record is never longer than its limit");
-    then(&message)
-}
-
-fn verify(data: &[u8], network: &[u8; 16]) -> bool {
-    let Some((signed, signature)) = data.split_last_chunk::<SIGNATURE_BYTES>() else {
-        return false;
-    };
-    let signature: &Signature = signature;
-    with_message(network, signed, |message| key::verify(&owner(data), message, signature))
-}
-
-/// Checks version, kind and length; returns what lies between the sequence number and the
-/// signature.
-fn check_head(data: &[u8], kind: u8) -> Result<&[u8], RecordError> {
-    let &[version, found, high, low, ..] = data else { return Err(RecordError::Length) };
-    if version != VERSION || found != kind {
-        return Err(RecordError::Unknown);
-    }
-    let len = usize::from(u16::from_be_bytes([high, low]));
-    if data.len() != HEAD_BYTES + len + SIGNATURE_BYTES {
-        return Err(RecordError::Length);
-    }
-    data.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..HEAD_BYTES + len).ok_or(RecordError::Length)
-}
-
-fn check_extensions(mut rest: &[u8]) -> Result<(), RecordError> {
-    while let [_kind, len, tail @ ..] = rest {
-        rest = tail.get(usize::from(*len)..).ok_or(RecordError::Length)?;
-    }
-    if rest.is_empty() { Ok(()) } else { Err(RecordError::Length) }
-}
-
-fn parse_addresses(body: &[u8]) -> Result<(AddressList, &[u8]), RecordError> {
-    let (count, mut rest) = body.split_first().ok_or(RecordError::Length)?;
-    let mut list = AddressList::new();
-    for _ in 0..*count {
-        let (family, tail) = rest.split_first().ok_or(RecordError::Length)?;
-        let ip_bytes = match family {
-            4 => 4,
-            6 => 16,
-            _ => return Err(RecordError::Address),
-        };
-        let (ip, tail) = tail.split_at_checked(ip_bytes).ok_or(RecordError::Length)?;
-        let (port, tail) = tail.split_first_chunk::<2>().ok_or(RecordError::Length)?;
-        let port = u16::from_be_bytes(*port);
-        let ip = if ip_bytes == 4 {
-            IpAddr::from(array::<4>(ip, 0))
-        } else {
-            IpAddr::from(array::<16>(ip, 0))
-        };
-        if port == 0 || ip.is_unspecified() || ip.is_multicast() {
-            return Err(RecordError::Address);
-        }
-        list.push(SocketAddr::new(ip, port)).map_err(|_| RecordError::Length)?;
-        rest = tail;
-    }
-    Ok((list, rest))
-}
-
-fn owner(data: &[u8]) -> PublicKey {
-    array(data, HEAD_BYTES)
-}
-
-fn seq(data: &[u8]) -> u64 {
-    u64::from_be_bytes(array(data, HEAD_BYTES + PUBLIC_KEY_BYTES))
-}
-
-/// `N` bytes at `at`; zeros where there are fewer, which a checked shape rules out.
-fn array<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
-    data.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
-}
-
-fn seal_key(aor_key: &[u8; 32], owner: &PublicKey, seq: u64) -> blake3::Hasher {
-    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT_SEAL);
-    hasher.update(aor_key);
-    hasher.update(owner);
-    hasher.update(&seq.to_be_bytes());
-    hasher
-}
-
-fn cipher(aor_key: &[u8; 32], owner: &PublicKey, seq: u64) -> ChaCha20Poly1305 {
-    let key: [u8; 32] = *seal_key(aor_key, owner, seq).finalize().as_bytes();
-    ChaCha20Poly1305::new(&SealKey::from(key))
-}
-
-/// The key is used once as long as numbers never go back. The nonce follows from the contents,
-/// so that a number used twice after a lost file still never seals two texts under one nonce.
-fn seal(
-    aor_key: &[u8; 32],
-    owner: &PublicKey,
-    seq: u64,
-    contact: &Contact,
-    out: &mut heapless::Vec<u8, SEALED_BYTES_MAX>,
-) {
-    let mut text = [0; SEALED_BYTES_MAX];
-    let Some(len) = contact.encode(&mut text) else { return };
-    let hash = seal_key(aor_key, owner, seq).update(&text[..len]).finalize();
-    let nonce = array::<NONCE_BYTES>(hash.as_bytes(), 0);
-    let tag = cipher(aor_key, owner, seq).encrypt_inout_detached(
-        &Nonce::from(nonce),
-        &[],
-        (&mut text[..len]).into(),
-    );
-    let Ok(tag) = tag else { return };
-    let put = [&nonce[..], &text[..len], tag.as_slice()]
-        .into_iter()
-        .try_for_each(|part| out.extend_from_slice(part));
-    debug_assert!(put.is_ok(), "a contact is bounded by its user part");
-}
+#[cfg(test)]
+mod tests;

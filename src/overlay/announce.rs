@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 
 /// Members told at the same time: the holders of several AORs and the neighbours.
 pub(super) const ANNOUNCEMENTS_MAX: usize = 160;
+/// Closest members told: a small network is told as a whole.
+const TOLD_MAX: usize = 96;
 /// Neighbours whose view of us is kept exact.
 pub(super) const NEIGHBOURS: usize = 16;
 const TRIES_MAX: u8 = 4;
@@ -46,13 +48,14 @@ impl Overlay {
         self.store.set_addresses(&self.me, &signed);
         self.addresses = Some(signed);
         self.announcing.clear();
-        let neighbours = self.members.closest::<NEIGHBOURS>(&self.me.0, |_| true);
+        let closest = self.members.closest::<TOLD_MAX>(&self.me.0, |_| true);
         let mut announcing = core::mem::take(&mut self.announcing);
-        for (node, token) in self.holders().chain(neighbours.iter().map(|n| (*n, NO_TOKEN))) {
+        // Their proofs of our address are of the old one, most likely.
+        for node in self.holders().chain(closest) {
             if announcing.iter().any(|known| known.node.id == node.id) {
                 continue;
             }
-            if announcing.push(Announcement { node, token, tries: 0 }).is_err() {
+            if announcing.push(Announcement { node, token: NO_TOKEN, tries: 0 }).is_err() {
                 break;
             }
         }
@@ -93,6 +96,8 @@ impl Overlay {
             self.announce_to(now, at);
         } else {
             self.announcing.swap_remove(at);
+            let seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
+            self.holder_told(&node.id, seq);
         }
     }
 

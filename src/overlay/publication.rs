@@ -1,8 +1,10 @@
 //! One AOR that this node keeps in the overlay, and who holds its record.
 
-use super::event::PublishId;
+use super::Overlay;
+use super::event::{Full, PublishId};
 use super::id::{Node, distance};
 use super::lookup::REPLICAS;
+use super::repair::REPAIR_EARLY;
 use super::wire::{NO_TOKEN, Token};
 use crate::identity::record::{Contact, Key, Record};
 use crate::net::NodeId;
@@ -27,6 +29,8 @@ pub(super) struct Holder {
     pub(super) token: Token,
     pub(super) state: State,
     pub(super) tries: u8,
+    /// The number of the list of addresses that it has of us.
+    pub(super) address_seq: u64,
     /// Whether a touch may do, because it held the newest record once.
     pub(super) touch: bool,
 }
@@ -84,11 +88,96 @@ impl Publication {
                     self.holders.swap_remove(at);
                 }
                 let (token, state) = (NO_TOKEN, State::Failed);
-                let holder = Holder { node, token, state, tries: 0, touch: false };
+                let holder = Holder { node, token, state, tries: 0, address_seq: 0, touch: false };
                 self.holders.push(holder).ok()?;
                 self.holders.len() - 1
             }
         };
         self.holders.get_mut(at)
+    }
+}
+
+impl Overlay {
+    /// Keeps `aor` in the overlay until [`Self::withdraw`]; again with another contact replaces
+    /// it. `aor` is hashed as it is, so spell it one way.
+    ///
+    /// # Errors
+    /// [`Full`] beyond `publish_entries`.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        aor: &str,
+        contact: &Contact,
+    ) -> Result<PublishId, Full> {
+        let name = self.aor_keys.name(aor);
+        if let Some(known) = self.publication_named(&name) {
+            self.republish(now, &name, Some(contact));
+            return Ok(known);
+        }
+        let blinded = self.aor_keys.get(&self.keys, aor);
+        if self.publications.len() + blinded.len() > self.publications.capacity() {
+            return Err(Full);
+        }
+        self.publication_count = self.publication_count.wrapping_add(1);
+        let id = PublishId(self.publication_count);
+        for aor_key in blinded {
+            let publication = Publication {
+                id,
+                name,
+                aor_key,
+                key: Key::of(&aor_key),
+                contact: None,
+                seq: 0,
+                record: None,
+                holders: heapless::Vec::new(),
+                placing: false,
+                place_wanted: false,
+                told: false,
+                refresh_at: now,
+            };
+            self.publications.insert(publication).map_err(|_| Full)?;
+        }
+        self.republish(now, &name, Some(contact));
+        Ok(id)
+    }
+
+    /// Takes `aor` out of the overlay: a newer, empty record replaces the published one.
+    pub fn withdraw(&mut self, now: Instant, aor: &str) {
+        let name = self.aor_keys.name(aor);
+        self.republish(now, &name, None);
+    }
+
+    /// How many holders have acknowledged the newest record of `aor`; `None` where it is not
+    /// published.
+    pub fn is_published(&self, aor: &str) -> Option<usize> {
+        let name = self.aor_keys.name(aor);
+        self.publications
+            .iter()
+            .filter(|(_, p)| p.name == name && p.contact.is_some())
+            .map(|(_, p)| p.acknowledged())
+            .min()
+    }
+
+    fn publication_named(&self, name: &[u8; 16]) -> Option<PublishId> {
+        self.publications.iter().find(|(_, p)| p.name == *name).map(|(_, p)| p.id)
+    }
+
+    fn republish(&mut self, now: Instant, name: &[u8; 16], contact: Option<&Contact>) {
+        let mut seq = self.seq;
+        for (id, publication) in self.publications.iter_mut() {
+            let unchanged = publication.contact.as_ref() == contact && publication.seq > 0;
+            if publication.name != *name || unchanged {
+                continue;
+            }
+            seq += 1;
+            publication.seq = seq;
+            publication.contact = contact.cloned();
+            publication.record = None;
+            if !self.unsigned.contains(&id) {
+                self.unsigned.push_back(id);
+            }
+            self.publication_timers.set(id.slot(), now + REPAIR_EARLY);
+        }
+        self.seq = seq;
     }
 }

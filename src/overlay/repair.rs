@@ -6,7 +6,7 @@
 //! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
 //! extends the lifetime hourly; a holder that does not know the record asks for it.
 
-use super::event::{Full, OverlayEvent, PublishId};
+use super::event::OverlayEvent;
 use super::id::{Node, distance};
 use super::lookup::{Goal, Lookup, REPLICAS};
 use super::publication::{HOLDERS_MAX, Holder, Publication, State};
@@ -15,7 +15,7 @@ use super::wire::{Hello, Status, Token, Touch};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
 use super::{Overlay, YOUNG};
-use crate::identity::record::{AddressRecord, Contact, Key, Record};
+use crate::identity::record::{AddressRecord, Record};
 use crate::net::{NodeId, Rejected};
 use crate::table::Id;
 use crate::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const TRIES_MAX: u8 = 4;
 const PLACING_MAX: u8 = 8;
 const PLACE_AGAIN: Duration = Duration::from_millis(100);
 /// How often the holders are compared with the table, at the start and later.
-const REPAIR_EARLY: Duration = Duration::from_secs(10);
+pub(super) const REPAIR_EARLY: Duration = Duration::from_secs(10);
 const REPAIR: Duration = Duration::from_secs(60);
 const EARLY: Duration = Duration::from_secs(120);
 /// Touches are due hourly; the jitter makes it 50 to 60 minutes.
@@ -35,89 +35,6 @@ const HEAL: Duration = Duration::from_secs(30);
 const _: () = assert!(REFRESH.as_secs() < YOUNG.as_secs());
 
 impl Overlay {
-    /// Keeps `aor` in the overlay until [`Self::withdraw`]; again with another contact replaces
-    /// it. `aor` is hashed as it is, so spell it one way.
-    ///
-    /// # Errors
-    /// [`Full`] beyond `publish_entries`.
-    pub fn publish(
-        &mut self,
-        now: Instant,
-        aor: &str,
-        contact: &Contact,
-    ) -> Result<PublishId, Full> {
-        let name = self.aor_keys.name(aor);
-        if let Some(known) = self.publication_named(&name) {
-            self.republish(now, &name, Some(contact));
-            return Ok(known);
-        }
-        let blinded = self.aor_keys.get(&self.keys, aor);
-        if self.publications.len() + blinded.len() > self.publications.capacity() {
-            return Err(Full);
-        }
-        self.publication_count = self.publication_count.wrapping_add(1);
-        let id = PublishId(self.publication_count);
-        for aor_key in blinded {
-            let publication = Publication {
-                id,
-                name,
-                aor_key,
-                key: Key::of(&aor_key),
-                contact: None,
-                seq: 0,
-                record: None,
-                holders: heapless::Vec::new(),
-                placing: false,
-                place_wanted: false,
-                told: false,
-                refresh_at: now,
-            };
-            self.publications.insert(publication).map_err(|_| Full)?;
-        }
-        self.republish(now, &name, Some(contact));
-        Ok(id)
-    }
-
-    /// Takes `aor` out of the overlay: a newer, empty record replaces the published one.
-    pub fn withdraw(&mut self, now: Instant, aor: &str) {
-        let name = self.aor_keys.name(aor);
-        self.republish(now, &name, None);
-    }
-
-    /// How many holders have acknowledged the newest record of `aor`; `None` where it is not
-    /// published.
-    pub fn is_published(&self, aor: &str) -> Option<usize> {
-        let name = self.aor_keys.name(aor);
-        self.publications
-            .iter()
-            .filter(|(_, p)| p.name == name && p.contact.is_some())
-            .map(|(_, p)| p.acknowledged())
-            .min()
-    }
-
-    fn publication_named(&self, name: &[u8; 16]) -> Option<PublishId> {
-        self.publications.iter().find(|(_, p)| p.name == *name).map(|(_, p)| p.id)
-    }
-
-    fn republish(&mut self, now: Instant, name: &[u8; 16], contact: Option<&Contact>) {
-        let mut seq = self.seq;
-        for (id, publication) in self.publications.iter_mut() {
-            let unchanged = publication.contact.as_ref() == contact && publication.seq > 0;
-            if publication.name != *name || unchanged {
-                continue;
-            }
-            seq += 1;
-            publication.seq = seq;
-            publication.contact = contact.cloned();
-            publication.record = None;
-            if !self.unsigned.contains(&id) {
-                self.unsigned.push_back(id);
-            }
-            self.publication_timers.set(id.slot(), now + REPAIR_EARLY);
-        }
-        self.seq = seq;
-    }
-
     /// Makes one signature, if one is wanted. Addresses first: records are put with them.
     pub(super) fn sign_one(&mut self, now: Instant) -> bool {
         if self.addresses_unsigned {
@@ -246,6 +163,7 @@ impl Overlay {
     ) -> Result<(), Rejected> {
         let Some(publication) = self.publications.get_mut(id) else { return Ok(()) };
         let unsigned = publication.record.is_none();
+        let address_seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
         let Some(holder) = publication.holder(&node.id) else { return Ok(()) };
         holder.token = hello.token;
         if unsigned {
@@ -253,7 +171,10 @@ impl Overlay {
             return Ok(());
         }
         match status {
-            Status::Stored => (holder.state, holder.touch) = (State::Acknowledged, true),
+            Status::Stored => {
+                (holder.state, holder.touch) = (State::Acknowledged, true);
+                holder.address_seq = address_seq;
+            }
             Status::Full => holder.state = State::Failed,
             Status::NoToken => self.put_to(now, id, &node.id),
             Status::Unknown | Status::AddressUnknown => {
@@ -358,13 +279,14 @@ impl Overlay {
             publication.holders.retain(|h| wanted.iter().any(|node| node.id == h.node.id));
             publication.place_wanted |= self.members.is_full();
         }
+        let address_seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
         for node in &wanted {
             let Some(publication) = self.publications.get_mut(id) else { return };
             let Some(holder) = publication.entry(*node) else { continue };
             holder.node = *node;
             let due = match holder.state {
                 State::Asked => false,
-                State::Acknowledged => refresh,
+                State::Acknowledged => refresh || holder.address_seq < address_seq,
                 State::Failed => true,
             };
             if due {
@@ -388,12 +310,24 @@ impl Overlay {
         }
     }
 
-    /// The holders of all own records.
-    pub(super) fn holders(&self) -> impl Iterator<Item = (Node, Token)> + '_ {
+    /// The holders of all own records, where they are now.
+    pub(super) fn holders(&self) -> impl Iterator<Item = Node> + '_ {
         self.publications
             .iter()
             .flat_map(|(_, publication)| &publication.holders)
             .filter(|holder| holder.state == State::Acknowledged)
-            .map(|holder| (holder.node, holder.token))
+            .map(|holder| {
+                let known = self.members.get(&holder.node.id);
+                known.map_or(holder.node, |member| member.node())
+            })
+    }
+
+    /// A holder took our newest list of addresses in, for all records that it has of us.
+    pub(super) fn holder_told(&mut self, node: &NodeId, address_seq: u64) {
+        for (_, publication) in self.publications.iter_mut() {
+            if let Some(holder) = publication.holder(node) {
+                holder.address_seq = address_seq;
+            }
+        }
     }
 }

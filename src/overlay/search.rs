@@ -140,14 +140,14 @@ impl Overlay {
         self.counters.lookups_done += 1;
         match lookup.goal {
             Goal::Records(user, _) => {
-                let mut found = lookup.found();
+                // An owner publishes under every secret that it has: no sum.
+                let found = lookup.found().max(lookup.found_before);
                 for (_, sibling) in self.lookups.iter_mut() {
                     if matches!(sibling.goal, Goal::Records(of, _) if of == user) {
-                        sibling.found_before += found;
+                        sibling.found_before = sibling.found_before.max(found);
                         return;
                     }
                 }
-                found += lookup.found_before;
                 self.tell(OverlayEvent::Done { lookup: user, found });
             }
             Goal::Place(publication) => self.placed(now, publication, &lookup),

@@ -1,6 +1,8 @@
 //! Behaviour of nodes together, over virtual time with real keys.
 
+mod hostile;
 mod net;
+mod wire;
 
 use super::*;
 use net::{Net, address, aor, contact};
@@ -265,4 +267,94 @@ fn lost_datagrams_cost_time_but_no_answer() {
     }
     let lost: u64 = net.peers.iter().map(|p| p.node.counters().members_lost).sum();
     assert!(lost < 30, "{lost} members taken for dead");
+}
+
+#[test]
+fn a_secret_is_exchanged_without_a_record_lost() {
+    let text = |first: u8, second: u8| format!("{first:064x}\n{second:064x}\n");
+    let mut net = Net::new(15, 20);
+    for i in 0..16 {
+        let (first, second) = if i % 2 == 0 { (1, 2) } else { (2, 1) };
+        net.keys = NetworkKeys::parse(&text(first, second), "test").unwrap();
+        net.add(i, &[address(0)]);
+    }
+    net.run_ms(5000);
+    net.publish(4, &aor(4), &contact(4));
+    net.publish(5, &aor(5), &contact(5));
+    net.run_ms(2000);
+    for (reader, n) in [(7, 4), (8, 4), (7, 5), (8, 5)] {
+        assert_eq!(net.resolve(reader, &aor(n)).0[0].contact, contact(n));
+        assert_eq!(net.peers[reader].done.last().unwrap().2, 1);
+    }
+    assert_eq!(net.resolve(7, &aor(9)).0, []);
+}
+
+#[test]
+fn an_unreachable_holder_delays_a_look_up_by_nothing() {
+    let mut net = Net::joined(16, 20);
+    net.publish(5, &aor(5), &contact(5));
+    net.run_ms(3000);
+    (0..20).filter(|i| *i > 11).for_each(|i| net.peers[i].alive = false);
+    let start = net.now;
+    let id = net.lookup(6, &aor(5));
+    net.run_ms(1);
+    let now = net.now;
+    for i in 12..20 {
+        net.with(6, |node| {
+            node.send_failed(now, address(i));
+            node.handle_timeout(now);
+        });
+    }
+    net.run_ms(1500);
+    let (at, _) = net.peers[6].found.iter().find(|(_, found)| found.lookup == id).unwrap();
+    assert!(at.since(start) < Duration::from_millis(50));
+}
+
+#[test]
+fn what_others_see_becomes_the_address_where_none_was_given() {
+    let mut net = Net::joined(17, 6);
+    let i = net.add(6, &[address(0)]);
+    let now = net.now;
+    let unspecified = [SocketAddr::from(([0, 0, 0, 0], 5070))];
+    net.with(i, |node| node.set_local(now, &unspecified));
+    net.run_ms(5000);
+    net.publish(i, &aor(6), &contact(6));
+    net.run_ms(1000);
+    assert!(net.peers[i].events.contains(&OverlayEvent::PublicAddress(address(6))));
+    assert_eq!(net.resolve(2, &aor(6)).0[0].addresses[..], [address(6)]);
+    assert_eq!(net.peers[i].node.status().reachable, Reachability::Mapped);
+    assert_eq!(net.peers[2].node.status().reachable, Reachability::Direct);
+}
+
+#[test]
+fn half_of_the_routers_change_their_address_in_one_minute() {
+    let mut net = Net::joined(18, 40);
+    for i in 0..40 {
+        net.publish(i, &aor(i), &contact(i));
+    }
+    net.run_ms(10_000);
+    for i in (0..40).step_by(2) {
+        net.move_to(i, address(1000 + i));
+        net.run_ms(3000);
+    }
+    net.run_ms(5000);
+    for i in 0..40 {
+        let reader = net.rng.below(40) as usize;
+        let (found, took) = net.resolve(reader, &aor(i));
+        assert_eq!(found.last().unwrap().addresses[..], [net.peers[i].address]);
+        assert!(took < Duration::from_millis(400), "{took:?}");
+    }
+    let lost: u64 = net.peers.iter().map(|p| p.node.counters().members_lost).sum();
+    assert!(lost < 80, "{lost}");
+}
+
+#[test]
+fn one_seed_decides_a_whole_network() {
+    let run = || {
+        let mut net = Net::joined(19, 10);
+        net.publish(1, &aor(1), &contact(1));
+        net.resolve(2, &aor(1));
+        net.peers.iter().map(|p| *p.node.counters()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
 }

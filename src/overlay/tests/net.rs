@@ -11,7 +11,10 @@ pub(super) const SECRET: [u8; 32] = [5; 32];
 const LIMITS: Limits =
     Limits { table_kb: 64, store_entries: 256, publish_entries: 16, lookup_entries: 40 };
 
+/// Sender, its address, the address sent to, the bytes.
 type Packet = (usize, SocketAddr, SocketAddr, Vec<u8>);
+/// When, in which order, what (a wake-up where nothing), at whom.
+type Due = (Instant, u64, Option<Packet>, usize);
 
 pub(super) struct Peer {
     pub(super) node: Overlay,
@@ -35,7 +38,7 @@ pub(super) struct Net {
     pub(super) loss_percent: u32,
     pub(super) keys: NetworkKeys,
     pub(super) record: bool,
-    queue: BinaryHeap<Reverse<(Instant, u64, Option<Packet>, usize)>>,
+    queue: BinaryHeap<Reverse<Due>>,
     count: u64,
 }
 

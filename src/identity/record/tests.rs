@@ -1,0 +1,126 @@
+//! Records: what they prove, whom they open for, what is refused.
+
+use super::bytes::with_message;
+use super::*;
+use crate::identity::NetworkKeys;
+
+const NETWORK: [u8; 16] = [7; 16];
+const AOR_KEY: [u8; 32] = [8; 32];
+
+fn me() -> Identity {
+    Identity::from_seed([9; 32]).unwrap()
+}
+
+fn record(seq: u64, user: &str) -> Record {
+    Record::sign(&me(), &NETWORK, &AOR_KEY, seq, Contact::new(user).as_ref())
+}
+
+#[test]
+fn a_record_opens_for_who_knows_the_aor_and_for_nobody_else() {
+    let record = record(5, "alice");
+    assert!(record.verify(&NETWORK));
+    assert_eq!((record.seq(), record.owner_id()), (5, me().id()));
+    assert_eq!((record.key(), record.owner()), (Key::of(&AOR_KEY), me().public()));
+    assert_eq!(record.open(&AOR_KEY), Contact::new("alice"));
+    assert_eq!(record.open(&[1; 32]), None);
+    let bytes = record.as_bytes();
+    assert!(!bytes.windows(5).any(|window| window == b"alice"), "sealed");
+    assert_eq!(Record::parse(bytes), Ok(record.clone()));
+}
+
+#[test]
+fn a_signature_covers_every_byte_and_the_network() {
+    let (record, list) = (record(5, "a"), AddressList::new());
+    let addresses = AddressRecord::sign(&me(), &NETWORK, 6, &list);
+    assert!(!record.verify(&[8; 16]) && !addresses.verify(&[8; 16]));
+    for at in 0..record.as_bytes().len() {
+        let mut bytes = record.as_bytes().to_vec();
+        bytes[at] ^= 1;
+        let forged = Record::parse(&bytes);
+        assert!(forged.is_err() || !forged.unwrap().verify(&NETWORK), "byte {at}");
+    }
+    for at in 0..addresses.as_bytes().len() {
+        let mut bytes = addresses.as_bytes().to_vec();
+        bytes[at] ^= 1;
+        let forged = AddressRecord::parse(&bytes);
+        assert!(forged.is_err() || !forged.unwrap().verify(&NETWORK), "byte {at}");
+    }
+    assert!(Record::parse(addresses.as_bytes()).is_err(), "one kind is not the other");
+    assert!(AddressRecord::parse(record.as_bytes()).is_err());
+}
+
+#[test]
+fn what_is_cut_or_lengthened_is_refused() {
+    let record = record(5, "a");
+    for len in 0..record.as_bytes().len() {
+        assert!(Record::parse(&record.as_bytes()[..len]).is_err());
+    }
+    let mut longer = record.as_bytes().to_vec();
+    longer.push(0);
+    assert_eq!(Record::parse(&longer), Err(RecordError::Length));
+    longer.resize(RECORD_BYTES_MAX + 1, 0);
+    let len = (longer.len() - HEAD_BYTES - SIGNATURE_BYTES) as u16;
+    longer[2..4].copy_from_slice(&len.to_be_bytes());
+    assert_eq!(Record::parse(&longer), Err(RecordError::Length));
+}
+
+#[test]
+fn an_extension_of_a_later_version_is_kept_and_covered() {
+    let plain = record(5, "alice");
+    let mut bytes = plain.as_bytes()[..plain.as_bytes().len() - SIGNATURE_BYTES].to_vec();
+    bytes.extend([9, 3, 1, 2, 3]);
+    let len = (bytes.len() - HEAD_BYTES) as u16;
+    bytes[2..4].copy_from_slice(&len.to_be_bytes());
+    let signature = with_message(&NETWORK, &bytes, |message| me().sign(message));
+    bytes.extend(signature);
+    let later = Record::parse(&bytes).unwrap();
+    assert!(later.verify(&NETWORK));
+    assert_eq!(later.open(&AOR_KEY), Contact::new("alice"));
+    bytes.truncate(bytes.len() - SIGNATURE_BYTES);
+    bytes[len as usize + HEAD_BYTES - 4] = 4;
+    bytes.extend(signature);
+    assert_eq!(Record::parse(&bytes), Err(RecordError::Length), "longer than what there is");
+}
+
+#[test]
+fn the_longest_contact_and_the_longest_list_fit() {
+    let user = "u".repeat(CONTACT_USER_BYTES_MAX);
+    let record = record(u64::MAX, &user);
+    assert_eq!(record.open(&AOR_KEY), Contact::new(&user));
+    assert_eq!(Contact::new(&"u".repeat(CONTACT_USER_BYTES_MAX + 1)), None);
+    let address: SocketAddr = "[2001:db8::1]:5070".parse().unwrap();
+    let list: AddressList = core::iter::repeat_n(address, ADDRESSES_MAX).collect();
+    let addresses = AddressRecord::sign(&me(), &NETWORK, 1, &list);
+    assert!(addresses.as_bytes().len() <= ADDRESS_RECORD_BYTES_MAX);
+    assert_eq!(AddressRecord::parse(addresses.as_bytes()).unwrap().addresses(), list);
+}
+
+#[test]
+fn a_withdrawal_is_signed_and_empty() {
+    let record = Record::sign(&me(), &NETWORK, &AOR_KEY, 6, None);
+    assert!(record.is_withdrawal() && record.verify(&NETWORK));
+    assert_eq!(record.open(&AOR_KEY), None);
+    assert!(!self::record(5, "").is_withdrawal());
+}
+
+#[test]
+fn one_number_used_twice_still_seals_under_two_nonces() {
+    let (a, b) = (record(5, "alice"), record(5, "bobby"));
+    assert_ne!(a.sealed()[..NONCE_BYTES], b.sealed()[..NONCE_BYTES]);
+    assert_eq!(a, record(5, "alice"), "sealing is deterministic");
+}
+
+#[test]
+fn records_never_change_within_version_1() {
+    let keys = NetworkKeys::new(&[1; 32], "example");
+    let aor_key = keys.aor_key("sip:alice@example.net");
+    let contact = Contact::new("alice");
+    let record = Record::sign(&me(), keys.network(), &aor_key, 1 << 32 | 2, contact.as_ref());
+    let list = ["192.0.2.1:5070", "[2001:db8::1]:5070"].map(|a| a.parse().unwrap());
+    let list: AddressList = list.into_iter().collect();
+    let addresses = AddressRecord::sign(&me(), keys.network(), 1 << 32 | 1, &list);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let committed = include_str!("../../../tests/data/overlay/records.txt");
+    let made = format!("{}\n{}\n", hex(record.as_bytes()), hex(addresses.as_bytes()));
+    assert_eq!(made, committed);
+}

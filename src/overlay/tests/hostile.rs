@@ -1,0 +1,232 @@
+//! What strangers and faulty members may do: cost a bounded amount, and change nothing.
+
+use super::super::guard::PEER_BURST;
+use super::super::id::Node;
+use super::super::store::Store;
+use super::super::table::{Members, NotEntered};
+use super::super::wire::Status;
+use super::super::*;
+use super::net::{Net, address, aor, contact, identity};
+use crate::identity::record::Record;
+
+#[test]
+fn a_replayed_datagram_is_answered_with_no_more_than_itself_and_changes_nothing() {
+    let mut net = Net::joined(20, 12);
+    net.record = true;
+    for i in 0..12 {
+        net.publish(i, &aor(i), &contact(i));
+    }
+    net.run_ms(2000);
+    let now = net.now;
+    net.with(3, |node| node.withdraw(now, &aor(3)));
+    net.resolve(5, &aor(4));
+    net.run_ms(70_000);
+    net.record = false;
+    let kept: Vec<_> = net.peers.iter_mut().flat_map(|p| core::mem::take(&mut p.keep)).collect();
+    assert!(kept.len() > 200);
+    let spoofed = SocketAddr::from(([198, 51, 100, 1], 9));
+    let mut buf = [0; 1200];
+    for (to, data) in kept {
+        let Some(at) = net.peers.iter().position(|p| p.address == to) else { continue };
+        let node = &mut net.peers[at].node;
+        let before = node.status();
+        let _ = node.handle_datagram(now, spoofed, &data);
+        let mut answered = 0;
+        while let Some((to, len)) = node.poll_transmit(&mut buf) {
+            answered += if to == spoofed { len } else { 0 };
+        }
+        assert!(answered <= data.len(), "{answered} for {}", data.len());
+        assert_eq!((node.status().peers, node.status().stored), (before.peers, before.stored));
+        net.after(at);
+    }
+    net.run_ms(3000);
+    assert_eq!(net.resolve(6, &aor(3)).0, []);
+    assert_eq!(net.resolve(6, &aor(4)).0[0].contact, contact(4));
+    assert!(net.peers.iter().all(|p| p.node.status().peers == 11));
+}
+
+#[test]
+fn strangers_share_one_bucket_and_members_keep_theirs() {
+    let mut net = Net::joined(21, 3);
+    net.record = true;
+    let first = Node { id: net.peers[0].node.id(), address: address(0) };
+    net.peers[1].node.check(net.now, first);
+    net.after(1);
+    let (_, ping) = net.peers[1].keep.pop().unwrap();
+    net.run_ms(5000);
+    let (now, node) = (net.now, &mut net.peers[0].node);
+    let mut refused = 0;
+    for port in 1..2000 {
+        let from = SocketAddr::from(([198, 51, 100, 1], port));
+        refused += usize::from(node.handle_datagram(now, from, &ping) == Err(Rejected::Full));
+        while node.poll_transmit(&mut [0; 1200]).is_some() {}
+    }
+    assert!((1300..1900).contains(&refused), "{refused}");
+    assert_eq!(node.counters().strangers_over_rate, refused as u64);
+    assert_eq!(node.handle_datagram(now, address(1), &ping), Ok(()));
+    let beyond = (0..u32::from(PEER_BURST) + 200)
+        .filter(|_| node.handle_datagram(now, address(1), &ping).is_err())
+        .count();
+    assert!(beyond > 100 && node.counters().peer_over_rate == beyond as u64);
+    let mut garbage = ping.clone();
+    garbage[20] ^= 1;
+    assert_eq!(node.handle_datagram(now, address(2), &garbage), Err(Rejected::Unauthorized));
+    assert_eq!(node.counters().unauthentic, 1, "what is not tagged charges nobody");
+}
+
+#[test]
+fn an_ipv4_address_holds_two_ids_and_loopback_any_number() {
+    let mut members = Members::new(64);
+    let node = |n: u8, ip: [u8; 4]| Node {
+        id: NodeId([n; 16]),
+        address: SocketAddr::from((ip, 1000 + u16::from(n))),
+    };
+    assert_eq!(members.prove(&node(1, [203, 0, 113, 1]), 1), Ok(true));
+    assert_eq!(members.prove(&node(2, [203, 0, 113, 1]), 1), Ok(true));
+    assert_eq!(members.prove(&node(3, [203, 0, 113, 1]), 1), Err(NotEntered::Address));
+    assert_eq!(members.prove(&node(2, [203, 0, 113, 1]), 1), Ok(false));
+    assert_eq!(members.prove(&node(3, [203, 0, 113, 2]), 1), Ok(true));
+    for n in 10..40 {
+        assert_eq!(members.prove(&node(n, [127, 0, 0, 1]), 1), Ok(true));
+    }
+}
+
+#[test]
+fn the_table_is_bounded_and_knows_the_closest_exactly() {
+    let mut members = Members::new(8);
+    let mut rng = Rng::new([4; 32]);
+    let mut all = Vec::new();
+    loop {
+        let node = Node { id: NodeId(rng.bytes()), address: address(all.len()) };
+        match members.prove(&node, 1) {
+            Ok(_) => all.push(node),
+            Err(error) => {
+                assert_eq!(error, NotEntered::Full);
+                break;
+            }
+        }
+    }
+    assert!(all.len() > 100 && all.len() * size_of::<table::Member>() <= 8192);
+    for _ in 0..100 {
+        let target: [u8; 16] = rng.bytes();
+        let found = members.closest::<16>(&target, |m| m.id.0[15] & 1 == 0);
+        let mut expected: Vec<Node> = all.iter().filter(|n| n.id.0[15] & 1 == 0).copied().collect();
+        expected.sort_by(|a, b| id::closer(&target, &a.id.0, &b.id.0));
+        assert_eq!(found[..], expected[..16]);
+    }
+}
+
+#[test]
+fn a_full_store_keeps_what_belongs_to_it_and_its_own() {
+    let keys = NetworkKeys::new(&[1; 32], "test");
+    let me = identity(0);
+    let mut store = Store::new(me.id(), 6, &mut Rng::new([1; 32]));
+    let now = Instant::from_micros(1);
+    let record = |owner: usize, n: u8, seq: u64| {
+        Record::sign(&identity(owner), keys.network(), &[n; 32], seq, Some(&contact(0)))
+    };
+    assert_eq!(store.put(now, &record(0, 200, 1), None, true), Status::Stored);
+    let mut others: Vec<Record> = (0..30).map(|n| record(1, n, 1)).collect();
+    for record in &others {
+        store.put(now, record, None, false);
+    }
+    others.sort_by_key(|record| id::distance(&me.id().0, &record.key().0));
+    for (at, record) in others.iter().enumerate() {
+        let held = store.get(record.key(), &identity(1).id()).is_some();
+        assert_eq!(held, at < 5, "the closest stay");
+    }
+    assert!(store.get(record(0, 200, 1).key(), &me.id()).is_some());
+}
+
+#[test]
+fn a_key_holds_eight_owners_and_only_newer_numbers_replace() {
+    let keys = NetworkKeys::new(&[1; 32], "test");
+    let mut store = Store::new(identity(0).id(), 50, &mut Rng::new([1; 32]));
+    let mut now = Instant::from_micros(1);
+    let record = |owner: usize, seq: u64, contact: Option<&crate::identity::record::Contact>| {
+        Record::sign(&identity(owner), keys.network(), &[9; 32], seq, contact)
+    };
+    let contact = contact(1);
+    for owner in 1..9 {
+        let status = store.put(now, &record(owner, 5, Some(&contact)), None, false);
+        assert_eq!(status, Status::Stored);
+    }
+    assert_eq!(store.put(now, &record(9, 5, Some(&contact)), None, false), Status::Full);
+    assert_eq!(store.put(now, &record(3, 4, Some(&contact)), None, false), Status::Newer);
+    assert_eq!(store.put(now, &record(3, 6, None), None, false), Status::Stored);
+    assert_eq!(store.put(now, &record(9, 5, Some(&contact)), None, false), Status::Stored);
+    let key = record(1, 5, None).key();
+    assert!(store.get(key, &identity(3).id()).is_none(), "the withdrawn made room");
+    now += Duration::from_secs(2 * 3600);
+    assert_eq!(store.touch(now, key, &identity(1).id(), 5, 0), Status::Stored);
+    assert_eq!(store.touch(now, key, &identity(1).id(), 7, 0), Status::Unknown);
+    assert_eq!(store.touch(now, key, &identity(1).id(), 3, 0), Status::Newer);
+    assert_eq!(store.touch(now, key, &identity(1).id(), 5, 2), Status::AddressUnknown);
+    now += Duration::from_secs(2 * 3600);
+    while store.expire_one(now) {}
+    assert_eq!(store.len(), 1, "only the touched one outlives three hours");
+}
+
+#[test]
+fn public_key_work_is_bounded_and_done_one_at_a_time() {
+    let mut net = Net::joined(22, 8);
+    for i in 0..8 {
+        for n in 0..12 {
+            net.publish(i, &aor(100 * i + n), &contact(n));
+        }
+    }
+    let mut busiest = 0;
+    for _ in 0..2000 {
+        let before: Vec<u64> = net.peers.iter().map(|p| p.node.counters().verified).collect();
+        net.run_ms(1);
+        let after = net.peers.iter().zip(before);
+        busiest = after.map(|(p, b)| p.node.counters().verified - b).max().unwrap().max(busiest);
+    }
+    assert!(busiest > 1, "work was waiting");
+    let now = net.now;
+    net.peers[0].node.handle_timeout(now);
+    let verified = net.peers[0].node.counters().verified;
+    net.peers[0].node.handle_timeout(now);
+    assert!(net.peers[0].node.counters().verified <= verified + 1);
+    net.run_ms(60_000);
+    for i in 0..8 {
+        for n in 0..12 {
+            assert_eq!(net.peers[i].node.is_published(&aor(100 * i + n)), Some(7));
+        }
+    }
+}
+
+#[test]
+fn our_own_id_from_elsewhere_is_told_once_and_not_heard() {
+    let mut net = Net::joined(23, 4);
+    let mut twin = net.fresh(2, 9);
+    twin.set_bootstrap(net.now, &[address(2)]);
+    let mut buf = [0; 1200];
+    for _ in 0..20 {
+        net.now += Duration::from_millis(500);
+        let now = net.now;
+        twin.handle_timeout(now);
+        while let Some((_, len)) = twin.poll_transmit(&mut buf) {
+            let refused = net.peers[2].node.handle_datagram(now, address(77), &buf[..len]);
+            assert_eq!(refused, Err(Rejected::Unauthorized));
+            net.after(2);
+        }
+    }
+    let told = |event: &&OverlayEvent| matches!(event, OverlayEvent::IdInUse(_));
+    assert_eq!(net.peers[2].events.iter().filter(told).count(), 1);
+}
+
+#[test]
+fn saved_peers_that_were_damaged_are_read_as_far_as_they_go() {
+    let net = Net::joined(24, 6);
+    let saved = net.peers[1].node.save_peers();
+    for cut in 0..saved.len() {
+        let mut node = Net::new(24, 20).fresh(40, 1);
+        node.load_peers(net.now, &saved[..cut]);
+        let again = node.save_peers();
+        assert!(again.len() <= saved.len() && saved.starts_with(&again));
+    }
+    let mut node = Net::new(24, 20).fresh(40, 1);
+    node.load_peers(net.now, &[9; 500]);
+    assert_eq!(node.save_peers(), [1]);
+}

@@ -1,0 +1,243 @@
+//! The wire format against committed bytes, and against bytes that are not of it.
+
+use super::super::id::Node;
+use super::super::wire::{
+    Body, FIND_BYTES, Frame, FrameError, GET_BYTES, Hello, Status, Token, Touch,
+};
+use super::super::wire_out::Encoder;
+use super::super::{fuzz, is_overlay_datagram};
+use super::net::{address, identity};
+use crate::identity::NetworkKeys;
+use crate::identity::record::{AddressRecord, Contact, Key, Record};
+use crate::net::NodeId;
+use proptest::prelude::*;
+
+const VECTORS: &str = include_str!("../../../tests/data/overlay/frames.txt");
+const ME: NodeId = NodeId([0xa1; 16]);
+const REQUEST: u64 = 0x0102_0304_0506_0708;
+const TOKEN: Token = [0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8];
+const KEY: Key = Key([0xc1; 16]);
+
+fn keys() -> NetworkKeys {
+    NetworkKeys::new(&[1; 32], "example")
+}
+
+fn hello() -> Hello {
+    let observed = "[2001:db8::1]:5070".parse().unwrap();
+    Hello { token: TOKEN, young: true, stranger: true, start: 42, observed }
+}
+
+fn record() -> Record {
+    let aor_key = keys().aor_key("sip:alice@example.net");
+    let contact = Contact::new("alice").unwrap();
+    Record::sign(&identity(1), keys().network(), &aor_key, 0x0000_0001_0000_0002, Some(&contact))
+}
+
+fn addresses() -> AddressRecord {
+    let list = [address(1), "[2001:db8::2]:5070".parse().unwrap()].into_iter().collect();
+    AddressRecord::sign(&identity(1), keys().network(), 0x0000_0001_0000_0001, &list)
+}
+
+fn nodes() -> [Node; 2] {
+    [
+        Node { id: NodeId([0xd1; 16]), address: address(7) },
+        Node { id: NodeId([0xd2; 16]), address: "[2001:db8::3]:5071".parse().unwrap() },
+    ]
+}
+
+/// Every kind once, by name.
+fn frames() -> Vec<(&'static str, Vec<u8>)> {
+    let (record, addresses, nodes) = (record(), addresses(), nodes());
+    let touch = Touch { record: (KEY, 9), address_seq: 8, addresses: None };
+    let told = Touch { addresses: Some(addresses.as_bytes()), ..touch };
+    let found = Some((record.as_bytes(), Some(addresses.as_bytes())));
+    let others = [(NodeId([0xe1; 16]), 77)];
+    let (r, a) = (record.as_bytes(), addresses.as_bytes());
+    let owner = Some(NodeId([0xe1; 16]));
+    let hello = hello();
+    let mut out = Vec::new();
+    let mut add = |name, mut encoder: Encoder, pad| {
+        out.push((name, encoder.finish(&keys(), pad).to_vec()));
+    };
+    add("ping", Encoder::ping(ME, REQUEST, &TOKEN, 42, &address(1)), 0);
+    add("pong", Encoder::pong(ME, REQUEST, &hello), 0);
+    add("find", Encoder::find(ME, REQUEST, &TOKEN, &KEY.0), FIND_BYTES);
+    add("nodes", Encoder::nodes(ME, REQUEST, &hello, &nodes, 1200), 0);
+    add("get", Encoder::get(ME, REQUEST, &TOKEN, &KEY, None), GET_BYTES);
+    add("get-owner", Encoder::get(ME, REQUEST, &TOKEN, &KEY, owner), GET_BYTES);
+    let value = Encoder::value(ME, REQUEST, &hello, found, &others, &nodes, GET_BYTES);
+    add("value", value, GET_BYTES);
+    let none = Encoder::value(ME, REQUEST, &hello, None, &[], &[], GET_BYTES);
+    add("value-none", none, GET_BYTES);
+    add("put", Encoder::put_record(ME, REQUEST, &TOKEN, r, Some(a)), 0);
+    add("stored", Encoder::stored(ME, REQUEST, &hello, Status::Stored, None), 0);
+    add("stored-newer", Encoder::stored(ME, REQUEST, &hello, Status::Newer, Some(r)), 0);
+    add("touch", Encoder::touch(ME, REQUEST, &TOKEN, &touch), 0);
+    add("touch-addresses", Encoder::touch(ME, REQUEST, &TOKEN, &told), 0);
+    out
+}
+
+fn hex(data: &[u8]) -> String {
+    data.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Zeros at the end are left out of the file: padding.
+fn vectors() -> Vec<(String, String)> {
+    let lines = VECTORS.lines().filter(|line| !line.starts_with('#'));
+    let split = |line: &str| {
+        let mut words = line.split(' ');
+        let (name, len) = (words.next().unwrap(), words.next().unwrap());
+        let mut data = words.next().unwrap().to_owned();
+        data.extend(std::iter::repeat_n('0', 2 * len.parse::<usize>().unwrap() - data.len()));
+        (name.to_owned(), data)
+    };
+    lines.map(split).collect()
+}
+
+#[test]
+fn the_format_is_what_was_committed() {
+    let made: Vec<(String, String)> =
+        frames().into_iter().map(|(name, data)| (name.to_owned(), hex(&data))).collect();
+    for ((name, data), committed) in made.iter().zip(vectors()) {
+        let shown = data.trim_end_matches("00");
+        let line = format!("{name} {} {shown}", data.len() / 2);
+        assert_eq!((name, data), (&committed.0, &committed.1), "{line}");
+    }
+    assert_eq!(made.len(), vectors().len());
+}
+
+#[test]
+fn what_was_written_is_read_back() {
+    let (record, addresses) = (record(), addresses());
+    for (name, data) in frames() {
+        assert!(data.len() <= 1200 && is_overlay_datagram(&data), "{name}");
+        let frame = Frame::parse(&data, &keys()).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        assert_eq!((frame.sender, frame.request), (ME, REQUEST), "{name}");
+        match frame.body {
+            Body::Ping(token, start) => assert_eq!((token, start), (TOKEN, 42)),
+            Body::Find(token, place) => assert_eq!((token, place), (TOKEN, KEY.0)),
+            Body::Get(token, key, owner) => {
+                assert_eq!((token, key), (TOKEN, KEY));
+                assert_eq!(owner.is_some(), name == "get-owner");
+            }
+            Body::Put(token, bytes, list) => {
+                assert_eq!((token, Record::parse(bytes)), (TOKEN, Ok(record.clone())));
+                assert_eq!(list.map(AddressRecord::parse), Some(Ok(addresses.clone())));
+            }
+            Body::Touch(token, touch) => {
+                assert_eq!((token, touch.record, touch.address_seq), (TOKEN, (KEY, 9), 8));
+                assert_eq!(touch.addresses.is_some(), name == "touch-addresses");
+            }
+            Body::Pong(seen) => assert_eq!(seen, hello()),
+            Body::Nodes(seen, list) => {
+                assert_eq!(seen, hello());
+                assert!(list.iter().eq(nodes()));
+            }
+            Body::Stored(seen, status, newer) => {
+                assert_eq!(seen, hello());
+                assert_eq!(status == Status::Newer, newer.is_some());
+            }
+            Body::Value(_, value) if name == "value" => {
+                assert_eq!(value.record.map(Record::parse), Some(Ok(record.clone())));
+                assert!(value.others.iter().eq([(NodeId([0xe1; 16]), 77)]));
+                assert!(value.nodes.iter().eq(nodes()));
+            }
+            Body::Value(_, value) => assert_eq!((value.record, value.addresses), (None, None)),
+        }
+    }
+}
+
+#[test]
+fn gets_and_their_answers_look_alike_from_outside() {
+    for (name, data) in frames() {
+        let len = match name {
+            "get" | "get-owner" | "value" | "value-none" => 1100,
+            "find" => 448,
+            _ => continue,
+        };
+        assert_eq!(data.len(), len, "{name}");
+    }
+}
+
+#[test]
+fn a_frame_that_was_touched_is_refused() {
+    for (name, data) in frames() {
+        for at in 0..data.len() {
+            let mut wrong = data.clone();
+            wrong[at] ^= 1;
+            assert!(Frame::parse(&wrong, &keys()).is_err(), "{name} byte {at}");
+            // Of the padding less may arrive, of everything else nothing.
+            if data[at..].iter().any(|byte| *byte != 0) {
+                let cut = Frame::parse(&data[..at], &keys());
+                assert!(cut.is_err(), "{name} cut at {at}");
+            }
+        }
+        let mut other = data.clone();
+        other[0] = 2;
+        assert_eq!(Frame::parse(&other, &keys()), Err(FrameError::Version));
+        let mut longer = data.clone();
+        longer.push(1);
+        assert!(Frame::parse(&longer, &keys()).is_err(), "{name} with more behind it");
+    }
+    assert_eq!(Frame::parse(&[], &keys()), Err(FrameError::Format));
+}
+
+/// Cuts the tag off, changes the body, tags again: what only a member can send.
+fn retagged(data: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let padded = matches!(data[2], 3 | 5 | 6);
+    let end = if padded {
+        5 + usize::from(u16::from_be_bytes([data[3], data[4]]))
+    } else {
+        data.len() - 16
+    };
+    let mut body = data[..end].to_vec();
+    change(&mut body);
+    if padded {
+        let len = (body.len() - 5) as u16;
+        body[3..5].copy_from_slice(&len.to_be_bytes());
+    }
+    let tag = keys().tag(&body);
+    body.extend(tag);
+    body
+}
+
+#[test]
+fn a_body_that_is_too_long_or_too_short_is_refused_under_a_good_tag() {
+    for (name, data) in frames() {
+        assert!(Frame::parse(&retagged(&data, |_| {}), &keys()).is_ok(), "{name}");
+        let longer = retagged(&data, |body| body.push(1));
+        assert_eq!(Frame::parse(&longer, &keys()), Err(FrameError::Format), "{name}");
+        let shorter = retagged(&data, |body| body.truncate(body.len() - 1));
+        if name != "ping" {
+            assert_eq!(Frame::parse(&shorter, &keys()), Err(FrameError::Format), "{name}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn hostile_bytes_neither_panic_nor_are_answered_with_more(
+        kind in 0u8..16,
+        body in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let mut data = vec![1, 0, kind];
+        data.extend(body);
+        fuzz::fuzz(&data);
+    }
+
+    #[test]
+    fn frames_changed_under_a_good_tag_neither_panic_nor_are_answered_with_more(
+        which in 0usize..13,
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let (_, data) = frames().swap_remove(which);
+        let changed = retagged(&data, |body| {
+            let at = 3 + at.index(body.len() - 3);
+            body[at] = byte;
+        });
+        fuzz::fuzz(&changed[..changed.len() - 16]);
+    }
+}
