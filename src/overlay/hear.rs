@@ -2,7 +2,7 @@
 
 use super::event::{Found, OverlayEvent};
 use super::id::Node;
-use super::lookup::{Goal, Lookup};
+use super::lookup::{Goal, Lookup, Word};
 use super::request::{Pending, Purpose};
 use super::wire::{Body, Frame, Hello, Token, Value};
 use super::work::{Job, Reason};
@@ -38,7 +38,7 @@ impl Overlay {
                 Ok(())
             }
             (Purpose::Lookup(id, _), Body::Nodes(_, nodes)) => {
-                self.lookup_answered(now, id, &pending, hello, false);
+                self.lookup_answered(now, id, &pending, hello, Word::Yes);
                 self.lookup_learn(now, id, nodes.iter());
                 self.drive(now, id);
                 Ok(())
@@ -65,11 +65,11 @@ impl Overlay {
         id: Id<Lookup>,
         pending: &Pending,
         hello: &Hello,
-        no: bool,
+        word: Word,
     ) {
         let Some(node) = pending.node else { return };
         let Some(lookup) = self.lookups.get_mut(id) else { return };
-        lookup.answered(&node, hello.token, no);
+        lookup.answered(&node, hello.token, word);
         if let Goal::Place(publication) = lookup.goal {
             let holder = Node { id: node, address: pending.to };
             self.place_at(now, publication, holder, hello.token);
@@ -109,8 +109,13 @@ impl Overlay {
         let parse = |data| Record::parse(data).map_err(|_| self.malformed());
         let record = value.record.map(parse);
         let withdrawn = matches!(&record, Some(Ok(record)) if record.is_withdrawal());
-        let no = (value.record.is_none() && !hello.young) || withdrawn;
-        self.lookup_answered(now, id, pending, hello, no);
+        let word = match value.record {
+            _ if withdrawn => Word::No,
+            Some(_) => Word::Yes,
+            None if hello.young => Word::YoungNo,
+            None => Word::No,
+        };
+        self.lookup_answered(now, id, pending, hello, word);
         self.lookup_learn(now, id, value.nodes.iter());
         let Some(record) = record.transpose()? else { return Ok(()) };
         let addresses = value.addresses.and_then(|data| AddressRecord::parse(data).ok());

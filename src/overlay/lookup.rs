@@ -5,7 +5,7 @@
 //! comes one round trip later. A look-up of records ends when what it asked for has been answered
 //! after the first find; or when 4 of the 12 closest, or all that there are, say that there is
 //! nothing. A member that has not been up for a refresh interval may lack what it should hold:
-//! its "no" alone does not count.
+//! its "no" alone does not count, and after three of those all replicas are asked.
 
 use super::id::{Node, Place, closer};
 use super::publication::Publication;
@@ -88,6 +88,18 @@ pub(super) struct Lookup {
     pub(super) found_before: u8,
     candidates: heapless::Vec<Candidate, CANDIDATES_MAX>,
     widened: bool,
+    young_noes: u8,
+}
+
+/// What an answer says of the record looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It is here, or it was not asked for.
+    Yes,
+    /// It is not here, though it should be if there were one.
+    No,
+    /// It is not here yet, if there is one: the answerer is young.
+    YoungNo,
 }
 
 impl Lookup {
@@ -104,6 +116,7 @@ impl Lookup {
             candidates: heapless::Vec::new(),
             // Whoever places a record needs the proof of address of every holder.
             widened: matches!(goal, Goal::Place(_)),
+            young_noes: 0,
         }
     }
 
@@ -156,8 +169,13 @@ impl Lookup {
         again.map(Candidate::ask)
     }
 
-    /// Takes an answer in: `no` where it had no record and its word counts.
-    pub(super) fn answered(&mut self, id: &NodeId, token: Token, no: bool) {
+    /// Takes an answer in.
+    pub(super) fn answered(&mut self, id: &NodeId, token: Token, word: Word) {
+        if word == Word::YoungNo {
+            self.young_noes = self.young_noes.saturating_add(1);
+            self.widened |= usize::from(self.young_noes) >= PARALLEL;
+        }
+        let no = word == Word::No;
         if let Some(candidate) = self.candidate(id) {
             candidate.state = State::Answered { no };
             candidate.token = token;

@@ -290,6 +290,21 @@ fn a_secret_is_exchanged_without_a_record_lost() {
 }
 
 #[test]
+fn absence_is_known_after_two_round_trips_and_costs_less_once_members_are_old() {
+    let mut net = Net::joined(25, 30);
+    for (hours, limit_ms) in [(0, 90), (2, 90)] {
+        net.run_ms(hours * 3_600_000);
+        let (start, sent) = (net.now, net.peers[3].node.counters().bytes_out);
+        let id = net.lookup(3, &aor(77));
+        net.run_ms(1600);
+        let (at, ..) = *net.peers[3].done.iter().find(|(_, done, _)| *done == id).unwrap();
+        assert!(at.since(start) < Duration::from_millis(limit_ms), "{:?}", at.since(start));
+        let asked = (net.peers[3].node.counters().bytes_out - sent) / 1100;
+        assert!(if hours == 0 { asked == 12 } else { (4..8).contains(&asked) }, "{asked}");
+    }
+}
+
+#[test]
 fn an_unreachable_holder_delays_a_look_up_by_nothing() {
     let mut net = Net::joined(16, 20);
     net.publish(5, &aor(5), &contact(5));
