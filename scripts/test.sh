@@ -25,14 +25,15 @@ if [ -z "${ONLY:-}" ]; then
     fi
 fi
 
+mkdir -p target
 export COSIP_LEFT_OUT="$PWD/target/left-out"
-rm -rf "$COSIP_LEFT_OUT"
+rm -f "$COSIP_LEFT_OUT"
 status=0
 scripts/cargo test --locked --features "$features" ${ONLY:+"$ONLY"} || status=$?
-if [ -d "$COSIP_LEFT_OUT" ]; then
+if [ -s "$COSIP_LEFT_OUT" ]; then
     echo
     echo "left out here:"
-    cat "$COSIP_LEFT_OUT"/*
+    cat "$COSIP_LEFT_OUT"
     echo "to run everything, as root: make test"
 fi
 exit "$status"

@@ -9,7 +9,6 @@
 pub mod bench;
 pub mod demo;
 pub mod dht_client;
-pub mod needs;
 pub mod part;
 pub mod phone;
 pub mod report;
