@@ -234,21 +234,12 @@ pub const PROVIDERS_MAX: usize = 16;
 
 // --- Driver --------------------------------------------------------------------------------
 
-/// Receive and send buffer of a media socket: a tenth of a second of the densest codec.
-pub const MEDIA_SOCKET_BUFFER_BYTES: usize = 64 * 1024;
-
 /// Receive and send buffer of a SIP or overlay socket: a burst of registrations after a power
 /// cut.
 pub const SIGNALLING_SOCKET_BUFFER_BYTES: usize = 512 * 1024;
 
 /// Returned datagrams read at a time.
 pub const SEND_ERRORS_A_TURN_MAX: usize = 64;
-
-/// SIP datagrams taken in one turn of the run loop.
-pub const SIP_DATAGRAMS_A_TURN_MAX: usize = 32;
-
-/// Overlay datagrams taken in one turn of the run loop: media waits no longer than these take.
-pub const OVERLAY_DATAGRAMS_A_TURN_MAX: usize = 16;
 
 /// Steps of tasks in one turn of the run loop.
 pub const TASK_STEPS_A_TURN_MAX: usize = 64;

@@ -2,9 +2,9 @@
 //!
 //! Everything that touches the system is here: sockets, files, names, signals, the clock. UDP
 //! sockets are served straight from the run loop; TCP, the control socket and DNS are tasks of
-//! the same thread. A turn of the loop serves each ready media socket, then SIP, then tasks, then a
-//! bounded number of overlay datagrams, then a time-out that is due; after each input it drains
-//! the core. So media waits for nothing longer than one bounded turn.
+//! the same thread. A turn of the loop takes one datagram off each ready media socket, then each
+//! of SIP, then runs tasks, then takes one off each overlay socket, then serves a time-out that is
+//! due; after each input it drains the core. So media waits for nothing longer than one turn.
 //!
 //! [`Core`]: crate::net::Core
 

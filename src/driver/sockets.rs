@@ -5,12 +5,13 @@
 //! destination that they are about; media sockets go without, their far ends come and go.
 
 use super::poll::{Key, Poll};
-use crate::limits::{MEDIA_SOCKET_BUFFER_BYTES, SIGNALLING_SOCKET_BUFFER_BYTES};
+use crate::limits::SIGNALLING_SOCKET_BUFFER_BYTES;
 use crate::net::{Failure, SocketId, SocketKind};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
+    recvmsg, setsockopt, socket, sockopt,
 };
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
@@ -100,7 +101,7 @@ impl Sockets {
         kind: SocketKind,
         local: SocketAddr,
     ) -> Result<(SocketId, SocketAddr), Failure> {
-        let opened = open(kind, local).and_then(|io| Ok((io.local_addr()?, io)));
+        let opened = open(kind, local);
         let (local, io) = opened.map_err(|error| {
             self.counters.bind_failed = self.counters.bind_failed.wrapping_add(1);
             log::debug!("cannot bind {local}: {error}");
@@ -125,11 +126,11 @@ impl Sockets {
     }
 
     /// Closes a socket. False where there is none of this name.
-    pub(super) fn close(&mut self, poll: &Poll, id: SocketId) -> bool {
-        let Some(socket) = self.place(id).and_then(|place| place.socket.take()) else {
+    pub(super) fn close(&mut self, id: SocketId) -> bool {
+        // Nobody else has its descriptor, so closing it takes it out of the poll too.
+        if self.place(id).and_then(|place| place.socket.take()).is_none() {
             return false;
-        };
-        poll.delete(&socket.io);
+        }
         let place = id.0 as u16;
         if let Some(slot) = self.places.get_mut(usize::from(place)) {
             slot.generation = (slot.generation + 1) & GENERATION_MAX;
@@ -139,20 +140,20 @@ impl Sockets {
     }
 
     /// Takes one datagram off a socket; `None` where nothing waits or it was dropped.
-    pub(super) fn receive(&mut self, id: SocketId, buf: &mut [u8]) -> Result<Received, Nothing> {
+    pub(super) fn receive(&mut self, id: SocketId, buf: &mut [u8]) -> Option<Received> {
         let place = usize::from(id.0 as u16);
         let socket = self.places.get(place).filter(|slot| slot.generation == (id.0 >> 16) as u16);
-        let socket = socket.and_then(|slot| slot.socket.as_ref()).ok_or(Nothing::Empty)?;
+        let socket = socket.and_then(|slot| slot.socket.as_ref())?;
         let mut parts = [IoSliceMut::new(buf)];
         let fd = socket.io.as_raw_fd();
         let control = Some(&mut *self.control);
         match recvmsg::<SockaddrStorage>(fd, &mut parts, control, MsgFlags::empty()) {
             Ok(message) if message.flags.contains(MsgFlags::MSG_TRUNC) => {
                 self.counters.too_large = self.counters.too_large.wrapping_add(1);
-                Err(Nothing::Dropped)
+                None
             }
             Ok(message) => {
-                let from = message.address.as_ref().and_then(address).ok_or(Nothing::Dropped)?;
+                let from = message.address.as_ref().and_then(address)?;
                 let mut tos = 0;
                 if let Ok(parts) = message.cmsgs() {
                     for part in parts {
@@ -163,14 +164,13 @@ impl Sockets {
                         }
                     }
                 }
-                Ok(Received { from, to: socket.local.ip(), tos, len: message.bytes })
+                Some(Received { from, to: socket.local.ip(), tos, len: message.bytes })
             }
-            Err(Errno::EAGAIN) => Err(Nothing::Empty),
-            Err(Errno::EINTR) => Err(Nothing::Dropped),
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
             // An error that came back shows here once; its details are in the error queue.
             Err(_) => {
                 self.read_errors(id);
-                Err(Nothing::Dropped)
+                None
             }
         }
     }
@@ -251,31 +251,30 @@ impl Sockets {
     }
 }
 
-/// Why no datagram came out of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Nothing {
-    /// Nothing waits.
-    Empty,
-    /// One was dropped; more may wait.
-    Dropped,
-}
-
-fn open(kind: SocketKind, local: SocketAddr) -> io::Result<UdpSocket> {
-    let io = UdpSocket::bind(local)?;
-    io.set_nonblocking(true)?;
-    let signalling = kind != SocketKind::Media;
-    let size = if signalling { SIGNALLING_SOCKET_BUFFER_BYTES } else { MEDIA_SOCKET_BUFFER_BYTES };
-    // The system may grant less; nothing depends on it.
-    let _ = setsockopt(&io, sockopt::RcvBuf, &size);
-    let _ = setsockopt(&io, sockopt::SndBuf, &size);
+/// Opens a socket, and tells the address that it has. A media socket takes few system calls: a
+/// call needs four, and they are most of what a call costs.
+fn open(kind: SocketKind, local: SocketAddr) -> io::Result<(SocketAddr, UdpSocket)> {
+    let family = if local.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let io = UdpSocket::from(socket(family, SockType::Datagram, flags, None)?);
+    bind(io.as_raw_fd(), &SockaddrStorage::from(local))?;
     if local.is_ipv4() {
         setsockopt(&io, sockopt::IpRecvTos, &true)?;
-        setsockopt(&io, sockopt::Ipv4RecvErr, &signalling)?;
     } else {
         setsockopt(&io, sockopt::Ipv6RecvTClass, &true)?;
-        setsockopt(&io, sockopt::Ipv6RecvErr, &signalling)?;
     }
-    Ok(io)
+    if kind != SocketKind::Media {
+        // The system may grant less; nothing depends on it.
+        let _ = setsockopt(&io, sockopt::RcvBuf, &SIGNALLING_SOCKET_BUFFER_BYTES);
+        let _ = setsockopt(&io, sockopt::SndBuf, &SIGNALLING_SOCKET_BUFFER_BYTES);
+        if local.is_ipv4() {
+            setsockopt(&io, sockopt::Ipv4RecvErr, &true)?;
+        } else {
+            setsockopt(&io, sockopt::Ipv6RecvErr, &true)?;
+        }
+    }
+    let local = if local.port() == 0 { io.local_addr()? } else { local };
+    Ok((local, io))
 }
 
 /// Sets the type-of-service byte of what `io`, bound to `local`, sends. False where it failed.

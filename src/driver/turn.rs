@@ -5,13 +5,11 @@ use super::poll::{Key, ReadyList};
 use super::reactor::Happening;
 use super::requests::{Io, Owned};
 use super::signals::{Signals, Wish};
-use super::sockets::Nothing;
 use super::streams;
 use super::{Driver, logger};
 use crate::limits::{
-    MEDIA_PACKET_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX, OVERLAY_DATAGRAMS_A_TURN_MAX,
-    SEND_ERRORS_A_TURN_MAX, SIP_DATAGRAMS_A_TURN_MAX, SIP_MESSAGE_BYTES_MAX, STOP_LIMIT,
-    TASK_STEPS_A_TURN_MAX, WAIT_MAX,
+    MEDIA_PACKET_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX, SEND_ERRORS_A_TURN_MAX,
+    SIP_MESSAGE_BYTES_MAX, STOP_LIMIT, TASK_STEPS_A_TURN_MAX, WAIT_MAX,
 };
 use crate::net::{Core, Event, Input, Request, SocketId, SocketKind, StreamEvent, Ticket};
 use crate::time::{Duration, Instant, earlier};
@@ -64,19 +62,8 @@ impl<C: Core> Turn<'_, C> {
 
     /// Serves what is ready: media, SIP, tasks, overlay, then what is due.
     fn serve(&mut self, ready: &ReadyList, receive: &mut [u8]) {
-        let now = self.io.reactor.now();
-        let media = receive.get_mut(..MEDIA_PACKET_BYTES_MAX).unwrap_or_default();
-        for event in ready.iter() {
-            if let Key::Udp(SocketKind::Media, id) = event.key {
-                let _ = self.datagram(now, id, media);
-            }
-        }
-        let sip = receive.get_mut(..SIP_MESSAGE_BYTES_MAX).unwrap_or_default();
-        for event in ready.iter() {
-            if let Key::Udp(SocketKind::Sip, id) = event.key {
-                self.datagrams(id, event.error, sip, SIP_DATAGRAMS_A_TURN_MAX);
-            }
-        }
+        self.datagrams(ready, SocketKind::Media, receive);
+        self.datagrams(ready, SocketKind::Sip, receive);
         for event in ready.iter() {
             match event.key {
                 Key::Task(place) => self.io.reactor.wake(place),
@@ -91,13 +78,7 @@ impl<C: Core> Turn<'_, C> {
         self.io.reactor.wake_due(self.io.reactor.now());
         self.run_tasks();
         self.take_lines(ready);
-        let overlay = receive.get_mut(..OVERLAY_DATAGRAM_BYTES_MAX).unwrap_or_default();
-        let mut budget = OVERLAY_DATAGRAMS_A_TURN_MAX;
-        for event in ready.iter() {
-            if let Key::Udp(SocketKind::Overlay, id) = event.key {
-                budget -= self.datagrams(id, event.error, overlay, budget);
-            }
-        }
+        self.datagrams(ready, SocketKind::Overlay, receive);
         self.serve_time();
     }
 
@@ -124,26 +105,34 @@ impl<C: Core> Turn<'_, C> {
         }
     }
 
-    /// Takes at most `max` datagrams off a socket. How many it took.
-    fn datagrams(&mut self, id: SocketId, error: bool, buf: &mut [u8], max: usize) -> usize {
-        if error {
-            self.io.sockets.read_errors(id);
-        }
-        for taken in 0..max {
-            let now = self.io.reactor.now();
-            if self.datagram(now, id, buf) == Err(Nothing::Empty) {
-                return taken;
+    /// Takes one datagram off each ready socket of a kind. More may wait; the next turn is told
+    /// so by the wait, which costs no more than asking each socket until it is empty, and keeps
+    /// turns short.
+    fn datagrams(&mut self, ready: &ReadyList, kind: SocketKind, buf: &mut [u8]) {
+        let largest = match kind {
+            SocketKind::Media => MEDIA_PACKET_BYTES_MAX,
+            SocketKind::Sip | SocketKind::SipListener => SIP_MESSAGE_BYTES_MAX,
+            SocketKind::Overlay => OVERLAY_DATAGRAM_BYTES_MAX,
+        };
+        let buf = buf.get_mut(..largest).unwrap_or_default();
+        for event in ready.iter() {
+            let Key::Udp(ready_kind, id) = event.key else { continue };
+            if ready_kind != kind {
+                continue;
             }
+            if event.error && kind != SocketKind::Media {
+                self.io.sockets.read_errors(id);
+            }
+            self.datagram(id, buf);
         }
-        max
     }
 
-    fn datagram(&mut self, now: Instant, id: SocketId, buf: &mut [u8]) -> Result<(), Nothing> {
-        let received = self.io.sockets.receive(id, buf)?;
-        let data = buf.get(..received.len).ok_or(Nothing::Dropped)?;
+    fn datagram(&mut self, id: SocketId, buf: &mut [u8]) {
+        let Some(received) = self.io.sockets.receive(id, buf) else { return };
+        let Some(data) = buf.get(..received.len) else { return };
         let (from, to, tos) = (received.from, received.to, received.tos);
-        self.feed(now, Input::Datagram { socket: id, from, to, tos, data });
-        Ok(())
+        let input = Input::Datagram { socket: id, from, to, tos, data };
+        self.feed(self.io.reactor.now(), input);
     }
 
     /// One input, and then everything that the core wants.

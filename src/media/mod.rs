@@ -258,7 +258,7 @@ impl Media {
         let Some(entry) = self.sessions.get_mut(session) else { return };
         let Some(at) = Place::new(Side::Far(leg), 0) else { return };
         for pair in entry.pairs(Some(at)) {
-            self.ports.release(pair);
+            self.ports.release(now, pair);
         }
         entry.drop_leg(now, at);
         self.arm(session);
@@ -269,7 +269,7 @@ impl Media {
         self.now = now;
         let Some(entry) = self.sessions.remove(session) else { return };
         for pair in entry.pairs(None) {
-            self.ports.release(pair);
+            self.ports.release(now, pair);
         }
         self.timers.stop(session.slot());
         self.events.retain(|MediaEvent::Dead { session: dead }| *dead != session);

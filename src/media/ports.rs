@@ -1,13 +1,16 @@
 //! The port pool: even/odd pairs of sockets, bound before they are needed.
 //!
 //! Every local address has the whole port range. [`READY_PAIRS`] pairs of each address are kept
-//! bound, so that a call never waits for the kernel. A pair that comes back is closed and goes to
-//! the end of the queue of its address: the port freed longest ago is taken next, and late
-//! packets of one call do not reach the next call (the hold-off is an order, not a time). The
-//! queue starts shuffled, so that ports cannot be guessed. A port that someone else holds goes
-//! to the end as well.
+//! bound, so that a call never waits for the kernel. A pair that comes back is held, bound as it
+//! is: no call gets it for [`HOLD_OFF`], so that late packets of one call do not reach the next.
+//! Where calls come fast it is used again then, longest-freed first: opening and closing sockets
+//! would cost more than all of the call's SIP. A pair that nobody wants for [`KEEP`] is closed,
+//! and its port goes to the end of the queue of its address, of which the port freed longest ago
+//! is bound next. The queue starts shuffled, so that ports cannot be guessed. A port that someone
+//! else holds goes to the end as well.
 //!
-//! Limits: [`ADDRESSES_MAX`] local addresses at a time, and as many pairs as the calls can use.
+//! Limits: [`ADDRESSES_MAX`] local addresses at a time, as many pairs as the calls can use, and
+//! as many held ones of each address as there may be calls.
 
 use crate::limits::{LEGS_MAX, MEDIA_LINES_MAX};
 use crate::net::{Answer, Failure, Request, SocketId, SocketKind};
@@ -22,6 +25,12 @@ pub const READY_PAIRS: usize = 8;
 
 /// Local addresses that have ports at a time, both sides and families together.
 pub const ADDRESSES_MAX: usize = 8;
+
+/// How long a pair that came back is nobody's: what was on its way to it has come by then.
+pub const HOLD_OFF: Duration = Duration::from_secs(1);
+
+/// How long a pair that came back stays bound for the next call.
+pub const KEEP: Duration = Duration::from_secs(10);
 
 /// Binds that may fail in a row before the address rests.
 const FAILURES_MAX: u32 = 16;
@@ -54,6 +63,8 @@ enum State {
     Ready,
     /// In use.
     Used,
+    /// Bound, nobody's, and not long so.
+    Held,
     /// Waits for its sockets to be closed.
     Closing,
 }
@@ -87,15 +98,44 @@ struct Pool {
     /// Even ports, longest-freed first.
     free: VecDeque<u16>,
     ready: VecDeque<PairId>,
+    /// Pairs that came back, longest-freed first, and when.
+    held: VecDeque<(Instant, PairId)>,
     /// Pairs that are being bound.
     binding: usize,
     failures: u32,
     rests_until: Option<Instant>,
 }
 
+impl Pool {
+    /// The pair held longest, where it came back at least `rest` ago.
+    fn pop_held(&mut self, now: Instant, rest: Duration) -> Option<PairId> {
+        let (since, id) = *self.held.front()?;
+        if now < since + rest {
+            return None;
+        }
+        self.held.pop_front();
+        Some(id)
+    }
+
+    /// The pair for the next call.
+    fn pop_ready(&mut self, now: Instant) -> Option<PairId> {
+        let rested = self.ready.pop_front().or_else(|| self.pop_held(now, HOLD_OFF));
+        // Rather a port that was freed just now than none.
+        let next = rested.or_else(|| self.pop_held(now, Duration::ZERO))?;
+        while self.ready.len() < READY_PAIRS
+            && let Some(held) = self.pop_held(now, HOLD_OFF)
+        {
+            self.ready.push_back(held);
+        }
+        Some(next)
+    }
+}
+
 /// The ports of all addresses.
 pub struct Ports {
     range: Vec<u16>,
+    /// Held pairs of one address.
+    held_max: usize,
     pools: Vec<Pool>,
     pairs: Table<Pair>,
     by_socket: Index,
@@ -112,6 +152,7 @@ impl Ports {
             .min(calls * (LEGS_MAX + 1) * MEDIA_LINES_MAX + READY_PAIRS * ADDRESSES_MAX);
         Self {
             range,
+            held_max: calls,
             pools: Vec::with_capacity(ADDRESSES_MAX),
             pairs: Table::with_capacity(capacity),
             by_socket: Index::with_capacity(2 * capacity, rng),
@@ -127,9 +168,11 @@ impl Ports {
             let active = addresses.clone().any(|address| address == self.pools[at].address);
             self.pools[at].active = active;
             if !active {
-                while let Some(pair) = self.pools[at].ready.pop_front() {
-                    self.release(pair);
-                }
+                let held = core::mem::take(&mut self.pools[at].held);
+                let ready = core::mem::take(&mut self.pools[at].ready);
+                ready.into_iter().chain(held.into_iter().map(|held| held.1)).for_each(|pair| {
+                    self.unbind(pair);
+                });
             }
         }
         for address in addresses {
@@ -157,6 +200,7 @@ impl Ports {
             active: true,
             free: free.into(),
             ready: VecDeque::with_capacity(READY_PAIRS),
+            held: VecDeque::new(),
             binding: 0,
             failures: 0,
             rests_until: None,
@@ -173,8 +217,8 @@ impl Ports {
     }
 
     /// Takes a ready pair of `address` for `owner`.
-    pub fn take(&mut self, address: IpAddr, owner: Owner) -> Option<PairId> {
-        let id = self.pool(address).filter(|pool| pool.active)?.ready.pop_front()?;
+    pub fn take(&mut self, now: Instant, address: IpAddr, owner: Owner) -> Option<PairId> {
+        let id = self.pool(address).filter(|pool| pool.active)?.pop_ready(now)?;
         if let Some(pair) = self.pairs.get_mut(id) {
             (pair.state, pair.owner) = (State::Used, owner);
         }
@@ -183,7 +227,26 @@ impl Ports {
     }
 
     /// Gives a pair back.
-    pub fn release(&mut self, id: PairId) {
+    pub fn release(&mut self, now: Instant, id: PairId) {
+        let held_max = self.held_max;
+        let Some(pair) = self.pairs.get_mut(id) else { return };
+        pair.state = State::Held;
+        let address = pair.local.ip();
+        let surplus = match self.pool(address) {
+            Some(pool) if pool.active => {
+                pool.held.push_back((now, id));
+                let is_full = pool.held.len() > held_max;
+                is_full.then(|| pool.held.pop_front()).flatten().map(|oldest| oldest.1)
+            }
+            _ => Some(id),
+        };
+        if let Some(surplus) = surplus {
+            self.unbind(surplus);
+        }
+    }
+
+    /// Closes the sockets of a pair.
+    fn unbind(&mut self, id: PairId) {
         let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.state = State::Closing;
         for (component, socket) in (0..).zip(core::mem::take(&mut pair.sockets)) {
@@ -261,7 +324,7 @@ impl Ports {
         match pair.state {
             State::Binding { failed } => self.bound(now, id, failed),
             State::Closing => self.forget(id),
-            State::Ready | State::Used => {}
+            State::Ready | State::Used | State::Held => {}
         }
     }
 
@@ -283,20 +346,27 @@ impl Ports {
                 pool.rests_until = Some(now + REST);
             }
         }
-        self.release(id);
+        self.unbind(id);
     }
 
-    /// Wakes addresses that have rested.
+    /// Wakes addresses that have rested, and closes pairs that nobody wants.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for pool in &mut self.pools {
+        for at in 0..self.pools.len() {
+            let pool = &mut self.pools[at];
             pool.rests_until = pool.rests_until.filter(|until| now < *until);
+            while let Some(pair) = self.pools[at].pop_held(now, KEEP) {
+                self.unbind(pair);
+            }
         }
         self.refill();
     }
 
     /// When [`Ports::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.pools.iter().fold(None, |first, pool| earlier(first, pool.rests_until))
+        self.pools.iter().fold(None, |first, pool| {
+            let held = pool.held.front().map(|(since, _)| *since + KEEP);
+            earlier(first, earlier(pool.rests_until, held))
+        })
     }
 
     /// The pair in use that has `socket`, and which of its ports that is.

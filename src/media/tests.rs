@@ -281,7 +281,9 @@ fn legs_share_the_phones_ports_and_only_the_carried_one_is_heard() {
 
     bench.media.drop_leg(bench.now, session, 0);
     bench.serve();
-    assert!(!bench.sockets.contains_key(&far0), "its ports are free");
+    assert_eq!(bench.rtp("203.0.113.10:6000", far0), None, "its ports are nobody's");
+    bench.wait(10_000);
+    assert!(!bench.sockets.contains_key(&far0), "and free when nobody wanted them");
     assert!(bench.rtp("192.0.2.7:7000", far1).is_some());
     bench.media.drop_leg(bench.now, session, 1);
     bench.serve();
@@ -379,6 +381,8 @@ fn a_direction_that_should_flow_and_does_not_is_dead() {
     assert_eq!(bench.media.poll_event(), dead, "told again");
     bench.wait(300_000);
     bench.media.close(bench.now, session);
+    assert_eq!(bench.media.poll_event(), None);
+    bench.wait(10_000);
     assert_eq!((bench.media.poll_event(), bench.media.poll_timeout()), (None, None));
 }
 

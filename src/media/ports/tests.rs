@@ -20,7 +20,7 @@ fn half_a_pair_is_given_back_and_the_other_half_closed() {
     ports.handle_answer(now, binds[1].0, Err(Failure::Address));
     let (ticket, request) = ports.poll_request().unwrap();
     assert_eq!(request, Request::CloseSocket(SocketId(7)));
-    assert_eq!(ports.take(ip(1), Owner::default()), None);
+    assert_eq!(ports.take(now, ip(1), Owner::default()), None);
     ports.handle_answer(now, ticket, Ok(Answer::Done));
     // Its port is free again and asked for again.
     assert!(
@@ -45,10 +45,13 @@ fn random_use_never_binds_a_port_twice_and_loses_none() {
                     let known = (1..4).filter(|last| mask & (1 << (last - 1)) != 0).map(ip);
                     ports.set_addresses(known);
                 }
-                1 => used.extend(ports.take(ip(1 + rng.below(3) as u8), Owner::default())),
+                1 => {
+                    let address = ip(1 + rng.below(3) as u8);
+                    used.extend(ports.take(now, address, Owner::default()));
+                }
                 2 if !used.is_empty() => {
                     let pair = used.swap_remove(rng.below(used.len() as u32) as usize);
-                    ports.release(pair);
+                    ports.release(now, pair);
                 }
                 3 => ports.handle_timeout(now),
                 _ if !owed.is_empty() => {
@@ -81,5 +84,92 @@ fn random_use_never_binds_a_port_twice_and_loses_none() {
             assert!(pool.free.iter().all(|port| all.insert(*port)), "no port is there twice");
             assert_eq!(all, (40_000..40_040).step_by(2).collect(), "and none is lost");
         }
+    }
+}
+
+/// A pool of one address whose requests are all granted; how many sockets it has open.
+struct Granted {
+    ports: Ports,
+    sockets: u32,
+    open: usize,
+}
+
+impl Granted {
+    fn new(calls: usize) -> Self {
+        let mut ports = Ports::new(40_000, 40_999, calls, &mut Rng::new([9; 32]));
+        ports.set_addresses([ip(1)].into_iter());
+        let mut granted = Self { ports, sockets: 0, open: 0 };
+        granted.grant(Instant::ZERO);
+        granted
+    }
+
+    fn grant(&mut self, now: Instant) {
+        while let Some((ticket, request)) = self.ports.poll_request() {
+            let answer = match request {
+                Request::Bind { local, .. } => {
+                    self.sockets += 1;
+                    self.open += 1;
+                    Answer::Bound(SocketId(self.sockets), local)
+                }
+                _ => {
+                    self.open -= 1;
+                    Answer::Done
+                }
+            };
+            self.ports.handle_answer(now, ticket, Ok(answer));
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> PairId {
+        let pair = self.ports.take(now, ip(1), Owner::default()).unwrap();
+        self.grant(now);
+        pair
+    }
+}
+
+#[test]
+fn a_pair_that_came_back_is_held_off_then_used_again_and_closed_when_nobody_wants_it() {
+    let mut pool = Granted::new(64);
+    let mut now = Instant::ZERO;
+    let mut freed: BTreeMap<SocketAddr, Instant> = BTreeMap::new();
+    let mut running: VecDeque<PairId> = VecDeque::new();
+    // Fifty calls a second, each of a tenth of a second.
+    for _ in 0..500 {
+        now += Duration::from_millis(20);
+        let pair = pool.take(now);
+        let (local, sockets) = pool.ports.get(pair).unwrap();
+        assert!(freed.get(&local).is_none_or(|at| now >= *at + HOLD_OFF), "{local} rests");
+        assert!(pool.ports.find(sockets[0].unwrap()).is_some());
+        running.push_back(pair);
+        if running.len() == 5 {
+            let pair = running.pop_front().unwrap();
+            let (local, sockets) = pool.ports.get(pair).unwrap();
+            pool.ports.release(now, pair);
+            freed.insert(local, now);
+            assert_eq!(pool.ports.find(sockets[0].unwrap()), None, "late packets are nobody's");
+        }
+    }
+    let pairs = READY_PAIRS + running.len() + 50 + 1;
+    assert!(pool.sockets as usize <= 2 * pairs, "{} sockets for {pairs} pairs", pool.sockets);
+    for pair in running {
+        pool.ports.release(now, pair);
+    }
+    while let Some(at) = pool.ports.poll_timeout() {
+        now = at;
+        pool.ports.handle_timeout(now);
+        pool.grant(now);
+    }
+    assert_eq!(pool.open, 2 * READY_PAIRS, "nobody called for long");
+}
+
+#[test]
+fn as_many_pairs_are_held_as_there_may_be_calls_and_none_is_refused_for_it() {
+    let mut pool = Granted::new(4);
+    let now = Instant::ZERO;
+    for _ in 0..600 {
+        let pair = pool.take(now);
+        pool.ports.release(now, pair);
+        pool.grant(now);
+        assert!(pool.open <= 2 * (READY_PAIRS + 4));
     }
 }
