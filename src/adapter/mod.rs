@@ -167,6 +167,8 @@ pub struct Adapter {
     unix_s: Option<u64>,
     clock_at: Instant,
     public_address: Option<IpAddr>,
+    /// The input being handled says that our own link is down.
+    own_link_failed: bool,
     wan_sip_port: u16,
     sockets: Sockets,
     transactions: Transactions,
@@ -245,6 +247,7 @@ impl Adapter {
             unix_s: None,
             clock_at: now,
             public_address: config.adapter.public_address,
+            own_link_failed: false,
             wan_sip_port: config.adapter.wan_sip_port,
             sockets: Sockets::default(),
             transactions: Transactions::new(live, limits::finished_max(calls), &mut rng),

@@ -326,6 +326,8 @@ impl Adapter {
             return;
         }
         log::debug!("{to}: {error}");
+        // Without a way out of this router nothing is known of the server (CALLS §5).
+        self.own_link_failed = error == Failure::Unreachable;
         self.transactions.transport_failed(now, Flow { via: Via::Udp(socket), to });
     }
 

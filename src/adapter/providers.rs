@@ -360,8 +360,8 @@ impl Adapter {
         error: TransactionError,
     ) {
         let Some(at) = self.provider_of_owner(owner) else { return };
-        if let (Some(provider), TransactionError::Transport) =
-            (self.providers.get_mut(usize::from(at)), error)
+        if let (Some(provider), TransactionError::Transport, false) =
+            (self.providers.get_mut(usize::from(at)), error, self.own_link_failed)
         {
             provider.state.on_transport_error(now, owner.encode(), 0);
         }

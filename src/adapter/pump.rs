@@ -62,6 +62,7 @@ impl Core for Adapter {
             }
         };
         self.settle(now);
+        self.own_link_failed = false;
         result
     }
 

@@ -178,5 +178,11 @@ fn in_dialog_request(
         writer.copy(header);
     }
     writer.header(Name::CSeq, format_args!("{number} {method}"));
+    let offered = invite.body().is_empty() && !response.body().is_empty();
+    if method == "ACK" && offered {
+        // An offer has to be answered (RFC 3264): with nothing (CALLS §3.7).
+        writer.header(Name::ContentType, response.header(Name::ContentType).unwrap_or_default());
+        return writer.finish(&crate::media::sdp::write::refusal(response.body()));
+    }
     writer.finish(&[])
 }

@@ -193,3 +193,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_refused_offer_keeps_its_lines_with_port_0() {
+    let offer = b"v=0\r\nm=audio 4000/2 RTP/AVP 8 0\r\na=sendrecv\r\nm=video 5000 RTP/AVP 96\r\n";
+    let answer = b"v=0\r\nm=audio 0 RTP/AVP 8 0\r\na=sendrecv\r\nm=video 0 RTP/AVP 96\r\n";
+    assert_eq!(write::refusal(offer), answer);
+}

@@ -210,3 +210,20 @@ impl fmt::Display for Located {
 fn emit(out: &mut Vec<u8>, text: fmt::Arguments<'_>) -> bool {
     out.write_fmt(text).is_ok()
 }
+
+/// The answer that takes none of an offer's media: the same lines with port 0 (RFC 3264 s6).
+pub fn refusal(offer: &[u8]) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(offer.len());
+    for whole in offer.split_inclusive(|byte| *byte == b'\n') {
+        let mut words = whole.splitn(3, |byte| *byte == b' ');
+        match (whole.strip_prefix(b"m="), words.next(), words.nth(1)) {
+            (Some(_), Some(kind), Some(rest)) => {
+                answer.extend_from_slice(kind);
+                answer.extend_from_slice(b" 0 ");
+                answer.extend_from_slice(rest);
+            }
+            _ => answer.extend_from_slice(whole),
+        }
+    }
+    answer
+}
