@@ -3,6 +3,9 @@
 //! One [`Crossing`] names both sides; requests and responses of a call, of a registration and of
 //! anything else are written by the two functions here, so that a rule stands in one place.
 
+#[cfg(test)]
+mod tests;
+
 use super::names::{Local, Path, literal};
 use super::rewrite::{self, Contacts, RecordRoute, RequestPlan, ResponsePlan, Routes};
 use crate::limits::SIP_MESSAGE_BYTES_MAX;
@@ -131,10 +134,12 @@ impl Crossing {
     }
 }
 
-/// Whether a URI names one of our own addresses, as our Record-Route does.
+/// Whether a URI is one that our Record-Route has: our address without a user. With one it is a
+/// phone's Contact towards the provider, which another phone of ours may be in a dialog with.
 pub(crate) fn is_own(uri: &Uri<'_>, own: &[SocketAddr]) -> bool {
     let port = uri.port.unwrap_or(5060);
-    literal(uri.host).is_some_and(|ip| own.contains(&(ip, port).into()))
+    let named = literal(uri.host).is_some_and(|ip| own.contains(&(ip, port).into()));
+    named && uri.user.is_empty()
 }
 
 /// Runs a writer on a buffer of the usual length, or of the greatest where that is too short,
