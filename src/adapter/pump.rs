@@ -318,6 +318,7 @@ impl Adapter {
             Payload::NoticeAnswer { call, answer } => {
                 self.notice_answered(now, peer, *call, *answer == NoticeAnswer::Here);
             }
+            Payload::OpenLeg { call } => self.leg_wanted(now, peer, *call),
             _ => {}
         }
     }

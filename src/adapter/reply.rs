@@ -107,12 +107,13 @@ impl Adapter {
         }
     }
 
-    /// Acknowledges the 2xx of a leg that lost, and ends its dialog (RFC 3261 s16.7, s13.2.2.4).
-    pub(crate) fn acknowledge_and_end(
+    /// Acknowledges the 2xx of a leg that lost, and `ends` its dialog (RFC 3261 s16.7, s13.2.2.4).
+    pub(crate) fn acknowledge_late(
         &mut self,
         now: Instant,
         client: ClientId,
         response: &Message<'_>,
+        ends: bool,
     ) {
         let Some(invite) = self.transactions.client_request(client).map(<[u8]>::to_vec) else {
             return;
@@ -129,7 +130,7 @@ impl Adapter {
             let Some(bytes) = bytes else { return };
             if method == "ACK" {
                 self.send(flow, &bytes);
-            } else {
+            } else if ends {
                 let owner = ClientOwner::Quiet.encode();
                 let _ = self.transactions.send_request(now, flow, &bytes, owner);
             }

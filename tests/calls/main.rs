@@ -6,6 +6,8 @@
 
 mod callee;
 mod dialog;
+#[cfg(feature = "lab")]
+mod faults;
 mod hedge;
 mod home;
 mod legs;
@@ -14,6 +16,7 @@ mod node;
 mod oracle;
 mod provider;
 mod register;
+mod rescue;
 mod seen;
 mod sip;
 mod town;

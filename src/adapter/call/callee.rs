@@ -203,9 +203,10 @@ impl Adapter {
         for up in accepted {
             self.accept_upstream(now, id, at, up, message);
         }
-        if first {
-            self.settle_held(now, id);
+        if !first {
+            self.note_late_acknowledgements(now, id);
         }
+        self.settle_held(now, id);
     }
 
     fn accept_upstream(
@@ -280,6 +281,9 @@ impl Adapter {
                 },
             }
         }
+        if unacknowledged {
+            self.ask_for_leg(now, id);
+        }
         self.arm(id);
     }
 
@@ -299,7 +303,7 @@ impl Adapter {
                 carrying = Some(up);
             }
         }
-        let Some(up) = carrying else { return };
+        let Some(up) = carrying else { return self.acknowledged_directly(id, path) };
         call.carrier = Some(up as u8);
         let upstream = &call.upstreams[up];
         for dialog in &mut call.dialogs {
@@ -318,6 +322,18 @@ impl Adapter {
             self.media.carry(media, up as u8);
         }
         self.settle_held(now, id);
+    }
+
+    /// The ACK of what the server leg carries came by the direct path.
+    fn acknowledged_directly(&mut self, id: CallId, path: Path) {
+        let call = self.calls.get_mut(id).filter(|_| matches!(path, Path::Peer(_)));
+        let Some(call) = call else { return };
+        for (up, upstream) in call.upstreams.iter_mut().enumerate() {
+            if matches!(upstream.state, UpstreamState::Accepted { .. }) {
+                upstream.state = UpstreamState::Done;
+                call.carrier.get_or_insert(up as u8);
+            }
+        }
     }
 
     /// A phone refused.

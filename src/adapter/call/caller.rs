@@ -263,7 +263,7 @@ impl Adapter {
     }
 
     /// Opens a leg to every adapter that has the callee and was not tried.
-    fn open_overlay_legs(&mut self, now: Instant, id: CallId) {
+    pub(super) fn open_overlay_legs(&mut self, now: Instant, id: CallId) {
         let local = Local::Overlay(self.id);
         let Some(call) = self.calls.get_mut(id) else { return };
         let invite = call.invite().to_vec();

@@ -52,9 +52,12 @@ impl Adapter {
         self.trace_received(now, id, source.path, message);
         let outbound = source.path == Path::Lan;
         let number = message.cseq().map_or(0, |(number, _)| number);
+        let callee = self.calls.get(id).is_some_and(|call| call.role == Role::Callee);
         if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
-            // The same request by the other path: the phone has it already (CALLS §4.1).
-            if !outbound && (dialog.is_copy(number) || bye && dialog.ending) {
+            // The same request by the other path: the phone has it already (CALLS §4.1). And a
+            // BYE on the server leg of what the overlay carries is not for the phone (§3.8).
+            let lost = callee && dialog.is_lost_leg(source.path);
+            if !outbound && (dialog.is_copy(number) || bye && (dialog.ending || lost)) {
                 return self.refuse(now, server, if bye { 200 } else { 482 });
             }
             dialog.ending |= bye;
@@ -256,8 +259,13 @@ impl Adapter {
         if role == Some(Role::Callee) && source.path != Path::Lan {
             self.acknowledged(now, id, source.path);
         }
-        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
-        let over = dialog.and_then(|dialog| dialog.ack_over).filter(|_| source.path == Path::Lan);
+        let mut over = None;
+        if source.path == Path::Lan
+            && let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at))
+        {
+            over = dialog.ack_over;
+            dialog.ack = message.raw().to_vec();
+        }
         if let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, source, over) {
             self.send(flow, &bytes);
         }

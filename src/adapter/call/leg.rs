@@ -323,9 +323,25 @@ impl Adapter {
             100..=199 => {
                 self.transactions.cancel(now, client);
             }
-            200..=299 => self.acknowledge_and_end(now, client, message),
+            200..=299 => {
+                let ends = !self.is_twin(client, message);
+                self.acknowledge_late(now, client, message, ends);
+            }
             _ => {}
         }
+    }
+
+    /// Whether a 2xx over the channel is the answer that the server leg brought too: the same
+    /// phone's, under the same tag. A BYE to it would end the call.
+    fn is_twin(&self, client: ClientId, message: &Message<'_>) -> bool {
+        let flow = self.transactions.client_flow(client);
+        let crossed = flow.is_some_and(|flow| matches!(flow.via, crate::net::Via::Peer(_)));
+        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+        let same = |call: &Call| {
+            let mut dialogs = call.dialogs.iter();
+            call.role == Role::Caller && dialogs.any(|d| d.confirmed && d.far_tag == tag)
+        };
+        crossed && self.find_call(message.call_id(), same).is_some()
     }
 
     /// The transaction of leg `at` failed: nobody answered, or the transport refused.
@@ -437,6 +453,7 @@ impl Adapter {
             far_cseq,
             confirmed,
             ending: false,
+            ack: Vec::new(),
             ack_over: None,
         };
         if call.dialogs.push(dialog).is_err() {

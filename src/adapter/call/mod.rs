@@ -11,6 +11,7 @@ pub(crate) mod dialog;
 pub(crate) mod ended;
 pub(crate) mod leg;
 mod life;
+mod rescue;
 
 use super::names::{Local, Path};
 use super::registrar::BindingId;
@@ -228,6 +229,8 @@ pub(crate) struct Dialog {
     pub(crate) confirmed: bool,
     /// A BYE was seen.
     pub(crate) ending: bool,
+    /// The phone's last ACK, as it came: for the case that the server loses it.
+    pub(crate) ack: Vec<u8>,
     /// The phone's last INVITE took the direct path to this adapter, and so does its ACK.
     pub(crate) ack_over: Option<NodeId>,
 }
@@ -288,6 +291,11 @@ impl Dialog {
     pub(crate) fn stand_in(&self, path: Path) -> Option<String> {
         let crossed = matches!(path, Path::Peer(_)) && self.far.path == Path::Server;
         (crossed && !self.far.contact.is_empty()).then(|| self.far.contact.clone())
+    }
+
+    /// Whether `path` is the server leg of a call that the overlay carries.
+    fn is_lost_leg(&self, path: Path) -> bool {
+        path == Path::Server && matches!(self.far.path, Path::Peer(_))
     }
 
     /// Whether a request of the far end is a copy of one that came before, by the other path.

@@ -1,0 +1,115 @@
+//! The server fails between the answer of the phone and its ACK.
+
+use crate::net::Fate;
+use crate::provider::{backward, forward};
+use crate::sip::{Dialog, Msg};
+use crate::town::{Phone, Town, server, two};
+
+/// Alice calls Bob by the server; Bob rings, and Alice hears it. What server and Bob got.
+fn ringing() -> (Town, Phone, Phone, Msg, Msg) {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let (to, bytes) = forward(&at_server, "sip:bob@203.0.113.2:5062");
+    town.world.send(server(), to, bytes);
+    let at_bob = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&at_bob, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
+    back(&mut town, "180");
+    town.world.expect(alice.at, "180", 100);
+    town.world.run_ms(3_000);
+    (town, alice, bob, at_server, at_bob)
+}
+
+/// The server passes a response back.
+fn back(town: &mut Town, what: &str) {
+    let response = town.world.expect(server(), what, 100);
+    let (to, bytes) = backward(&response).unwrap();
+    town.world.send(server(), to, bytes);
+}
+
+#[test]
+fn an_answer_that_the_server_loses_comes_over_the_overlay_after_1_s() {
+    let (mut town, alice, bob, _, at_bob) = ringing();
+    town.server_is(Fate::Drop);
+    town.accept(&at_bob, "b", &bob.contact());
+    town.world.nothing(alice.at, "200", 950);
+    let mut caller = town.confirm(&alice, 200);
+    town.world.expect(bob.at, "ACK", 100);
+    town.world.nothing(bob.at, "INVITE", 100);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn an_ack_that_the_server_loses_takes_the_direct_path() {
+    let (mut town, alice, bob, _, at_bob) = ringing();
+    let mut callee = town.accept(&at_bob, "b", &bob.contact());
+    back(&mut town, "200 INVITE");
+    town.world.run_ms(4);
+    town.server_is(Fate::Drop);
+    let mut caller = town.confirm(&alice, 100);
+    let ack = town.world.expect(bob.at, "ACK", 1_200);
+    assert_eq!((ack.uri(), ack.cseq()), (bob.contact().as_str(), 1));
+    town.world.nothing(bob.at, "INVITE", 3_000);
+    let bye = callee.request("BYE", &[], "");
+    town.say(&bob, bye);
+    let heard = town.world.expect(alice.at, "BYE", 100);
+    assert_eq!(heard.tag("To"), "talice");
+    town.reply(&heard, 200, "", &[]);
+    town.world.expect(bob.at, "200 BYE", 2_100);
+    caller.cseq += 1;
+    town.finish();
+}
+
+#[test]
+fn a_server_that_wakes_with_the_lost_answer_does_not_end_the_call() {
+    let (mut town, alice, bob, _, at_bob) = ringing();
+    let mut callee = town.accept(&at_bob, "b", &bob.contact());
+    let late = town.world.expect(server(), "200 INVITE", 100);
+    let mut caller = town.confirm(&alice, 1_300);
+    town.world.expect(bob.at, "ACK", 100);
+    town.world.clear(server());
+    let (to, bytes) = backward(&late).unwrap();
+    town.world.send(server(), to, bytes);
+    for method in ["ACK", "BYE"] {
+        let request = town.world.expect(server(), method, 100);
+        let (to, bytes) = forward(&request, request.uri());
+        town.world.send(server(), to, bytes);
+    }
+    town.world.expect(server(), "200 BYE", 100);
+    town.world.nothing(bob.at, "BYE", 2_000);
+    for (dialog, other) in [(&mut caller, &bob), (&mut callee, &alice)] {
+        let info = dialog.request("INFO", &[], "");
+        town.world.send(dialog.at, dialog.hop, info);
+        let heard = town.world.expect(other.at, "INFO", 100);
+        town.reply(&heard, 200, "", &[]);
+        town.world.expect(dialog.at, "200 INFO", 100);
+    }
+    town.bye(&mut callee, alice.at);
+    town.finish();
+}
+
+#[test]
+fn a_call_within_one_router_is_answered_though_the_server_loses_the_answer() {
+    let mut town = Town::new();
+    let alice = town.registered(0, 1, "alice");
+    let bob = town.registered(0, 2, "bob");
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let (to, bytes) = forward(&at_server, "sip:bob@203.0.113.1:5062");
+    town.world.send(server(), to, bytes);
+    let at_bob = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&at_bob, 180, "b", &[]);
+    back(&mut town, "180");
+    town.world.expect(alice.at, "180", 100);
+    town.server_is(Fate::Drop);
+    town.accept(&at_bob, "b", &bob.contact());
+    let success = town.world.expect(alice.at, "200 INVITE", 1_200);
+    let mut caller = Dialog::of_answer(&success, &alice.contact());
+    town.say(&alice, caller.ack(1));
+    town.world.expect(bob.at, "ACK", 100);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
