@@ -8,7 +8,7 @@ use super::call::PhoneEnd;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Path;
-use super::providers::Way;
+use super::ways::Way;
 use crate::sip::Message;
 use crate::sip::transaction::{Flow, ServerId};
 use crate::time::Instant;

@@ -6,6 +6,7 @@
 //! layer that made it, and SIP for another adapter goes through the channel on its way out.
 
 mod call;
+mod connections;
 mod crossing;
 mod exchange;
 mod forward;
@@ -26,6 +27,7 @@ pub mod server;
 mod sockets;
 pub mod spelling;
 mod status;
+mod ways;
 
 use crate::channel::Channel;
 use crate::config::Config;

@@ -1,25 +1,22 @@
 //! The providers' servers: where they are, whether they answer, and the way to them.
 
-use super::call::{CallId, LegState};
-use super::names::Local;
+use super::call::CallId;
 use super::sockets::Facing;
 use super::{Adapter, ClientOwner, Wish, crossing, rewrite};
 use crate::config::{Config, Mode, Provider};
 use crate::limits::{LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
-use crate::net::{ConnId, Request, SocketKind, Via};
+use crate::net::{Request, SocketKind, Via};
 use crate::rng::Rng;
-use crate::sip::Message;
 use crate::sip::Name;
-use crate::sip::Uri;
 use crate::sip::Writer;
 use crate::sip::locate::{Query, Targets, Transport};
-use crate::sip::proxy::Routed;
 use crate::sip::transaction::{Flow, TransactionError};
 use crate::time::{Instant, earlier};
 use std::net::{IpAddr, SocketAddr};
 
 use super::inbound::Source;
 use super::server::{Sent, ServerState, State};
+use super::ways::Way;
 
 /// One provider's server as it is now.
 pub(crate) struct ProviderState {
@@ -72,148 +69,7 @@ impl ProviderState {
     }
 }
 
-/// The way to a server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
-    /// It stands.
-    Ready(Flow, Local),
-    /// A connection is being opened, or a name asked for.
-    Dialing(Flow, Local),
-    /// There is none.
-    None(Flow, Local),
-}
-
-impl Way {
-    /// Its flow, our own end, and how a leg on it begins.
-    pub(crate) fn parts(self) -> (Flow, Local, LegState) {
-        match self {
-            Self::Ready(flow, local) => (flow, local, LegState::Silent),
-            Self::Dialing(flow, local) => (flow, local, LegState::Dialing),
-            Self::None(flow, local) => (flow, local, LegState::Failed),
-        }
-    }
-}
-
-/// A flow that does not stand yet; `to` is where it will lead.
-fn unopened(to: SocketAddr) -> (Flow, Local) {
-    let flow = Flow { via: Via::Stream(ConnId(u32::MAX)), to };
-    (flow, Local::Socket { address: to, tcp: true })
-}
-
-fn nowhere() -> SocketAddr {
-    (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
-}
-
 impl Adapter {
-    /// The way from `phone` to its provider's server, or for phones of no provider to where the
-    /// request says (RFC 3261 s16.6). `owner` is told when a way that is being opened stands.
-    pub(crate) fn way_to_server(
-        &mut self,
-        now: Instant,
-        owner: ClientOwner,
-        provider: Option<u8>,
-        phone: Option<Flow>,
-        message: &Message<'_>,
-    ) -> Way {
-        let tcp_phone = phone.is_some_and(|flow| matches!(flow.via, Via::Stream(_)));
-        let target = match provider {
-            Some(at) => {
-                let configured =
-                    self.config.providers.get(usize::from(at)).and_then(|p| p.server.as_ref());
-                let decided = configured.is_none_or(|s| s.transport.is_some());
-                let target = self.providers.get(usize::from(at)).and_then(|p| p.targets.first());
-                target.map(|t| {
-                    (t.addr, if decided { t.transport == Transport::Tcp } else { tcp_phone })
-                })
-            }
-            None => match self.literal_next_hop(message) {
-                Some(to) => Some((to, tcp_phone)),
-                None => return self.locate_next_hop(now, owner, message),
-            },
-        };
-        match target {
-            Some((to, tcp)) => self.way_to(to, tcp, phone.map(|flow| flow.to)),
-            None => {
-                let (flow, local) = unopened(nowhere());
-                Way::None(flow, local)
-            }
-        }
-    }
-
-    /// The way to one address on the WAN side.
-    pub(crate) fn way_to(&mut self, to: SocketAddr, tcp: bool, phone: Option<SocketAddr>) -> Way {
-        let (flow, local) = unopened(to);
-        if !tcp {
-            let Some((socket, _)) = self.sockets.towards(Facing::Wan, SocketKind::Sip, to.ip())
-            else {
-                return Way::None(flow, local);
-            };
-            let flow = Flow { via: Via::Udp(socket), to };
-            return match self.local_of(flow) {
-                Some(local) => Way::Ready(flow, local),
-                None => Way::None(flow, local),
-            };
-        }
-        if let Some(connection) = self.sockets.connection_to(to, phone) {
-            let flow = Flow { via: Via::Stream(connection.id), to };
-            return match self.local_of(flow) {
-                Some(local) => Way::Ready(flow, local),
-                None => Way::None(flow, local),
-            };
-        }
-        let from = self.sockets.towards(Facing::Wan, SocketKind::Sip, to.ip());
-        let from = from.map(|(_, local)| local.ip());
-        self.dial(Facing::Wan, from, to, phone);
-        Way::Dialing(flow, local)
-    }
-
-    /// Asks for a connection, unless one to the same end is being opened already.
-    pub(crate) fn dial(
-        &mut self,
-        facing: Facing,
-        from: Option<IpAddr>,
-        to: SocketAddr,
-        phone: Option<SocketAddr>,
-    ) {
-        let under_way = self.wishes.values().any(
-            |wish| matches!(wish, Wish::Connect { to: t, phone: p, .. } if (*t, *p) == (to, phone)),
-        );
-        if !under_way {
-            self.wish(Wish::Connect { facing, to, phone }, Request::Connect { from, to });
-        }
-    }
-
-    /// The URI that says where a request goes next: Route, else the Request-URI.
-    pub(crate) fn next_hop_uri<'m>(&self, message: &Message<'m>) -> &'m str {
-        let own = self.own_addresses();
-        Routed::new(message, |uri| crossing::is_own(uri, &own)).next_hop()
-    }
-
-    /// Whether a request would come back to us: a dialog over the overlay that a restart lost.
-    pub(crate) fn leads_back(&self, message: &Message<'_>) -> bool {
-        let hop = self.literal_next_hop(message);
-        hop.is_some_and(|hop| self.own_addresses().contains(&hop))
-    }
-
-    fn literal_next_hop(&self, message: &Message<'_>) -> Option<SocketAddr> {
-        let uri = Uri::parse(self.next_hop_uri(message)).ok()?;
-        let ip = super::names::literal(uri.host)?;
-        Some((ip, uri.port.unwrap_or(5060)).into())
-    }
-
-    fn locate_next_hop(&mut self, now: Instant, owner: ClientOwner, message: &Message<'_>) -> Way {
-        let (flow, local) = unopened(nowhere());
-        let Ok(uri) = Uri::parse(self.next_hop_uri(message)) else {
-            return Way::None(flow, local);
-        };
-        let preferred = Transport::Udp;
-        let query = Query { host: uri.host, port: uri.port, transport: None, preferred };
-        match self.locator.start(now, &query, owner.encode()) {
-            Ok(()) => Way::Dialing(flow, local),
-            Err(_) => Way::None(flow, local),
-        }
-    }
-
     /// Passes on what the locator asks and takes what it found.
     pub(crate) fn pump_locator(&mut self, now: Instant) {
         while let Some(question) = self.locator.poll_question() {
@@ -250,69 +106,6 @@ impl Adapter {
             }
         }
         provider.locate_at = Some(now + LOCATE_AGAIN);
-    }
-
-    /// A way that was being opened stands, or will not: whoever waits for it goes on.
-    fn resume(&mut self, now: Instant, owner: ClientOwner, way: Option<Way>) {
-        let way = way.unwrap_or_else(|| {
-            let (flow, local) = unopened(nowhere());
-            Way::None(flow, local)
-        });
-        match owner {
-            ClientOwner::Leg(slot, at) => {
-                if let Some(id) = self.calls.id_at(slot) {
-                    self.leg_way_found(now, id, usize::from(at), way);
-                }
-            }
-            ClientOwner::Exchange(slot) => {
-                if let Some(id) = self.exchanges.id_at(slot) {
-                    self.exchange_way_found(now, id, way);
-                }
-            }
-            ClientOwner::Probe(_) | ClientOwner::Quiet => {}
-        }
-    }
-
-    fn leg_way_found(&mut self, now: Instant, id: CallId, at: usize, way: Way) {
-        let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at)) else {
-            return;
-        };
-        if leg.state != LegState::Dialing {
-            return;
-        }
-        (leg.flow, leg.local, leg.state) = way.parts();
-        if leg.state == LegState::Silent {
-            self.send_invite(now, id, at);
-        }
-        self.advance(now, id);
-    }
-
-    /// A connection that was asked for stands, or was refused.
-    pub(crate) fn dialed(&mut self, now: Instant, to: SocketAddr, way: Way) {
-        let legs: Vec<(CallId, usize)> = self
-            .calls
-            .iter()
-            .flat_map(|(id, call)| call.legs.iter().enumerate().map(move |(at, leg)| (id, at, leg)))
-            .filter(|(_, _, leg)| leg.state == LegState::Dialing && leg.flow.to == to)
-            .map(|(id, at, _)| (id, at))
-            .collect();
-        for (id, at) in legs {
-            if let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at))
-                && let (Way::Ready(flow, local), Some(phone)) = (way, &mut leg.phone)
-            {
-                (phone.flow, phone.local) = (flow, local);
-            }
-            self.leg_way_found(now, id, at, way);
-        }
-        let exchanges: Vec<_> = self
-            .exchanges
-            .iter()
-            .filter(|(_, e)| e.dialing.is_some_and(|flow| flow.to == to))
-            .map(|(id, _)| id)
-            .collect();
-        for id in exchanges {
-            self.exchange_way_found(now, id, way);
-        }
     }
 
     /// Whether a source on the WAN side is one of the providers' (CALLS §1.5).

@@ -151,8 +151,7 @@ impl Io {
                 return self.executor.spawn(task).detach();
             }
             Request::CloseSocket(id) => {
-                let closed = self.sockets.close(id)
-                    || self.listeners.remove(&id).is_some();
+                let closed = self.sockets.close(id) || self.listeners.remove(&id).is_some();
                 if closed { Ok(Owned::Done) } else { Err(Failure::Absent) }
             }
             Request::CloseConn(id) => {

@@ -4,18 +4,14 @@
 //! Each event ends in [`Adapter::advance`], which asks [`decide`] for the next step.
 
 use super::decide::{self, OverlayLeg, ServerLeg, Step, View};
-use super::{Call, CallId, Callee, Leg, LegState, Role, Search, Upstream, UpstreamState};
+use super::{Call, CallId, Leg, LegState, Role, Search, Upstream, UpstreamState};
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
 use crate::adapter::spelling::Aor;
-use crate::adapter::{Adapter, Asker, ClientOwner};
-use crate::channel::{CallKey, Notice, Payload};
+use crate::adapter::{Adapter, ClientOwner};
 use crate::config::{Mode, Prefer};
-use crate::limits::{
-    ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, NOTICE_REPEAT, NOTICES_SENT_MAX, SIP_TIMER_C,
-};
+use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
 use crate::net::{NodeId, Via};
-use crate::overlay::Found;
 use crate::sip::Message;
 use crate::sip::transaction::{Flow, ServerId};
 use crate::time::{Duration, Instant, earlier};
@@ -86,156 +82,6 @@ impl Adapter {
         self.find_call(message.call_id(), |call| {
             call.role == Role::Caller && call.retry_until.is_some() && call.from_tag == tag
         })
-    }
-
-    /// CALLS §3.1: what is not looked up.
-    fn may_be_looked_up(&self, call: &Call, message: &Message<'_>) -> bool {
-        let overlay_on = self.config.adapter.mode != Mode::Server && self.overlay.is_some();
-        let Some(provider) =
-            call.provider.and_then(|at| self.config.providers.get(usize::from(at)))
-        else {
-            return false;
-        };
-        let user = crate::sip::Uri::parse(message.request_uri())
-            .map(|uri| uri.user.to_owned())
-            .unwrap_or_default();
-        let emergency = self.is_emergency(message.request_uri());
-        let server_only = self.config.adapter.mode != Mode::Overlay
-            && provider.server_only.iter().any(|prefix| user.starts_with(prefix.as_str()));
-        let own_domain =
-            call.callee.rsplit_once('@').is_some_and(|(_, host)| host == provider.domain);
-        let known_caller = !call.caller.is_empty();
-        overlay_on
-            && provider.overlay
-            && !emergency
-            && !server_only
-            && own_domain
-            && known_caller
-            && call.callee != call.caller
-    }
-
-    fn look_up_callee(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let Some(overlay) = &mut self.overlay else { return };
-        let lookup = overlay.lookup(now, &call.callee);
-        call.search = Search::Looking(lookup);
-        self.note_asker(lookup, Asker::Call(id));
-        self.trace_note(now, id, "look-up");
-    }
-
-    /// The overlay names an adapter that has the callee: CALLS §3.2, the notice.
-    pub(crate) fn callee_found(&mut self, now: Instant, id: CallId, found: &Found) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        if call.callees.iter().any(|c| c.node == found.owner) {
-            return;
-        }
-        let own = found.owner == self.id;
-        let callee = Callee { acknowledged: own, ..Callee::new(found.owner) };
-        if call.callees.push(callee).is_err() {
-            return;
-        }
-        self.trace_note(now, id, if own { "found: at home" } else { "found" });
-        if !own {
-            self.open_channel(now, id, found);
-        }
-        self.advance(now, id);
-    }
-
-    /// Opens the channel to an adapter that has the callee, and tells it of the call.
-    fn open_channel(&mut self, now: Instant, id: CallId, found: &Found) {
-        let Some(channel) = &mut self.channel else { return };
-        if let Err(error) = channel.open(now, found.owner, &found.addresses) {
-            log::debug!("no channel to {}: {error:?}", found.owner);
-        }
-        self.send_notice(now, id, found.owner, 1);
-    }
-
-    /// Sends the call's notice, for the time `count`. The channel may lose it: it is repeated
-    /// until the answer comes.
-    fn send_notice(&mut self, now: Instant, id: CallId, node: NodeId, count: u8) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let again = now + NOTICE_REPEAT * u32::from(count);
-        for callee in call.callees.iter_mut().filter(|callee| callee.node == node) {
-            callee.notice = (count < NOTICES_SENT_MAX).then_some((again, count));
-        }
-        let Some(channel) = &mut self.channel else { return };
-        let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
-        let mut notice = Notice {
-            call: CallKey::of(&call.call_id),
-            callee: &call.callee,
-            aliases: heapless::Vec::new(),
-            withheld,
-            age_ms: now.since(call.started).as_millis() as u32,
-        };
-        if !withheld {
-            let _ = notice.aliases.push(&call.caller);
-        }
-        let _ = channel.send(now, node, &Payload::Notice(notice));
-    }
-
-    /// Repeats the notices that were not answered in time.
-    pub(crate) fn notices_due(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let due: heapless::Vec<_, { crate::limits::CALL_LEGS_MAX }> = call
-            .callees
-            .iter_mut()
-            .filter(|callee| callee.notice.is_some_and(|(at, _)| now >= at))
-            .filter_map(|callee| {
-                let (_, count) = callee.notice.take()?;
-                let open = !callee.acknowledged && !callee.absent;
-                open.then_some((callee.node, count + 1))
-            })
-            .collect();
-        for (node, count) in due {
-            self.send_notice(now, id, node, count);
-        }
-    }
-
-    /// The look-up has ended.
-    pub(crate) fn lookup_done(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        call.search = Search::Done;
-        if call.callees.is_empty() {
-            self.trace_note(now, id, "not in the overlay");
-        }
-        self.advance(now, id);
-    }
-
-    /// The callee's adapter answered the notice.
-    pub(crate) fn notice_answered(&mut self, now: Instant, peer: NodeId, key: CallKey, here: bool) {
-        let found = self.calls.iter().find(|(_, call)| {
-            call.role == Role::Caller
-                && call.callees.iter().any(|c| c.node == peer)
-                && CallKey::of(&call.call_id) == key
-        });
-        let Some(id) = found.map(|(id, _)| id) else { return };
-        let Some(call) = self.calls.get_mut(id) else { return };
-        for callee in call.callees.iter_mut().filter(|c| c.node == peer) {
-            callee.acknowledged = here;
-            callee.notice = None;
-            callee.absent = !here;
-        }
-        self.trace_note(now, id, if here { "notice acknowledged" } else { "notice: not here" });
-        self.advance(now, id);
-    }
-
-    /// The channel to `peer` could not be opened, or is lost.
-    pub(crate) fn peer_lost(&mut self, now: Instant, peer: NodeId) {
-        self.transactions.transport_failed(now, peer_flow(peer));
-        let waiting: Vec<CallId> = self
-            .calls
-            .iter()
-            .filter(|(_, call)| call.callees.iter().any(|c| c.node == peer && !c.absent))
-            .map(|(id, _)| id)
-            .collect();
-        for id in waiting {
-            let Some(call) = self.calls.get_mut(id) else { continue };
-            for callee in call.callees.iter_mut().filter(|c| c.node == peer) {
-                callee.absent = true;
-                callee.acknowledged = false;
-            }
-            self.advance(now, id);
-        }
     }
 
     fn open_server_leg(&mut self, now: Instant, id: CallId) {

@@ -5,7 +5,7 @@
 //! known down or silent, the request takes the direct path to the other adapter as well.
 
 use super::caller::peer_flow;
-use super::leg::sides;
+use super::relay::sides;
 use super::{Call, CallId, Dialog, Role};
 use crate::adapter::exchange::{Exchange, Purpose};
 use crate::adapter::inbound::Source;

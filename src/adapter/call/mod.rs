@@ -9,9 +9,12 @@ pub(crate) mod caller;
 pub(crate) mod decide;
 pub(crate) mod dialog;
 pub(crate) mod ended;
+mod held;
 pub(crate) mod leg;
 mod life;
+pub(crate) mod relay;
 mod rescue;
+mod search;
 
 use super::names::{Local, Path};
 use super::registrar::BindingId;
