@@ -156,7 +156,7 @@ fn in_dialog_request(
     let contact = response.values(Name::Contact).next();
     let target = contact
         .and_then(|value| crate::sip::NameAddr::parse(value).ok())
-        .map_or(invite.request_uri(), |contact| contact.uri);
+        .map_or_else(|| invite.request_uri(), |contact| contact.uri);
     let mut writer = Writer::new(out);
     writer.request(method, target);
     write_via(&mut writer, local, branch);

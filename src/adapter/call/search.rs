@@ -51,7 +51,12 @@ impl Adapter {
     /// The overlay names an adapter that has the callee: CALLS §3.2, the notice.
     pub(crate) fn callee_found(&mut self, now: Instant, id: CallId, found: &Found) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        if call.callees.iter().any(|c| c.node == found.owner) {
+        if let Some(known) = call.callees.iter_mut().find(|c| c.node == found.owner) {
+            // A newer record: the adapter may have moved.
+            known.absent = false;
+            if let Some(channel) = &mut self.channel {
+                let _ = channel.open(now, found.owner, &found.addresses);
+            }
             return;
         }
         let own = found.owner == self.id;
