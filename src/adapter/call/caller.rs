@@ -123,9 +123,12 @@ impl Adapter {
             }
             let (path, flow) = (Path::Peer(callee.node), peer_flow(callee.node));
             let leg = Leg::new(now, path, (flow, local), LegState::Silent, target.clone(), cseq);
+            callee.opened = true;
             if call.legs.push(leg).is_ok() {
-                callee.opened = true;
                 let _ = opened.push(call.legs.len() - 1);
+            } else {
+                // More records than legs: this one is not tried.
+                callee.absent = true;
             }
         }
         for at in opened {
