@@ -2,7 +2,7 @@
 
 use crate::net::Fate;
 use crate::sip::{Dialog, sdp};
-use crate::town::{Phone, Town, server, two, two_and_proxy};
+use crate::town::{Phone, Town, two, two_and_proxy};
 
 /// A call that the server carries.
 fn by_server() -> (Town, Phone, Phone, Dialog, Dialog) {

@@ -66,7 +66,7 @@ fn brief(report: &Report) -> String {
     format!("{status} {alerted:?} {answered:?} {confirmed:?} {ended:?}")
 }
 
-fn play(seed: u64) {
+fn play(seed: u64, loss_percent: u32) {
     let mut rng = Rng::new(core::array::from_fn(|at| (seed >> (8 * (at % 2))) as u8));
     let mut town = Town::with(seed, |_| {});
     let mut proxy = Proxy::default();
@@ -82,11 +82,12 @@ fn play(seed: u64) {
         _ => Failure::Frozen(hang),
     };
     let after = rng.below(14);
-    let what = format!("seed {seed}: {failure:?} after {after}, ring {ring:?}");
+    let what =
+        format!("seed {seed}, {loss_percent} % lost: {failure:?} after {after}, ring {ring:?}");
     town.world.rule = Some(Box::new(failing(failure, after)));
+    town.world.loss_percent = loss_percent;
     town.world.jitter = Duration::from_millis(u64::from(rng.below(30)));
-    let call =
-        town.world.order(alice, |node, now| node.phone().call(now, &format!("sip:bob@{DOMAIN}")));
+    town.world.order(alice, |node, now| node.phone().call(now, &format!("sip:bob@{DOMAIN}")));
     town.world.run_ms(15_000);
     let caller = reports(&mut town, alice).remove(0);
     let callees = reports(&mut town, bob);
@@ -97,8 +98,12 @@ fn play(seed: u64) {
         assert!(report.ended.is_none(), "{what}: {who} is still in it");
         assert!(report.sound.received > 100, "{what}: {who} hears: {:?}", report.sound.received);
     }
+    town.world.loss_percent = 0;
     let setup = caller.setup().unwrap();
-    assert!(setup < ring + Duration::from_millis(6_500), "{what}: answered after {setup:?}");
+    assert!(
+        setup < ring + Duration::from_millis(6_500 + u64::from(loss_percent) * 1_000),
+        "{what}: answered after {setup:?}"
+    );
     let place = if rng.below(2) == 0 { alice } else { bob };
     town.world.order(place, |node, now| node.phone().hang_up_all(now));
     town.world.run_ms(3_000);
@@ -106,16 +111,23 @@ fn play(seed: u64) {
         let report = reports(&mut town, place).remove(0);
         assert!(report.ended.is_some(), "{what}: ended on both sides");
     }
-    let _ = call;
     town.finish_as(&what);
-    // Nothing that the server passes on later rings again.
 }
 
 #[test]
 fn whatever_message_the_server_fails_at_the_call_is_answered_and_rings_once() {
+    play_all(0);
+}
+
+#[test]
+fn the_same_holds_where_packets_are_lost() {
+    play_all(4);
+}
+
+fn play_all(loss_percent: u32) {
     let failed: Vec<String> = (0..SEEDS)
         .filter_map(|seed| {
-            let played = std::panic::catch_unwind(|| play(seed));
+            let played = std::panic::catch_unwind(|| play(seed, loss_percent));
             played.err().map(|why| {
                 let why = why.downcast_ref::<String>().cloned();
                 why.unwrap_or_else(|| "?".into())

@@ -305,3 +305,52 @@ fn a_tcp_server_has_a_connection_for_each_phone_and_refusal_is_an_error() {
     town.world.expect(alice.at, "603", 100);
     town.finish();
 }
+
+fn md5(text: &str) -> String {
+    use md5::Digest;
+    md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn in_mode_overlay_the_right_password_registers_and_calls_are_404_or_480() {
+    let mut town = overlay_mode();
+    let mut alice = town.phone(0, 1, "alice");
+    town.register(&mut alice, 600);
+    let challenge = town.world.expect(alice.at, "401 REGISTER", 50);
+    let offer = challenge.one("WWW-Authenticate");
+    let nonce = offer.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    let uri = format!("sip:{DOMAIN}");
+    let (ha1, ha2) = (md5(&format!("alice:{DOMAIN}:open")), md5(&format!("REGISTER:{uri}")));
+    let response = md5(&format!("{ha1}:{nonce}:00000001:c:auth:{ha2}"));
+    let credentials = format!(
+        "Digest username=\"alice\", realm=\"{DOMAIN}\", nonce=\"{nonce}\", uri=\"{uri}\", \
+         algorithm=MD5, qop=auth, nc=00000001, cnonce=\"c\", response=\"{response}\""
+    );
+    let bytes = Town::register_text(&mut alice, 600, &[("Authorization", &credentials)]);
+    town.say(&alice, bytes);
+    let success = town.world.expect(alice.at, "200 REGISTER", 50);
+    assert_eq!(crate::sip::uri_of(success.one("Contact")), alice.contact());
+    town.world.run_ms(2_000);
+    assert_eq!(town.finds(1, &alice.aor()), 1);
+    let invite = alice.invite(&format!("sip:nobody@{DOMAIN}"), "c1");
+    town.say(&alice, invite);
+    town.world.expect(alice.at, "404", 2_500);
+    assert!(town.world.log.iter().all(|packet| packet.to != server()), "there is no server");
+    town.finish();
+}
+
+#[test]
+fn message_and_subscribe_simply_pass() {
+    let (mut town, alice, bob) = two();
+    for method in ["MESSAGE", "SUBSCRIBE", "PUBLISH"] {
+        let request = alice.request((method, &bob.aor()), method, 1, &[], "hello");
+        town.say(&alice, request);
+        let heard = town.world.expect(server(), method, 100);
+        assert_eq!(heard.body(), "hello");
+        assert_eq!(heard.contact(), "sip:alice@203.0.113.1:5062");
+        town.reply(&heard, 202, "s", &[]);
+        town.world.expect(alice.at, &format!("202 {method}"), 100);
+        town.world.nothing(bob.at, method, 500);
+    }
+    town.finish();
+}

@@ -4,8 +4,7 @@ mod serve;
 
 use crate::sip::Msg;
 use cosip::net::{
-    Answer, ConnId, Core, Failure, File, Input, Record, RecordKind, SocketId, SocketKind,
-    StreamEvent, Ticket,
+    Answer, ConnId, Core, Failure, File, Input, Record, RecordKind, SocketId, StreamEvent, Ticket,
 };
 use cosip::rng::Rng;
 use cosip::time::{Duration, Instant, earlier};
@@ -42,7 +41,6 @@ enum Happening {
 struct Socket {
     node: usize,
     id: u32,
-    kind: SocketKind,
 }
 
 struct Conn {
@@ -284,7 +282,7 @@ impl<C: Core> World<C> {
                 let up = matches!(self.fates.get(&to), None | Some(Fate::Deliver));
                 if up && self.listening.contains(&to) {
                     let id = self.id();
-                    let from = from.unwrap_or(to.ip());
+                    let from = from.unwrap_or_else(|| to.ip());
                     let local = SocketAddr::new(from, 40_000 + id as u16);
                     self.conns.push(Conn { id, node, local, remote: to });
                     let answer = Answer::Connected(ConnId(id), local);

@@ -97,5 +97,5 @@ fn user_of(uri: &str) -> &str {
 fn host_of(uri: &str) -> SocketAddr {
     let host = uri.trim_start_matches("sip:");
     let host = host.split_once('@').map_or(host, |(_, host)| host);
-    host.split(';').next().and_then(|host| host.parse().ok()).unwrap_or(server())
+    host.split(';').next().and_then(|host| host.parse().ok()).unwrap_or_else(server)
 }

@@ -113,3 +113,18 @@ fn a_call_within_one_router_is_answered_though_the_server_loses_the_answer() {
     town.bye(&mut caller, bob.at);
     town.finish();
 }
+
+#[test]
+fn an_answer_that_is_lost_at_home_is_repeated_though_the_server_is_dead() {
+    let (mut town, alice, bob, _, at_bob) = ringing();
+    town.accept(&at_bob, "b", &bob.contact());
+    back(&mut town, "200 INVITE");
+    town.server_is(Fate::Drop);
+    town.world.fates.insert(alice.at, Fate::Drop);
+    town.world.run_ms(300);
+    town.world.fates.remove(&alice.at);
+    let mut caller = town.confirm(&alice, 1_000);
+    town.world.expect(bob.at, "ACK", 2_000);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}

@@ -97,12 +97,6 @@ impl Msg {
     pub(crate) fn contact(&self) -> &str {
         uri_of(self.one("Contact"))
     }
-
-    /// Port of the first audio line.
-    pub(crate) fn audio(&self) -> Option<u16> {
-        let line = self.body().lines().find_map(|line| line.strip_prefix("m=audio "))?;
-        line.split(' ').next()?.parse().ok()
-    }
 }
 
 /// The URI of a name-addr.
@@ -138,9 +132,8 @@ pub(crate) fn answer(
         let lower = name.to_ascii_lowercase();
         let routed = lower == "record-route" && (101..300).contains(&code);
         let own = ["via", "from", "call-id", "cseq"].contains(&lower.as_str());
-        if own || routed {
-            headers.push((name.into(), value.into()));
-        } else if lower == "to" && (code == 100 || value.contains(";tag=") || tag.is_empty()) {
+        let bare = code == 100 || value.contains(";tag=") || tag.is_empty();
+        if own || routed || (lower == "to" && bare) {
             headers.push((name.into(), value.into()));
         } else if lower == "to" {
             headers.push((name.into(), format!("{value};tag={tag}")));

@@ -57,7 +57,6 @@ impl Router {
 pub(crate) struct Phone {
     pub(crate) at: SocketAddr,
     pub(crate) user: String,
-    pub(crate) router: usize,
     pub(crate) proxy: SocketAddr,
     pub(crate) call_id: String,
     pub(crate) cseq: u32,
@@ -223,7 +222,6 @@ impl Town {
         Phone {
             at: (lan, 5060).into(),
             user: user.into(),
-            router,
             proxy: self.routers[router].proxy(),
             call_id: format!("reg-{user}-{router}-{number}"),
             cseq: 0,

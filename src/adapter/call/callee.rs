@@ -136,6 +136,7 @@ impl Adapter {
         }
         if !first {
             self.note_late_acknowledgements(now, id);
+            self.acknowledge_phone_again(now, id, at);
         }
         self.settle_held(now, id);
     }

@@ -260,11 +260,10 @@ impl Adapter {
             self.acknowledged(now, id, source.path);
         }
         let mut over = None;
-        if source.path == Path::Lan
-            && let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at))
-        {
-            over = dialog.ack_over;
-            dialog.ack = message.raw().to_vec();
+        if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
+            over = dialog.ack_over.filter(|_| source.path == Path::Lan);
+            dialog.ack = Some((*source, message.raw().to_vec()));
+            dialog.success = Vec::new();
         }
         if let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, source, over) {
             self.send(flow, &bytes);

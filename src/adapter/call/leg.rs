@@ -140,6 +140,7 @@ impl Adapter {
         match self.calls.get(id).map(|call| call.role) {
             Some(Role::Caller) => {
                 self.note_dialog(id, at, 0, message, true);
+                self.keep_success(id, at, message);
                 self.relay_response(now, id, at, 0, message);
                 self.finish_upstream(id, 0);
             }

@@ -16,6 +16,7 @@ pub(crate) mod relay;
 mod rescue;
 mod search;
 
+use super::inbound::Source;
 use super::names::{Local, Path};
 use super::registrar::BindingId;
 use crate::limits::{CALL_DIALOGS_MAX, CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
@@ -232,8 +233,10 @@ pub(crate) struct Dialog {
     pub(crate) confirmed: bool,
     /// A BYE was seen.
     pub(crate) ending: bool,
-    /// The phone's last ACK, as it came: for the case that the server loses it.
-    pub(crate) ack: Vec<u8>,
+    /// The server's 2xx to the phone here that called, until that acknowledges it.
+    pub(crate) success: Vec<u8>,
+    /// The caller's last ACK, as it came and from where: for the case that it is lost.
+    pub(crate) ack: Option<(Source, Vec<u8>)>,
     /// The phone's last INVITE took the direct path to this adapter, and so does its ACK.
     pub(crate) ack_over: Option<NodeId>,
 }

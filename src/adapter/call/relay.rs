@@ -185,7 +185,8 @@ impl Adapter {
             far_cseq,
             confirmed,
             ending: false,
-            ack: Vec::new(),
+            success: Vec::new(),
+            ack: None,
             ack_over: None,
         };
         if call.dialogs.push(dialog).is_err() {

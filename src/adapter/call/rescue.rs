@@ -5,6 +5,7 @@
 //! that leg at once; where its own phone has the answer already, only the ACK was lost, and that
 //! goes the direct way. Asked again with each 2xx that the phone repeats: the channel may lose it.
 
+use super::dialog::DialogAt;
 use super::{CallId, Role, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
@@ -69,21 +70,71 @@ impl Adapter {
         }
     }
 
-    /// The phone's ACK is lost with the server: it takes the direct path.
+    /// Keeps the server's 2xx for a phone that may not get it: a failed server repeats nothing.
+    pub(super) fn keep_success(&mut self, id: CallId, at: usize, message: &Message<'_>) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let by_server = call.legs.get(at).is_some_and(|leg| leg.path == Path::Server);
+        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+        let dialog = call.dialogs.iter_mut().find(|d| d.far_tag == tag && d.ack.is_none());
+        if let Some(dialog) = dialog.filter(|_| by_server) {
+            dialog.success = message.raw().to_vec();
+        }
+    }
+
+    /// The phone's ACK is lost with the server: it takes the direct path. A phone that has not
+    /// acknowledged is answered again.
     fn acknowledge_again(&mut self, now: Instant, id: CallId, peer: NodeId) {
         let count = self.calls.get(id).map_or(0, |call| call.dialogs.len());
         for at in 0..count {
-            let Some(dialog) = self.calls.get(id).and_then(|call| call.dialogs.get(at)) else {
-                return;
-            };
-            let (flow, local) = (dialog.phone.flow, dialog.phone.local);
-            let (ack, source) = (dialog.ack.clone(), Source { path: Path::Lan, flow, local });
-            let Ok(message) = Message::parse(&ack) else { continue };
-            let composed = self.compose_in_dialog(now, (id, at), &message, &source, Some(peer));
-            if let Some((flow, bytes)) = composed {
-                self.send(flow, &bytes);
-                self.trace_sent(now, id, Path::Peer(peer), "ACK");
+            let Some(call) = self.calls.get_mut(id) else { return };
+            let winner = call.winner.map(usize::from);
+            let Some(dialog) = call.dialogs.get_mut(at) else { return };
+            match (dialog.ack.clone(), winner) {
+                (Some((source, ack)), _) => {
+                    self.send_ack(now, (id, at), &source, &ack, Some(peer));
+                    self.trace_sent(now, id, Path::Peer(peer), "ACK");
+                }
+                (None, Some(leg)) if !dialog.success.is_empty() => {
+                    dialog.ack_over = Some(peer);
+                    let success = dialog.success.clone();
+                    if let Ok(message) = Message::parse(&success) {
+                        self.relay_response(now, id, leg, 0, &message);
+                    }
+                }
+                _ => {}
             }
+        }
+    }
+
+    /// A phone here repeats the 2xx to leg `leg` though the caller has acknowledged it: the ACK
+    /// was lost on its last stretch.
+    pub(super) fn acknowledge_phone_again(&mut self, now: Instant, id: CallId, leg: usize) {
+        let Some(call) = self.calls.get(id) else { return };
+        let number = call.legs.get(leg).map_or(0, |leg| leg.cseq);
+        let count = call.dialogs.len();
+        for at in 0..count {
+            let ack = self.calls.get(id).and_then(|call| call.dialogs.get(at)?.ack.clone());
+            let Some((source, ack)) = ack.filter(|(source, _)| source.path != Path::Lan) else {
+                continue;
+            };
+            let of_invite = Message::parse(&ack).ok().and_then(|m| m.cseq()).map(|(n, _)| n);
+            if of_invite == Some(number) {
+                self.send_ack(now, (id, at), &source, &ack, None);
+            }
+        }
+    }
+
+    fn send_ack(
+        &mut self,
+        now: Instant,
+        at: DialogAt,
+        source: &Source,
+        ack: &[u8],
+        direct: Option<NodeId>,
+    ) {
+        let Ok(message) = Message::parse(ack) else { return };
+        if let Some((flow, bytes)) = self.compose_in_dialog(now, at, &message, source, direct) {
+            self.send(flow, &bytes);
         }
     }
 }

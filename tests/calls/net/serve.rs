@@ -95,12 +95,7 @@ impl<C: Core> World<C> {
             return Err(Failure::Address);
         }
         let id = self.id();
-        self.sockets.insert(key, Socket { node, id, kind });
+        self.sockets.insert(key, Socket { node, id });
         Ok(Answer::Bound(SocketId(id), local))
-    }
-
-    /// How many sockets of a kind a core has.
-    pub(crate) fn sockets(&self, place: usize, kind: SocketKind) -> usize {
-        self.sockets.values().filter(|s| s.node == place && s.kind == kind).count()
     }
 }
