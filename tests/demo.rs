@@ -1,15 +1,18 @@
 //! The demo on real processes: it succeeds with media relayed, and cannot succeed without.
 #![cfg(feature = "lab")]
 
+#[path = "rig/needs.rs"]
+mod needs;
+
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 /// Plays one series and returns how it ended and its summary.
-fn demo(name: &str, media: &str) -> (ExitStatus, Value) {
+fn demo(name: &str, server: &str, media: &str) -> (ExitStatus, Value) {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let status = Command::new(env!("CARGO_BIN_EXE_cosip-lab"))
-        .args(["demo", "--series", "stopped", "--media", media])
+        .args(["demo", "--series", "stopped", "--server", server, "--media", media])
         .args(["--cosip", env!("CARGO_BIN_EXE_cosip")])
         .arg("--out")
         .arg(&out)
@@ -21,11 +24,11 @@ fn demo(name: &str, media: &str) -> (ExitStatus, Value) {
     (status, serde_json::from_str(&summary).unwrap())
 }
 
-#[test]
-fn calls_go_on_while_the_server_is_silent() {
-    let (status, summary) = demo("demo-good", "user");
+/// Asserts that the calls went the right ways.
+fn assert_good(server: &str, status: ExitStatus, summary: &Value) {
     assert!(status.success(), "{summary:#}");
     assert_eq!(summary["ok"], true);
+    assert_eq!(summary["server"], server);
     let calls = summary["calls"].as_array().unwrap();
     let paths: Vec<&str> = calls.iter().map(|call| call["path"].as_str().unwrap()).collect();
     assert_eq!(paths[..3], ["server", "overlay", "overlay"]);
@@ -34,8 +37,23 @@ fn calls_go_on_while_the_server_is_silent() {
 }
 
 #[test]
+fn calls_go_on_while_the_server_is_silent() {
+    let (status, summary) = demo("demo-good", "embedded", "user");
+    assert_good("embedded", status, &summary);
+}
+
+#[test]
+fn calls_go_on_while_kamailio_is_silent() {
+    let programs = ["kamailio", "ip", "mount", "setpriv", "unshare"];
+    if needs::are_met("calls_go_on_while_kamailio_is_silent", &programs) {
+        let (status, summary) = demo("demo-kamailio", "kamailio", "user");
+        assert_good("kamailio", status, &summary);
+    }
+}
+
+#[test]
 fn without_relayed_media_no_call_has_sound_and_the_demo_fails() {
-    let (status, summary) = demo("demo-without-media", "off");
+    let (status, summary) = demo("demo-without-media", "embedded", "off");
     assert!(!status.success());
     assert_eq!(summary["ok"], false);
     for call in summary["calls"].as_array().unwrap() {

@@ -1,8 +1,9 @@
 //! The lab on the developer's machine: arguments, and nothing else.
 
 use cosip::lab::bench::{self, Load};
-use cosip::lab::demo::{self, Options};
+use cosip::lab::demo::{self, Options, ServerKind};
 use cosip::lab::dht_client;
+use cosip::lab::hosts;
 use cosip::lab::report::Fault;
 use cosip::lab::server;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
@@ -16,14 +17,16 @@ use std::time::Duration;
 const FAULTS: [Fault; 2] = [Fault::Stopped, Fault::Killed];
 
 const HELP: &str = "\
-usage: cosip-lab demo [--out DIR] [--cosip FILE] [--media PATH] [--series stopped|killed] [--keep]
+usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--media PATH]
+                      [--out DIR] [--cosip FILE] [--keep]
        cosip-lab bench [--out DIR] [--cosip FILE] [--calls N] [--pairs N] [--seconds N] [--keep]
        cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
                             [--secret FILE]
 
 demo        two homes, a provider's server that fails, calls that do not: writes summary.json
-            and timeline.svg into DIR (target/demo); --media off shows that it can fail
+            and timeline.svg into DIR (target/demo); --media off shows that it can fail;
+            --server kamailio needs root and Debian's kamailio and iproute2
 bench       what two adapters cost a call, beside no adapter: writes calls.json into DIR
             (target/bench)
 server      a SIP registrar and proxy on UDP; tells on stdout what it carries; with a
@@ -64,6 +67,7 @@ fn options(out: &str) -> std::io::Result<Options> {
         out: PathBuf::from(out),
         cosip,
         lab,
+        server: ServerKind::Embedded,
         media: "user".to_owned(),
         faults: Vec::from(FAULTS),
         keep: false,
@@ -101,10 +105,20 @@ fn run_demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
                     return Err("--series takes stopped or killed".into());
                 }
             }
+            Long("server") => {
+                options.server = match arguments.value()?.string()?.as_str() {
+                    "embedded" => ServerKind::Embedded,
+                    "kamailio" => ServerKind::Kamailio,
+                    _ => return Err("--server takes embedded or kamailio".into()),
+                };
+            }
             Long("media") => options.media = arguments.value()?.string()?,
             Long("keep") => options.keep = true,
             other => return Err(other.unexpected().into()),
         }
+    }
+    if options.server == ServerKind::Kamailio {
+        hosts::enclose(&["kamailio"])?;
     }
     let summary = demo::run(&options)?;
     print!("\n{}", summary.table());

@@ -5,8 +5,9 @@
 //! and clock are one process, so the delay of each packet is known. Limits: one machine carries
 //! everything, so the figures compare ways, not machines.
 
-use super::demo::router::{Addresses, Status};
-use super::demo::town::Town;
+use super::demo::addresses::Addresses;
+use super::demo::router::{Room, Status};
+use super::demo::town::{Size, Town};
 use super::demo::{Error, Interrupt, Options, Scratch};
 use super::phone::{CallId, Phone, Report, Sound};
 use super::report::Fault;
@@ -103,8 +104,9 @@ pub fn run(options: &Options, load: Load) -> Result<Vec<Row>, Error> {
         println!("{} ...", way.as_str());
         let folder = scratch.path().join(way.as_str().replace(", ", "-"));
         let addresses = Addresses::find(start)?;
-        let shape = (load.pairs, way != Way::Direct);
-        let mut town = Town::build(addresses, &folder, options, &interrupt, shape)?;
+        let room = Room { phones: load.pairs, calls: load.pairs };
+        let size = Size { room, routers: way != Way::Direct };
+        let mut town = Town::build(addresses, &folder, options, &interrupt, size)?;
         let row = measure(&mut town, way, load);
         if row.is_err() {
             town.show_logs();

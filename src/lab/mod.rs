@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod demo;
 pub mod dht_client;
+pub mod hosts;
 pub mod part;
 pub mod phone;
 pub mod report;

@@ -4,6 +4,7 @@
 //! something has happened. So a stage offers [`Stage::run_until`]. It serves datagram sockets
 //! only: any other wish of a core is answered with a failure.
 
+use super::hosts::Host;
 use crate::limits::TRANSMIT_BYTES_MAX;
 use crate::net::{Answer, Core, Event, Failure, Input, Request, SocketId, Ticket, Via};
 use crate::time::{Duration, Instant, earlier};
@@ -26,6 +27,8 @@ struct Bound {
 /// Some cores and their sockets.
 pub struct Stage<C> {
     cores: Vec<C>,
+    /// Where the sockets of each core are.
+    hosts: Vec<Host>,
     sockets: Vec<Bound>,
     started: std::time::Instant,
     buffer: Vec<u8>,
@@ -42,6 +45,7 @@ impl<C: Core> Stage<C> {
     pub fn new() -> Self {
         Self {
             cores: Vec::new(),
+            hosts: Vec::new(),
             sockets: Vec::new(),
             started: std::time::Instant::now(),
             buffer: vec![0; TRANSMIT_BYTES_MAX],
@@ -56,7 +60,13 @@ impl<C: Core> Stage<C> {
 
     /// Puts a core on the stage and returns its place.
     pub fn add(&mut self, core: C) -> usize {
+        self.add_on(Host::this(), core)
+    }
+
+    /// Puts a core on the stage whose sockets are on `host`, and returns its place.
+    pub fn add_on(&mut self, host: Host, core: C) -> usize {
         self.cores.push(core);
+        self.hosts.push(host);
         let place = self.cores.len() - 1;
         self.drain(place);
         place
@@ -181,12 +191,12 @@ impl<C: Core> Stage<C> {
 
     fn serve(&mut self, place: usize, ticket: Ticket, request: Request) {
         let answer = match request {
-            Request::Bind { local, .. } => match bind(local) {
-                Ok((socket, local)) => {
+            Request::Bind { local, .. } => match self.hosts[place].run(|| bind(local)) {
+                Ok(Ok((socket, local))) => {
                     self.sockets.push(Bound { socket, core: place, local });
                     Ok(Answer::Bound(SocketId(self.sockets.len() as u32 - 1), local))
                 }
-                Err(_) => Err(Failure::Address),
+                _ => Err(Failure::Address),
             },
             _ => Err(Failure::System),
         };

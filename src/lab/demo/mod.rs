@@ -2,20 +2,25 @@
 //!
 //! Two homes with a router each, a third router that only serves the overlay, a provider, all
 //! on addresses of 127.0.0.0/8, nothing privileged. The routers are `cosip run` processes, the
-//! server is `cosip-lab server`; the phones are played here, so what they sent and heard is
+//! server is `cosip-lab server`. With Kamailio as server everybody is on a host of their own, and
+//! that takes root. The phones are played here, so what they sent and heard is
 //! known to the packet. Whatever happens, the processes are gone at the end.
 
-mod process;
+pub(in crate::lab) mod addresses;
+pub(in crate::lab) mod process;
+mod provider;
 pub(in crate::lab) mod router;
 mod script;
 pub(in crate::lab) mod town;
 
+use super::hosts;
 use super::report::{Fault, Summary};
 use super::timeline;
+use addresses::Addresses;
 use core::fmt;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use router::Addresses;
+pub use provider::ServerKind;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +33,8 @@ pub struct Options {
     pub cosip: PathBuf,
     /// This program, for the server.
     pub lab: PathBuf,
+    /// Which server; Kamailio only where the program is enclosed ([`super::hosts`]).
+    pub server: ServerKind,
     /// The routers' `media.path`; with `off` the demo has to fail.
     pub media: String,
     /// The series to play, by the fault of the server.
@@ -102,7 +109,7 @@ pub(in crate::lab) struct Scratch {
 impl Scratch {
     /// Makes it, and the folder for the results.
     pub(in crate::lab) fn make(options: &Options) -> Result<Self, Error> {
-        let path = std::env::temp_dir().join(format!("cosip-lab-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("cosip-lab-{}", hosts::run_number()));
         for folder in [&options.out, &path] {
             fs::create_dir_all(folder)
                 .map_err(|error| Error::new(format!("cannot make {}", folder.display()), error))?;
@@ -135,11 +142,18 @@ impl Drop for Scratch {
 pub fn run(options: &Options) -> Result<Summary, Error> {
     let scratch = Scratch::make(options)?;
     let interrupt = Interrupt::new()?;
-    let mut summary = Summary { server: "embedded", series: Vec::new() };
+    let mut summary = Summary { server: options.server.as_str(), series: Vec::new() };
+    let hosts = match options.server {
+        ServerKind::Embedded => None,
+        ServerKind::Kamailio => Some(Addresses::make_hosts(&town::ROUTERS)?),
+    };
     let starts = std::process::id()..;
     for (start, fault) in starts.zip(options.faults.iter().copied()) {
         println!("\n{}", fault.as_str());
-        let addresses = Addresses::find(start)?;
+        let addresses = match hosts {
+            Some(hosts) => hosts,
+            None => Addresses::find(start)?,
+        };
         let folder = scratch.path.join(fault.name());
         let played = script::play(fault, addresses, &folder, options, &interrupt)?;
         summary.series.push(played);

@@ -1,9 +1,10 @@
 //! The processes of the demo: started with their output in files, ended whatever happens.
 
 use super::Error;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,27 +13,43 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running process, which ends with this value.
-pub(super) struct Process {
+pub(in crate::lab) struct Process {
     name: String,
     child: Child,
+    /// Whether those that it starts belong to it.
+    has_group: bool,
 }
 
 impl Process {
     /// Starts `command`, with its output added to `log`.
-    pub(super) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self, Error> {
+    pub(in crate::lab) fn start(
+        name: &str,
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<Self, Error> {
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let start = || -> std::io::Result<Child> {
             command.stdin(Stdio::null()).stdout(open()?).stderr(open()?).spawn()
         };
         let mut start = start;
         let child = start().map_err(|error| Error::new(format!("cannot start {name}"), error))?;
-        Ok(Self { name: name.to_owned(), child })
+        Ok(Self { name: name.to_owned(), child, has_group: false })
+    }
+
+    /// Starts `command` likewise; what is done to it is done to those that it starts, too.
+    pub(in crate::lab) fn start_group(
+        name: &str,
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<Self, Error> {
+        let mut process = Self::start(name, command.process_group(0), log)?;
+        process.has_group = true;
+        Ok(process)
     }
 
     /// Sends a signal.
-    pub(super) fn signal(&self, signal: Signal) -> Result<(), Error> {
-        kill(self.pid(), signal)
-            .map_err(|error| Error::new(format!("cannot signal {}", self.name), error))
+    pub(in crate::lab) fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.send(signal).map_err(|error| Error::new(format!("cannot signal {}", self.name), error))
     }
 
     /// Fails where the process has ended by itself.
@@ -44,28 +61,41 @@ impl Process {
     }
 
     /// Ends the process at once, as a crash would.
-    pub(super) fn crash(mut self) {
-        // Failing means that it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(in crate::lab) fn crash(mut self) {
+        self.kill();
     }
 
-    /// The processor time that it has used, in steps of the kernel's clock tick.
-    pub(super) fn cpu(&self) -> Duration {
-        let stat = self.proc_file("stat");
-        // The name in brackets may hold spaces; times are the 14th and 15th field.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let ticks: u64 =
-            fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-        Duration::from_millis(ticks * 1000 / ticks_per_s.unsigned_abs().max(1))
+    /// The processor time that its first thread has used.
+    pub(in crate::lab) fn cpu(&self) -> Duration {
+        let nanos = self.proc_file("schedstat");
+        let nanos = nanos.split(' ').next().and_then(|nanos| nanos.parse().ok());
+        Duration::from_nanos(nanos.unwrap_or(0))
     }
 
     /// The memory that it has in use, shared pages included.
-    pub(super) fn memory_kb(&self) -> u64 {
+    pub(in crate::lab) fn memory_kb(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// How many threads it has.
+    pub(in crate::lab) fn threads(&self) -> u64 {
+        self.status("Threads:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
         let status = self.proc_file("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+
+    fn kill(&mut self) {
+        // Failing means that it is gone already; some of its children may not be.
+        let _ = self.send(Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+
+    fn send(&self, signal: Signal) -> nix::Result<()> {
+        if self.has_group { killpg(self.pid(), signal) } else { kill(self.pid(), signal) }
     }
 
     fn proc_file(&self, name: &str) -> String {
@@ -78,10 +108,10 @@ impl Process {
     }
 
     /// Asks all to end, waits for them together, and kills who does not.
-    pub(super) fn end_all(mut processes: Vec<Self>) {
+    pub(in crate::lab) fn end_all(mut processes: Vec<Self>) {
         for process in &processes {
-            let _ = kill(process.pid(), Signal::SIGCONT);
-            let _ = kill(process.pid(), Signal::SIGTERM);
+            let _ = process.send(Signal::SIGCONT);
+            let _ = process.send(Signal::SIGTERM);
         }
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
@@ -98,8 +128,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            self.kill();
         }
     }
 }

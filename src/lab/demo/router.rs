@@ -1,76 +1,37 @@
-//! The routers of the demo: a `cosip run` each, on addresses of 127.0.0.0/8.
+//! The routers of the demo: a `cosip run` each.
 
+use super::addresses::Addresses;
 use super::process::Process;
 use super::{Error, Options};
+use crate::lab::hosts::Host;
 use serde_json::Value;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The domain that the provider of the demo serves.
 pub(in crate::lab) const DOMAIN: &str = "lab.example";
-const SIP_PORT: u16 = 5060;
-const WAN_SIP_PORT: u16 = 5062;
-const OVERLAY_PORT: u16 = 5070;
-/// Calls at a time that the defaults have room for.
+/// Phones and calls that the defaults have room for.
+const DEFAULT_PHONES: u8 = 32;
 const DEFAULT_CALLS: u8 = 16;
 /// The router that the others join the overlay by.
 const SEED_ROUTER: u8 = 3;
 
-/// Who has which address: one /16 of the loopback network for each run of the demo.
+/// What a router has to have room for.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::lab) struct Addresses {
-    net: u8,
-}
-
-impl Addresses {
-    /// The first of the /16 networks, from `start` on, where nobody serves SIP.
-    pub(in crate::lab) fn find(start: u32) -> Result<Self, Error> {
-        for at in 0..200 {
-            let net = Self { net: 1 + ((start + at) % 250) as u8 };
-            if std::net::UdpSocket::bind(net.server()).is_ok() {
-                return Ok(net);
-            }
-        }
-        Err(Error::new("no free addresses in 127.0.0.0/8".to_owned(), "200 tried"))
-    }
-
-    fn host(self, place: u8, host: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(127, self.net, place, host))
-    }
-
-    /// The provider's server.
-    pub(in crate::lab) fn server(self) -> SocketAddr {
-        SocketAddr::new(self.host(0, 10), SIP_PORT)
-    }
-
-    /// A router's address in its home.
-    pub(in crate::lab) fn lan(self, router: u8) -> IpAddr {
-        self.host(router, 1)
-    }
-
-    /// A router's address towards the provider.
-    fn wan(self, router: u8) -> IpAddr {
-        self.host(router, 2)
-    }
-
-    /// Where a router's phone sends SIP to.
-    pub(in crate::lab) fn proxy(self, router: u8) -> SocketAddr {
-        SocketAddr::new(self.lan(router), SIP_PORT)
-    }
-
-    /// The address of a phone behind a router.
-    pub(in crate::lab) fn phone(self, router: u8, number: u8) -> IpAddr {
-        self.host(router, 10 + number)
-    }
+pub(in crate::lab) struct Room {
+    /// Phones in its home.
+    pub(in crate::lab) phones: u8,
+    /// Calls at a time.
+    pub(in crate::lab) calls: u8,
 }
 
 /// A router of the demo.
 pub(in crate::lab) struct Router {
     /// Its number, from 1.
     pub(in crate::lab) number: u8,
+    host: Host,
     cosip: PathBuf,
     folder: PathBuf,
 }
@@ -82,18 +43,19 @@ impl Router {
         addresses: Addresses,
         folder: &Path,
         options: &Options,
-        phones: u8,
+        room: Room,
     ) -> Result<Self, Error> {
         let folder = folder.join(format!("router-{number}"));
         let failed = |error| Error::new(format!("cannot write {}", folder.display()), error);
         fs::create_dir_all(&folder).map_err(failed)?;
-        let text = configuration(number, addresses, &options.media, phones);
+        let text = configuration(number, addresses, &options.media, room);
         fs::write(folder.join("config"), text).map_err(failed)?;
         let secret = folder.join("network.key");
         // The secret of a network that lives a minute on one machine.
         fs::write(&secret, format!("{}\n", "5a".repeat(32))).map_err(failed)?;
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { number, cosip: options.cosip.clone(), folder })
+        let host = addresses.router_host(number);
+        Ok(Self { number, host, cosip: options.cosip.clone(), folder })
     }
 
     /// Starts the daemon.
@@ -101,7 +63,10 @@ impl Router {
         let mut command = Command::new(&self.cosip);
         command.arg("run").arg("-c").arg(self.folder.join("config"));
         command.arg("--state").arg(&self.folder).arg("--run").arg(&self.folder);
-        Process::start(&format!("router {}", self.number), &mut command, &self.log_file())
+        let name = format!("router {}", self.number);
+        self.host
+            .run(|| Process::start(&name, &mut command, &self.log_file()))
+            .map_err(|error| Error::new(format!("cannot start {name}"), error))?
     }
 
     /// Where the daemon's output goes.
@@ -157,29 +122,25 @@ impl Status {
     }
 }
 
-fn configuration(number: u8, addresses: Addresses, media: &str, phones: u8) -> String {
-    let (lan, wan) = (addresses.lan(number), addresses.wan(number));
-    let (server, seed) = (addresses.server(), addresses.wan(SEED_ROUTER));
-    let bootstrap = if number == SEED_ROUTER {
-        String::new()
-    } else {
-        format!("\tlist bootstrap '{seed}:{OVERLAY_PORT}'\n")
-    };
-    let (size, ports) = if phones > DEFAULT_CALLS {
-        let size = format!("\toption max_phones '{phones}'\n\toption max_calls '{phones}'\n");
-        (size, format!("\toption port_max '{}'\n", 29_999 + 6 * u32::from(phones)))
-    } else {
-        (String::new(), String::new())
-    };
+fn configuration(number: u8, addresses: Addresses, media: &str, room: Room) -> String {
+    let server = addresses.server();
+    let networks = addresses.options(number);
+    let overlay = addresses.overlay_options((number != SEED_ROUTER).then_some(SEED_ROUTER));
+    let mut size = String::new();
+    if room.phones > DEFAULT_PHONES {
+        size += &format!("\toption max_phones '{}'\n", room.phones);
+    }
+    let mut ports = String::new();
+    if room.calls > DEFAULT_CALLS {
+        size += &format!("\toption max_calls '{}'\n", room.calls);
+        ports += &format!("\toption port_max '{}'\n", 29_999 + 6 * u32::from(room.calls));
+    }
     format!(
         "config adapter 'adapter'\n\
          \toption enabled '1'\n\
          \toption mode 'cooperative'\n\
-         \tlist lan '{lan}'\n\
-         \tlist wan '{wan}'\n\
+         {networks}\
          \toption port_mapping '0'\n\
-         \toption sip_port '{SIP_PORT}'\n\
-         \toption wan_sip_port '{WAN_SIP_PORT}'\n\
          \toption intercept '0'\n\
          {size}\n\
          config provider 'lab'\n\
@@ -187,10 +148,9 @@ fn configuration(number: u8, addresses: Addresses, media: &str, phones: u8) -> S
          \toption server 'sip:{server};transport=udp'\n\
          \toption overlay '1'\n\n\
          config overlay 'overlay'\n\
-         \toption port '{OVERLAY_PORT}'\n\
          \toption name '{DOMAIN}'\n\
          \toption secret_file 'network.key'\n\
-         {bootstrap}\n\
+         {overlay}\n\
          config media 'media'\n\
          \toption path '{media}'\n\
          {ports}"

@@ -1,9 +1,9 @@
 //! One series: readiness, four calls round one failure of the server, and the evidence.
 
-use super::router::Addresses;
-use super::town::Town;
+use super::addresses::Addresses;
+use super::town::{Size, Town};
 use super::{Error, Interrupt, Options};
-use crate::lab::phone::{CallId, Phone, Report};
+use crate::lab::phone::{CallId, Phone, Report, route_address};
 use crate::lab::report::{CallResult, Expected, Fault, Path as Carrier, Series, Span};
 use crate::time::{Duration, Instant};
 use std::path::Path;
@@ -52,7 +52,7 @@ pub(super) fn play(
     options: &Options,
     interrupt: &Interrupt,
 ) -> Result<Series, Error> {
-    let town = Town::build(addresses, folder, options, interrupt, (1, true))?;
+    let town = Town::build(addresses, folder, options, interrupt, Size::SMALL)?;
     let series = Series {
         fault,
         calls: Vec::new(),
@@ -165,9 +165,10 @@ impl Show<'_> {
         if alice.answered.is_none() {
             return Carrier::Nobody;
         }
-        let server = self.town.addresses.server().to_string();
-        let named =
-            |report: &Report| report.record_routes.iter().any(|route| route.contains(&server));
+        let server = Some(self.town.addresses.server());
+        let named = |report: &Report| {
+            report.record_routes.iter().any(|route| route_address(route) == server)
+        };
         let logged = |word: &str| {
             let start = format!("{word} {}", alice.call_id);
             log.iter().any(|line| line.starts_with(&start))

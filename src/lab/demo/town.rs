@@ -2,22 +2,38 @@
 //!
 //! All that runs ends with the value, asked politely first.
 
+use super::addresses::Addresses;
 use super::process::Process;
-use super::router::{Addresses, DOMAIN, Router};
+use super::provider::Provider;
+use super::router::{DOMAIN, Room, Router};
 use super::{Error, Interrupt, Options};
 use crate::lab::phone::{Phone, Settings};
 use crate::lab::report::Fault;
 use crate::lab::stage::Stage;
 use crate::time::Duration;
-use nix::sys::signal::Signal;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 /// The routers: the callers', the callees', and one more member of the overlay.
-const ROUTERS: [u8; 3] = [1, 2, 3];
+pub(super) const ROUTERS: [u8; 3] = [1, 2, 3];
 const READY_MAX: Duration = Duration::from_secs(15);
+/// How often it is asked whether something has come to pass.
 const POLL: Duration = Duration::from_millis(200);
+
+/// How large a town is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::lab) struct Size {
+    /// What each router has room for. All phones are there, in as many pairs.
+    pub(in crate::lab) room: Room,
+    /// Whether each half of the phones is behind a router of its own.
+    pub(in crate::lab) routers: bool,
+}
+
+impl Size {
+    /// Two phones, a router each.
+    pub(in crate::lab) const SMALL: Self =
+        Self { room: Room { phones: 1, calls: 1 }, routers: true };
+}
 
 /// Everything that takes part in a call.
 pub(in crate::lab) struct Town<'o> {
@@ -26,48 +42,50 @@ pub(in crate::lab) struct Town<'o> {
     pub(in crate::lab) stage: Stage<Phone>,
     /// The routers; none where the phones speak to the server directly.
     pub(in crate::lab) routers: Vec<Router>,
-    folder: PathBuf,
     options: &'o Options,
     interrupt: &'o Interrupt,
     processes: Vec<Process>,
-    server: Option<Process>,
+    provider: Provider,
 }
 
 impl<'o> Town<'o> {
-    /// Starts `pairs` of phones, and the server. With `routers`, each half of the phones is
-    /// behind a router of its own.
+    /// Starts the phones, the server and the routers.
     pub(in crate::lab) fn build(
         addresses: Addresses,
         folder: &Path,
         options: &'o Options,
         interrupt: &'o Interrupt,
-        (pairs, routers): (u8, bool),
+        size: Size,
     ) -> Result<Self, Error> {
         let failed = |error| Error::new(format!("cannot make {}", folder.display()), error);
         fs::create_dir_all(folder).map_err(failed)?;
         let mut stage = Stage::new();
         for (name, home) in [("alice", ROUTERS[0]), ("bob", ROUTERS[1])] {
-            for number in 0..pairs {
-                let settings = settings(name, addresses, (home, number), routers);
-                stage.add(Phone::new(settings, [home.wrapping_mul(64) ^ number ^ 0x55; 32]));
+            for number in 0..size.room.phones {
+                let settings = settings(name, addresses, (home, number), size.routers);
+                let host = addresses.home_host(home);
+                stage.add_on(
+                    host,
+                    Phone::new(settings, [home.wrapping_mul(64) ^ number ^ 0x55; 32]),
+                );
             }
         }
-        let places = if routers { &ROUTERS[..] } else { &[] };
+        let places = if size.routers { &ROUTERS[..] } else { &[] };
         let routers = places
             .iter()
-            .map(|number| Router::write(*number, addresses, folder, options, pairs))
+            .map(|number| Router::write(*number, addresses, folder, options, size.room))
             .collect::<Result<Vec<_>, _>>()?;
         let mut town = Self {
             addresses,
             stage,
             routers,
-            folder: folder.to_owned(),
             options,
             interrupt,
             processes: Vec::new(),
-            server: None,
+            provider: Provider::new(options, addresses, folder),
         };
-        town.start_server()?;
+        town.provider.start(interrupt)?;
+        town.await_server()?;
         // The router that the others join the overlay by comes first.
         for router in town.routers.iter().rev() {
             town.processes.push(interrupt.unblocked(|| router.start())?);
@@ -130,40 +148,23 @@ impl<'o> Town<'o> {
     /// Fails where a process ended, or a signal asks to stop.
     pub(in crate::lab) fn check(&mut self) -> Result<(), Error> {
         self.interrupt.check()?;
-        self.server.iter_mut().try_for_each(Process::check)?;
+        self.provider.check()?;
         self.processes.iter_mut().try_for_each(Process::check)
     }
 
     /// Lets the server fail.
     pub(in crate::lab) fn fail_server(&mut self, fault: Fault) -> Result<(), Error> {
-        match fault {
-            Fault::Stopped => self.server.iter().try_for_each(|it| it.signal(Signal::SIGSTOP)),
-            Fault::Killed => {
-                self.server.take().into_iter().for_each(Process::crash);
-                Ok(())
-            }
-        }
+        self.provider.fail(fault)
     }
 
     /// Lets the server go on, or start anew.
     pub(in crate::lab) fn recover_server(&mut self, fault: Fault) -> Result<(), Error> {
-        match fault {
-            Fault::Stopped => self.server.iter().try_for_each(|it| it.signal(Signal::SIGCONT)),
-            Fault::Killed => self.start_server(),
-        }
+        self.provider.recover(fault, self.interrupt)?;
+        self.await_server()
     }
 
-    fn start_server(&mut self) -> Result<(), Error> {
-        let mut command = Command::new(&self.options.lab);
-        command.arg("server").arg("--listen").arg(self.addresses.server().to_string());
-        let log = self.server_log_file();
-        let started = self.interrupt.unblocked(|| Process::start("server", &mut command, &log))?;
-        self.server = Some(started);
-        Ok(())
-    }
-
-    fn server_log_file(&self) -> PathBuf {
-        self.folder.join("server.log")
+    fn await_server(&mut self) -> Result<(), Error> {
+        self.await_that("the server", READY_MAX, |town| town.provider.serves())
     }
 
     /// The processor time that the two homes' routers have used.
@@ -176,6 +177,11 @@ impl<'o> Town<'o> {
         self.homes().map(Process::memory_kb).max().unwrap_or(0)
     }
 
+    /// How many threads each of the two homes' routers has, the more of both.
+    pub(in crate::lab) fn routers_threads(&self) -> u64 {
+        self.homes().map(Process::threads).max().unwrap_or(0)
+    }
+
     /// The processes of the two homes' routers: the last two started.
     fn homes(&self) -> impl Iterator<Item = &Process> {
         self.processes.iter().rev().take(2)
@@ -183,8 +189,7 @@ impl<'o> Town<'o> {
 
     /// What the server told so far.
     pub(in crate::lab) fn server_log(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.server_log_file()).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        self.provider.log()
     }
 
     /// Writes each router's ladders beside its log, for who keeps the folder.
@@ -200,7 +205,7 @@ impl<'o> Town<'o> {
 
     /// Prints the last lines of every log.
     pub(in crate::lab) fn show_logs(&self) {
-        let logs = self.routers.iter().map(Router::log_file).chain([self.server_log_file()]);
+        let logs = self.routers.iter().map(Router::log_file).chain([self.provider.log_file()]);
         for log in logs {
             let Ok(text) = fs::read_to_string(&log) else { continue };
             let lines: Vec<&str> = text.lines().collect();
@@ -213,7 +218,7 @@ impl<'o> Town<'o> {
 impl Drop for Town<'_> {
     fn drop(&mut self) {
         let mut processes = core::mem::take(&mut self.processes);
-        processes.extend(self.server.take());
+        processes.extend(self.provider.take());
         Process::end_all(processes);
     }
 }

@@ -140,9 +140,9 @@ impl Call {
         self.report.ended.is_none()
     }
 
-    /// Starts to speak, one packet every 20 ms.
+    /// Starts to speak, one packet every 20 ms; the first has to be filled first.
     pub(super) fn speak(&mut self, now: Instant) {
-        self.packet_at.get_or_insert(now);
+        self.packet_at.get_or_insert(now + PACKET_INTERVAL);
     }
 
     /// Stops to speak; the ear stays open.

@@ -26,7 +26,9 @@ pub(in crate::lab) fn good() -> Summary {
             call("known-down", Path::Overlay, overlay, 12.0, 8_500.0),
             call("after-recovery", Path::Overlay, Expected::Either, 11.0, 18_000.0),
         ],
-        server: vec![Span { from_ms: 0.0, to_ms: 20_000.0, state: "running".to_owned() }],
+        server: [(0.0, 5_000.0, "running"), (5_000.0, 11_000.0, "stopped")]
+            .map(|(from_ms, to_ms, state)| Span { from_ms, to_ms, state: state.to_owned() })
+            .into(),
         verdict: vec![Span { from_ms: 2_500.0, to_ms: 9_000.0, state: "up".to_owned() }],
         ladder: String::new(),
         ghost_rings: 0,

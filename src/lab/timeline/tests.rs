@@ -20,5 +20,6 @@ fn every_call_is_drawn_inside_the_picture_in_the_colour_of_its_path() {
         let x: f64 = x.split('"').next().unwrap().parse().unwrap();
         assert!((0.0..WIDTH).contains(&x));
     }
+    assert_eq!(picture.matches(SHADE).count(), 2);
     assert_eq!(picture.matches("<svg").count(), picture.matches("</svg>").count());
 }
