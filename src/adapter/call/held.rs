@@ -4,6 +4,7 @@ use super::{CallId, Callee, LegState, Role, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
+use crate::channel::CarryingPath;
 use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, CALL_UPSTREAMS_MAX};
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
@@ -155,14 +156,26 @@ impl Adapter {
     /// The far end acknowledged the phone's answer over `path`: that leg carries from now on.
     pub(crate) fn acknowledged(&mut self, now: Instant, id: CallId, path: Path) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        let mut carrying = None;
-        for (up, upstream) in call.upstreams.iter_mut().enumerate() {
-            if upstream.path == path && matches!(upstream.state, UpstreamState::Accepted { .. }) {
-                upstream.state = UpstreamState::Done;
-                carrying = Some(up);
-            }
+        let accepted = |peer: bool| {
+            call.upstreams.iter().position(|up| {
+                matches!(up.path, Path::Peer(_)) == peer
+                    && matches!(up.state, UpstreamState::Accepted { .. })
+            })
+        };
+        let came = matches!(path, Path::Peer(_));
+        let named = call.named.map(|named| named == CarryingPath::Peer);
+        let carrying = named.and_then(accepted).or_else(|| accepted(came));
+        match carrying {
+            Some(up) => self.carry_by(now, id, up),
+            None => self.acknowledged_directly(id, path),
         }
-        let Some(up) = carrying else { return self.acknowledged_directly(id, path) };
+    }
+
+    /// This leg carries, whatever did before.
+    pub(super) fn carry_by(&mut self, now: Instant, id: CallId, up: usize) {
+        let Some(call) = self.calls.get_mut(id).filter(|call| up < call.upstreams.len()) else {
+            return;
+        };
         call.carrier = Some(up as u8);
         let upstream = &call.upstreams[up];
         for dialog in &mut call.dialogs {
@@ -172,7 +185,7 @@ impl Adapter {
             dialog.far.contact = upstream.contact.clone();
             dialog.far.side = up as u8;
         }
-        for other in call.upstreams.iter_mut() {
+        for other in &mut call.upstreams {
             if matches!(other.state, UpstreamState::Accepted { .. }) {
                 other.state = UpstreamState::Done;
             }

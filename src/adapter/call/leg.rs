@@ -135,6 +135,7 @@ impl Adapter {
             self.media.carry(media, at as u8);
         }
         if first {
+            self.name_carrier(now, id);
             self.lose_others(now, id, at);
         }
         match self.calls.get(id).map(|call| call.role) {
@@ -238,16 +239,19 @@ impl Adapter {
                 self.transactions.cancel(now, client);
             }
             200..=299 => {
-                let ends = !self.is_twin(client, message);
-                self.acknowledge_late(now, client, message, ends);
+                let twin = self.twin_of(client, message);
+                if let Some(call) = twin {
+                    self.name_carrier(now, call);
+                }
+                self.acknowledge_late(now, client, message, twin.is_none());
             }
             _ => {}
         }
     }
 
-    /// Whether a 2xx over the channel is the answer that the server leg brought too: the same
-    /// phone's, under the same tag. A BYE to it would end the call.
-    fn is_twin(&self, client: ClientId, message: &Message<'_>) -> bool {
+    /// The call that a 2xx over the channel answers where the server leg brought that answer too:
+    /// the same phone's, under the same tag. A BYE to it would end the call.
+    fn twin_of(&self, client: ClientId, message: &Message<'_>) -> Option<CallId> {
         let flow = self.transactions.client_flow(client);
         let crossed = flow.is_some_and(|flow| matches!(flow.via, crate::net::Via::Peer(_)));
         let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
@@ -255,7 +259,7 @@ impl Adapter {
             let mut dialogs = call.dialogs.iter();
             call.role == Role::Caller && dialogs.any(|d| d.confirmed && d.far_tag == tag)
         };
-        crossed && self.find_call(message.call_id(), same).is_some()
+        self.find_call(message.call_id(), same).filter(|_| crossed)
     }
 
     /// The transaction of leg `at` failed: nobody answered, or the transport refused.

@@ -46,6 +46,7 @@ impl Adapter {
             registered_there: false,
             heard: None,
             carrier: None,
+            named: None,
             winner: None,
             retry_until: None,
             acceptance: Vec::new(),
@@ -95,6 +96,7 @@ impl Adapter {
             contact: self.contact_of(message),
             cseq: message.cseq().map_or(1, |(number, _)| number),
             state,
+            accepted: false,
         }
     }
 

@@ -19,6 +19,7 @@ mod search;
 use super::inbound::Source;
 use super::names::{Local, Path};
 use super::registrar::BindingId;
+use crate::channel::CarryingPath;
 use crate::limits::{CALL_DIALOGS_MAX, CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
 use crate::media::SessionId;
 use crate::net::NodeId;
@@ -86,6 +87,8 @@ pub(crate) struct Upstream {
     pub(crate) cseq: u32,
     /// What it has been told.
     pub(crate) state: UpstreamState,
+    /// It was told a 2xx.
+    pub(crate) accepted: bool,
 }
 
 /// What an upstream leg has been told.
@@ -277,6 +280,8 @@ pub(crate) struct Call {
     pub(crate) heard: Option<u8>,
     /// The upstream whose ACK came first, at the callee's adapter.
     pub(crate) carrier: Option<u8>,
+    /// The leg that the caller's adapter says carries, at the callee's adapter.
+    pub(crate) named: Option<CarryingPath>,
     /// The leg that won.
     pub(crate) winner: Option<u8>,
     /// After a challenge: the phone's next INVITE is waited for until then.

@@ -10,7 +10,7 @@ use super::{CallId, Role, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
-use crate::channel::{CallKey, Payload};
+use crate::channel::{CallKey, CarryingPath, Payload};
 use crate::limits::CALL_LEGS_MAX;
 use crate::net::NodeId;
 use crate::sip::Message;
@@ -67,6 +67,60 @@ impl Adapter {
             }
             Some(Path::Server) => self.acknowledge_again(now, id, peer),
             _ => {}
+        }
+    }
+
+    /// Caller's side: tells the callee's adapter which leg carries, before any ACK does; a 2xx
+    /// may have come by both.
+    pub(super) fn name_carrier(&mut self, now: Instant, id: CallId) {
+        let call = self.calls.get(id).filter(|call| call.role == Role::Caller);
+        let Some(call) = call else { return };
+        let winner = call.winner.and_then(|at| call.legs.get(usize::from(at))).map(|leg| leg.path);
+        let path = match winner {
+            Some(Path::Peer(_)) => CarryingPath::Peer,
+            Some(_) => CarryingPath::Server,
+            None => return,
+        };
+        let key = CallKey::of(&call.call_id);
+        let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
+            call.callees.iter().filter(|c| c.acknowledged || c.opened).map(|c| c.node).collect();
+        for node in told {
+            if node == self.id {
+                self.carrier_named(now, node, key, path);
+            } else if let Some(channel) = &mut self.channel {
+                let _ = channel.send(now, node, &Payload::Carrying { call: key, path });
+            }
+        }
+    }
+
+    /// Callee's side: `peer` says which leg carries. Where another one was acknowledged already,
+    /// its word counts.
+    pub(crate) fn carrier_named(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        key: CallKey,
+        path: CarryingPath,
+    ) {
+        let tells = |call: &super::Call| {
+            peer == self.id
+                || call.callees.iter().any(|c| c.node == peer)
+                || call.upstreams.iter().any(|up| up.path == Path::Peer(peer))
+        };
+        let found = self.calls.iter().find(|(_, call)| {
+            call.role == Role::Callee && CallKey::of(&call.call_id) == key && tells(call)
+        });
+        let Some(id) = found.map(|(id, _)| id) else { return };
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.named = Some(path);
+        let by_peer = path == CarryingPath::Peer;
+        let named = call
+            .upstreams
+            .iter()
+            .position(|up| up.accepted && matches!(up.path, Path::Peer(_)) == by_peer);
+        let other = call.carrier.is_some_and(|carrier| Some(usize::from(carrier)) != named);
+        if let Some(up) = named.filter(|_| other) {
+            self.carry_by(now, id, up);
         }
     }
 
