@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
     pub(crate) server: ServerId,
     /// The request as it came.
     pub(crate) request: Vec<u8>,
+    /// It is an INVITE.
+    pub(crate) invite: bool,
     /// Where the request came from.
     pub(crate) source: Source,
     /// The way that the request took, for its responses; none before it was sent.
@@ -92,6 +94,7 @@ impl Exchange {
             purpose,
             server,
             request: message.raw().to_vec(),
+            invite: message.method() == Method::Invite,
             source,
             sent_to: None,
             client: None,
@@ -173,7 +176,7 @@ impl Adapter {
         if status == 100 {
             return;
         }
-        let invite = Message::parse(&exchange.request).is_ok_and(|m| m.method() == Method::Invite);
+        let invite = exchange.invite;
         let accepted = (200..300).contains(&status);
         if !exchange.answered || (invite && accepted) {
             self.relay_exchange_response(now, id, message);

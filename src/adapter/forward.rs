@@ -23,7 +23,7 @@ impl Adapter {
         source: Source,
     ) {
         if message.method() == crate::sip::Method::Invite {
-            self.reply(now, server, 100, None);
+            self.reply_trying(now, server, message);
         }
         match source.path {
             Path::Lan => self.forward_out(now, server, message, source),

@@ -79,13 +79,30 @@ impl Adapter {
         tag: Option<u32>,
         extra: &[Extra<'_>],
     ) {
-        let Some(flow) = self.transactions.server_flow(id) else { return };
         let Some(request) = self.transactions.request(id).map(<[u8]>::to_vec) else { return };
         let Ok(message) = Message::parse(&request) else { return };
+        self.reply_to(now, id, &message, status, tag, extra);
+    }
+
+    /// Responds 100 to `request`, which is that of this transaction.
+    pub(crate) fn reply_trying(&mut self, now: Instant, id: ServerId, request: &Message<'_>) {
+        self.reply_to(now, id, request, (100, reason_phrase(100)), None, &[]);
+    }
+
+    fn reply_to(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        message: &Message<'_>,
+        status: (u16, &str),
+        tag: Option<u32>,
+        extra: &[Extra<'_>],
+    ) {
+        let Some(flow) = self.transactions.server_flow(id) else { return };
         let tag = Tag(tag.unwrap_or_else(|| self.rng.next_u32()));
         let to_tag: Option<&dyn fmt::Display> = (status.0 != 100).then_some(&tag as _);
         let bytes =
-            crossing::write(|out| rewrite::reply(&message, flow.to, status, to_tag, extra, out));
+            crossing::write(|out| rewrite::reply(message, flow.to, status, to_tag, extra, out));
         if let Some(bytes) = bytes {
             self.transactions.respond(now, id, &bytes);
         }

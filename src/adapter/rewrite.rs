@@ -22,7 +22,7 @@ pub(crate) enum Contacts<'a> {
 }
 
 /// How a request is rewritten.
-pub(crate) struct RequestPlan<'a> {
+pub(crate) struct RequestPlan<'a, 'm> {
     /// The Request-URI that it leaves with.
     pub(crate) uri: &'a str,
     /// Our end of the hop that it goes to.
@@ -31,7 +31,7 @@ pub(crate) struct RequestPlan<'a> {
     pub(crate) branch: &'a dyn fmt::Display,
     /// Our own end of the hop that it came from: a Route that names it is taken off; on the
     /// overlay all are.
-    pub(crate) routes: Routes<'a>,
+    pub(crate) routes: Routes<'a, 'm>,
     /// Our Record-Route, placed first.
     pub(crate) record_route: Option<Local>,
     /// Whether the Record-Routes of those before us stay.
@@ -48,17 +48,17 @@ pub(crate) struct RequestPlan<'a> {
 
 /// What becomes of the Route headers of a request.
 #[derive(Clone, Copy)]
-pub(crate) enum Routes<'a> {
+pub(crate) enum Routes<'a, 'm> {
     /// All are dropped.
     Drop,
     /// They are written as routed: ours taken off, strict routers mended (RFC 3261 s16.4).
-    Routed(&'a Routed<'a, 'a>),
+    Routed(&'a Routed<'a, 'm>),
 }
 
 /// Writes `message`, a request, into `out` as `plan` says. Returns its length.
 pub(crate) fn request(
     message: &Message<'_>,
-    plan: &RequestPlan<'_>,
+    plan: &RequestPlan<'_, '_>,
     out: &mut [u8],
 ) -> Result<usize, TooLong> {
     let mut writer = Writer::new(out);
@@ -92,9 +92,9 @@ pub(crate) fn request(
 const MAX_FORWARDS: u8 = 70;
 
 /// How a response is rewritten.
-pub(crate) struct ResponsePlan<'a> {
+pub(crate) struct ResponsePlan<'a, 'm> {
     /// The request that it answers, as it came from upstream: Via, From, Call-ID and CSeq.
-    pub(crate) upstream: &'a Message<'a>,
+    pub(crate) upstream: &'a Message<'m>,
     /// The source of that request (RFC 3581).
     pub(crate) source: SocketAddr,
     /// Our Record-Route.
@@ -125,7 +125,7 @@ pub(crate) enum RecordRoute {
 /// Writes `message`, a response, into `out` as `plan` says. Returns its length.
 pub(crate) fn response(
     message: &Message<'_>,
-    plan: &ResponsePlan<'_>,
+    plan: &ResponsePlan<'_, '_>,
     out: &mut [u8],
 ) -> Result<usize, TooLong> {
     let mut writer = Writer::new(out);

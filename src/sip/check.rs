@@ -61,6 +61,25 @@ impl std::error::Error for Invalid {}
 
 const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
+/// Header names seen so far, one bit each.
+#[derive(Default)]
+struct Seen(u128);
+
+const _: () = assert!((Name::Other as u32) < u128::BITS);
+
+impl Seen {
+    fn has(&self, name: Name) -> bool {
+        self.0 >> (name as u32) & 1 == 1
+    }
+
+    /// Adds a name. True where it was there already.
+    fn add(&mut self, name: Name) -> bool {
+        let before = self.has(name);
+        self.0 |= 1 << (name as u32);
+        before
+    }
+}
+
 impl Message<'_> {
     /// Judges what the structure holds.
     ///
@@ -77,8 +96,11 @@ impl Message<'_> {
             return Err(Invalid::Malformed(Name::CallId));
         }
         self.each(Name::Via, is_via)?;
-        self.each(Name::From, |value| is_address(value, false))?;
-        self.each(Name::To, |value| is_address(value, false))?;
+        for (name, address) in [(Name::From, self.from()), (Name::To, self.to())] {
+            if address.is_none_or(|address| Uri::parse(address.uri).is_err()) {
+                return Err(Invalid::Malformed(name));
+            }
+        }
         self.check_length()?;
         if self.is_request() { self.check_request() } else { Ok(()) }
     }
@@ -100,18 +122,17 @@ impl Message<'_> {
     }
 
     fn check_presence(&self) -> Result<(), Invalid> {
-        if let Some(missing) = MANDATORY.iter().find(|name| self.header(**name).is_none()) {
+        let (mut seen, mut repeated) = (Seen::default(), Seen::default());
+        for header in self.headers() {
+            if seen.add(header.name) && header.name.is_single() {
+                repeated.add(header.name);
+            }
+        }
+        if let Some(missing) = MANDATORY.iter().find(|name| !seen.has(**name)) {
             return Err(Invalid::Missing(*missing));
         }
-        let mut seen = self.headers();
-        while let Some((header, rest)) = seen.split_first() {
-            let repeats = |other: &super::Header<'_>| other.name == header.name;
-            if header.name.is_single() && rest.iter().any(repeats) {
-                return Err(Invalid::Repeated(header.name));
-            }
-            seen = rest;
-        }
-        Ok(())
+        let first = self.headers().iter().find(|header| repeated.has(header.name));
+        first.map_or(Ok(()), |header| Err(Invalid::Repeated(header.name)))
     }
 
     fn check_length(&self) -> Result<(), Invalid> {

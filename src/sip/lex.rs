@@ -12,17 +12,52 @@ pub(crate) const fn is_space(byte: u8) -> bool {
 
 /// `text` without white space around it.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    let mut bytes = text.as_bytes();
+    while let [first, rest @ ..] = bytes
+        && is_space(*first)
+    {
+        bytes = rest;
+    }
+    let start = text.len() - bytes.len();
+    while let [rest @ .., last] = bytes
+        && is_space(*last)
+    {
+        bytes = rest;
+    }
+    text.get(start..start + bytes.len()).unwrap_or("")
 }
 
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+/// A set of ASCII characters: one look-up for each byte of a message, however many classes.
+pub(crate) struct Class([bool; 256]);
+
+impl Class {
+    /// Letters, digits and `others`.
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Self {
+        let mut class = [false; 256];
+        let mut byte = 0;
+        while byte < 128u8 {
+            class[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            class[others[at] as usize] = true;
+            at += 1;
+        }
+        Self(class)
+    }
+
+    /// Whether the set has `byte`.
+    pub(crate) const fn has(&self, byte: u8) -> bool {
+        self.0[byte as usize]
+    }
 }
+
+static TOKEN: Class = Class::alphanumeric_and(b"-.!%*_+`'~");
 
 /// Whether `text` is a token.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_token_byte)
+    !text.is_empty() && text.bytes().all(|byte| TOKEN.has(byte))
 }
 
 /// A decimal number below `u32::MAX`, nothing but digits.
@@ -41,22 +76,31 @@ pub(crate) fn split_around(text: &str, at: usize) -> (&str, &str) {
 
 /// Where `separator` stands outside of quoted strings and angle brackets.
 pub(crate) fn find_outside(text: &str, separator: u8) -> Option<usize> {
-    let (mut quoted, mut escaped, mut bracket) = (false, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        if quoted {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
-                _ => {}
-            }
-        } else if bracket {
-            bracket = byte != b'>';
-        } else if byte == separator {
-            return Some(at);
-        } else {
-            quoted = byte == b'"';
-            bracket = byte == b'<';
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..)?;
+        let stop = |byte: &u8| *byte == separator || matches!(byte, b'"' | b'<');
+        at += rest.iter().position(stop)?;
+        let (found, rest) = bytes.get(at..)?.split_first()?;
+        at += 1;
+        match found {
+            _ if *found == separator => return Some(at - 1),
+            b'"' => at += closing_quote(rest)? + 1,
+            _ => at += rest.iter().position(|byte| *byte == b'>')? + 1,
+        }
+    }
+}
+
+/// Where the quoted string ends whose inside `bytes` begins with.
+fn closing_quote(bytes: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at),
+            _ => {}
         }
     }
     None
@@ -93,16 +137,7 @@ impl<'a> Iterator for Split<'a> {
 /// follows them.
 pub(crate) fn quoted(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('"')?;
-    let mut escaped = false;
-    for (at, byte) in inner.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(split_around(inner, at)),
-            _ => {}
-        }
-    }
-    None
+    closing_quote(inner.as_bytes()).map(|at| split_around(inner, at))
 }
 
 /// A host with an optional port. A name, an IPv4 address, or an IPv6 address in brackets.
@@ -124,11 +159,12 @@ pub(crate) fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
     is_host(host).then_some((host, port))
 }
 
+static HOST: Class = Class::alphanumeric_and(b"-._");
+
 /// Whether `text` is a host. Underscores pass: they are against RFC 1123, and in use.
 fn is_host(text: &str) -> bool {
     if let Some(inner) = text.strip_prefix('[') {
         return inner.strip_suffix(']').is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
     }
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    !text.is_empty() && text.bytes().all(fits)
+    !text.is_empty() && text.bytes().all(|byte| HOST.has(byte))
 }

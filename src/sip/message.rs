@@ -3,11 +3,13 @@
 //! [`Message::parse`] finds the structure: start line, header lines, blank line, body. What fails
 //! there is not SIP and gets silence. What the lines mean is judged by [`Message::check`], which
 //! names the reason that a 400 may carry. Nothing is copied and nothing is allocated: headers are
-//! kept as slices, at most [`SIP_HEADERS_MAX`] of them.
+//! kept as slices, at most [`SIP_HEADERS_MAX`] of them. What every message is asked for again and
+//! again (topmost Via, From, To, CSeq) is looked into once.
 
 use super::lex::{Split, is_token, number, trim};
 use super::{Header, Method, Name, NameAddr, Via};
 use crate::limits::SIP_HEADERS_MAX;
+use core::cell::OnceCell;
 use core::fmt;
 
 /// Why bytes are not a SIP message, or text is not a part of one.
@@ -62,7 +64,7 @@ impl std::error::Error for ParseError {}
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start<'a> {
     Request {
-        method: &'a str,
+        method: Method<'a>,
         uri: &'a str,
         version: &'a str,
         /// Single spaces between the parts, none around them.
@@ -83,6 +85,10 @@ pub struct Message<'a> {
     body: &'a [u8],
     /// How many bytes stand behind the head, whatever Content-Length says.
     available: usize,
+    via: OnceCell<Option<Via<'a>>>,
+    from: OnceCell<Option<NameAddr<'a>>>,
+    to: OnceCell<Option<NameAddr<'a>>>,
+    cseq: OnceCell<Option<(u32, Method<'a>)>>,
 }
 
 impl<'a> Message<'a> {
@@ -102,7 +108,9 @@ impl<'a> Message<'a> {
         let (head, rest) = data.split_at_checked(end).ok_or(ParseError::NoBlankLine)?;
         let head = head.strip_suffix(b"\r\n").ok_or(ParseError::NoBlankLine)?;
         let head = core::str::from_utf8(head).map_err(|_| ParseError::NotUtf8)?;
-        let (line, mut lines) = head.split_once("\r\n").ok_or(ParseError::NoBlankLine)?;
+        let at = head.find('\r').ok_or(ParseError::NoBlankLine)?;
+        let line = head.get(..at).unwrap_or("");
+        let mut lines = head.get(at + 2..).unwrap_or("");
         let start = start_line(line).ok_or(ParseError::StartLine)?;
         let mut message = Self {
             raw: data,
@@ -110,6 +118,10 @@ impl<'a> Message<'a> {
             headers: heapless::Vec::new(),
             body: rest,
             available: rest.len(),
+            via: OnceCell::new(),
+            from: OnceCell::new(),
+            to: OnceCell::new(),
+            cseq: OnceCell::new(),
         };
         while !lines.is_empty() {
             let (line, after) = folded_line(lines);
@@ -150,7 +162,7 @@ impl<'a> Message<'a> {
     /// The method: of a request from its first line, of a response from CSeq.
     pub fn method(&self) -> Method<'a> {
         match self.start {
-            Start::Request { method, .. } => Method::parse(method),
+            Start::Request { method, .. } => method,
             Start::Response { .. } => self.cseq().map_or(Method::Other(""), |(_, method)| method),
         }
     }
@@ -215,17 +227,22 @@ impl<'a> Message<'a> {
 
     /// The topmost Via. `None` where it is missing or malformed.
     pub fn via(&self) -> Option<Via<'a>> {
-        self.values(Name::Via).next().and_then(|value| Via::parse(value).ok())
+        let parse = || self.values(Name::Via).next().and_then(|value| Via::parse(value).ok());
+        *self.via.get_or_init(parse)
     }
 
     /// From. `None` where it is missing or malformed.
     pub fn from(&self) -> Option<NameAddr<'a>> {
-        self.header(Name::From).and_then(|value| NameAddr::parse(value).ok())
+        *self.from.get_or_init(|| self.address(Name::From))
     }
 
     /// To. `None` where it is missing or malformed.
     pub fn to(&self) -> Option<NameAddr<'a>> {
-        self.header(Name::To).and_then(|value| NameAddr::parse(value).ok())
+        *self.to.get_or_init(|| self.address(Name::To))
+    }
+
+    fn address(&self, name: Name) -> Option<NameAddr<'a>> {
+        self.header(name).and_then(|value| NameAddr::parse(value).ok())
     }
 
     /// The Call-ID; "" where it is missing.
@@ -236,6 +253,10 @@ impl<'a> Message<'a> {
     /// Number and method of CSeq. `None` where it is missing or malformed; the number is below
     /// 2^31 (section 8.1.1.5).
     pub fn cseq(&self) -> Option<(u32, Method<'a>)> {
+        *self.cseq.get_or_init(|| self.read_cseq())
+    }
+
+    fn read_cseq(&self) -> Option<(u32, Method<'a>)> {
         let mut words = self.header(Name::CSeq)?.split_ascii_whitespace();
         let number = number(words.next()?).filter(|number| *number < 1 << 31)?;
         let method = words.next().filter(|method| is_token(method))?;
@@ -279,17 +300,14 @@ fn head_end(data: &[u8]) -> Result<usize, ParseError> {
     }
 }
 
-/// The first header line with what is folded onto it, and the lines behind. Line ends are whole.
+/// The first line with what is folded onto it, and the lines behind. Line ends are whole.
 fn folded_line(lines: &str) -> (&str, &str) {
-    let bytes = lines.as_bytes();
     let mut at = 0;
-    while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'\r'))
-    {
+    while let Some(length) = lines.get(at..).and_then(|rest| rest.find('\r')) {
         at += length;
-        if !matches!(bytes.get(at + 2), Some(b' ' | b'\t')) {
-            let line = lines.get(..at).unwrap_or("");
-            let after = lines.get(at + 2..).unwrap_or("");
-            return (line, after);
+        let after = lines.get(at + 2..).unwrap_or("");
+        if !after.starts_with([' ', '\t']) {
+            return (lines.get(..at).unwrap_or(""), after);
         }
         at += 2;
     }
@@ -297,10 +315,10 @@ fn folded_line(lines: &str) -> (&str, &str) {
 }
 
 fn header_line(line: &str) -> Option<Header<'_>> {
-    let colon = line.bytes().position(|byte| byte == b':')?;
-    let raw_name = line.get(..colon)?.trim_end_matches([' ', '\t']);
-    let value = trim(line.get(colon + 1..)?);
-    is_token(raw_name).then(|| Header { name: Name::parse(raw_name), raw_name, value })
+    let (raw_name, value) = line.split_once(':')?;
+    let raw_name = raw_name.trim_end_matches([' ', '\t']);
+    let name = is_token(raw_name).then(|| Name::parse(raw_name))?;
+    Some(Header { name, raw_name, value: trim(value) })
 }
 
 fn start_line(line: &str) -> Option<Start<'_>> {
@@ -313,7 +331,9 @@ fn start_line(line: &str) -> Option<Start<'_>> {
     let is_sip = version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/"));
     let is_exact = trimmed.len() == rest.len() && trim(uri) == uri;
     let uri = trim(uri);
-    (is_token(method) && is_sip).then_some(Start::Request { method, uri, version, is_exact })
+    let is_request = is_token(method) && is_sip;
+    let method = Method::parse(method);
+    is_request.then_some(Start::Request { method, uri, version, is_exact })
 }
 
 fn status_line(line: &str) -> Option<Start<'_>> {

@@ -5,7 +5,7 @@
 //! `*21#` come unescaped from most phones. More than [`SIP_URI_PARTS_MAX`] parameters or headers
 //! make no URI.
 
-use super::lex::host_port;
+use super::lex::{Class, host_port};
 use super::{Params, ParseError};
 use crate::limits::SIP_URI_PARTS_MAX;
 use core::fmt;
@@ -105,10 +105,10 @@ impl<'a> Uri<'a> {
         let (host, params) = rest.split_once(';').unwrap_or((rest, ""));
         let (bare, port) = host_port(host)?;
         let valid = !host.bytes().any(|byte| byte <= b' ')
-            && is_escaped_text(user, b"&=+$,;?/#")
-            && is_escaped_text(password, b"&=+$,")
-            && is_escaped_text(headers, b"[]/?:+$=&")
-            && headers.split('&').count() <= SIP_URI_PARTS_MAX
+            && is_escaped_text(user, &USER)
+            && is_escaped_text(password, &PASSWORD)
+            && is_escaped_text(headers, &HEADERS)
+            && (headers.is_empty() || headers.split('&').count() <= SIP_URI_PARTS_MAX)
             && are_params(params, !rest.ends_with(';'));
         let params = Params::of_uri(params);
         valid.then_some(Self { scheme, user, password, host: bare, port, params, headers })
@@ -207,20 +207,21 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(fits)
 }
 
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
-}
+/// What stands unescaped: unreserved characters, and those that each part allows besides.
+static USER: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,;?/#");
+static PASSWORD: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,");
+static HEADERS: Class = Class::alphanumeric_and(b"-_.!~*'()[]/?:+$=&");
+static PARAM: Class = Class::alphanumeric_and(b"-_.!~*'()[]/:&+$");
 
-/// Whether `text` has only unreserved bytes, bytes of `also`, and whole escapes.
-fn is_escaped_text(text: &str, also: &[u8]) -> bool {
+/// Whether `text` has only characters of `class` and whole escapes.
+fn is_escaped_text(text: &str, class: &Class) -> bool {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         let valid = if byte == b'%' {
             let mut digit = || bytes.next().is_some_and(|byte| byte.is_ascii_hexdigit());
             digit() && digit()
         } else {
-            is_unreserved(byte) || also.contains(&byte)
+            class.has(byte)
         };
         if !valid {
             return false;
@@ -231,13 +232,16 @@ fn is_escaped_text(text: &str, also: &[u8]) -> bool {
 
 /// Whether `raw` is a URI's parameters; `closed`: no semicolon stands at the very end.
 fn are_params(raw: &str, closed: bool) -> bool {
-    let fits = |text: &str| !text.is_empty() && is_escaped_text(text, b"[]/:&+$");
+    let fits = |text: &str| !text.is_empty() && is_escaped_text(text, &PARAM);
     let param = |piece: &str| match piece.split_once('=') {
         None => fits(piece),
         Some((name, value)) => fits(name) && fits(value),
     };
+    if raw.is_empty() {
+        return closed;
+    }
     let few = raw.split(';').count() <= SIP_URI_PARTS_MAX;
-    closed && (raw.is_empty() || (few && raw.split(';').all(param)))
+    closed && few && raw.split(';').all(param)
 }
 
 /// The bytes of `text` without escapes, each with whether it was escaped although reserved:

@@ -36,26 +36,32 @@ impl<'b> Writer<'b> {
 
     /// The first line of a request.
     pub fn request(&mut self, method: &str, uri: &str) {
-        self.line(format_args!("{method} {uri} SIP/2.0"));
+        self.line(&[method, " ", uri, " SIP/2.0"]);
     }
 
     /// The first line of a response.
     pub fn status(&mut self, code: u16, reason: &str) {
-        self.line(format_args!("SIP/2.0 {code} {reason}"));
+        self.is_folding = false;
+        self.add(format_args!("SIP/2.0 {code} "));
+        self.line(&[reason]);
     }
 
     /// One header line. [`Name::Other`] has no spelling of its own and writes nothing, as does
     /// Content-Length.
     pub fn header(&mut self, name: Name, value: impl fmt::Display) {
         if !matches!(name, Name::Other | Name::ContentLength) {
-            self.line(format_args!("{name}: {value}"));
+            self.is_folding = false;
+            self.put(name.as_str().as_bytes());
+            self.put(b": ");
+            self.add(format_args!("{value}"));
+            self.put(b"\r\n");
         }
     }
 
     /// A header as received, unfolded. Content-Length is left out.
     pub fn copy(&mut self, header: &Header<'_>) {
         if header.name != Name::ContentLength {
-            self.line(format_args!("{}: {}", header.raw_name, header.value));
+            self.line(&[header.raw_name, ": ", header.value]);
         }
     }
 
@@ -64,17 +70,45 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// [`TooLong`] where anything written did not fit.
     pub fn finish(mut self, body: &[u8]) -> Result<usize, TooLong> {
-        self.line(format_args!("{}: {}", Name::ContentLength, body.len()));
-        self.put(b"\r\n");
+        self.is_folding = false;
+        self.add(format_args!("{}: {}", Name::ContentLength, body.len()));
+        self.put(b"\r\n\r\n");
         self.put(body);
         if self.is_full { Err(TooLong) } else { Ok(self.len) }
     }
 
-    fn line(&mut self, text: fmt::Arguments<'_>) {
+    /// One line of these pieces.
+    fn line(&mut self, pieces: &[&str]) {
         self.is_folding = false;
+        pieces.iter().for_each(|piece| self.text(piece));
+        self.put(b"\r\n");
+    }
+
+    fn add(&mut self, text: fmt::Arguments<'_>) {
         // Fails only where a Display fails: then the line is not whole.
         self.is_full |= self.write_fmt(text).is_err();
-        self.put(b"\r\n");
+    }
+
+    /// Adds text without its line ends: each, with the white space around it, is one space.
+    fn text(&mut self, text: &str) {
+        let is_end = |byte: u8| matches!(byte, b'\r' | b'\n');
+        if !self.is_folding && !text.bytes().any(is_end) {
+            return self.put(text.as_bytes());
+        }
+        for byte in text.bytes() {
+            match byte {
+                b'\r' | b'\n' if self.is_folding => {}
+                b'\r' | b'\n' => {
+                    self.is_folding = true;
+                    self.put(b" ");
+                }
+                b' ' | b'\t' if self.is_folding => {}
+                _ => {
+                    self.is_folding = false;
+                    self.put(&[byte]);
+                }
+            }
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -91,24 +125,7 @@ impl<'b> Writer<'b> {
 
 impl Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !self.is_folding && !text.contains(['\r', '\n']) {
-            self.put(text.as_bytes());
-            return Ok(());
-        }
-        for byte in text.bytes() {
-            match byte {
-                b'\r' | b'\n' if self.is_folding => {}
-                b'\r' | b'\n' => {
-                    self.is_folding = true;
-                    self.put(b" ");
-                }
-                b' ' | b'\t' if self.is_folding => {}
-                _ => {
-                    self.is_folding = false;
-                    self.put(&[byte]);
-                }
-            }
-        }
+        self.text(text);
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ impl Adapter {
         if phones.is_empty() {
             return self.refuse(now, server, 404);
         }
-        self.reply(now, server, 100, None);
+        self.reply_trying(now, server, message);
         let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
             self.counters.calls_refused_full += 1;
             log::warn!("call refused: max_calls are running already");
@@ -102,7 +102,7 @@ impl Adapter {
         }
         let at = call.legs.len() - 1;
         if stands {
-            self.send_invite(now, id, at);
+            self.send_invite_as(now, id, at, message);
         }
     }
 

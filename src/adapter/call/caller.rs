@@ -25,7 +25,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        self.reply(now, server, 100, None);
+        self.reply_trying(now, server, message);
         if let Some(id) = self.call_awaiting_retry(message) {
             return self.call_out_again(now, id, server, message, source);
         }
@@ -51,7 +51,7 @@ impl Adapter {
             self.look_up_callee(now, id);
         }
         if self.config.adapter.mode != Mode::Overlay {
-            self.open_server_leg(now, id);
+            self.open_server_leg(now, id, message);
         }
         self.advance(now, id);
     }
@@ -72,7 +72,7 @@ impl Adapter {
         call.upstreams.clear();
         let _ = call.upstreams.push(upstream);
         if call.winner.is_none() {
-            self.open_server_leg(now, id);
+            self.open_server_leg(now, id, message);
         }
         self.advance(now, id);
     }
@@ -84,14 +84,13 @@ impl Adapter {
         })
     }
 
-    fn open_server_leg(&mut self, now: Instant, id: CallId) {
+    /// Sends `message`, the call's INVITE, to the server as soon as there is a way.
+    fn open_server_leg(&mut self, now: Instant, id: CallId, message: &Message<'_>) {
         let Some(call) = self.calls.get(id) else { return };
-        let invite = call.invite().to_vec();
-        let Ok(message) = Message::parse(&invite) else { return };
         let phone = call.phone.as_ref().map(|phone| phone.flow);
         let at = call.server_leg().unwrap_or(call.legs.len());
         let owner = ClientOwner::Leg(id.slot(), at as u8);
-        let way = self.way_to_server(now, owner, call.provider, phone, &message);
+        let way = self.way_to_server(now, owner, call.provider, phone, message);
         let (flow, local, state) = way.parts();
         let target = message.request_uri().to_owned();
         let leg = Leg::new(now, Path::Server, (flow, local), state, target, message.cseq());
@@ -103,7 +102,7 @@ impl Adapter {
             }
         }
         if state == LegState::Silent {
-            self.send_invite(now, id, at);
+            self.send_invite_as(now, id, at, message);
         }
         self.pump_locator(now);
     }
@@ -132,7 +131,7 @@ impl Adapter {
             }
         }
         for at in opened {
-            self.send_invite(now, id, at);
+            self.send_invite_as(now, id, at, &message);
         }
     }
 

@@ -46,7 +46,7 @@ impl Adapter {
     ) {
         let invite = message.method() == Method::Invite;
         if invite {
-            self.reply(now, server, 100, None);
+            self.reply_trying(now, server, message);
         }
         let bye = message.method() == Method::Bye;
         self.trace_received(now, id, source.path, message);

@@ -66,7 +66,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        self.reply(now, server, 100, None);
+        self.reply_trying(now, server, message);
         let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
             return self.refuse(now, server, 480);
         };

@@ -13,22 +13,34 @@ use crate::time::Instant;
 impl Adapter {
     /// Sends the call's INVITE on leg `at`, whose flow stands.
     pub(crate) fn send_invite(&mut self, now: Instant, id: CallId, at: usize) {
+        let Some(invite) = self.calls.get(id).map(|call| call.invite().to_vec()) else { return };
+        if let Ok(message) = Message::parse(&invite) {
+            self.send_invite_as(now, id, at, &message);
+        }
+    }
+
+    /// Sends `message`, the call's INVITE, on leg `at`, whose flow stands.
+    pub(crate) fn send_invite_as(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        at: usize,
+        message: &Message<'_>,
+    ) {
         let Some(call) = self.calls.get(id) else { return };
         let Some(joint) = Joint::of(call, at, 0) else { return };
         let (role, media, provider) = (call.role, call.media, call.provider);
         let leg = &call.legs[at];
         let (target, flow, path) = (leg.target.clone(), leg.flow, leg.path);
-        let invite = call.invite().to_vec();
-        let Ok(message) = Message::parse(&invite) else { return };
         let outbound = role == Role::Caller;
         let far = (joint.far.0, joint.far.2);
         let crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
         let sides = sides(outbound, joint.side);
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
         self.expect_media(media, &joint);
-        let body = self.relay_body(now, media, sides, source, &message);
+        let body = self.relay_body(now, media, sides, source, message);
         let branch = self.transactions.branch();
-        let sent = crossing.request(&message, &target, &branch, 0, &body).and_then(|bytes| {
+        let sent = crossing.request(message, &target, &branch, 0, &body).and_then(|bytes| {
             let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
             self.transactions.send_request(now, flow, &bytes, owner).ok()
         });

@@ -72,10 +72,8 @@ impl Transactions {
         if request.len() > limits::SIP_MESSAGE_BYTES_MAX {
             return Err(SendError::Malformed);
         }
-        let message = Message::parse(request).map_err(|_| SendError::Malformed)?;
-        let branch = message.via().and_then(|via| via.branch()).ok_or(SendError::Malformed)?;
-        let method = message.method();
-        if !message.is_request() || method == Method::Ack {
+        let (method, branch) = make::method_and_branch(request).ok_or(SendError::Malformed)?;
+        if method == Method::Ack {
             return Err(SendError::Malformed);
         }
         let client = Client {
