@@ -32,7 +32,7 @@ mod ways;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits;
+use crate::limits::{self, CHANNEL_SESSIONS_MAX};
 use crate::media::Media;
 use crate::net::{Event, Network, NodeId, Ticket};
 use crate::observe::trace::Trace;
@@ -233,16 +233,9 @@ impl Adapter {
         let live = limits::transactions_live_max(calls, phones);
         let tables = 2 * calls + limits::CALLS_EMERGENCY;
         let overlay = keys.map(|keys| {
-            let limits = crate::overlay::Limits {
-                table_kb: config.overlay.table_kb,
-                store_entries: config.overlay.store_entries as usize,
-                publish_entries: phones * limits::ALIASES_MAX,
-                ..crate::overlay::Limits::default()
-            };
-            Overlay::new(identity, keys, limits, start_count, rng.bytes(), now)
+            Overlay::new(identity, keys, overlay_limits(config), start_count, rng.bytes(), now)
         });
-        let channel =
-            keys.map(|keys| Channel::new(identity, keys, &mut rng, limits::CHANNEL_SESSIONS_MAX));
+        let channel = keys.map(|keys| Channel::new(identity, keys, &mut rng, CHANNEL_SESSIONS_MAX));
         Self {
             id: identity.id(),
             network: Network::default(),
@@ -307,5 +300,15 @@ impl Adapter {
         if !self.transactions.send_stateless(flow, bytes) {
             self.counters.transmissions_dropped += 1;
         }
+    }
+}
+
+/// What the overlay may hold: options, and room for every alias of every phone.
+fn overlay_limits(config: &Config) -> crate::overlay::Limits {
+    crate::overlay::Limits {
+        table_kb: config.overlay.table_kb,
+        store_entries: config.overlay.store_entries as usize,
+        publish_entries: usize::from(config.adapter.max_phones) * limits::ALIASES_MAX,
+        ..crate::overlay::Limits::default()
     }
 }

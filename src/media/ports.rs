@@ -12,11 +12,14 @@
 //! Limits: [`ADDRESSES_MAX`] local addresses at a time, as many pairs as the calls can use, and
 //! as many held ones of each address as there may be calls.
 
+mod pool;
+
 use crate::limits::{LEGS_MAX, MEDIA_LINES_MAX};
 use crate::net::{Answer, Failure, Request, SocketId, SocketKind};
 use crate::rng::Rng;
 use crate::table::{Id, Index, Table};
 use crate::time::{Duration, Instant, earlier};
+use pool::Pool;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
@@ -88,47 +91,6 @@ pub struct Owner {
     pub session: u32,
     /// Which side and line, as [`super::relay`] counts them.
     pub place: u8,
-}
-
-/// One local address and its ports.
-struct Pool {
-    address: IpAddr,
-    /// The address is the router's now; else the pool waits for its last pair.
-    active: bool,
-    /// Even ports, longest-freed first.
-    free: VecDeque<u16>,
-    ready: VecDeque<PairId>,
-    /// Pairs that came back, longest-freed first, and when.
-    held: VecDeque<(Instant, PairId)>,
-    /// Pairs that are being bound.
-    binding: usize,
-    failures: u32,
-    rests_until: Option<Instant>,
-}
-
-impl Pool {
-    /// The pair held longest, where it came back at least `rest` ago.
-    fn pop_held(&mut self, now: Instant, rest: Duration) -> Option<PairId> {
-        let (since, id) = *self.held.front()?;
-        if now < since + rest {
-            return None;
-        }
-        self.held.pop_front();
-        Some(id)
-    }
-
-    /// The pair for the next call.
-    fn pop_ready(&mut self, now: Instant) -> Option<PairId> {
-        let rested = self.ready.pop_front().or_else(|| self.pop_held(now, HOLD_OFF));
-        // Rather a port that was freed just now than none.
-        let next = rested.or_else(|| self.pop_held(now, Duration::ZERO))?;
-        while self.ready.len() < READY_PAIRS
-            && let Some(held) = self.pop_held(now, HOLD_OFF)
-        {
-            self.ready.push_back(held);
-        }
-        Some(next)
-    }
 }
 
 /// The ports of all addresses.

@@ -1,3 +1,5 @@
+//! Which addresses are our own.
+
 use super::is_own;
 use crate::sip::Uri;
 
