@@ -170,8 +170,10 @@ pub enum Answer<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The address is in use or not ours.
+    /// The address is in use.
     Address,
+    /// The address is not, or not yet, this machine's.
+    NotOurs,
     /// Refused by the far end, or by the network on the way (ICMP).
     Refused,
     /// Our own link is down: no route, no carrier.
@@ -187,7 +189,8 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Address => "address in use or not ours",
+            Self::Address => "address in use",
+            Self::NotOurs => "not an address of this machine now",
             Self::Refused => "refused",
             Self::Unreachable => "no route from here",
             Self::TimedOut => "no answer in time",

@@ -1,7 +1,7 @@
 //! TCP connections as they come and go, and datagrams that came back.
 
 use super::inbound::Source;
-use super::names::Path;
+use super::names::{Local, Path};
 use super::sockets::{Connection, Facing};
 use super::ways::Way;
 use super::{Adapter, Wish};
@@ -14,16 +14,17 @@ use std::net::SocketAddr;
 
 impl Adapter {
     pub(crate) fn connected(&mut self, now: Instant, connection: Connection) {
-        let (id, to) = (connection.id, connection.remote);
+        let (id, to, phone) = (connection.id, connection.remote, connection.phone);
         let flow = Flow { via: Via::Stream(id), to };
         if !self.sockets.add_connection(connection) {
             self.counters.connections_refused += 1;
             self.wish(Wish::Nothing, Request::CloseConn(id));
-            return;
+            let local = Local::Socket { address: to, tcp: true };
+            return self.dialed(now, (to, phone), Way::None(flow, local));
         }
         if let Some(local) = self.local_of(flow) {
             self.registrar.reconnected(to, flow);
-            self.dialed(now, to, Way::Ready(flow, local));
+            self.dialed(now, (to, phone), Way::Ready(flow, local));
         }
     }
 
@@ -113,7 +114,7 @@ impl Adapter {
         }
         log::debug!("{to}: {error}");
         // Without a way out of this router nothing is known of the server (CALLS §5).
-        self.own_link_failed = error == Failure::Unreachable;
+        self.own_link_failed = !matches!(error, Failure::Refused | Failure::TimedOut);
         self.transactions.transport_failed(now, Flow { via: Via::Udp(socket), to });
     }
 }

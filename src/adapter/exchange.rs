@@ -9,7 +9,7 @@ use super::inbound::Source;
 use super::names::Path;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
-use crate::limits::ACK_LIMIT;
+use crate::limits::{ACK_LIMIT, SIP_TIMER_C};
 use crate::net::NodeId;
 use crate::sip::transaction::{ClientId, Flow, ServerId};
 use crate::sip::{Message, Method};
@@ -80,6 +80,8 @@ pub(crate) enum Patience {
     Shield,
     /// It is forgotten: nothing can come any more.
     Linger,
+    /// An INVITE that rang too long is cancelled (Timer C of RFC 3261 s16.6).
+    TimerC,
 }
 
 impl Exchange {
@@ -123,6 +125,10 @@ impl Adapter {
             return self.refuse_exchange(now, id, 503);
         };
         let path = self.path_of(flow);
+        let provider = self.exchanges.get(id).and_then(|exchange| exchange.provider);
+        if path == Path::Server {
+            self.server_asked(now, provider, owner);
+        }
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.client = Some(client);
             exchange.sent_to = Some((path, flow));
@@ -177,12 +183,19 @@ impl Adapter {
             return;
         }
         let invite = exchange.invite;
+        let challenged = matches!(status, 401 | 407);
         let accepted = (200..300).contains(&status);
         if !exchange.answered || (invite && accepted) {
             self.relay_exchange_response(now, id, message);
         }
         if status < 200 {
+            if invite {
+                self.set_patience(id, now + SIP_TIMER_C, Patience::TimerC);
+            }
             return;
+        }
+        if challenged {
+            self.challenged_bye_goes_on(id);
         }
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.answered = true;
@@ -192,6 +205,17 @@ impl Adapter {
             self.set_patience(id, now + ACK_LIMIT, Patience::Linger);
         } else {
             self.end_exchange(now, id);
+        }
+    }
+
+    /// A BYE that was challenged comes again with credentials: its dialog is not over yet.
+    fn challenged_bye_goes_on(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let (path, request) = (exchange.source.path, exchange.request.clone());
+        if let Ok(request) = Message::parse(&request)
+            && request.method() == Method::Bye
+        {
+            self.dialog_goes_on(&request, path);
         }
     }
 
@@ -272,6 +296,10 @@ impl Adapter {
             Patience::Divert(node) => self.divert_exchange(now, id, node),
             Patience::Shield => self.register_due(now, id),
             Patience::Linger => self.end_exchange(now, id),
+            Patience::TimerC => {
+                self.exchange_cancelled(now, id);
+                self.refuse_exchange(now, id, 408);
+            }
         }
     }
 
@@ -309,6 +337,7 @@ impl Adapter {
     /// Forgets an exchange; a dialog that it was to end is over.
     pub(crate) fn end_exchange(&mut self, now: Instant, id: ExchangeId) {
         self.exchange_timers.stop(id.slot());
+        self.locator.forget(ClientOwner::Exchange(id.slot()).encode());
         self.end_dialog_of(now, id);
         self.exchanges.remove(id);
     }

@@ -8,6 +8,9 @@ use crate::sip::Message;
 use crate::sip::reason_phrase;
 use crate::time::Instant;
 
+/// Longer URIs are cut in the title of a ladder.
+const TITLE_URI_CHARS_MAX: usize = 64;
+
 fn lane(path: Path) -> Lane {
     match path {
         Path::Lan => Lane::Phone,
@@ -27,7 +30,8 @@ impl Adapter {
     ) {
         let caller = message.from().map(|from| from.uri).unwrap_or_default();
         let called = message.to().map(|to| to.uri).unwrap_or_default();
-        let title = format!("{caller} calls {called}");
+        let short = |uri: &str| uri.chars().take(TITLE_URI_CHARS_MAX).collect::<String>();
+        let title = format!("{} calls {}", short(caller), short(called));
         self.trace.begin(now, id.slot(), title);
         self.trace.add(now, id.slot(), lane(from), Lane::Adapter, format_args!("INVITE"));
     }

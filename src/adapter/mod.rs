@@ -127,6 +127,8 @@ crate::observe::counters! {
         wan_unauthorized,
         /// Requests of other adapters that are not taken: see `accept`, and REFER.
         peer_requests_refused,
+        /// Notices pushed out by later ones before their call came.
+        notices_dropped,
         /// Requests that came back as they had left.
         loops,
         /// Calls refused because `max_calls` are running.
@@ -172,6 +174,7 @@ pub struct Adapter {
     /// The input being handled says that our own link is down.
     own_link_failed: bool,
     wan_sip_port: u16,
+    wan_port_tries: u8,
     sockets: Sockets,
     transactions: Transactions,
     authenticator: Authenticator,
@@ -207,6 +210,8 @@ pub struct Adapter {
     counters: Counters,
     persist: persist::Persist,
     files_asked: bool,
+    /// The files of the last run are in: what is saved now does not wipe them.
+    files_read: bool,
     /// Phones of the last run, until they can be reached; from the volatile file or from flash.
     saved_phones: Option<(bool, Vec<u8>)>,
     started: Instant,
@@ -244,6 +249,7 @@ impl Adapter {
             public_address: config.adapter.public_address,
             own_link_failed: false,
             wan_sip_port: config.adapter.wan_sip_port,
+            wan_port_tries: 0,
             sockets: Sockets::default(),
             transactions: Transactions::new(live, limits::finished_max(calls), &mut rng),
             authenticator: Authenticator::new(
@@ -279,6 +285,7 @@ impl Adapter {
             counters: Counters::default(),
             persist: persist::Persist::new(now),
             files_asked: false,
+            files_read: false,
             saved_phones: None,
             started: now,
             maintenance_at: now,

@@ -20,6 +20,9 @@ const YEAR_2024_S: u64 = 1_704_067_200;
 const WAN_PORT_MIN: u16 = 10_000;
 const WAN_PORT_SPAN: u32 = 20_000;
 
+/// Ports that are tried before the next regular care.
+const WAN_PORT_TRIES_MAX: u8 = 16;
+
 impl Adapter {
     /// The router's addresses changed.
     pub(super) fn handle_network(&mut self, now: Instant, network: &Network) {
@@ -28,6 +31,13 @@ impl Adapter {
         }
         let wan_changed = self.network.wan != network.wan;
         self.network = network.clone();
+        if wan_changed {
+            // What others saw of the old address says nothing about the new one.
+            self.public_address = self.config.adapter.public_address;
+            let families = |v4: bool| network.wan.iter().any(|ip| ip.is_ipv4() == v4);
+            self.locator.set_families(families(true), families(false));
+            self.locate_providers(now);
+        }
         if self.files_asked {
             self.want_sockets();
         } else {
@@ -99,10 +109,13 @@ impl Adapter {
                 let connection = Connection { id, facing, local, remote: to, phone, framer };
                 self.connected(now, connection);
             }
-            (Some(Wish::Connect { to, .. }), _) => {
+            (Some(Wish::Connect { to, phone, .. }), failure) => {
+                if let Err(Failure::Refused | Failure::TimedOut) = failure {
+                    self.connect_failed(now, to);
+                }
                 let local = Local::Socket { address: to, tcp: true };
                 let flow = Flow { via: Via::Stream(ConnId(u32::MAX)), to };
-                self.dialed(now, to, Way::None(flow, local));
+                self.dialed(now, (to, phone), Way::None(flow, local));
             }
             (Some(Wish::Locate(id)), answer) => {
                 let records = match answer {
@@ -143,19 +156,25 @@ impl Adapter {
                 log::error!("cannot listen on {}: {failure}; trying again", wanted.1);
             }
             _ if wanted.0 == SocketKind::Overlay => self.overlay_bound(now),
-            _ if self.sockets.ready(Facing::Lan, SocketKind::Sip) => self.restore_phones(now),
             _ => {}
+        }
+        if self.sockets.settled(Facing::Lan, SocketKind::Sip) {
+            self.restore_phones(now);
         }
     }
 
     /// The WAN port that was chosen is taken by somebody else: another is chosen.
     fn choose_other_port(&mut self, (kind, local): (SocketKind, SocketAddr)) -> bool {
         let chosen = self.config.adapter.wan_sip_port == 0 && local.port() == self.wan_sip_port;
-        if kind != SocketKind::Sip || !chosen {
+        if kind != SocketKind::Sip || !chosen || self.wan_port_tries == WAN_PORT_TRIES_MAX {
             return false;
         }
+        self.wan_port_tries += 1;
         self.wan_sip_port = 0;
-        self.sockets.retain(|socket| socket.wanted != local);
+        let gone = self.sockets.retain(|s| (s.facing, s.kind) != (Facing::Wan, SocketKind::Sip));
+        for socket in gone {
+            self.wish(Wish::Nothing, Request::CloseSocket(socket));
+        }
         self.want_sockets();
         true
     }
@@ -211,7 +230,9 @@ impl Adapter {
     /// The overlay's members agree on our address.
     pub(super) fn public_address_seen(&mut self, now: Instant, address: SocketAddr) {
         let own = self.network.wan.contains(&address.ip());
-        if own || self.config.adapter.public_address.is_some() {
+        let other_family =
+            self.public_address.is_some_and(|known| known.is_ipv4() != address.is_ipv4());
+        if own || other_family || self.config.adapter.public_address.is_some() {
             return;
         }
         if self.public_address != Some(address.ip()) {
@@ -255,13 +276,19 @@ impl Adapter {
         if old.adapter.mode != self.config.adapter.mode {
             log::info!("mode {}", self.config.adapter.mode.as_str());
             self.publish_all(now);
-            for provider in &mut self.providers {
-                provider.locate_again(now);
-            }
+            self.locate_providers(now);
         }
         if old.overlay.bootstrap != self.config.overlay.bootstrap {
             self.bootstrap = vec![Vec::new(); self.config.overlay.bootstrap.len()];
             self.locate_bootstrap(now);
+        }
+    }
+
+    /// Resolves the servers' names anew; in mode `overlay` there is no server.
+    fn locate_providers(&mut self, now: Instant) {
+        let wanted = self.config.adapter.mode != Mode::Overlay;
+        for provider in &mut self.providers {
+            provider.locate_again(wanted.then_some(now));
         }
     }
 
@@ -298,8 +325,13 @@ impl Adapter {
 
     /// Regular care: sockets that could not be bound, notices that came to nothing.
     pub(super) fn maintain(&mut self, now: Instant) {
+        self.wan_port_tries = 0;
         self.bind_missing();
         self.forget_old_notices(now);
+        if self.unix_s.is_some_and(|unix_s| unix_s >= YEAR_2024_S) {
+            let unix_s = self.unix_now(now);
+            self.registrar.forget_old(unix_s, self.config.adapter.survive_days);
+        }
         let joined = self.overlay.as_ref().is_some_and(|overlay| overlay.status().joined);
         if self.config.adapter.mode != Mode::Server && !joined {
             self.locate_bootstrap(now);

@@ -3,7 +3,7 @@
 use super::Adapter;
 use crate::channel::{CallKey, NoticeAnswer, Payload};
 use crate::config::{Accept, Mode};
-use crate::limits::{NOTICE_LIFE, NOTICES_MAX};
+use crate::limits::{NOTICE_LIFE, NOTICES_A_PEER_MAX, NOTICES_MAX};
 use crate::net::NodeId;
 use crate::time::Instant;
 
@@ -25,8 +25,15 @@ impl Adapter {
                 .by_aor(callee)
                 .any(|id| self.registrar.get(id).is_some_and(|binding| !binding.silent));
         if here {
-            if self.notices.len() == NOTICES_MAX {
-                self.notices.pop_front();
+            self.notices.retain(|known| (known.call, known.from) != (call, peer));
+            let of_peer = self.notices.iter().filter(|known| known.from == peer).count();
+            let oldest = match (of_peer >= NOTICES_A_PEER_MAX, self.notices.len() >= NOTICES_MAX) {
+                (true, _) => self.notices.iter().position(|known| known.from == peer),
+                (false, full) => full.then_some(0),
+            };
+            if let Some(oldest) = oldest {
+                self.notices.remove(oldest);
+                self.counters.notices_dropped += 1;
             }
             self.notices.push_back(NoticeHeard { at: now, call, from: peer });
             self.link_running_call(call, peer);

@@ -114,6 +114,7 @@ impl Adapter {
     /// Once phones can be reached: those of the last run are put back.
     pub(super) fn restore_phones(&mut self, now: Instant) {
         let Some((volatile, data)) = self.saved_phones.take() else { return };
+        self.files_read = true;
         if !data.is_empty() && self.read_bindings(now, &data, volatile).is_none() {
             log::warn!("the file of learned phones cannot be read; they are learned anew");
         }
@@ -151,13 +152,17 @@ impl Adapter {
 
     fn save_peers(&mut self) {
         let Some(overlay) = &self.overlay else { return };
-        let data = overlay.save_peers();
-        if !data.is_empty() {
+        let status = overlay.status();
+        if status.peers + status.suspects > 0 {
+            let data = overlay.save_peers();
             self.wish(super::Wish::Nothing, Request::Save(File::Peers, data));
         }
     }
 
     fn save_bindings(&mut self, now: Instant, file: File) {
+        if !self.files_read {
+            return;
+        }
         let phones: Vec<&Binding> = self.registrar.known().map(|(_, binding)| binding).collect();
         let head = Head {
             version: BINDINGS_FILE_VERSION,

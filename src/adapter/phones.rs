@@ -144,8 +144,14 @@ impl Adapter {
     pub(crate) fn phone_of_binding(&self, id: BindingId) -> Option<PhoneEnd> {
         let binding = self.registrar.get(id)?;
         let mut flow = binding.flow;
-        if matches!(flow.via, Via::Udp(_)) {
+        if let Via::Udp(socket) = flow.via {
             flow.to = binding.contact_address().unwrap_or(flow.to);
+            if self.sockets.get(socket).is_none() {
+                // The LAN address went and came back: the phone is where it was.
+                let (again, _) =
+                    self.sockets.towards(Facing::Lan, SocketKind::Sip, flow.to.ip())?;
+                flow.via = Via::Udp(again);
+            }
         }
         let local = match self.local_of(flow) {
             Some(local) => local,

@@ -1,6 +1,7 @@
 //! The providers' servers: where they are, whether they answer, and the way to them.
 
 use super::call::CallId;
+use super::exchange::Purpose;
 use super::sockets::Facing;
 use super::{Adapter, ClientOwner, Wish, crossing, rewrite};
 use crate::config::{Config, Mode, Provider};
@@ -53,9 +54,12 @@ impl ProviderState {
         earlier(earlier(self.state.poll_timeout(), self.locate_at), self.keepalive_at)
     }
 
-    /// Its names are resolved at once.
-    pub(crate) fn locate_again(&mut self, now: Instant) {
-        self.locate_at = Some(now);
+    /// Its names are resolved at this instant; never: it is not asked any more.
+    pub(crate) fn locate_again(&mut self, at: Option<Instant>) {
+        self.locate_at = at;
+        if at.is_none() {
+            self.targets.clear();
+        }
     }
 
     fn note_source(&mut self, ip: IpAddr) {
@@ -96,7 +100,7 @@ impl Adapter {
         let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
         match found {
             Some(targets) if !targets.is_empty() => {
-                // Only the best is used; the others take their turn with the next answer of DNS.
+                // Only the best is used so far, and its errors alone speak for the server.
                 provider.state.set_targets(1);
                 provider.targets = targets;
             }
@@ -105,7 +109,9 @@ impl Adapter {
                 log::warn!("provider {}: its server has no address now", domain.unwrap_or("?"));
             }
         }
-        provider.locate_at = Some(now + LOCATE_AGAIN);
+        if self.config.adapter.mode != Mode::Overlay {
+            provider.locate_at = Some(now + LOCATE_AGAIN);
+        }
     }
 
     /// Whether a source on the WAN side is one of the providers' (CALLS §1.5).
@@ -131,17 +137,44 @@ impl Adapter {
     /// A response came from the WAN side.
     pub(crate) fn server_spoke(&mut self, now: Instant, owner: ClientOwner, source: Source) {
         let from = source.flow.to;
+        let registers = self.is_registering(owner);
         if let Some(at) = self.provider_of_owner(owner) {
             if let Some(provider) = self.providers.get_mut(usize::from(at)) {
                 provider.state.on_response(now, owner.encode());
-                provider.note_source(from.ip());
+                if registers {
+                    provider.note_source(from.ip());
+                }
             }
             self.note_change(now, at);
-        } else if !self.foreign_sources.iter().any(|known| *known == from.ip()) {
+        } else if registers && !self.foreign_sources.iter().any(|known| *known == from.ip()) {
             if self.foreign_sources.is_full() {
                 self.foreign_sources.pop_front();
             }
             let _ = self.foreign_sources.push_back(from.ip());
+        }
+    }
+
+    /// Whether an answer to this request makes its sender known as a server: a REGISTER's or a
+    /// probe's (CALLS §1.5).
+    fn is_registering(&self, owner: ClientOwner) -> bool {
+        match owner {
+            ClientOwner::Probe(_) => true,
+            ClientOwner::Exchange(slot) => {
+                let exchange = self.exchanges.id_at(slot).and_then(|id| self.exchanges.get(id));
+                exchange.is_some_and(|e| matches!(e.purpose, Purpose::Register(_)))
+            }
+            ClientOwner::Leg(..) | ClientOwner::Quiet => false,
+        }
+    }
+
+    /// A connection to a server was refused, or nobody answered.
+    pub(crate) fn connect_failed(&mut self, now: Instant, to: SocketAddr) {
+        for at in 0..self.providers.len() {
+            let Some(provider) = self.providers.get_mut(at) else { return };
+            if provider.targets.iter().any(|target| target.addr == to) {
+                provider.state.on_transport_error(now, ClientOwner::Quiet.encode(), 0);
+                self.note_change(now, at as u8);
+            }
         }
     }
 
@@ -252,7 +285,7 @@ impl Adapter {
         else {
             return;
         };
-        if !registered {
+        if !registered || provider.targets.is_empty() {
             provider.keepalive_at = None;
             return;
         }

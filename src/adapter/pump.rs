@@ -75,6 +75,8 @@ impl Core for Adapter {
                 Via::Peer(node) if node == self.id => {
                     if self.loopback.len() < LOOPBACK_MAX {
                         self.loopback.push_back(buf[..transmit.len].to_vec());
+                    } else {
+                        self.counters.transmissions_dropped += 1;
                     }
                 }
                 Via::Peer(node) => {

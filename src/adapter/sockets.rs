@@ -102,11 +102,10 @@ impl Sockets {
         self.sockets.iter().find(|s| s.bound.is_some_and(|b| b.0 == id))
     }
 
-    /// Whether every wanted socket of this kind and side is bound, and there is one.
-    pub(crate) fn ready(&self, facing: Facing, kind: SocketKind) -> bool {
-        let mut wanted =
-            self.sockets.iter().filter(|s| s.facing == facing && s.kind == kind).peekable();
-        wanted.peek().is_some() && wanted.all(|s| s.bound.is_some())
+    /// Whether one of this side and kind is bound, and none is still being bound.
+    pub(crate) fn settled(&self, facing: Facing, kind: SocketKind) -> bool {
+        let wanted = || self.sockets.iter().filter(|s| s.facing == facing && s.kind == kind);
+        wanted().any(|s| s.bound.is_some()) && wanted().all(|s| s.bound.is_some() || !s.asked)
     }
 
     /// A bound socket that can reach `to`: same family.

@@ -3,7 +3,7 @@
 //! UDP needs no opening. A TCP connection, or a name that has to be resolved, takes a turn of the
 //! driver: whoever waits for it goes on in [`Adapter::resume`] or [`Adapter::dialed`].
 
-use super::call::{CallId, LegState};
+use super::call::{CallId, LegState, Role};
 use super::names::Local;
 use super::sockets::Facing;
 use super::{Adapter, ClientOwner, Wish, crossing};
@@ -184,24 +184,33 @@ impl Adapter {
     }
 
     pub(crate) fn leg_way_found(&mut self, now: Instant, id: CallId, at: usize, way: Way) {
-        let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at)) else {
-            return;
-        };
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let call_role = call.role;
+        let Some(leg) = call.legs.get_mut(at) else { return };
         if leg.state != LegState::Dialing {
             return;
         }
         (leg.flow, leg.local, leg.state) = way.parts();
-        if leg.state == LegState::Silent {
+        let state = leg.state;
+        if state == LegState::Silent {
             self.send_invite(now, id, at);
+        } else if call_role == Role::Callee {
+            self.phone_unreachable(now, id, at);
         }
         self.advance(now, id);
     }
 
     /// A connection that was asked for stands, or was refused.
-    pub(crate) fn dialed(&mut self, now: Instant, to: SocketAddr, way: Way) {
+    pub(crate) fn dialed(
+        &mut self,
+        now: Instant,
+        (to, phone): (SocketAddr, Option<SocketAddr>),
+        way: Way,
+    ) {
         let legs: Vec<(CallId, usize)> = self
             .calls
             .iter()
+            .filter(|(_, call)| call.phone.as_ref().map(|p| p.flow.to) == phone)
             .flat_map(|(id, call)| call.legs.iter().enumerate().map(move |(at, leg)| (id, at, leg)))
             .filter(|(_, _, leg)| leg.state == LegState::Dialing && leg.flow.to == to)
             .map(|(id, at, _)| (id, at))
@@ -218,6 +227,7 @@ impl Adapter {
             .exchanges
             .iter()
             .filter(|(_, e)| e.dialing.is_some_and(|flow| flow.to == to))
+            .filter(|(_, e)| Some(e.source.flow.to) == phone)
             .map(|(id, _)| id)
             .collect();
         for id in exchanges {

@@ -312,7 +312,8 @@ fn classify(errno: u32, origin: u8, local: bool) -> Option<Failure> {
 pub(super) fn failure(error: &io::Error) -> Failure {
     let Some(errno) = error.raw_os_error().map(Errno::from_raw) else { return Failure::System };
     match errno {
-        Errno::EADDRINUSE | Errno::EADDRNOTAVAIL => Failure::Address,
+        Errno::EADDRINUSE => Failure::Address,
+        Errno::EADDRNOTAVAIL => Failure::NotOurs,
         Errno::ECONNREFUSED | Errno::ECONNRESET => Failure::Refused,
         Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::EINVAL => {
             Failure::Unreachable

@@ -115,6 +115,7 @@ fn while_silent(view: &View<'_>) -> Step {
     let give_up = view.started + SILENCE_LIMIT;
     let silent_for_good = view.now >= give_up;
     match view.overlay {
+        OverlayLeg::Found if silent_for_good => Step::OpenOverlay,
         OverlayLeg::Found => open_at(view, view.started + view.hedge, Some(give_up)),
         OverlayLeg::Open { .. } => Step::Wait(None),
         OverlayLeg::Refused(486 | 600 | 603) => Step::AnswerOverlay,

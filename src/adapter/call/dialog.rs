@@ -287,6 +287,14 @@ impl Adapter {
         }
     }
 
+    /// A BYE was challenged: its dialog waits for the next one.
+    pub(crate) fn dialog_goes_on(&mut self, bye: &Message<'_>, path: Path) {
+        let Some((id, at)) = self.dialog_of(bye, path) else { return };
+        if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
+            dialog.ending = false;
+        }
+    }
+
     /// A BYE has been answered: the dialog is over.
     pub(crate) fn dialog_ended(&mut self, now: Instant, id: CallId) {
         if let Some(call) = self.calls.get_mut(id) {

@@ -4,7 +4,7 @@ use super::{Call, CallId, LegState, PhoneEnd, Role, Search, Upstream, UpstreamSt
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::adapter::registrar::BindingId;
-use crate::adapter::{Adapter, Asker};
+use crate::adapter::{Adapter, Asker, ClientOwner};
 use crate::limits::{CALL_UPSTREAMS_MAX, CALLS_EMERGENCY};
 use crate::media::Side;
 use crate::sip::Message;
@@ -237,6 +237,9 @@ impl Adapter {
         self.ended_calls.remember(now, &call);
         self.call_index.remove(call.call_id.as_str(), id.slot());
         self.call_timers.stop(id.slot());
+        for at in 0..call.legs.len() {
+            self.locator.forget(ClientOwner::Leg(id.slot(), at as u8).encode());
+        }
         if let Some(media) = call.media {
             self.media.close(now, media);
         }

@@ -65,7 +65,6 @@ impl Adapter {
         let limit_s = self.config.adapter.phone_expires.as_secs() as u32;
         let given_s = registration.expires_s.min(limit_s);
         let (contact, cseq) = (registration.contact.clone(), registration.cseq);
-        let aor = registration.aor.clone();
         self.counters.registrations_shielded += 1;
         if given_s > 0 && !contact.is_empty() {
             let flow = self.exchanges.get(id).map(|exchange| exchange.source.flow);
@@ -78,7 +77,9 @@ impl Adapter {
         }
         if given_s == 0 {
             // The phone says goodbye; the server hears it when it is back, or the time runs out.
-            self.registration_gone(now, &aor, &contact, true);
+            self.unpublish(now, binding);
+            self.registrar.expire(binding);
+            self.persist.bindings_changed(now, false);
         }
         self.accept_registration(now, server, &contact, given_s);
         if let Some(exchange) = self.exchanges.get_mut(id) {

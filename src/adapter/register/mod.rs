@@ -12,7 +12,7 @@ use super::inbound::Source;
 use super::names::Local;
 use super::registrar::{Binding, BindingId, FOREIGN, Registered};
 use super::rewrite::{Contacts, RequestPlan, Routes};
-use super::{Adapter, ClientOwner, crossing, rewrite};
+use super::{Adapter, crossing, rewrite};
 use crate::config::Mode;
 use crate::limits::REGISTER_PATIENCE;
 use crate::sip::Name;
@@ -102,7 +102,6 @@ impl Adapter {
             self.set_patience(id, patience, Patience::Shield);
         }
         self.send_out(now, id, message);
-        self.server_asked(now, provider, ClientOwner::Exchange(id.slot()).encode());
         self.pump_locator(now);
     }
 
@@ -312,7 +311,7 @@ impl Adapter {
         for id in gone {
             if everything {
                 self.unpublish(now, id);
-                self.registrar.remove(id);
+                self.registrar.expire(id);
             } else if let Some(binding) = self.registrar.get_mut(id) {
                 binding.forward_at = now;
             }

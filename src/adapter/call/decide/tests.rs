@@ -148,3 +148,38 @@ fn without_a_server_the_overlay_decides() {
     assert_eq!(decide(&view(0, ServerLeg::Failed, OverlayLeg::Missing)), Step::AnswerStatus(503));
     assert_eq!(decide(&view(0, absent, OverlayLeg::Refused(480))), Step::AnswerOverlay);
 }
+
+/// What waits for an instant that has come would be asked again for ever.
+#[test]
+fn nothing_waits_for_the_past_whatever_the_settings() {
+    let servers = [
+        ServerLeg::Absent,
+        ServerLeg::Silent,
+        ServerLeg::Trying(START),
+        ServerLeg::Ringing,
+        refused(404),
+        refused(503),
+        ServerLeg::Failed,
+    ];
+    let overlays = [
+        OverlayLeg::Barred,
+        OverlayLeg::Looking,
+        OverlayLeg::Missing,
+        FOUND,
+        OPEN,
+        RINGING,
+        OverlayLeg::Refused(486),
+        OverlayLeg::Refused(480),
+    ];
+    for hedge_s in [0, 1, 8, 9, 60] {
+        let hedge = Duration::from_secs(hedge_s);
+        for after_ms in [0, 499, 500, 4000, 7999, 8000, 8001, 9000, 60_000] {
+            for (server, overlay) in servers.iter().flat_map(|s| overlays.map(|o| (*s, o))) {
+                let view = View { hedge, hedge_trying: hedge, ..view(after_ms, server, overlay) };
+                if let Step::Wait(Some(until)) = decide(&view) {
+                    assert!(until > view.now, "{view:?}");
+                }
+            }
+        }
+    }
+}
