@@ -1,9 +1,10 @@
 //! The adapter: CoSIP itself. This file is the pump; what it pumps has files of its own.
 //!
-//! [`Adapter`] is the daemon's [`Core`]. It owns the SIP transactions, the overlay node, the
-//! channel and the media relay, and hands each input to the one that it is for. Messages are
-//! parsed to a borrowed view and acted on at once; what is to be sent waits in the outbox of the
-//! layer that made it, and SIP for another adapter goes through the channel on its way out.
+//! [`Adapter`] is the daemon's [`Core`](crate::net::Core). It owns the SIP transactions, the
+//! overlay node, the channel and the media relay, and hands each input to the one that it is for.
+//! Messages are parsed to a borrowed view and acted on at once; what is to be sent waits in the
+//! outbox of the layer that made it, and SIP for another adapter goes through the channel on its
+//! way out.
 
 mod call;
 mod connections;

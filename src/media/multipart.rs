@@ -1,6 +1,6 @@
 //! Where the session description is in a message body (RFC 2046 s5.1, RFC 5621).
 //!
-//! The body itself, or one part of a `multipart/*` body, nested at most [`DEPTH_MAX`] deep. Of
+//! The body itself, or one part of a `multipart/*` body, nested at most `DEPTH_MAX` deep. Of
 //! several descriptions the first that describes the session counts: early-session ones (RFC
 //! 3959), and such as are encoded (base64), are left alone like any other part. Nothing but the
 //! description and `Content-Length` fields of the parts around it ever changes.

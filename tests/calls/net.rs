@@ -140,6 +140,7 @@ impl<C: Core> World<C> {
         self.drain(place);
     }
 
+    #[cfg(feature = "lab")]
     pub(crate) fn order<T>(&mut self, place: usize, order: impl FnOnce(&mut C, Instant) -> T) -> T {
         let result = order(&mut self.nodes[place], self.now);
         self.drain(place);

@@ -177,11 +177,6 @@ impl<'o> Town<'o> {
         self.homes().map(Process::memory_kb).max().unwrap_or(0)
     }
 
-    /// How many threads each of the two homes' routers has, the more of both.
-    pub(in crate::lab) fn routers_threads(&self) -> u64 {
-        self.homes().map(Process::threads).max().unwrap_or(0)
-    }
-
     /// The processes of the two homes' routers: the last two started.
     fn homes(&self) -> impl Iterator<Item = &Process> {
         self.processes.iter().rev().take(2)
