@@ -210,11 +210,7 @@ pub struct Adapter {
     trace: Trace,
     counters: Counters,
     persist: persist::Persist,
-    files_asked: bool,
-    /// The files of the last run are in: what is saved now does not wipe them.
-    files_read: bool,
-    /// Phones of the last run, until they can be reached; from the volatile file or from flash.
-    saved_phones: Option<(bool, Vec<u8>)>,
+    restoring: persist::Restoring,
     started: Instant,
     maintenance_at: Instant,
     stopping: Option<Instant>,
@@ -285,9 +281,7 @@ impl Adapter {
             trace: Trace::default(),
             counters: Counters::default(),
             persist: persist::Persist::new(now),
-            files_asked: false,
-            files_read: false,
-            saved_phones: None,
+            restoring: persist::Restoring::default(),
             started: now,
             maintenance_at: now,
             stopping: None,

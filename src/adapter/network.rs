@@ -38,10 +38,10 @@ impl Adapter {
             self.locator.set_families(families(true), families(false));
             self.locate_providers(now);
         }
-        if self.files_asked {
+        if self.restoring.asked {
             self.want_sockets();
         } else {
-            self.files_asked = true;
+            self.restoring.asked = true;
             self.load_files();
         }
         self.media.set_addresses(&network.lan, &network.wan, self.public_address);

@@ -22,6 +22,17 @@ pub(super) struct Persist {
     peers_at: Option<Instant>,
 }
 
+/// How far the files of the last run are taken in.
+#[derive(Default)]
+pub(super) struct Restoring {
+    /// They were asked for.
+    pub(super) asked: bool,
+    /// They are in: what is saved now does not wipe them.
+    pub(super) read: bool,
+    /// Phones of the last run, until they can be reached; from the volatile file or from flash.
+    pub(super) phones: Option<(bool, Vec<u8>)>,
+}
+
 impl Persist {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -99,7 +110,7 @@ impl Adapter {
                 {
                     self.wan_sip_port = head.wan_sip_port;
                 }
-                self.saved_phones = Some((file == File::Volatile, data.to_vec()));
+                self.restoring.phones = Some((file == File::Volatile, data.to_vec()));
                 self.want_sockets();
             }
             (File::Peers, Some(data)) => {
@@ -113,8 +124,8 @@ impl Adapter {
 
     /// Once phones can be reached: those of the last run are put back.
     pub(super) fn restore_phones(&mut self, now: Instant) {
-        let Some((volatile, data)) = self.saved_phones.take() else { return };
-        self.files_read = true;
+        let Some((volatile, data)) = self.restoring.phones.take() else { return };
+        self.restoring.read = true;
         if !data.is_empty() && self.read_bindings(now, &data, volatile).is_none() {
             log::warn!("the file of learned phones cannot be read; they are learned anew");
         }
@@ -160,7 +171,7 @@ impl Adapter {
     }
 
     fn save_bindings(&mut self, now: Instant, file: File) {
-        if !self.files_read {
+        if !self.restoring.read {
             return;
         }
         let phones: Vec<&Binding> = self.registrar.known().map(|(_, binding)| binding).collect();
