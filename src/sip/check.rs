@@ -95,7 +95,7 @@ impl Message<'_> {
         if self.call_id().is_empty() || self.call_id().bytes().any(is_space) {
             return Err(Invalid::Malformed(Name::CallId));
         }
-        self.each(Name::Via, is_via)?;
+        self.check_vias()?;
         for (name, address) in [(Name::From, self.from()), (Name::To, self.to())] {
             if address.is_none_or(|address| Uri::parse(address.uri).is_err()) {
                 return Err(Invalid::Malformed(name));
@@ -135,6 +135,15 @@ impl Message<'_> {
         first.map_or(Ok(()), |header| Err(Invalid::Repeated(header.name)))
     }
 
+    fn check_vias(&self) -> Result<(), Invalid> {
+        let mut vias = self.elements(Name::Via).enumerate();
+        let valid = vias.all(|(at, value)| match at {
+            0 => !value.is_empty() && self.via().is_some_and(|via| is_branch_whole(&via)),
+            _ => Via::parse(value).is_ok_and(|via| is_branch_whole(&via)),
+        });
+        if valid { Ok(()) } else { Err(Invalid::Malformed(Name::Via)) }
+    }
+
     fn check_length(&self) -> Result<(), Invalid> {
         if self.header(Name::ContentLength).is_none() {
             return Ok(());
@@ -164,11 +173,9 @@ impl Message<'_> {
     }
 }
 
-/// Whether `value` is a Via whose branch, if it is of RFC 3261, tells transactions apart.
-fn is_via(value: &str) -> bool {
-    Via::parse(value).is_ok_and(|via| {
-        via.branch().is_none_or(|branch| !branch.eq_ignore_ascii_case(Via::MAGIC_COOKIE))
-    })
+/// Whether the branch, if it is of RFC 3261, tells transactions apart.
+fn is_branch_whole(via: &Via<'_>) -> bool {
+    via.branch().is_none_or(|branch| !branch.eq_ignore_ascii_case(Via::MAGIC_COOKIE))
 }
 
 /// Whether `value` is an address with a whole URI; of routes: a SIP URI in angle brackets.

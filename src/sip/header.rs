@@ -3,7 +3,10 @@
 //! Every view borrows from the message. Values may be folded; white space is trimmed wherever
 //! RFC 3261 section 25 allows it, and quoted strings keep their escapes.
 
-use super::lex::{Split, find_outside, host_port, is_space, is_token, quoted, split_around, trim};
+use super::lex::{
+    Split, find, find_outside, host_port, is_space, is_token, quoted, split_around, split_once,
+    trim,
+};
 use super::{Name, ParseError};
 use core::fmt;
 
@@ -93,9 +96,7 @@ fn is_value(text: &str) -> bool {
     match quoted(text) {
         Some((_, rest)) => rest.is_empty(),
         None => {
-            let stray = |byte: u8| {
-                byte.is_ascii_control() || is_space(byte) || matches!(byte, b'"' | b',' | b'<')
-            };
+            let stray = |byte: u8| byte <= b' ' || matches!(byte, b'"' | b',' | b'<' | 0x7f);
             !text.is_empty() && !text.bytes().any(stray)
         }
     }
@@ -127,10 +128,10 @@ impl<'a> Via<'a> {
     }
 
     fn read(text: &'a str) -> Option<Self> {
-        let at = text.find(';').unwrap_or(text.len());
+        let at = find(text, b';').unwrap_or(text.len());
         let (sent, params) = text.split_at_checked(at)?;
-        let (protocol, sent) = sent.split_once('/')?;
-        let (version, sent) = sent.split_once('/')?;
+        let (protocol, sent) = split_once(sent, b'/')?;
+        let (version, sent) = split_once(sent, b'/')?;
         if !trim(protocol).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" {
             return None;
         }
@@ -199,21 +200,21 @@ impl<'a> NameAddr<'a> {
         let (display, rest) = if text.starts_with('"') {
             quoted(text)?
         } else {
-            let Some(at) = text.find('<') else { return Self::read_bare(text) };
+            let Some(at) = find(text, b'<') else { return Self::read_bare(text) };
             let (display, rest) = text.split_at_checked(at)?;
             if display.bytes().any(is_stray_in_display) {
                 return None;
             }
             (trim(display), rest)
         };
-        let (uri, params) = trim(rest).strip_prefix('<')?.split_once('>')?;
+        let (uri, params) = split_once(trim(rest).strip_prefix('<')?, b'>')?;
         let params = Params::parse(params).ok()?;
         is_opaque(uri).then_some(Self { display, uri, params })
     }
 
     /// Without angle brackets: no display name, and neither `?` nor `,` (RFC 3261 section 20).
     fn read_bare(text: &'a str) -> Option<Self> {
-        let at = text.find(';').unwrap_or(text.len());
+        let at = find(text, b';').unwrap_or(text.len());
         let (uri, params) = text.split_at_checked(at)?;
         let uri = trim(uri);
         let params = Params::parse(params).ok()?;

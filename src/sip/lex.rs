@@ -68,6 +68,17 @@ pub(crate) fn number(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
+/// Where `byte`, an ASCII character, stands first. Values are short: a plain loop beats the
+/// standard library's search, which is made for long text.
+pub(crate) fn find(text: &str, byte: u8) -> Option<usize> {
+    text.as_bytes().iter().position(|other| *other == byte)
+}
+
+/// What stands before and behind the first `byte`, an ASCII character.
+pub(crate) fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
+    find(text, byte).map(|at| split_around(text, at))
+}
+
 /// Splits `text` behind its first `at` bytes and drops the byte there.
 pub(crate) fn split_around(text: &str, at: usize) -> (&str, &str) {
     let before = text.get(..at).unwrap_or(text);
@@ -143,8 +154,8 @@ pub(crate) fn quoted(text: &str) -> Option<(&str, &str)> {
 /// A host with an optional port. A name, an IPv4 address, or an IPv6 address in brackets.
 pub(crate) fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
     let text = trim(text);
-    let end = if text.starts_with('[') { text.find(']')? + 1 } else { 0 };
-    let colon = text.get(end..)?.find(':').map(|at| at + end);
+    let end = if text.starts_with('[') { find(text, b']')? + 1 } else { 0 };
+    let colon = find(text.get(end..)?, b':').map(|at| at + end);
     let (host, port) = match colon {
         None => (text, None),
         Some(at) => {

@@ -6,7 +6,7 @@
 //! kept as slices, at most [`SIP_HEADERS_MAX`] of them. What every message is asked for again and
 //! again (topmost Via, From, To, CSeq) is looked into once.
 
-use super::lex::{Split, is_token, number, trim};
+use super::lex::{Split, find, is_token, number, split_once, trim};
 use super::{Header, Method, Name, NameAddr, Via};
 use crate::limits::SIP_HEADERS_MAX;
 use core::cell::OnceCell;
@@ -108,7 +108,7 @@ impl<'a> Message<'a> {
         let (head, rest) = data.split_at_checked(end).ok_or(ParseError::NoBlankLine)?;
         let head = head.strip_suffix(b"\r\n").ok_or(ParseError::NoBlankLine)?;
         let head = core::str::from_utf8(head).map_err(|_| ParseError::NotUtf8)?;
-        let at = head.find('\r').ok_or(ParseError::NoBlankLine)?;
+        let at = find(head, b'\r').ok_or(ParseError::NoBlankLine)?;
         let line = head.get(..at).unwrap_or("");
         let mut lines = head.get(at + 2..).unwrap_or("");
         let start = start_line(line).ok_or(ParseError::StartLine)?;
@@ -303,7 +303,7 @@ fn head_end(data: &[u8]) -> Result<usize, ParseError> {
 /// The first line with what is folded onto it, and the lines behind. Line ends are whole.
 fn folded_line(lines: &str) -> (&str, &str) {
     let mut at = 0;
-    while let Some(length) = lines.get(at..).and_then(|rest| rest.find('\r')) {
+    while let Some(length) = lines.get(at..).and_then(|rest| find(rest, b'\r')) {
         at += length;
         let after = lines.get(at + 2..).unwrap_or("");
         if !after.starts_with([' ', '\t']) {
@@ -315,7 +315,7 @@ fn folded_line(lines: &str) -> (&str, &str) {
 }
 
 fn header_line(line: &str) -> Option<Header<'_>> {
-    let (raw_name, value) = line.split_once(':')?;
+    let (raw_name, value) = split_once(line, b':')?;
     let raw_name = raw_name.trim_end_matches([' ', '\t']);
     let name = is_token(raw_name).then(|| Name::parse(raw_name))?;
     Some(Header { name, raw_name, value: trim(value) })
@@ -325,7 +325,7 @@ fn start_line(line: &str) -> Option<Start<'_>> {
     if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) {
         return status_line(line);
     }
-    let (method, rest) = line.split_once(' ')?;
+    let (method, rest) = split_once(line, b' ')?;
     let trimmed = rest.trim_end_matches([' ', '\t']);
     let (uri, version) = trimmed.rsplit_once([' ', '\t'])?;
     let is_sip = version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/"));
@@ -337,8 +337,8 @@ fn start_line(line: &str) -> Option<Start<'_>> {
 }
 
 fn status_line(line: &str) -> Option<Start<'_>> {
-    let (version, rest) = line.split_once(' ')?;
-    let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+    let (version, rest) = split_once(line, b' ')?;
+    let (code, reason) = split_once(rest, b' ').unwrap_or((rest, ""));
     if !version.eq_ignore_ascii_case("SIP/2.0") || code.len() != 3 {
         return None;
     }

@@ -5,7 +5,7 @@
 //! `*21#` come unescaped from most phones. More than [`SIP_URI_PARTS_MAX`] parameters or headers
 //! make no URI.
 
-use super::lex::{Class, host_port};
+use super::lex::{Class, find, host_port, split_once};
 use super::{Params, ParseError};
 use crate::limits::SIP_URI_PARTS_MAX;
 use core::fmt;
@@ -69,7 +69,7 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// [`ParseError::Uri`].
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
-        let (scheme, rest) = text.split_once(':').ok_or(ParseError::Uri)?;
+        let (scheme, rest) = split_once(text, b':').ok_or(ParseError::Uri)?;
         if !is_scheme(scheme) {
             return Err(ParseError::Uri);
         }
@@ -92,17 +92,17 @@ impl<'a> Uri<'a> {
     }
 
     fn read_sip(scheme: Scheme<'a>, rest: &'a str) -> Option<Self> {
-        let (userinfo, rest) = match rest.split_once('@') {
+        let (userinfo, rest) = match split_once(rest, b'@') {
             Some(("", _)) => return None,
             Some(parts) => parts,
             None => ("", rest),
         };
-        let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+        let (user, password) = split_once(userinfo, b':').unwrap_or((userinfo, ""));
         if user.is_empty() && !userinfo.is_empty() {
             return None;
         }
-        let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
-        let (host, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (rest, headers) = split_once(rest, b'?').unwrap_or((rest, ""));
+        let (host, params) = split_once(rest, b';').unwrap_or((rest, ""));
         let (bare, port) = host_port(host)?;
         let valid = !host.bytes().any(|byte| byte <= b' ')
             && is_escaped_text(user, &USER)
@@ -115,7 +115,7 @@ impl<'a> Uri<'a> {
     }
 
     fn read_tel(rest: &'a str) -> Option<Self> {
-        let (number, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (number, params) = split_once(rest, b';').unwrap_or((rest, ""));
         let digit = |byte: u8| {
             byte.is_ascii_hexdigit()
                 || matches!(byte, b'+' | b'*' | b'#' | b'-' | b'.' | b'(' | b')')
@@ -129,7 +129,7 @@ impl<'a> Uri<'a> {
 
     /// The user part without escapes. `None` where that is not UTF-8.
     pub fn user_unescaped(&self) -> Option<Cow<'a, str>> {
-        if !self.user.contains('%') {
+        if find(self.user, b'%').is_none() {
             return Some(Cow::Borrowed(self.user));
         }
         let bytes = unescape(self.user).map(|(byte, _)| byte).collect();
@@ -233,7 +233,7 @@ fn is_escaped_text(text: &str, class: &Class) -> bool {
 /// Whether `raw` is a URI's parameters; `closed`: no semicolon stands at the very end.
 fn are_params(raw: &str, closed: bool) -> bool {
     let fits = |text: &str| !text.is_empty() && is_escaped_text(text, &PARAM);
-    let param = |piece: &str| match piece.split_once('=') {
+    let param = |piece: &str| match split_once(piece, b'=') {
         None => fits(piece),
         Some((name, value)) => fits(name) && fits(value),
     };
@@ -302,9 +302,9 @@ fn includes(a: Params<'_>, b: Params<'_>) -> bool {
 fn have_same_headers(a: &str, b: &str) -> bool {
     let headers = |text| str::split(text, '&').filter(|header| !header.is_empty());
     headers(a).all(|header| {
-        let (name, value) = header.split_once('=').unwrap_or((header, ""));
+        let (name, value) = split_once(header, b'=').unwrap_or((header, ""));
         headers(b).any(|other| {
-            let (other_name, other_value) = other.split_once('=').unwrap_or((other, ""));
+            let (other_name, other_value) = split_once(other, b'=').unwrap_or((other, ""));
             same_ignoring_case(name, other_name) && same(value, other_value)
         })
     })

@@ -13,18 +13,18 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// A branch parameter that nobody else has and nobody can guess: the cookie and 96 random bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Branch([u8; 12]);
+pub struct Branch([u32; 3]);
 
 impl Branch {
     pub(super) fn new(rng: &mut Rng) -> Self {
-        Self(rng.bytes())
+        Self(core::array::from_fn(|_| rng.next_u32()))
     }
 }
 
 impl fmt::Display for Branch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Via::MAGIC_COOKIE)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let [high, middle, low] = self.0;
+        write!(f, "{}{high:08x}{middle:08x}{low:08x}", Via::MAGIC_COOKIE)
     }
 }
 
