@@ -29,5 +29,5 @@ lint: ## format, clippy and documentation, all without a warning
 fuzz: ## hostile input into every parser, for a bounded time [SECONDS=60] [ONLY=target]
 	SECONDS_EACH='$(SECONDS)' ONLY='$(ONLY)' scripts/fuzz.sh
 
-bench: build ## what adapters cost a call -> target/bench
+bench: build ## what adapters cost a call, and what they save -> target/bench
 	target/release/cosip-lab bench

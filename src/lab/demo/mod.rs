@@ -84,7 +84,7 @@ impl Interrupt {
     }
 
     /// Runs `start` with the signals let through: a process inherits what is blocked.
-    fn unblocked<T>(&self, start: impl FnOnce() -> T) -> T {
+    pub(in crate::lab) fn unblocked<T>(&self, start: impl FnOnce() -> T) -> T {
         // Both fail only on arguments that these are not.
         let _ = self.signals.thread_unblock();
         let result = start();
@@ -92,7 +92,8 @@ impl Interrupt {
         result
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Fails where a signal asked to stop.
+    pub(in crate::lab) fn check(&self) -> Result<(), Error> {
         match self.pending.read_signal() {
             Ok(None) | Err(_) => Ok(()),
             Ok(Some(_)) => Err(Error::new("stopped".to_owned(), "by a signal")),

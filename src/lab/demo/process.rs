@@ -77,6 +77,11 @@ impl Process {
         self.status("VmRSS:")
     }
 
+    /// How many threads it has.
+    pub(in crate::lab) fn threads(&self) -> u64 {
+        self.status("Threads:")
+    }
+
     fn status(&self, name: &str) -> u64 {
         let status = self.proc_file("status");
         let line = status.lines().find_map(|line| line.strip_prefix(name));

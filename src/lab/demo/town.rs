@@ -15,7 +15,9 @@ use std::fs;
 use std::path::Path;
 
 /// The routers: the callers', the callees', and one more member of the overlay.
-pub(super) const ROUTERS: [u8; 3] = [1, 2, 3];
+pub(in crate::lab) const ROUTERS: [u8; 3] = [1, CALLEES, 3];
+/// The router of the callees.
+pub(in crate::lab) const CALLEES: u8 = 2;
 const READY_MAX: Duration = Duration::from_secs(15);
 /// How often it is asked whether something has come to pass.
 const POLL: Duration = Duration::from_millis(200);
@@ -98,15 +100,31 @@ impl<'o> Town<'o> {
         self.stage.len() / 2
     }
 
+    /// Waits until the routers answer.
+    pub(in crate::lab) fn await_routers(&mut self) -> Result<(), Error> {
+        self.await_that("the routers' status", READY_MAX, |town| {
+            town.routers.iter().all(|router| router.status().is_some())
+        })
+    }
+
+    /// Waits until the callers' router thinks this of the server.
+    pub(in crate::lab) fn await_verdict(
+        &mut self,
+        verdict: &str,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        self.await_that(&format!("the server to be found {verdict}"), limit, |town| {
+            town.routers[0].status().is_some_and(|status| status.server() == verdict)
+        })
+    }
+
     /// Waits until all phones are registered, and the homes find each other in the overlay.
     pub(in crate::lab) fn get_ready(&mut self) -> Result<(), Error> {
         let ready = |town: &Self| (0..town.stage.len()).all(|at| town.stage.core(at).is_ready());
         if !ready(self) {
             return Err(Error::new("the phones".to_owned(), "their addresses are in use"));
         }
-        self.await_that("the routers' status", READY_MAX, |town| {
-            town.routers.iter().all(|router| router.status().is_some())
-        })?;
+        self.await_routers()?;
         for place in 0..self.stage.len() {
             self.stage.order(place, Phone::register);
             self.stage.run_for(Duration::from_millis(5));
@@ -175,6 +193,11 @@ impl<'o> Town<'o> {
     /// The memory of the larger of the two homes' routers.
     pub(in crate::lab) fn routers_memory_kb(&self) -> u64 {
         self.homes().map(Process::memory_kb).max().unwrap_or(0)
+    }
+
+    /// How many threads each of the two homes' routers has, the more of both.
+    pub(in crate::lab) fn routers_threads(&self) -> u64 {
+        self.homes().map(Process::threads).max().unwrap_or(0)
     }
 
     /// The processes of the two homes' routers: the last two started.

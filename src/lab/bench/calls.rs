@@ -1,0 +1,315 @@
+//! What two adapters cost a call: set-up time, lost sound, delay, processor time, memory.
+//!
+//! The same phones make the same calls three ways: straight through the server, through two
+//! adapters and the server, and through two adapters with the server known to be down. Phones
+//! and clock are one process, so the delay of each packet is known.
+
+use super::{Load, quantile};
+use crate::lab::demo::addresses::Addresses;
+use crate::lab::demo::router::Room;
+use crate::lab::demo::town::{Size, Town};
+use crate::lab::demo::{Error, Interrupt, Options};
+use crate::lab::phone::{CallId, Phone, Report};
+use crate::lab::report::Fault;
+use crate::time::Duration;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// A call that is not answered by then has failed.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
+const END_MAX: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(20);
+const DOWN_MAX: Duration = Duration::from_secs(30);
+
+/// By which way the calls go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Direct,
+    Server,
+    Overlay,
+}
+
+impl Way {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "no adapter",
+            Self::Server => "adapters, server",
+            Self::Overlay => "adapters, overlay",
+        }
+    }
+}
+
+/// What one way cost.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    way: Way,
+    calls: u32,
+    /// Sorted, in microseconds.
+    setups_us: Vec<u32>,
+    /// Sorted, in microseconds.
+    delays_us: Vec<u32>,
+    /// How often a call failed, by its final status.
+    failed: BTreeMap<u16, u32>,
+    packets_sent: u64,
+    packets_heard: u64,
+    /// Processor time of one router: for one call with its set-up, some sound and its end.
+    cpu_us_per_call: u64,
+    /// Processor time of one router: for one packet of sound.
+    cpu_ns_per_packet: u64,
+    /// Memory of a router before its phones came, and with them and their calls.
+    memory_kb: [u64; 2],
+    threads: u64,
+}
+
+impl Row {
+    fn new(way: Way) -> Self {
+        Self {
+            way,
+            calls: 0,
+            setups_us: Vec::new(),
+            delays_us: Vec::new(),
+            failed: BTreeMap::new(),
+            packets_sent: 0,
+            packets_heard: 0,
+            cpu_us_per_call: 0,
+            cpu_ns_per_packet: 0,
+            memory_kb: [0; 2],
+            threads: 0,
+        }
+    }
+
+    /// How many calls failed.
+    pub(super) fn calls_failed(&self) -> u32 {
+        self.failed.values().sum()
+    }
+
+    /// One call failed with this status.
+    pub(super) fn note_failure(&mut self, status: u16) {
+        *self.failed.entry(status).or_default() += 1;
+    }
+
+    /// The figures.
+    pub(super) fn json(&self) -> Value {
+        // The direct way has no routers, and so no figures of theirs.
+        let of_router = |figure: u64| (self.way != Way::Direct).then_some(figure);
+        json!({
+            "way": self.way.as_str(),
+            "calls": self.calls,
+            "calls_failed": self.calls_failed(),
+            "setup_us_p50": quantile(&self.setups_us, 50),
+            "setup_us_p99": quantile(&self.setups_us, 99),
+            "rtp_packets": self.packets_sent,
+            "rtp_lost": self.packets_lost(),
+            "rtp_delay_us_p50": quantile(&self.delays_us, 50),
+            "rtp_delay_us_p99": quantile(&self.delays_us, 99),
+            "router_cpu_us_per_call": of_router(self.cpu_us_per_call),
+            "router_cpu_ns_per_rtp_packet": of_router(self.cpu_ns_per_packet),
+            "router_memory_kb_idle": of_router(self.memory_kb[0]),
+            "router_memory_kb_loaded": of_router(self.memory_kb[1]),
+            "router_threads": of_router(self.threads),
+        })
+    }
+
+    fn packets_lost(&self) -> u64 {
+        self.packets_sent.saturating_sub(self.packets_heard)
+    }
+}
+
+/// Measures the three ways.
+pub(super) fn measure(
+    options: &Options,
+    interrupt: &Interrupt,
+    folder: &Path,
+    load: Load,
+) -> Result<Vec<Row>, Error> {
+    let mut rows = Vec::new();
+    for (start, way) in (std::process::id()..).zip([Way::Direct, Way::Server, Way::Overlay]) {
+        println!("{} ...", way.as_str());
+        let folder = folder.join(way.as_str().replace(", ", "-"));
+        let addresses = Addresses::find(start)?;
+        let room = Room { phones: load.phones, calls: load.pairs };
+        let size = Size { room, routers: way != Way::Direct };
+        let mut town = Town::build(addresses, &folder, options, interrupt, size)?;
+        let row = measure_way(&mut town, way, load);
+        if row.is_err() {
+            town.show_logs();
+        }
+        town.keep_ladders();
+        rows.push(row?);
+    }
+    Ok(rows)
+}
+
+/// The rows as a table: a column each.
+pub(super) fn table(rows: &[Row], load: Load) -> String {
+    type Figure = fn(&Row) -> String;
+    let figures: [(&str, Figure); 11] = [
+        ("set-up p50", |row| format!("{} us", quantile(&row.setups_us, 50))),
+        ("set-up p99", |row| format!("{} us", quantile(&row.setups_us, 99))),
+        ("RTP packets", |row| row.packets_sent.to_string()),
+        ("RTP packets lost", |row| row.packets_lost().to_string()),
+        ("RTP delay p50", |row| format!("{} us", quantile(&row.delays_us, 50))),
+        ("RTP delay p99", |row| format!("{} us", quantile(&row.delays_us, 99))),
+        ("CPU of a router per call", |row| format!("{} us", row.cpu_us_per_call)),
+        ("CPU of a router per RTP packet", |row| {
+            format!("{}.{} us", row.cpu_ns_per_packet / 1000, row.cpu_ns_per_packet / 100 % 10)
+        }),
+        ("memory of a router, idle", |row| format!("{} kB", row.memory_kb[0])),
+        ("with phones and calls", |row| format!("{} kB", row.memory_kb[1])),
+        ("threads of a router", |row| row.threads.to_string()),
+    ];
+    let mut text = format!("{} phones in each home, {} calls at a time\n", load.phones, load.pairs);
+    // Writing to a String does not fail.
+    let _ = write!(text, "{:<32}", "");
+    rows.iter().for_each(|row| text += &format!("{:>20}", row.way.as_str()));
+    text.push('\n');
+    for (number, (name, figure)) in figures.iter().enumerate() {
+        let _ = write!(text, "{name:<32}");
+        for row in rows {
+            // The last ones are the routers', which the direct way has none of.
+            let is_told = row.way != Way::Direct || number < 6;
+            let _ = write!(text, "{:>20}", if is_told { figure(row) } else { "-".to_owned() });
+        }
+        text.push('\n');
+    }
+    if let [direct, adapters @ ..] = rows {
+        let _ = write!(text, "{:<52}", "added to the set-up (p50)");
+        let base = i64::from(quantile(&direct.setups_us, 50));
+        for row in adapters {
+            let added = i64::from(quantile(&row.setups_us, 50)) - base;
+            let _ = write!(text, "{:>20}", format!("{added} us"));
+        }
+        let _ = write!(text, "\n{:<52}", "added to the RTP delay (p99)");
+        let base = i64::from(quantile(&direct.delays_us, 99));
+        for row in adapters {
+            let added = i64::from(quantile(&row.delays_us, 99)) - base;
+            let _ = write!(text, "{:>20}", format!("{added} us"));
+        }
+        text.push('\n');
+    }
+    for row in rows {
+        for (status, count) in &row.failed {
+            let calls = if *count == 1 { "call" } else { "calls" };
+            let _ = writeln!(text, "{}: {count} {calls} failed with {status}", row.way.as_str());
+        }
+    }
+    text
+}
+
+fn measure_way(town: &mut Town<'_>, way: Way, load: Load) -> Result<Row, Error> {
+    let mut row = Row { calls: load.calls + u32::from(load.pairs), ..Row::new(way) };
+    town.await_routers()?;
+    row.memory_kb[0] = town.routers_memory_kb();
+    town.get_ready()?;
+    if way == Way::Overlay {
+        start_failing(town)?;
+    }
+    let before = town.routers_cpu();
+    for number in 0..load.calls {
+        match make_call(town, number as usize % usize::from(load.pairs), ANSWER_MAX) {
+            Ok(setup) => row.setups_us.push(micros(setup)),
+            Err(status) => row.note_failure(status),
+        }
+        town.check()?;
+    }
+    let cpu = town.routers_cpu().saturating_sub(before);
+    row.cpu_us_per_call = per(cpu.as_micros(), 2 * u64::from(load.calls));
+    row.setups_us.sort_unstable();
+    talk(town, load, &mut row);
+    row.delays_us.sort_unstable();
+    Ok(row)
+}
+
+/// Kills the server, and waits until the callers' adapter knows.
+pub(super) fn start_failing(town: &mut Town<'_>) -> Result<(), Error> {
+    town.fail_server(Fault::Killed)?;
+    // Somebody has to call for the adapter to notice; whether that call fails is not asked here.
+    let _ = make_call(town, 0, ANSWER_MAX);
+    town.await_verdict("down", DOWN_MAX)
+}
+
+/// One call of a pair, answered within `limit` and ended; its set-up time, or the status that it
+/// failed with.
+pub(super) fn make_call(
+    town: &mut Town<'_>,
+    pair: usize,
+    limit: Duration,
+) -> Result<Duration, u16> {
+    let id = start_call(town, pair);
+    let settled = |report: &Report| report.answered.is_some() || report.ended.is_some();
+    town.stage.run_until(limit, |phones| settled(phones[pair].report(id)));
+    // What is answered after its end is no success.
+    let setup = town.stage.core(pair).report(id).setup();
+    town.stage.order(pair, |phone, now| phone.hang_up(now, id));
+    town.stage.run_until(END_MAX, |phones| !phones.iter().any(is_busy));
+    town.stage.run_for(PAUSE);
+    setup.ok_or_else(|| town.stage.core(pair).report(id).status)
+}
+
+fn start_call(town: &mut Town<'_>, pair: usize) -> CallId {
+    let callee = town.stage.core(town.pairs() + pair).aor();
+    town.stage.order(pair, |phone, now| phone.call(now, &callee))
+}
+
+fn is_busy(phone: &Phone) -> bool {
+    phone.reports().any(|report| report.ended.is_none())
+}
+
+/// Many pairs speak at the same time.
+fn talk(town: &mut Town<'_>, load: Load, row: &mut Row) {
+    let pairs = usize::from(load.pairs);
+    for pair in 0..pairs {
+        start_call(town, pair);
+        town.stage.run_for(Duration::from_millis(7));
+    }
+    let places: Vec<usize> = (0..pairs).flat_map(|pair| [pair, town.pairs() + pair]).collect();
+    let answered = |phone: &Phone| phone.reports().last().is_some_and(|it| it.answered.is_some());
+    town.stage.run_until(ANSWER_MAX, |phones| places.iter().all(|at| answered(&phones[*at])));
+    let (cpu, sent) = (town.routers_cpu(), packets_sent(town, &places));
+    town.stage.run_for(load.talk);
+    let cpu = town.routers_cpu().saturating_sub(cpu);
+    // Each packet passes two routers, whose time this is.
+    row.cpu_ns_per_packet = per(cpu.as_nanos(), 2 * (packets_sent(town, &places) - sent));
+    row.memory_kb[1] = town.routers_memory_kb();
+    row.threads = town.routers_threads();
+    places.iter().for_each(|at| town.stage.order(*at, |phone, _| phone.fall_silent()));
+    town.stage.run_for(SETTLE);
+    for place in places {
+        match town.stage.core(place).reports().last() {
+            Some(report) if report.answered.is_some() => {
+                row.packets_sent += u64::from(report.sound.sent);
+                row.packets_heard += u64::from(report.sound.received);
+                row.delays_us.extend_from_slice(&report.sound.delays_us);
+            }
+            // A call has two ends; it fails once.
+            Some(report) if report.caller => row.note_failure(report.status),
+            _ => {}
+        }
+        town.stage.order(place, Phone::hang_up_all);
+    }
+    town.stage.run_until(END_MAX, |phones| !phones.iter().any(is_busy));
+}
+
+fn packets_sent(town: &Town<'_>, places: &[usize]) -> u64 {
+    let last = |at: &usize| town.stage.core(*at).reports().last();
+    places.iter().filter_map(last).map(|report| u64::from(report.sound.sent)).sum()
+}
+
+fn micros(interval: Duration) -> u32 {
+    u32::try_from(interval.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// Milliseconds, to the tenth.
+pub(super) fn millis(interval: Duration) -> f64 {
+    (interval.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+fn per(total: u128, parts: u64) -> u64 {
+    total.checked_div(u128::from(parts)).map_or(0, |part| part as u64)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

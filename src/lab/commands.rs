@@ -1,0 +1,161 @@
+//! The commands of `cosip-lab`, each with its arguments.
+
+use super::bench::{self, Load};
+use super::demo::{self, Options, ServerKind};
+use super::report::Fault;
+use super::{dht_client, hosts, server};
+use lexopt::prelude::{Long, ValueExt};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The series of the demo.
+const FAULTS: [Fault; 2] = [Fault::Stopped, Fault::Killed];
+
+fn options(out: &str) -> std::io::Result<Options> {
+    let lab = std::env::current_exe()?;
+    let cosip = lab.with_file_name("cosip");
+    Ok(Options {
+        out: PathBuf::from(out),
+        cosip,
+        lab,
+        server: ServerKind::Embedded,
+        media: "user".to_owned(),
+        faults: Vec::from(FAULTS),
+        keep: false,
+    })
+}
+
+/// `bench`: measures, and fails where calls failed.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn bench(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = options("target/bench")?;
+    let mut load = Load {
+        calls: 100,
+        phones: 32,
+        pairs: 16,
+        talk: Duration::from_secs(10),
+        rounds: 3,
+        members: 100,
+    };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("calls") => load.calls = arguments.value()?.parse()?,
+            Long("phones") => load.phones = arguments.value()?.parse::<u8>()?.clamp(1, 64),
+            Long("pairs") => load.pairs = arguments.value()?.parse::<u8>()?.max(1),
+            Long("rounds") => load.rounds = arguments.value()?.parse::<u8>()?.min(6),
+            Long("members") => load.members = arguments.value()?.parse::<u8>()?.clamp(3, 250),
+            Long("seconds") => load.talk = Duration::from_secs(arguments.value()?.parse()?),
+            Long("keep") => options.keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    load.pairs = load.pairs.min(load.phones);
+    let results = bench::run(&options, load)?;
+    print!("\n{}", results.table());
+    println!("\nsummary.json is in {}", options.out.display());
+    Ok(if results.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The part of the bench that runs enclosed; its result goes to standard output.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn bench_renumber(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let (mut options, mut rounds) = (options("target/bench")?, 1);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("rounds") => rounds = arguments.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    hosts::enclose(&[])?;
+    println!("{}", bench::renumber::run(&options, rounds)?.json());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `demo`: plays, and fails where a call was not as it should be.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = options("target/demo")?;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("series") => {
+                let name = arguments.value()?.string()?;
+                options.faults = FAULTS.into_iter().filter(|fault| fault.name() == name).collect();
+                if options.faults.is_empty() {
+                    return Err("--series takes stopped or killed".into());
+                }
+            }
+            Long("server") => {
+                options.server = match arguments.value()?.string()?.as_str() {
+                    "embedded" => ServerKind::Embedded,
+                    "kamailio" => ServerKind::Kamailio,
+                    _ => return Err("--server takes embedded or kamailio".into()),
+                };
+            }
+            Long("media") => options.media = arguments.value()?.string()?,
+            Long("keep") => options.keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if options.server == ServerKind::Kamailio {
+        hosts::enclose(&["kamailio"])?;
+    }
+    let summary = demo::run(&options)?;
+    print!("\n{}", summary.table());
+    let faults = summary.faults();
+    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
+    println!("\nsummary.json and timeline.svg are in {}", options.out.display());
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `server`: serves for ever.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn server(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut listen: Option<SocketAddr> = None;
+    let mut password = None;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("listen") => listen = Some(arguments.value()?.parse()?),
+            Long("password") => password = Some(arguments.value()?.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    server::run(listen.ok_or("server needs --listen ADDRESS:PORT")?, password)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `dht-client`: takes part in an overlay.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn dht_client(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let (mut listen, mut bootstrap, mut secret, mut node) = (None, None, None, false);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("listen") => listen = Some(arguments.value()?.parse()?),
+            Long("bootstrap") => bootstrap = Some(arguments.value()?.parse()?),
+            Long("secret") => secret = Some(std::fs::read_to_string(arguments.value()?)?),
+            Long("node") => node = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let listen = listen.ok_or("dht-client needs --listen ADDRESS:PORT")?;
+    dht_client::run(&dht_client::Options { listen, bootstrap, secret, node })?;
+    Ok(ExitCode::SUCCESS)
+}
