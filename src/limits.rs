@@ -175,6 +175,10 @@ pub const STOP_PATIENCE: Duration = Duration::from_millis(400);
 /// Changes of registrations within this time are written together.
 pub const VOLATILE_FILE_DELAY: Duration = Duration::from_millis(200);
 
+/// While changes go on, the volatile file is written this often: it is written whole, and after
+/// a power cut every phone registers.
+pub const VOLATILE_FILE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The file of learned phones on flash is written this often at most, but for new addresses.
 pub const BINDINGS_FILE_INTERVAL: Duration = Duration::from_secs(3600);
 

@@ -1,22 +1,27 @@
 //! What outlives a restart: known phones, our WAN port, and peers of the overlay.
 //!
-//! Under `--run` every change is written at once; under `--state`, which is flash, at most hourly,
-//! on a new address and at a stop, and never while media is relayed (DESIGN §2).
+//! Under `--run` every change is written at once, those that follow within a second together;
+//! under `--state`, which is flash, at most hourly, on a new address and at a stop, and never while
+//! media is relayed (DESIGN §2).
 
 use super::Adapter;
 use super::registrar::Binding;
 use crate::limits::{
     BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, VOLATILE_FILE_DELAY,
+    VOLATILE_FILE_INTERVAL,
 };
 use crate::net::{File, Request, SocketKind, Via};
 use crate::sip::transaction::Flow;
 use crate::time::{Duration, Instant, earlier};
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
 /// When which file is due.
 pub(super) struct Persist {
     volatile_at: Option<Instant>,
+    /// Not written again before this.
+    volatile_next: Instant,
     bindings_at: Option<Instant>,
     bindings_written: Instant,
     peers_at: Option<Instant>,
@@ -37,6 +42,7 @@ impl Persist {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             volatile_at: None,
+            volatile_next: now,
             bindings_at: None,
             bindings_written: now,
             peers_at: Some(now + PEERS_FILE_INTERVAL),
@@ -45,10 +51,21 @@ impl Persist {
 
     /// A registration changed; `new`: an address that was not known before.
     pub(super) fn bindings_changed(&mut self, now: Instant, new: bool) {
-        self.volatile_at = earlier(self.volatile_at, Some(now + VOLATILE_FILE_DELAY));
+        let soon = (now + VOLATILE_FILE_DELAY).max(self.volatile_next);
+        self.volatile_at = earlier(self.volatile_at, Some(soon));
         let hourly = self.bindings_written + BINDINGS_FILE_INTERVAL;
         let at = if new { now + VOLATILE_FILE_DELAY } else { hourly.max(now) };
         self.bindings_at = earlier(self.bindings_at, Some(at));
+    }
+
+    /// Whether the volatile file is due; if so, its time is taken as used.
+    fn take_volatile(&mut self, now: Instant) -> bool {
+        let due = self.volatile_at.is_some_and(|at| now >= at);
+        if due {
+            self.volatile_at = None;
+            self.volatile_next = now + VOLATILE_FILE_INTERVAL;
+        }
+        due
     }
 
     /// The overlay was joined: its members are worth remembering soon.
@@ -79,6 +96,27 @@ struct Saved<'a> {
     granted_s: u32,
     accepted_by: Option<SocketAddr>,
     known_since_s: u64,
+}
+
+/// Where a file is written to, string by string; postcard's own goes byte by byte.
+struct Bytes(Vec<u8>);
+
+impl Flavor for Bytes {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,8 +171,7 @@ impl Adapter {
 
     /// Writes the files that are due.
     pub(super) fn save_due(&mut self, now: Instant) {
-        if self.persist.volatile_at.is_some_and(|at| now >= at) {
-            self.persist.volatile_at = None;
+        if self.persist.take_volatile(now) {
             self.save_bindings(now, File::Volatile);
         }
         if self.persist.bindings_at.is_some_and(|at| now >= at) {
@@ -181,7 +218,9 @@ impl Adapter {
             wan_sip_port: self.wan_sip_port,
             phones: phones.len() as u16,
         };
-        let Ok(mut data) = postcard::to_extend(&head, Vec::new()) else { return };
+        let Ok(mut data) = postcard::serialize_with_flavor(&head, Bytes(Vec::new())) else {
+            return;
+        };
         for binding in phones {
             let domain = self.config.providers.get(usize::from(binding.provider));
             let seconds = |at: Instant| at.since(now).as_secs() as u32;
@@ -201,7 +240,7 @@ impl Adapter {
                 accepted_by: binding.accepted_by,
                 known_since_s: binding.known_since_s,
             };
-            match postcard::to_extend(&saved, data) {
+            match postcard::serialize_with_flavor(&saved, Bytes(data)) {
                 Ok(extended) => data = extended,
                 Err(_) => return,
             }
@@ -270,3 +309,6 @@ impl Adapter {
         self.sockets.towards(facing, SocketKind::Sip, phone).map(|(socket, _)| socket)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! When files are written.
+
+use super::*;
+
+#[test]
+fn a_change_is_written_at_once_and_many_together() {
+    let mut now = Instant::from_micros(1);
+    let mut persist = Persist::new(now);
+    persist.peers_at = None;
+    persist.bindings_changed(now, false);
+    assert_eq!(persist.due(), Some(now + VOLATILE_FILE_DELAY));
+    let mut written = Vec::new();
+    for _ in 0..1000 {
+        persist.bindings_changed(now, false);
+        if persist.take_volatile(now) {
+            written.push(now);
+        }
+        now += Duration::from_millis(10);
+    }
+    assert_eq!(written.len(), 10);
+    assert!(written.windows(2).all(|pair| pair[1] >= pair[0] + VOLATILE_FILE_INTERVAL));
+    now += Duration::from_secs(5);
+    assert!(persist.take_volatile(now), "the last change too");
+    persist.bindings_changed(now + Duration::from_secs(3), false);
+    assert!(persist.take_volatile(now + Duration::from_secs(3) + VOLATILE_FILE_DELAY));
+    assert!(!persist.take_volatile(now + Duration::from_secs(9)), "nothing changed since");
+}
