@@ -29,7 +29,7 @@ mkdir -p target
 export COSIP_LEFT_OUT="$PWD/target/left-out"
 rm -f "$COSIP_LEFT_OUT"
 status=0
-scripts/cargo test --locked --features "$features" ${ONLY:+"$ONLY"} || status=$?
+scripts/cargo test --locked --no-fail-fast --features "$features" ${ONLY:+"$ONLY"} || status=$?
 if [ -s "$COSIP_LEFT_OUT" ]; then
     echo
     echo "left out here:"

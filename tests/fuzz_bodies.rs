@@ -51,25 +51,25 @@ fn change(seed: &[u8], rng: &mut Rng) -> Vec<u8> {
 
 #[test]
 fn sip_messages() {
-    run("tests/data/rfc4475", sip::fuzz::fuzz, 20, 200);
+    run("tests/data/rfc4475", sip::fuzz::fuzz, 100, 1000);
 }
 
 #[test]
 fn session_descriptions() {
-    run("tests/data/sdp", media::fuzz::fuzz, 40, 100);
+    run("tests/data/sdp", media::fuzz::fuzz, 200, 500);
 }
 
 #[test]
 fn settings() {
-    run("openwrt/net/cosip/files", config::fuzz::fuzz, 200, 200);
+    run("openwrt/net/cosip/files", config::fuzz::fuzz, 1000, 1000);
 }
 
 #[test]
 fn overlay_datagrams() {
-    run("fuzz/seeds/overlay_datagram", overlay::fuzz::fuzz, 10, 50);
+    run("fuzz/seeds/overlay_datagram", overlay::fuzz::fuzz, 50, 200);
 }
 
 #[test]
 fn channel_scripts() {
-    run("fuzz/seeds/channel_datagram", channel::fuzz::fuzz, 20, 50);
+    run("fuzz/seeds/channel_datagram", channel::fuzz::fuzz, 100, 200);
 }
