@@ -180,6 +180,14 @@ impl Overlay {
         }
     }
 
+    /// The address at which the router in front opened our port (PCP, NAT-PMP, UPnP-IGD); `None`
+    /// where it opens none, or no longer. A change is told to holders and neighbours at once.
+    pub fn set_mapped(&mut self, now: Instant, mapped: Option<SocketAddr>) {
+        if self.reach.set_mapped(mapped) {
+            self.addresses_changed(now);
+        }
+    }
+
     /// Where a member was heard last.
     pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         self.members.get(&id).map(table::Member::address)

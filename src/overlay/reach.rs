@@ -1,8 +1,9 @@
 //! Where this node is: its own addresses, and what others see.
 //!
 //! An address that the operator gave counts. Else the address is what three members in different
-//! networks report, or all of them where fewer are known. A member is a dial-back away from being
-//! believed by strangers; that check has its place here.
+//! networks report, or all of them where fewer are known. Behind another router, an address that
+//! this router opened for us is listed too. A member is a dial-back away from being believed by
+//! strangers; that check has its place here.
 
 use super::event::Reachability;
 use crate::identity::record::{ADDRESSES_MAX, AddressList};
@@ -17,6 +18,8 @@ pub(super) struct Reach {
     local: AddressList,
     /// One for each family, IPv4 first.
     public: [Option<SocketAddr>; 2],
+    /// The address at which the router in front opened our port.
+    mapped: Option<SocketAddr>,
     votes: heapless::Deque<(IpAddr, SocketAddr), VOTES_MAX>,
 }
 
@@ -33,6 +36,12 @@ impl Reach {
         self.public = [None; 2];
         self.votes.clear();
         true
+    }
+
+    /// Takes the address at which the router in front opened our port, or that it no longer does.
+    /// True where that changed.
+    pub(super) fn set_mapped(&mut self, mapped: Option<SocketAddr>) -> bool {
+        core::mem::replace(&mut self.mapped, mapped) != mapped
     }
 
     /// Takes in how `voter` sees us, with `members` known. `Some` where that settles a new
@@ -76,12 +85,13 @@ impl Reach {
         self.public.iter().flatten().next().copied()
     }
 
-    /// What our address record lists: own addresses first, then the one that others see.
+    /// What our address record lists: own addresses first, then the mapped one, then the one that
+    /// others see.
     pub(super) fn addresses(&self) -> AddressList {
         let mut list = self.local.clone();
-        for public in self.public.into_iter().flatten() {
-            if !list.contains(&public) && !list.is_full() {
-                list.extend([public]);
+        for outer in self.mapped.into_iter().chain(self.public.into_iter().flatten()) {
+            if !list.contains(&outer) && !list.is_full() {
+                list.extend([outer]);
             }
         }
         list
@@ -90,6 +100,7 @@ impl Reach {
     /// How others reach us, as far as known.
     pub(super) fn reachability(&self) -> Reachability {
         match self.public() {
+            _ if self.mapped.is_some() => Reachability::Mapped,
             None => Reachability::Unknown,
             Some(public) if self.local.contains(&public) => Reachability::Direct,
             Some(_) => Reachability::Mapped,

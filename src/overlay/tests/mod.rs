@@ -342,6 +342,23 @@ fn what_others_see_becomes_the_address_where_none_was_given() {
 }
 
 #[test]
+fn an_address_that_the_router_in_front_opened_is_told_and_withdrawn() {
+    let mut net = Net::joined(17, 6);
+    net.publish(3, &aor(3), &contact(3));
+    net.run_ms(1000);
+    let outside = SocketAddr::from(([203, 0, 113, 9], 15_070));
+    for (mapped, reachable) in [(Some(outside), Reachability::Mapped), (None, Reachability::Direct)]
+    {
+        let now = net.now;
+        net.with(3, |node| node.set_mapped(now, mapped));
+        net.run_ms(2000);
+        let listed: Vec<_> = [address(3)].into_iter().chain(mapped).collect();
+        assert_eq!(net.resolve(1, &aor(3)).0.last().unwrap().addresses[..], listed);
+        assert_eq!(net.peers[3].node.status().reachable, reachable);
+    }
+}
+
+#[test]
 fn half_of_the_routers_change_their_address_in_one_minute() {
     let mut net = Net::joined(18, 40);
     for i in 0..40 {
