@@ -83,6 +83,13 @@ pub const CALL_DIALOGS_MAX: usize = 8;
 /// Calls to emergency numbers beyond `max_calls`.
 pub const CALLS_EMERGENCY: usize = 4;
 
+/// Emergency routes: legs of one call beside the server's.
+pub const EMERGENCY_ROUTES_MAX: usize = CALL_LEGS_MAX - 1;
+
+/// How long the last way of an emergency call may say 100 alone: the time that a gateway takes
+/// to reach an exchange.
+pub const EMERGENCY_TRYING: Duration = Duration::from_secs(10);
+
 /// After a challenge: how long the phone's next INVITE is waited for (CALLS §3.5); also how long
 /// a held leg waits for its CANCEL (§3.8).
 pub const CALL_RETRY_WAIT: Duration = Duration::from_secs(4);

@@ -30,10 +30,20 @@ pub(crate) struct Crossing {
     pub(crate) phone_hosts: heapless::Vec<IpAddr, 2>,
     /// The whole URI of that Contact, where it is not to be one of ours.
     pub(crate) stand_in: Option<String>,
+    /// Where a request goes instead of where its sender said.
+    pub(crate) detour: Option<Detour>,
     /// Our own addresses that a Route may name.
     pub(crate) own: Vec<SocketAddr>,
     /// Marks our branches, so that a request that comes back is known.
     pub(crate) loops: LoopDetector,
+}
+
+/// An emergency route, as the request that takes it names it.
+pub(crate) struct Detour {
+    /// The Request-URI.
+    pub(crate) uri: String,
+    /// The only Route header.
+    pub(crate) route: Option<String>,
 }
 
 impl Crossing {
@@ -76,14 +86,18 @@ impl Crossing {
             message.method(),
             Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
         );
+        let (uri, routes) = match (&self.detour, self.to) {
+            (Some(detour), _) => {
+                (detour.uri.as_str(), detour.route.as_deref().map_or(Routes::Drop, Routes::One))
+            }
+            (None, Path::Server) => (routed.request_uri, Routes::Routed(&routed)),
+            (None, _) => (uri, Routes::Drop),
+        };
         let plan = RequestPlan {
-            uri: if self.to == Path::Server { routed.request_uri } else { uri },
+            uri,
             local: self.to_local,
             branch: &branch,
-            routes: match self.to {
-                Path::Server => Routes::Routed(&routed),
-                _ => Routes::Drop,
-            },
+            routes,
             record_route: (self.to == Path::Lan && forms_dialog).then_some(self.to_local),
             keep_record_routes: !self.touches_overlay(),
             contacts: self.contacts(&contact),

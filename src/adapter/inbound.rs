@@ -69,7 +69,7 @@ impl Adapter {
                     self.exchange_answered(now, id, client, message);
                 }
             }
-            ClientOwner::Probe(_) | ClientOwner::Quiet => {}
+            ClientOwner::Probe(_) | ClientOwner::Gateway(_) | ClientOwner::Quiet => {}
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 mod call;
 mod connections;
 mod crossing;
+mod emergency;
 mod exchange;
 mod forward;
 mod inbound;
@@ -63,6 +64,8 @@ pub(crate) enum ClientOwner {
     Exchange(u32),
     /// A probe of this provider's server.
     Probe(u8),
+    /// The search for this emergency route.
+    Gateway(u8),
     /// Nobody's: its answer changes nothing.
     Quiet,
 }
@@ -76,16 +79,19 @@ impl ClientOwner {
             Self::Leg(slot, leg) => (1, u32::from(leg), slot),
             Self::Exchange(slot) => (2, 0, slot),
             Self::Probe(provider) => (3, 0, u32::from(provider)),
+            Self::Gateway(route) => (3, 1, u32::from(route)),
         };
         kind << 30 | detail << Self::SLOT_BITS | slot
     }
 
     fn decode(user: u32) -> Self {
         let slot = user & ((1 << Self::SLOT_BITS) - 1);
-        match user >> 30 {
-            1 => Self::Leg(slot, (user >> Self::SLOT_BITS & 0x3f) as u8),
-            2 => Self::Exchange(slot),
-            3 => Self::Probe(slot as u8),
+        let detail = (user >> Self::SLOT_BITS & 0x3f) as u8;
+        match (user >> 30, detail) {
+            (1, leg) => Self::Leg(slot, leg),
+            (2, _) => Self::Exchange(slot),
+            (3, 0) => Self::Probe(slot as u8),
+            (3, _) => Self::Gateway(slot as u8),
             _ => Self::Quiet,
         }
     }
@@ -148,8 +154,12 @@ crate::observe::counters! {
         calls_by_server,
         /// Calls that were set up over the overlay.
         calls_by_overlay,
+        /// Emergency calls that were set up by a route beside the server.
+        calls_by_emergency_route,
         /// Calls of phones here that failed.
         calls_failed,
+        /// Of these, emergency calls that no way has taken.
+        emergency_calls_failed,
         /// Registrations answered from here because the server did not.
         registrations_shielded,
         /// Registrations answered from the last 200.
@@ -183,6 +193,7 @@ pub struct Adapter {
     registrar: Registrar,
     providers: Vec<ProviderState>,
     locator: Locator,
+    gateways: emergency::Gateways,
     /// Servers of phones of no configured provider, by who answered.
     foreign_sources: heapless::Deque<IpAddr, { limits::FOREIGN_SOURCES_MAX }>,
     calls: Table<Call>,
@@ -249,15 +260,12 @@ impl Adapter {
             wan_port_tries: 0,
             sockets: Sockets::default(),
             transactions: Transactions::new(live, limits::finished_max(calls), &mut rng),
-            authenticator: Authenticator::new(
-                limits::DIGEST_NONCES_MAX,
-                limits::DIGEST_NONCE_LIFE,
-                &mut rng,
-            ),
+            authenticator: authenticator(&mut rng),
             loops: LoopDetector::new(rng.bytes()),
             registrar: Registrar::new(phones, &mut rng),
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),
+            gateways: emergency::Gateways::new(now),
             foreign_sources: heapless::Deque::new(),
             calls: Table::with_capacity(tables),
             call_index: Index::with_capacity(tables, &mut rng),
@@ -303,6 +311,10 @@ impl Adapter {
             self.counters.transmissions_dropped += 1;
         }
     }
+}
+
+fn authenticator(rng: &mut Rng) -> Authenticator {
+    Authenticator::new(limits::DIGEST_NONCES_MAX, limits::DIGEST_NONCE_LIFE, rng)
 }
 
 /// What the overlay may hold: options, and room for every alias of every phone.

@@ -278,6 +278,9 @@ impl Adapter {
             self.publish_all(now);
             self.locate_providers(now);
         }
+        if old.emergency.route != self.config.emergency.route {
+            self.gateways.reset(now);
+        }
         if old.overlay.bootstrap != self.config.overlay.bootstrap {
             self.bootstrap = vec![Vec::new(); self.config.overlay.bootstrap.len()];
             self.locate_bootstrap(now);

@@ -13,7 +13,6 @@ use crate::net::{NodeId, SocketKind, Via};
 use crate::sip::Message;
 use crate::sip::Name;
 use crate::sip::NameAddr;
-use crate::sip::Uri;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
@@ -96,17 +95,6 @@ impl Adapter {
             .and_then(|provider| provider.targets.first())
             .map(|target| target.addr);
         accepted.is_some() && accepted == target
-    }
-
-    /// Whether a number is an emergency number: never looked up, never refused for capacity.
-    pub(crate) fn is_emergency(&self, uri: &str) -> bool {
-        let lower = uri.to_ascii_lowercase();
-        if lower.starts_with("urn:service:sos") {
-            return true;
-        }
-        let Ok(uri) = Uri::parse(uri) else { return false };
-        let user = uri.user.split(';').next().unwrap_or_default();
-        self.config.emergency.number.iter().any(|number| number == user)
     }
 
     /// The phone that a request of the provider names: by our Contact's user part, else by

@@ -83,6 +83,7 @@ impl Adapter {
         while let Some((user, found)) = self.locator.poll_found() {
             match ClientOwner::decode(user) {
                 ClientOwner::Probe(at) => self.provider_located(now, at, found.ok()),
+                ClientOwner::Gateway(at) => self.gateway_located(at, found.ok()),
                 ClientOwner::Quiet => {
                     let targets = found.unwrap_or_default();
                     self.bootstrap_located(now, user as usize, &targets);
@@ -163,7 +164,7 @@ impl Adapter {
                 let exchange = self.exchanges.id_at(slot).and_then(|id| self.exchanges.get(id));
                 exchange.is_some_and(|e| matches!(e.purpose, Purpose::Register(_)))
             }
-            ClientOwner::Leg(..) | ClientOwner::Quiet => false,
+            ClientOwner::Leg(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => false,
         }
     }
 
@@ -200,12 +201,13 @@ impl Adapter {
             ClientOwner::Leg(slot, at) => {
                 let call = self.calls.get(self.calls.id_at(slot)?)?;
                 let leg = call.legs.get(usize::from(at))?;
-                (leg.path == super::names::Path::Server).then_some(call.provider)?
+                let asked = leg.path == super::names::Path::Server && leg.route.is_none();
+                asked.then_some(call.provider)?
             }
             ClientOwner::Exchange(slot) => {
                 self.exchanges.get(self.exchanges.id_at(slot)?)?.provider
             }
-            ClientOwner::Quiet => None,
+            ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
         }
     }
 

@@ -119,6 +119,7 @@ impl Core for Adapter {
         at = earlier(at, self.channel.as_ref().and_then(|c| c.poll_timeout()));
         at = earlier(at, self.persist.due());
         at = earlier(at, self.stopping.map(|since| since + STOP_PATIENCE));
+        at = earlier(at, self.gateways.poll_timeout(self.config.emergency.route.len()));
         for provider in &self.providers {
             at = earlier(at, provider.poll_timeout());
         }
@@ -220,6 +221,7 @@ impl Adapter {
                 self.exchange_due(now, id);
             }
         }
+        self.gateways_due(now);
         self.providers_due(now);
         self.bindings_due(now);
         if now >= self.maintenance_at {
@@ -267,7 +269,7 @@ impl Adapter {
                             self.exchange_failed(now, exchange, id);
                         }
                     }
-                    ClientOwner::Probe(_) | ClientOwner::Quiet => {}
+                    ClientOwner::Probe(_) | ClientOwner::Gateway(_) | ClientOwner::Quiet => {}
                 }
             }
             TransactionEvent::ServerGone { id } => {

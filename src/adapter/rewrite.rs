@@ -51,6 +51,8 @@ pub(crate) struct RequestPlan<'a, 'm> {
 pub(crate) enum Routes<'a, 'm> {
     /// All are dropped.
     Drop,
+    /// All are dropped, and this one is written.
+    One(&'a str),
     /// They are written as routed: ours taken off, strict routers mended (RFC 3261 s16.4).
     Routed(&'a Routed<'a, 'm>),
 }
@@ -67,8 +69,10 @@ pub(crate) fn request(
     if let Some(local) = plan.record_route {
         write_record_route(&mut writer, local);
     }
-    if let Routes::Routed(routed) = plan.routes {
-        routed.write_routes(&mut writer);
+    match plan.routes {
+        Routes::Drop => {}
+        Routes::One(uri) => writer.header(Name::Route, format_args!("<{uri}>")),
+        Routes::Routed(routed) => routed.write_routes(&mut writer),
     }
     let mut hops = None;
     for header in message.headers() {

@@ -24,8 +24,11 @@ const BARE_INTERNATIONAL_DIGITS_MIN: usize = 10;
 /// Trailing digits that make two spellings of a number equal enough to be one caller.
 const SAME_DIGITS: usize = 7;
 
+/// What may stand between the digits of a number: RFC 3966 s5.1.1, and the bar of paper.
+const SEPARATORS: &str = " -.()/";
+
 /// A text that is at most as long as a key.
-type Text = heapless::String<AOR_BYTES_MAX>;
+pub type Text = heapless::String<AOR_BYTES_MAX>;
 
 /// An address of record in its one spelling, `user@domain`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +104,32 @@ pub fn same_number(a: &str, b: &str) -> bool {
         digits
     };
     if is_number(a) && is_number(b) { tail(a) == tail(b) } else { a == b && !a.is_empty() }
+}
+
+/// The number that a `sip:`, `sips:` or `tel:` URI dials, as it was dialled: unescaped, without
+/// parameters and, where it is a number, without separators. None where it has no user.
+pub fn dialled(uri: &str) -> Option<Text> {
+    let (scheme, rest) = addr_spec(uri)?.split_once(':')?;
+    let user = if scheme.eq_ignore_ascii_case("tel") {
+        rest
+    } else if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
+        let (user, _) = rest.split_once('?').map_or(rest, |(before, _)| before).split_once('@')?;
+        user.split_once(':').map_or(user, |(user, _password)| user)
+    } else {
+        return None;
+    };
+    let user = unescape(user)?;
+    let user = user.split_once(';').map_or(user.as_str(), |(before, _)| before);
+    bare_number(user).or_else(|| Text::try_from(user).ok()).filter(|user| !user.is_empty())
+}
+
+/// A number without separators; None where `text` is none.
+pub fn bare_number(text: &str) -> Option<Text> {
+    let separates = |c: char| SEPARATORS.contains(c);
+    let mut bare = Text::new();
+    text.chars().filter(|c| !separates(*c)).try_for_each(|c| bare.push(c)).ok()?;
+    let digits = bare.strip_prefix('+').unwrap_or(&bare);
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(bare)
 }
 
 /// What stands between `<` and `>`, or the whole without header parameters.
@@ -224,7 +253,8 @@ fn telephone(text: &str) -> Option<Text> {
 fn is_number(text: &str) -> bool {
     let body = text.strip_prefix('+').unwrap_or(text);
     let digits = body.bytes().filter(u8::is_ascii_digit).count();
-    let rest_separates = body.bytes().all(|b| b.is_ascii_digit() || b" -.()/".contains(&b));
+    let rest_separates =
+        body.bytes().all(|b| b.is_ascii_digit() || SEPARATORS.as_bytes().contains(&b));
     rest_separates && (digits == body.len() && digits > 0 || digits >= LOCAL_DIGITS_MIN)
 }
 
@@ -241,7 +271,7 @@ fn e164(user: Text, number: bool, provider: &Provider) -> Option<Text> {
     let mut digits = Text::new();
     for (at, c) in user.char_indices() {
         let skipped = shown.is_some_and(|from| (from..from + 3).contains(&at));
-        if !skipped && !" -.()/".contains(c) {
+        if !skipped && !SEPARATORS.contains(c) {
             digits.push(c).ok()?;
         }
     }

@@ -27,6 +27,18 @@ pub(crate) enum Way {
 }
 
 impl Way {
+    /// To an end whose place is not known.
+    pub(crate) fn nowhere() -> Self {
+        let (flow, local) = unopened(unknown_place());
+        Self::None(flow, local)
+    }
+
+    /// To an end whose place is being asked for.
+    fn being_found() -> Self {
+        let (flow, local) = unopened(unknown_place());
+        Self::Dialing(flow, local)
+    }
+
     /// Its flow, our own end, and how a leg on it begins.
     pub(crate) fn parts(self) -> (Flow, Local, LegState) {
         match self {
@@ -43,7 +55,7 @@ fn unopened(to: SocketAddr) -> (Flow, Local) {
     (flow, Local::Socket { address: to, tcp: true })
 }
 
-fn nowhere() -> SocketAddr {
+fn unknown_place() -> SocketAddr {
     (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
 }
 
@@ -76,10 +88,7 @@ impl Adapter {
         };
         match target {
             Some((to, tcp)) => self.way_to(to, tcp, phone.map(|flow| flow.to)),
-            None => {
-                let (flow, local) = unopened(nowhere());
-                Way::None(flow, local)
-            }
+            None => Way::nowhere(),
         }
     }
 
@@ -150,24 +159,18 @@ impl Adapter {
         owner: ClientOwner,
         message: &Message<'_>,
     ) -> Way {
-        let (flow, local) = unopened(nowhere());
-        let Ok(uri) = Uri::parse(self.next_hop_uri(message)) else {
-            return Way::None(flow, local);
-        };
+        let Ok(uri) = Uri::parse(self.next_hop_uri(message)) else { return Way::nowhere() };
         let preferred = Transport::Udp;
         let query = Query { host: uri.host, port: uri.port, transport: None, preferred };
         match self.locator.start(now, &query, owner.encode()) {
-            Ok(()) => Way::Dialing(flow, local),
-            Err(_) => Way::None(flow, local),
+            Ok(()) => Way::being_found(),
+            Err(_) => Way::nowhere(),
         }
     }
 
     /// A way that was being opened stands, or will not: whoever waits for it goes on.
     pub(crate) fn resume(&mut self, now: Instant, owner: ClientOwner, way: Option<Way>) {
-        let way = way.unwrap_or_else(|| {
-            let (flow, local) = unopened(nowhere());
-            Way::None(flow, local)
-        });
+        let way = way.unwrap_or_else(Way::nowhere);
         match owner {
             ClientOwner::Leg(slot, at) => {
                 if let Some(id) = self.calls.id_at(slot) {
@@ -179,7 +182,7 @@ impl Adapter {
                     self.exchange_way_found(now, id, way);
                 }
             }
-            ClientOwner::Probe(_) | ClientOwner::Quiet => {}
+            ClientOwner::Probe(_) | ClientOwner::Gateway(_) | ClientOwner::Quiet => {}
         }
     }
 

@@ -5,7 +5,7 @@ use super::schema::{Later, Row, Section, section, sections};
 use super::types::{Account, Config, Mode, Provider};
 use super::uci::{self, Setting};
 use super::{Error, Warning};
-use crate::limits::PROVIDERS_MAX;
+use crate::limits::{EMERGENCY_ROUTES_MAX, PROVIDERS_MAX};
 
 /// Relay ports that a call may need: two sides of two legs with RTP and RTCP, and hold-off.
 const MEDIA_PORTS_PER_CALL: u32 = 6;
@@ -44,6 +44,7 @@ impl<'a> Reader<'a> {
             self.section(known, found)?;
         }
         self.check_ports()?;
+        self.check_routes()?;
         self.check_use();
         Ok((self.config, self.warnings))
     }
@@ -198,6 +199,18 @@ impl<'a> Reader<'a> {
             self.warn(self.line_of("media", "port_max"), text);
         }
         Ok(())
+    }
+
+    /// Each route is a leg of the call, beside the server's.
+    fn check_routes(&self) -> Result<(), Error> {
+        match self.config.emergency.route.get(EMERGENCY_ROUTES_MAX) {
+            Some(surplus) => {
+                let line = self.line_of("emergency", "route");
+                let allowed = format!("at most {EMERGENCY_ROUTES_MAX} routes");
+                Err(self.error(line, &surplus.to_string(), allowed))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What is allowed but hardly meant, told where the daemon is to run.

@@ -6,7 +6,7 @@
 use super::table::{ADAPTER, EMERGENCY, IDENTITY, MEDIA, OVERLAY};
 use super::table_repeated::{ACCOUNT, PROVIDER};
 use super::types::Config;
-use super::value::{HostPort, Net, Server, is_host};
+use super::value::{HostPort, Net, Route, Server, is_host};
 use core::fmt;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -85,6 +85,8 @@ pub enum Kind {
     Net,
     /// A SIP server's URI, or nothing.
     Server,
+    /// The URI of an emergency route: see [`super::value::Route`].
+    Route,
     /// A host with a port.
     HostPort,
     /// The name of a network or device, or an address: a word without spaces.
@@ -120,6 +122,7 @@ impl Kind {
             Self::Host => is_host(text),
             Self::Net => text.parse::<Net>().is_ok(),
             Self::Server => text.is_empty() || text.parse::<Server>().is_ok(),
+            Self::Route => text.parse::<Route>().is_ok(),
             Self::HostPort => text.parse::<HostPort>().is_ok(),
             Self::Network => (1..=64).contains(&text.len()) && all(u8::is_ascii_graphic),
             Self::Digits => text.len() <= 8 && all(u8::is_ascii_digit),
@@ -150,6 +153,7 @@ impl Kind {
             Self::Host => "host",
             Self::Net => "net",
             Self::Server => "server",
+            Self::Route => "route",
             Self::HostPort => "hostport",
             Self::Network => "network",
             Self::Digits => "digits",
@@ -174,6 +178,7 @@ impl fmt::Display for Kind {
             Self::Host => f.write_str("a host name or an address, without port"),
             Self::Net => f.write_str("an address or ADDRESS/PREFIX"),
             Self::Server => f.write_str("sip:HOST[:PORT][;transport=udp|tcp]"),
+            Self::Route => f.write_str("sip:[USER@]HOST[:PORT][;transport=udp|tcp][;lr]"),
             Self::HostPort => f.write_str("HOST:PORT or [ADDRESS]:PORT"),
             Self::Network => f.write_str("an OpenWrt network, a device or an address"),
             Self::Digits => f.write_str("at most 8 digits"),

@@ -189,10 +189,12 @@ pub(super) const EMERGENCY: Section = Section {
     options: rows! {
         number: Kind::Dialled, ["112", "110", "911"], Live,
             |c, v| c.emergency.number = texts(v),
-            "Numbers that only the server is asked for, never the overlay.";
+            "Emergency numbers: the server and the routes are asked for them, never the overlay.";
+        route: Kind::Route, [], Live, |c, v| c.emergency.route = parsed(v),
+            "Where emergency calls go when the server does not take them, one after another.";
+        try_ms: Kind::Number { min: 100, max: 10_000 }, "1500", Live,
+            |c, v| c.emergency.try_for = millis(v),
+            "Silence of one way after which an emergency call takes the next, in milliseconds.";
     },
-    later: &[
-        Later { name: "route", harmless: "", instead: "only the provider's server is tried" },
-        Later { name: "try_ms", harmless: "", instead: "only the provider's server is tried" },
-    ],
+    later: &[],
 };

@@ -4,7 +4,7 @@
 //! [`Duration`] carries one. Names of networks stay text: only the driver can ask the system what
 //! `lan` is today.
 
-use super::value::{HostPort, Net, Secret, Server};
+use super::value::{HostPort, Net, Route, Secret, Server};
 use crate::time::Duration;
 use std::net::IpAddr;
 
@@ -296,15 +296,23 @@ pub struct Account {
     pub alias: Vec<String>,
 }
 
-/// Section `emergency`: numbers that are never looked up.
+/// Section `emergency`: numbers that are never looked up, and where else they are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emergency {
     /// The numbers, as they are dialled.
     pub number: Vec<String>,
+    /// Where calls to them go after the server, in this order.
+    pub route: Vec<Route>,
+    /// Silence of one way after which the next one is taken.
+    pub try_for: Duration,
 }
 
 impl Default for Emergency {
     fn default() -> Self {
-        Self { number: vec!["112".into(), "110".into(), "911".into()] }
+        Self {
+            number: vec!["112".into(), "110".into(), "911".into()],
+            route: Vec::new(),
+            try_for: Duration::from_millis(1500),
+        }
     }
 }

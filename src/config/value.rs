@@ -115,6 +115,53 @@ impl fmt::Display for Server {
     }
 }
 
+/// Where emergency calls go: `sip:[user@]host[:port][;transport=udp|tcp][;lr]`.
+///
+/// With a user it names who is called there: the Request-URI. Without one it is a gateway, which
+/// is asked for the number that was dialled. With `lr` it is a proxy, which gets the Request-URI
+/// as the phone wrote it, and its own URI as Route (RFC 3261 s16.12, RFC 6881).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// Who is called there; empty: whom the phone dialled.
+    pub user: String,
+    /// Where it is.
+    pub server: Server,
+    /// It is a proxy.
+    pub proxy: bool,
+}
+
+impl FromStr for Route {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (scheme, rest) = text.split_at_checked(4).ok_or(Malformed)?;
+        let (user, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,%".contains(&b);
+        let bare = host.len() == rest.len();
+        if !user.bytes().all(legal) || user.len() > 64 || (user.is_empty() && !bare) {
+            return Err(Malformed);
+        }
+        let server = format!("{scheme}{host}").parse()?;
+        let proxy = host.split(';').skip(1).any(|p| p.eq_ignore_ascii_case("lr"));
+        Ok(Self { user: user.to_owned(), server, proxy })
+    }
+}
+
+impl Route {
+    /// Its URI with another user.
+    pub fn uri_of(&self, user: &str) -> String {
+        let server = self.server.to_string();
+        let at = if user.is_empty() { "" } else { "@" };
+        format!("sip:{user}{at}{}", server.strip_prefix("sip:").unwrap_or(&server))
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.uri_of(&self.user))?;
+        f.write_str(if self.proxy { ";lr" } else { "" })
+    }
+}
+
 /// A block of addresses in the notation `address/prefix`; an address alone is a block of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Net {

@@ -49,6 +49,7 @@ fn emergency_numbers_go_to_the_server_alone() {
         town.say(&alice, invite);
         let heard = town.world.expect(server(), "INVITE", 100);
         assert_eq!(heard.uri(), uri);
+        town.reply(&heard, 100, "", &[]);
         town.world.nothing(other.at, "INVITE", 5_000);
         town.reply(&heard, 486, "s", &[]);
         town.world.expect(alice.at, "486", 100);

@@ -6,6 +6,7 @@
 
 mod callee;
 mod dialog;
+mod emergency;
 #[cfg(feature = "lab")]
 mod faults;
 mod hedge;

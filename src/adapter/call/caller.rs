@@ -42,6 +42,10 @@ impl Adapter {
         call.caller = self.caller_aor(binding, call.provider, message);
         call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
         call.phone = Some(self.phone_end(binding, message, source));
+        if let Some(emergency) = &mut call.emergency {
+            emergency.registered = binding.is_some();
+            call.provider = call.provider.or_else(|| self.emergency_provider(message));
+        }
         call.registered_there = self.registered_there(binding, call.provider);
         let lookup = self.may_be_looked_up(&call, message);
         let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 503) };
@@ -71,7 +75,10 @@ impl Adapter {
         call.started = now;
         call.upstreams.clear();
         let _ = call.upstreams.push(upstream);
-        if call.winner.is_none() {
+        let undecided = call.winner.is_none();
+        if call.emergency.is_some() {
+            self.retry_emergency(now, id, message);
+        } else if undecided {
             self.open_server_leg(now, id, message);
         }
         self.advance(now, id);
@@ -85,7 +92,7 @@ impl Adapter {
     }
 
     /// Sends `message`, the call's INVITE, to the server as soon as there is a way.
-    fn open_server_leg(&mut self, now: Instant, id: CallId, message: &Message<'_>) {
+    pub(crate) fn open_server_leg(&mut self, now: Instant, id: CallId, message: &Message<'_>) {
         let Some(call) = self.calls.get(id) else { return };
         let phone = call.phone.as_ref().map(|phone| phone.flow);
         let at = call.server_leg().unwrap_or(call.legs.len());
@@ -143,6 +150,9 @@ impl Adapter {
                 call.upstreams.first().is_some_and(|u| u.state == UpstreamState::Carrying);
             if call.role != Role::Caller || call.winner.is_some() || !carrying {
                 return self.arm(id);
+            }
+            if call.emergency.is_some() {
+                return self.advance_emergency(now, id);
             }
             match self.next_step(now, call) {
                 Step::Wait(until) => {
@@ -247,6 +257,7 @@ impl Leg {
             cseq: cseq.map_or(1, |(number, _)| number),
             phone: None,
             binding: None,
+            route: None,
         }
     }
 

@@ -31,10 +31,11 @@ impl Adapter {
         let Some(joint) = Joint::of(call, at, 0) else { return };
         let (role, media, provider) = (call.role, call.media, call.provider);
         let leg = &call.legs[at];
-        let (target, flow, path) = (leg.target.clone(), leg.flow, leg.path);
+        let (target, flow, path, route) = (leg.target.clone(), leg.flow, leg.path, leg.route);
         let outbound = role == Role::Caller;
         let far = (joint.far.0, joint.far.2);
-        let crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
+        let mut crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
+        crossing.detour = self.detour(route, message);
         let sides = sides(outbound, joint.side);
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
         self.expect_media(media, &joint);
@@ -44,7 +45,7 @@ impl Adapter {
             let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
             self.transactions.send_request(now, flow, &bytes, owner).ok()
         });
-        if path == Path::Server && sent.is_some() {
+        if path == Path::Server && route.is_none() && sent.is_some() {
             self.server_asked(now, provider, ClientOwner::Leg(id.slot(), at as u8).encode());
         }
         self.trace_sent(now, id, path, "INVITE");
@@ -167,7 +168,9 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         let from_server = call.legs[at].path == Path::Server;
         let unheard = call.heard.is_none();
-        if from_server && unheard && matches!(message.status(), 401 | 407) {
+        let challenged = from_server && unheard && matches!(message.status(), 401 | 407);
+        let emergency = call.emergency.as_mut().filter(|_| challenged);
+        if challenged && emergency.is_none_or(|e| e.passes_challenge(at, message)) {
             call.retry_until = Some(retry_deadline(now));
             self.relay_response(now, id, at, 0, message);
             self.finish_upstream(id, 0);

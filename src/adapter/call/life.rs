@@ -1,6 +1,7 @@
 //! How a call begins, is found, and ends.
 
 use super::{Call, CallId, LegState, PhoneEnd, Role, Search, Upstream, UpstreamState};
+use crate::adapter::emergency::Emergency;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::adapter::registrar::BindingId;
@@ -22,7 +23,8 @@ impl Adapter {
         source: Source,
     ) -> Option<Call> {
         let running = self.running[role as usize];
-        let reserve = if self.is_emergency(message.request_uri()) { CALLS_EMERGENCY } else { 0 };
+        let emergency = role == Role::Caller && self.is_emergency(message.request_uri());
+        let reserve = if emergency { CALLS_EMERGENCY } else { 0 };
         if running >= usize::from(self.config.adapter.max_calls) + reserve {
             return None;
         }
@@ -50,6 +52,7 @@ impl Adapter {
             winner: None,
             retry_until: None,
             acceptance: Vec::new(),
+            emergency: emergency.then(Emergency::default),
             alias_user: format!("c{:08x}", self.rng.next_u32()),
             decide_at: None,
             reason: if direct { "called over the overlay" } else { "" },
@@ -255,8 +258,9 @@ impl Adapter {
             return;
         };
         let won = call.winner.and_then(|at| call.legs.get(usize::from(at)));
-        match won.map(|leg| leg.path) {
-            Some(Path::Server) => self.counters.calls_by_server += 1,
+        match won.map(|leg| (leg.path, leg.route)) {
+            Some((_, Some(_))) => self.counters.calls_by_emergency_route += 1,
+            Some((Path::Server, None)) => self.counters.calls_by_server += 1,
             Some(_) => self.counters.calls_by_overlay += 1,
             None => self.counters.calls_failed += 1,
         }

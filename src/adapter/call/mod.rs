@@ -16,6 +16,7 @@ pub(crate) mod relay;
 mod rescue;
 mod search;
 
+use super::emergency::Emergency;
 use super::inbound::Source;
 use super::names::{Local, Path};
 use super::registrar::BindingId;
@@ -140,6 +141,8 @@ pub(crate) struct Leg {
     pub(crate) phone: Option<PhoneEnd>,
     /// That phone's registration.
     pub(crate) binding: Option<BindingId>,
+    /// The emergency route that it takes, by its place among the options.
+    pub(crate) route: Option<u8>,
 }
 
 /// How far a leg is.
@@ -288,6 +291,8 @@ pub(crate) struct Call {
     pub(crate) retry_until: Option<Instant>,
     /// The winning 2xx, until it is acknowledged, at the callee's adapter.
     pub(crate) acceptance: Vec<u8>,
+    /// What an emergency call has tried; none: it is no such call.
+    pub(crate) emergency: Option<Emergency>,
     /// User part of Contacts that stand for the far end on the LAN side, one per call.
     pub(crate) alias_user: String,
     /// What the next decision waits for.

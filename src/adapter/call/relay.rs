@@ -64,6 +64,7 @@ impl Adapter {
                 user: phone.user.clone(),
                 phone_hosts,
                 stand_in: None,
+                detour: None,
                 own,
                 loops: self.loops.clone(),
             }
@@ -76,6 +77,7 @@ impl Adapter {
                 user: alias_user.to_owned(),
                 phone_hosts,
                 stand_in: None,
+                detour: None,
                 own,
                 loops: self.loops.clone(),
             }

@@ -1,0 +1,154 @@
+//! Emergency calls: CALLS §6. Who dials one, and which way it takes next.
+//!
+//! The provider's server first, then the routes of section `emergency`, one after another, never
+//! two at once from the start and never the overlay. [`decide`] is pure, as
+//! [`super::call::decide`] is for other calls: what the ways tried so far have said goes in, one
+//! step comes out. The legs, losers and dialogs are those of every call.
+
+mod answer;
+mod gateways;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use gateways::Gateways;
+
+use super::Adapter;
+use super::call::{Call, LegState};
+use super::spelling;
+use crate::limits::{CALL_LEGS_MAX, EMERGENCY_TRYING};
+use crate::sip::Message;
+use crate::time::{Duration, Instant};
+
+/// What an emergency call has tried, beside its legs.
+#[derive(Debug, Default)]
+pub(crate) struct Emergency {
+    /// The phone has registered: it can answer a challenge.
+    pub(crate) registered: bool,
+    /// How many routes were opened.
+    pub(crate) routes_tried: u8,
+    /// Legs whose challenge went to the phone; the last one is its next INVITE's.
+    challenged: heapless::Vec<u8, CALL_LEGS_MAX>,
+}
+
+impl Emergency {
+    /// Whether a 401 or 407 on leg `at` goes to the phone: to one that has registered, and once
+    /// on each way, unless only the nonce was stale. Else it is a refusal, and the next way waits.
+    pub(crate) fn passes_challenge(&mut self, at: usize, challenge: &Message<'_>) -> bool {
+        let at = at as u8;
+        let again = self.challenged.contains(&at);
+        if !self.registered || (again && !is_stale(challenge)) {
+            return false;
+        }
+        self.challenged.retain(|known| *known != at);
+        self.challenged.push(at).is_ok()
+    }
+
+    /// The leg that the phone's next INVITE belongs to.
+    fn challenged_leg(&self) -> Option<usize> {
+        self.challenged.last().map(|at| usize::from(*at))
+    }
+}
+
+/// Whether a challenge only wants a fresh nonce (RFC 7616 s3.3).
+fn is_stale(challenge: &Message<'_>) -> bool {
+    use crate::sip::Name::{ProxyAuthenticate, WwwAuthenticate};
+    let challenges = challenge.headers().iter();
+    challenges.filter(|h| matches!(h.name, ProxyAuthenticate | WwwAuthenticate)).any(|h| {
+        let value = h.value.to_ascii_lowercase();
+        value.contains("stale=true") || value.contains("stale=\"true\"")
+    })
+}
+
+/// One way that was tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tried {
+    /// When the INVITE went there.
+    pub(crate) since: Instant,
+    /// What came of it.
+    pub(crate) state: LegState,
+}
+
+/// All that the next step of an emergency call depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    /// Now.
+    pub(crate) now: Instant,
+    /// The ways tried so far.
+    pub(crate) tried: &'a [Tried],
+    /// Whether another one is left.
+    pub(crate) untried: bool,
+    /// `try_ms`.
+    pub(crate) try_for: Duration,
+}
+
+/// The next step of an emergency call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing before the next event, or before this instant.
+    Wait(Option<Instant>),
+    /// The next way is taken; those before stay open, and the first 200 wins.
+    OpenNext,
+    /// No way has taken it: it is refused, with the reason.
+    GiveUp,
+}
+
+/// Decides the next step.
+///
+/// A way that rings is waited for. While others are left, each has `try_ms`; the last ones have
+/// the same, but for those that said 100: they work at it, and nothing else is left to do.
+pub(crate) fn decide(view: &View<'_>) -> Step {
+    let ringing = |way: &Tried| matches!(way.state, LegState::Ringing | LegState::Won);
+    if view.tried.iter().any(ringing) {
+        return Step::Wait(None);
+    }
+    let until = if view.untried {
+        let newest = view.tried.iter().max_by_key(|way| way.since);
+        newest.filter(|way| way.state.is_open()).map(|way| way.since + view.try_for)
+    } else {
+        let open = view.tried.iter().filter(|way| way.state.is_open());
+        open.map(|way| match way.state {
+            LegState::Trying(_) => way.since + EMERGENCY_TRYING.max(view.try_for),
+            _ => way.since + view.try_for,
+        })
+        .max()
+    };
+    match until.filter(|at| view.now < *at) {
+        Some(at) => Step::Wait(Some(at)),
+        None if view.untried => Step::OpenNext,
+        None => Step::GiveUp,
+    }
+}
+
+/// Whether a Request-URI names an emergency service: one of `numbers` as it is dialled, at
+/// whatever domain, or a service of RFC 5031.
+pub(crate) fn is_emergency(uri: &str, numbers: &[String]) -> bool {
+    let service = uri.trim_start().get(..SERVICE.len());
+    if service.is_some_and(|start| start.eq_ignore_ascii_case(SERVICE)) {
+        return true;
+    }
+    let Some(dialled) = spelling::dialled(uri) else { return false };
+    numbers.iter().any(|number| {
+        number.eq_ignore_ascii_case(&dialled)
+            || spelling::bare_number(number).is_some_and(|number| number == dialled)
+    })
+}
+
+/// What the names of all emergency services begin with (RFC 5031 s4.2).
+const SERVICE: &str = "urn:service:sos";
+
+impl Adapter {
+    /// Whether a number is an emergency number: never looked up, never refused for capacity.
+    pub(crate) fn is_emergency(&self, uri: &str) -> bool {
+        is_emergency(uri, &self.config.emergency.number)
+    }
+
+    /// The next step of this call.
+    fn emergency_step(&self, now: Instant, call: &Call, emergency: &Emergency) -> Step {
+        let tried: heapless::Vec<Tried, CALL_LEGS_MAX> =
+            call.legs.iter().map(|leg| Tried { since: leg.sent, state: leg.state }).collect();
+        let routes = self.config.emergency.route.len();
+        let untried = usize::from(emergency.routes_tried) < routes && !call.legs.is_full();
+        let try_for = self.config.emergency.try_for;
+        decide(&View { now, tried: &tried, untried, try_for })
+    }
+}

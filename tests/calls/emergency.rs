@@ -1,0 +1,368 @@
+//! Emergency calls: which way they take, when, and that nothing refuses them but all ways.
+
+use crate::net::Fate;
+use crate::sip::{Msg, answer, sdp};
+use crate::town::{DOMAIN, Phone, Town, at, server, two_with};
+use cosip::config::{Config, Mode};
+use cosip::net::{Record, RecordKind};
+use std::net::SocketAddr;
+
+fn gateway() -> SocketAddr {
+    at("198.51.100.9:5060")
+}
+
+fn second() -> SocketAddr {
+    at("198.51.100.10:5060")
+}
+
+fn uri() -> String {
+    format!("sip:112@{DOMAIN}")
+}
+
+/// Settings with these routes.
+fn routes(routes: &'static [&'static str]) -> impl Fn(&mut Config) {
+    move |config| {
+        config.emergency.route = routes.iter().map(|route| route.parse().unwrap()).collect();
+    }
+}
+
+const ONE: &[&str] = &["sip:198.51.100.9"];
+const TWO: &[&str] = &["sip:198.51.100.9", "sip:psap@198.51.100.10;transport=udp"];
+
+/// A registered phone calls 112.
+fn dial(town: &mut Town, phone: &Phone, call_id: &str) {
+    let invite = phone.invite(&uri(), call_id);
+    town.say(phone, invite);
+}
+
+/// The gateway takes the call, the phone hears it and hangs up.
+fn carried(town: &mut Town, phone: &Phone, invite: &Msg) {
+    let contact = format!("sip:gw@{}", invite.at);
+    town.reply(invite, 180, "g", &[("Contact", &format!("<{contact}>"))]);
+    town.world.expect(phone.at, "180", 100);
+    town.accept(invite, "g", &contact);
+    let mut caller = town.confirm(phone, 100);
+    let ack = town.world.expect(invite.at, "ACK", 100);
+    assert_eq!(ack.uri(), contact);
+    town.bye(&mut caller, invite.at);
+}
+
+/// The phone is refused within `ms`, and told why.
+fn refused(town: &mut Town, phone: &Phone, code: &str, ms: u64) -> String {
+    let refusal = town.world.expect(phone.at, code, ms);
+    let ack = phone.ack_of_refusal(&refusal, &uri());
+    town.say(phone, ack);
+    assert!(!refusal.has("Retry-After"));
+    let warning = refusal.one("Warning").to_owned();
+    assert!(warning.starts_with("399 192.168.1.1:5060 \"emergency call failed: "), "{warning}");
+    warning
+}
+
+#[test]
+fn a_dead_server_costs_an_emergency_call_less_than_two_seconds() {
+    let (mut town, alice, bob) = two_with(routes(ONE));
+    town.server_is(Fate::Drop);
+    let start = town.world.now;
+    dial(&mut town, &alice, "e1");
+    town.world.nothing(gateway(), "INVITE", 1_490);
+    let invite = town.world.expect(gateway(), "INVITE", 50);
+    assert_eq!(invite.uri(), "sip:112@198.51.100.9", "the gateway is asked for what was dialled");
+    assert_eq!(invite.one("To"), format!("<{}>", uri()));
+    assert_eq!(invite.from, town.routers[0].outside());
+    town.accept(&invite, "g", "sip:gw@198.51.100.9");
+    let mut caller = town.confirm(&alice, 100);
+    assert!(town.world.now.since(start).as_millis() < 2_000);
+    town.world.expect(gateway(), "ACK", 100);
+    town.bye(&mut caller, gateway());
+    town.world.nothing(bob.at, "INVITE", 10);
+    town.finish();
+}
+
+#[test]
+fn a_server_known_down_is_still_asked_first_and_never_raced() {
+    let (mut town, alice, _) = two_with(routes(ONE));
+    town.server_is(Fate::Drop);
+    let invite = alice.invite(&format!("sip:+4930@{DOMAIN}"), "c1");
+    town.say(&alice, invite);
+    town.world.run_ms(3_000);
+    assert_eq!(town.verdict(0), "down");
+    town.world.fates.clear();
+    dial(&mut town, &alice, "e1");
+    let invite = town.world.expect(server(), "INVITE", 100);
+    assert_eq!((invite.uri(), invite.one("Call-ID")), (uri().as_str(), "e1"));
+    town.world.nothing(gateway(), "INVITE", 1_400);
+    carried(&mut town, &alice, &invite);
+    town.world.nothing(gateway(), "INVITE", 3_000);
+    town.finish();
+}
+
+#[test]
+fn the_routes_own_answers_say_nothing_about_the_server() {
+    let (mut town, alice, _) = two_with(routes(ONE));
+    town.world.fates.insert(gateway(), Fate::Refuse);
+    dial(&mut town, &alice, "e1");
+    let invite = town.world.expect(server(), "INVITE", 100);
+    town.reply(&invite, 503, "s", &[("Retry-After", "3600")]);
+    let why = refused(&mut town, &alice, "503", 100);
+    assert!(
+        why.contains("server: 503 Service Unavailable; sip:198.51.100.9: unreachable"),
+        "{why}"
+    );
+    assert_eq!(town.verdict(0), "up");
+    town.finish();
+}
+
+#[test]
+fn without_a_route_a_dead_server_is_told_within_a_second_of_its_time() {
+    let (mut town, alice, _) = two_with(routes(&[]));
+    town.server_is(Fate::Drop);
+    dial(&mut town, &alice, "e1");
+    town.world.nothing(alice.at, "503", 1_490);
+    let why = refused(&mut town, &alice, "503", 1_000);
+    assert!(why.contains("server: no answer"), "{why}");
+    town.server_is(Fate::Refuse);
+    dial(&mut town, &alice, "e2");
+    let why = refused(&mut town, &alice, "503", 100);
+    assert!(why.contains("server: unreachable"), "{why}");
+    town.finish();
+}
+
+#[test]
+fn refusals_and_transport_errors_take_the_next_way_at_once() {
+    let (mut town, alice, _) = two_with(routes(TWO));
+    dial(&mut town, &alice, "e1");
+    let invite = town.world.expect(server(), "INVITE", 100);
+    town.reply(&invite, 486, "s", &[]);
+    town.world.expect(server(), "ACK", 50);
+    let invite = town.world.expect(gateway(), "INVITE", 50);
+    town.reply(&invite, 404, "g", &[]);
+    let invite = town.world.expect(second(), "INVITE", 50);
+    assert_eq!(invite.uri(), "sip:psap@198.51.100.10;transport=udp", "the route names whom");
+    carried(&mut town, &alice, &invite);
+    town.server_is(Fate::Refuse);
+    town.world.fates.insert(gateway(), Fate::Refuse);
+    dial(&mut town, &alice, "e2");
+    let invite = town.world.expect(second(), "INVITE", 100);
+    town.reply(&invite, 486, "g", &[]);
+    let why = refused(&mut town, &alice, "486", 50);
+    assert!(why.ends_with("sip:psap@198.51.100.10;transport=udp: 486 Busy Here\""), "{why}");
+    town.finish();
+}
+
+#[test]
+fn each_silent_way_is_granted_try_ms_and_the_first_200_wins() {
+    let (mut town, alice, _) = two_with(routes(TWO));
+    dial(&mut town, &alice, "e1");
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    town.reply(&at_server, 100, "", &[]);
+    let at_gateway = town.world.expect(gateway(), "INVITE", 1_600);
+    town.world.nothing(second(), "INVITE", 1_450);
+    let at_second = town.world.expect(second(), "INVITE", 100);
+    let success = |invite: &Msg, tag: &str| {
+        let contact = format!("<sip:gw@{}>", invite.at);
+        answer(invite, 200, tag, &[("Contact", &contact)], &sdp(invite.at))
+    };
+    town.world.send(gateway(), at_gateway.from, success(&at_gateway, "g"));
+    let mut caller = town.confirm(&alice, 100);
+    assert_eq!(caller.target, "sip:gw@198.51.100.9:5060");
+    town.world.expect(gateway(), "ACK", 100);
+    // The server said 100: it is cancelled. The other route said nothing, and answers too late.
+    let cancel = town.world.expect(server(), "CANCEL", 50);
+    town.reply(&cancel, 200, "s", &[]);
+    town.reply(&at_server, 487, "s", &[]);
+    town.world.expect(server(), "ACK", 50);
+    town.world.send(second(), at_second.from, success(&at_second, "h"));
+    town.world.expect(second(), "ACK", 100);
+    let bye = town.world.expect(second(), "BYE", 100);
+    town.reply(&bye, 200, "", &[]);
+    town.bye(&mut caller, gateway());
+    town.finish();
+}
+
+#[test]
+fn a_way_that_rings_is_waited_for() {
+    let (mut town, alice, _) = two_with(routes(TWO));
+    dial(&mut town, &alice, "e1");
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_gateway = town.world.expect(gateway(), "INVITE", 1_600);
+    town.reply(&at_server, 183, "s", &[("Contact", "<sip:s@198.51.100.1>")]);
+    town.world.expect(alice.at, "183", 50);
+    town.reply(&at_gateway, 486, "g", &[]);
+    town.world.nothing(second(), "INVITE", 60_000);
+    town.reply(&at_server, 480, "s", &[]);
+    let invite = town.world.expect(second(), "INVITE", 50);
+    carried(&mut town, &alice, &invite);
+    town.finish();
+}
+
+#[test]
+fn a_server_that_works_at_it_is_not_given_up_where_nothing_else_is_left() {
+    let (mut town, alice, _) = two_with(routes(ONE));
+    dial(&mut town, &alice, "e1");
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    town.reply(&at_server, 100, "", &[]);
+    town.world.expect(gateway(), "INVITE", 1_600);
+    town.world.nothing(alice.at, "503", 5_000);
+    carried(&mut town, &alice, &at_server);
+    town.finish();
+}
+
+#[test]
+fn a_phone_that_gives_up_is_not_called_for_elsewhere() {
+    let (mut town, alice, _) = two_with(routes(ONE));
+    town.server_is(Fate::Drop);
+    dial(&mut town, &alice, "e1");
+    town.world.run_ms(500);
+    let cancel = alice.cancel(&uri(), "e1");
+    town.say(&alice, cancel);
+    let refusal = town.world.expect(alice.at, "487", 20);
+    let ack = alice.ack_of_refusal(&refusal, &uri());
+    town.say(&alice, ack);
+    town.world.nothing(gateway(), "INVITE", 5_000);
+    town.finish();
+}
+
+#[test]
+fn every_phone_in_every_mode_reaches_a_route() {
+    for mode in [Mode::Cooperative, Mode::Overlay, Mode::Server] {
+        let mut town = Town::with(1, |config| {
+            routes(ONE)(config);
+            config.adapter.mode = mode;
+        });
+        town.server_is(Fate::Drop);
+        let stranger = town.phone(0, 7, "nobody");
+        let uris = ["sip:112@192.168.1.1", "tel:1-1-2;phone-context=+49", "urn:service:sos.fire"];
+        for (number, uri) in uris.into_iter().enumerate() {
+            let invite = stranger.invite(uri, &format!("e{number}"));
+            town.say(&stranger, invite);
+            let patience = if mode == Mode::Overlay { 50 } else { 1_600 };
+            let invite = town.world.expect(gateway(), "INVITE", patience);
+            assert_eq!(invite.uri(), "sip:112@198.51.100.9");
+            carried(&mut town, &stranger, &invite);
+        }
+        town.finish();
+    }
+}
+
+#[test]
+fn a_phone_that_never_registered_is_served_by_the_provider_first() {
+    let mut town = Town::with(1, routes(ONE));
+    let stranger = town.phone(0, 7, "nobody");
+    for (number, uri) in ["sip:112@192.168.1.1", "urn:service:sos"].into_iter().enumerate() {
+        let invite = stranger.invite(uri, &format!("e{number}"));
+        let invite = String::from_utf8(invite).unwrap();
+        let anonymous = format!("\"nobody\" <{}>", stranger.aor());
+        let invite = invite.replace(&anonymous, "<sip:anonymous@anonymous.invalid>");
+        town.say(&stranger, invite.into_bytes());
+        let invite = town.world.expect(server(), "INVITE", 100);
+        assert_eq!(invite.uri(), uri);
+        carried(&mut town, &stranger, &invite);
+    }
+    town.finish();
+}
+
+#[test]
+fn a_challenge_goes_to_a_registered_phone_and_its_retry_continues_the_same_way() {
+    let (mut town, alice, _) = two_with(routes(TWO));
+    dial(&mut town, &alice, "e1");
+    let invite = town.world.expect(server(), "INVITE", 100);
+    town.reply(&invite, 503, "s", &[]);
+    let invite = town.world.expect(gateway(), "INVITE", 50);
+    let challenge = ("Proxy-Authenticate", "Digest realm=\"g\", nonce=\"y\"");
+    town.reply(&invite, 407, "g", &[challenge]);
+    let refusal = town.world.expect(alice.at, "407", 50);
+    assert_eq!(refusal.one(challenge.0), challenge.1);
+    let ack = alice.ack_of_refusal(&refusal, &uri());
+    town.say(&alice, ack);
+    let credentials = ("Proxy-Authorization", "Digest username=\"alice\", response=\"1\"");
+    let body = sdp(alice.media());
+    let retry = alice.request(("INVITE", &uri()), "e1", 2, &[credentials], &body);
+    town.say(&alice, retry);
+    let again = town.world.expect(gateway(), "INVITE", 50);
+    assert_eq!((again.cseq(), again.one(credentials.0)), (2, credentials.1));
+    // Not good enough: a refusal, and the next way.
+    town.reply(&again, 407, "h", &[challenge]);
+    let invite = town.world.expect(second(), "INVITE", 50);
+    carried(&mut town, &alice, &invite);
+    town.world.nothing(server(), "INVITE", 100);
+    town.finish();
+}
+
+#[test]
+fn a_challenge_to_a_phone_that_never_registered_is_a_refusal() {
+    let mut town = Town::with(1, routes(ONE));
+    let stranger = town.phone(0, 7, "nobody");
+    let challenge = ("WWW-Authenticate", "Digest realm=\"s\", nonce=\"y\"");
+    dial(&mut town, &stranger, "e1");
+    let invite = town.world.expect(server(), "INVITE", 100);
+    town.reply(&invite, 401, "s", &[challenge]);
+    let invite = town.world.expect(gateway(), "INVITE", 50);
+    town.world.nothing(stranger.at, "401", 10);
+    carried(&mut town, &stranger, &invite);
+    town.finish();
+}
+
+#[test]
+fn a_route_may_be_a_name_over_tcp_or_a_proxy() {
+    const ROUTES: &[&str] =
+        &["sip:gw.example.net:5070;transport=tcp", "sip:esrp.example.net:5060;lr"];
+    let mut town = Town::with(1, |config| {
+        routes(ROUTES)(config);
+        config.emergency.try_for = cosip::time::Duration::from_millis(700);
+    });
+    let gateway = at("198.51.100.9:5070");
+    for (name, address) in [("gw.example.net", gateway), ("esrp.example.net", second())] {
+        let records = vec![Record::Address(address.ip())];
+        town.world.names.push((name.into(), RecordKind::Address, records));
+    }
+    town.world.run_ms(61_000);
+    town.world.names.clear();
+    town.world.listening.insert(gateway);
+    town.server_is(Fate::Drop);
+    let stranger = town.phone(0, 7, "nobody");
+    dial(&mut town, &stranger, "e1");
+    let invite = town.world.expect(gateway, "INVITE", 750);
+    assert!(invite.tcp && invite.one("Via").starts_with("SIP/2.0/TCP 203.0.113.1:"));
+    assert_eq!(invite.uri(), "sip:112@gw.example.net:5070;transport=tcp");
+    let invite = town.world.expect(second(), "INVITE", 750);
+    assert_eq!(invite.uri(), uri(), "a proxy gets what the phone wrote");
+    assert_eq!(invite.all("Route"), ["<sip:esrp.example.net:5060;lr>"]);
+    carried(&mut town, &stranger, &invite);
+    town.finish();
+}
+
+/// The media lines of a message name this router's public side.
+fn relayed(invite: &Msg) -> bool {
+    invite.body().contains("c=IN IP4 203.0.113.1\r\n")
+}
+
+#[test]
+fn an_emergency_call_finds_room_where_all_calls_and_all_phones_are_taken() {
+    let mut town = Town::with(1, |config| {
+        routes(ONE)(config);
+        config.adapter.max_calls = 2;
+        config.adapter.max_phones = 1;
+    });
+    let alice = town.registered(0, 1, "alice");
+    let mut stranger = town.phone(0, 2, "bob");
+    town.register(&mut stranger, 600);
+    town.world.expect(stranger.at, "503 REGISTER", 50);
+    for number in 0..2 {
+        let invite = alice.invite(&format!("sip:+4930{number}@{DOMAIN}"), &format!("c{number}"));
+        town.say(&alice, invite);
+        town.world.expect(server(), "INVITE", 100);
+    }
+    let invite = alice.invite(&format!("sip:+49307@{DOMAIN}"), "c7");
+    town.say(&alice, invite);
+    town.world.expect(alice.at, "503", 50);
+    town.server_is(Fate::Refuse);
+    for number in 0..4 {
+        dial(&mut town, &stranger, &format!("e{number}"));
+        let invite = town.world.expect(gateway(), "INVITE", 100);
+        assert!(relayed(&invite));
+        if number == 3 {
+            carried(&mut town, &stranger, &invite);
+        }
+    }
+    town.finish();
+}
