@@ -140,6 +140,18 @@ pub const LAN_ADDRESSES_MAX: usize = 4;
 /// TCP connections to phones and servers.
 pub const TCP_CONNECTIONS_MAX: usize = 4608;
 
+/// Servers that one provider's section names: the first and its fallbacks.
+pub const SERVERS_MAX: usize = 4;
+
+/// Addresses of one provider's servers; what DNS and the section name beyond is not used.
+pub const SERVER_TARGETS_MAX: usize = 8;
+
+/// For how long a target that failed is tried after the others.
+pub const TARGET_FAILED: Duration = Duration::from_secs(600);
+
+/// INVITEs of one call to targets of the server: the phone's own, and the next where that fails.
+pub const CALL_SERVER_LEGS_MAX: usize = 2;
+
 /// Sources of one provider beyond its targets.
 pub const PROVIDER_SOURCES_MAX: usize = 8;
 

@@ -70,7 +70,9 @@ impl Adapter {
                 let message = match connection.framer.next() {
                     Ok(Some(Frame::Message(message))) => message.to_vec(),
                     Ok(Some(Frame::KeepAlive)) => {
-                        self.send(flow, b"\r\n");
+                        if path == Path::Lan {
+                            self.send(flow, b"\r\n");
+                        }
                         continue;
                     }
                     Ok(None) => break,
@@ -93,6 +95,9 @@ impl Adapter {
     pub(super) fn connection_lost(&mut self, now: Instant, id: ConnId) {
         if let Some(connection) = self.sockets.remove_connection(id) {
             let flow = Flow { via: Via::Stream(id), to: connection.remote };
+            if let Some(phone) = connection.phone {
+                self.registrar.connection_lost(phone, connection.remote);
+            }
             self.transactions.transport_failed(now, flow);
         }
     }

@@ -148,6 +148,7 @@ impl Adapter {
             call.legs.iter().map(|leg| Tried { since: leg.sent, state: leg.state }).collect();
         let routes = self.config.emergency.route.len();
         let untried = usize::from(emergency.routes_tried) < routes && !call.legs.is_full();
+        let untried = untried || self.has_next_target(now, call);
         let try_for = self.config.emergency.try_for;
         decide(&View { now, tried: &tried, untried, try_for })
     }

@@ -9,12 +9,13 @@ use super::inbound::Source;
 use super::names::Path;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
-use crate::limits::{ACK_LIMIT, SIP_TIMER_C};
+use crate::limits::{ACK_LIMIT, SERVER_TARGETS_MAX, SIP_TIMER_C};
 use crate::net::NodeId;
-use crate::sip::transaction::{ClientId, Flow, ServerId};
+use crate::sip::transaction::{ClientId, Flow, ServerId, TransactionError};
 use crate::sip::{Message, Method};
 use crate::table::Id;
 use crate::time::Instant;
+use std::net::SocketAddr;
 
 /// Names an exchange.
 pub(crate) type ExchangeId = Id<Exchange>;
@@ -61,6 +62,10 @@ pub(crate) struct Exchange {
     pub(crate) answered: bool,
     /// The provider whose server it goes to.
     pub(crate) provider: Option<u8>,
+    /// The target that has accepted its phone's REGISTER.
+    pub(crate) accepted_by: Option<SocketAddr>,
+    /// The targets that it was sent to.
+    pub(crate) tried: heapless::Vec<SocketAddr, SERVER_TARGETS_MAX>,
     /// The way that it waits for.
     pub(crate) dialing: Option<Flow>,
     /// What happens when the deadline comes.
@@ -78,6 +83,8 @@ pub(crate) enum Patience {
     Divert(NodeId),
     /// The registration is answered from what is known.
     Shield,
+    /// It goes to the server's next target.
+    NextTarget,
     /// It is forgotten: nothing can come any more.
     Linger,
     /// An INVITE that rang too long is cancelled (Timer C of RFC 3261 s16.6).
@@ -102,6 +109,8 @@ impl Exchange {
             client: None,
             answered: false,
             provider: None,
+            accepted_by: None,
+            tried: heapless::Vec::new(),
             dialing: None,
             patience: Patience::Endless,
         }
@@ -257,11 +266,21 @@ impl Adapter {
     }
 
     /// The exchange's transaction failed.
-    pub(crate) fn exchange_failed(&mut self, now: Instant, id: ExchangeId, client: ClientId) {
+    pub(crate) fn exchange_failed(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        client: ClientId,
+        error: TransactionError,
+    ) {
         let Some(exchange) = self.exchanges.get_mut(id).filter(|e| e.client == Some(client)) else {
             return;
         };
         exchange.client = None;
+        if error == TransactionError::Transport && self.to_next_target(now, id) {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
         match exchange.patience {
             _ if exchange.answered => self.end_exchange(now, id),
             Patience::Endless => self.refuse_exchange(now, id, 408),
@@ -294,7 +313,11 @@ impl Adapter {
                 self.end_dialog_of(now, id);
             }
             Patience::Divert(node) => self.divert_exchange(now, id, node),
-            Patience::Shield => self.register_due(now, id),
+            Patience::Shield => {
+                self.register_due(now, id);
+                self.wait_for_target(now, id);
+            }
+            Patience::NextTarget => self.register_moves(now, id),
             Patience::Linger => self.end_exchange(now, id),
             Patience::TimerC => {
                 self.exchange_cancelled(now, id);

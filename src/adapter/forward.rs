@@ -8,7 +8,7 @@ use super::call::PhoneEnd;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Path;
-use super::ways::Way;
+use super::ways::{Hop, Way};
 use crate::sip::Message;
 use crate::sip::transaction::{Flow, ServerId};
 use crate::time::Instant;
@@ -52,6 +52,7 @@ impl Adapter {
         let purpose = Purpose::Other { phone, outbound: true };
         let mut exchange = Exchange::new(purpose, server, source, message);
         exchange.provider = provider;
+        exchange.accepted_by = self.accepted_by(binding);
         let Some(id) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
         };
@@ -63,11 +64,35 @@ impl Adapter {
     pub(crate) fn send_out(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
         let owner = super::ClientOwner::Exchange(id.slot());
         let Some(exchange) = self.exchanges.get(id) else { return };
-        let (provider, phone) = (exchange.provider, Some(exchange.source.flow));
+        let phone = Some(exchange.source.flow);
         let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
-        let target = if in_dialog { None } else { provider };
-        let way = self.way_to_server(now, owner, target, phone, message);
+        let hop = match exchange.provider.filter(|_| !in_dialog) {
+            Some(provider) => {
+                Hop::Target(self.next_target(now, provider, exchange.accepted_by, &exchange.tried))
+            }
+            None => Hop::Named,
+        };
+        if let (Hop::Target(Some(target)), Some(exchange)) = (hop, self.exchanges.get_mut(id)) {
+            let _ = exchange.tried.push(target.addr);
+        }
+        let way = self.way_to_server(now, owner, hop, phone, message);
         self.exchange_way(now, id, way, message);
+    }
+
+    /// Sends an exchange's request to the server's next target, where it went to one and there
+    /// is another (RFC 3263 s4.3).
+    pub(crate) fn to_next_target(&mut self, now: Instant, id: ExchangeId) -> bool {
+        let Some(exchange) = self.exchanges.get(id).filter(|e| !e.tried.is_empty()) else {
+            return false;
+        };
+        let Some(provider) = exchange.provider else { return false };
+        let next = self.next_target(now, provider, exchange.accepted_by, &exchange.tried);
+        let request = exchange.request.clone();
+        match (next, Message::parse(&request)) {
+            (Some(_), Ok(message)) => self.send_out(now, id, &message),
+            _ => return false,
+        }
+        true
     }
 
     /// The way that an exchange waited for stands, or will not.
@@ -113,6 +138,9 @@ impl Adapter {
 
     /// There is no way to the server now.
     fn exchange_without_way(&mut self, now: Instant, id: ExchangeId) {
+        if self.to_next_target(now, id) {
+            return;
+        }
         let Some(exchange) = self.exchanges.get(id) else { return };
         if matches!(exchange.purpose, Purpose::Register(_)) {
             self.register_due(now, id);
@@ -181,7 +209,7 @@ impl Adapter {
             return None;
         }
         let owner = super::ClientOwner::Quiet;
-        let way = self.way_to_server(now, owner, None, Some(source.flow), message);
+        let way = self.way_to_server(now, owner, Hop::Named, Some(source.flow), message);
         let Way::Ready(flow, local) = way else { return None };
         let phone = self.phone_end(binding, message, *source);
         let crossing = self.crossing(&phone, (Path::Server, local), true, "");

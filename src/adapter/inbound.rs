@@ -69,7 +69,10 @@ impl Adapter {
                     self.exchange_answered(now, id, client, message);
                 }
             }
-            ClientOwner::Probe(_) | ClientOwner::Gateway(_) | ClientOwner::Quiet => {}
+            ClientOwner::Probe(_)
+            | ClientOwner::Locate(..)
+            | ClientOwner::Gateway(_)
+            | ClientOwner::Quiet => {}
         }
         Ok(())
     }

@@ -13,12 +13,14 @@ mod emergency;
 mod exchange;
 mod forward;
 mod inbound;
+mod keepalive;
 mod ladder;
 mod names;
 mod network;
 mod notices;
 mod persist;
 mod phones;
+mod probes;
 mod providers;
 mod pump;
 mod register;
@@ -29,6 +31,7 @@ pub mod server;
 mod sockets;
 pub mod spelling;
 mod status;
+mod targets;
 mod ways;
 
 use crate::channel::Channel;
@@ -49,7 +52,7 @@ use crate::time::Instant;
 use crate::timer::Timers;
 use call::Call;
 use exchange::Exchange;
-use providers::ProviderState;
+use providers::{Foreign, ProviderState};
 use registrar::Registrar;
 use sockets::Sockets;
 use std::collections::{BTreeMap, VecDeque};
@@ -66,6 +69,8 @@ pub(crate) enum ClientOwner {
     Probe(u8),
     /// The search for this emergency route.
     Gateway(u8),
+    /// The search for one server of this provider: the first, or one of its fallbacks.
+    Locate(u8, u8),
     /// Nobody's: its answer changes nothing.
     Quiet,
 }
@@ -80,6 +85,7 @@ impl ClientOwner {
             Self::Exchange(slot) => (2, 0, slot),
             Self::Probe(provider) => (3, 0, u32::from(provider)),
             Self::Gateway(route) => (3, 1, u32::from(route)),
+            Self::Locate(provider, server) => (3, 2 + u32::from(server), u32::from(provider)),
         };
         kind << 30 | detail << Self::SLOT_BITS | slot
     }
@@ -91,7 +97,8 @@ impl ClientOwner {
             (1, leg) => Self::Leg(slot, leg),
             (2, _) => Self::Exchange(slot),
             (3, 0) => Self::Probe(slot as u8),
-            (3, _) => Self::Gateway(slot as u8),
+            (3, 1) => Self::Gateway(slot as u8),
+            (3, server) => Self::Locate(slot as u8, server - 2),
             _ => Self::Quiet,
         }
     }
@@ -194,8 +201,7 @@ pub struct Adapter {
     providers: Vec<ProviderState>,
     locator: Locator,
     gateways: emergency::Gateways,
-    /// Servers of phones of no configured provider, by who answered.
-    foreign_sources: heapless::Deque<IpAddr, { limits::FOREIGN_SOURCES_MAX }>,
+    foreign: Foreign,
     calls: Table<Call>,
     call_index: Index,
     call_timers: Timers,
@@ -266,7 +272,7 @@ impl Adapter {
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),
             gateways: emergency::Gateways::new(now),
-            foreign_sources: heapless::Deque::new(),
+            foreign: Foreign::default(),
             calls: Table::with_capacity(tables),
             call_index: Index::with_capacity(tables, &mut rng),
             call_timers: Timers::with_capacity(tables),

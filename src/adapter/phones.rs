@@ -83,18 +83,9 @@ impl Adapter {
         }
     }
 
-    /// Whether the server that a call goes to has accepted this phone's REGISTER.
-    pub(crate) fn registered_there(
-        &self,
-        binding: Option<BindingId>,
-        provider: Option<u8>,
-    ) -> bool {
-        let accepted = binding.and_then(|id| self.registrar.get(id)).and_then(|b| b.accepted_by);
-        let target = provider
-            .and_then(|at| self.providers.get(usize::from(at)))
-            .and_then(|provider| provider.targets.first())
-            .map(|target| target.addr);
-        accepted.is_some() && accepted == target
+    /// The target that has accepted a phone's REGISTER.
+    pub(crate) fn accepted_by(&self, binding: Option<BindingId>) -> Option<SocketAddr> {
+        self.registrar.get(binding?)?.accepted_by
     }
 
     /// The phone that a request of the provider names: by our Contact's user part, else by

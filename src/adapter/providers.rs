@@ -2,33 +2,41 @@
 
 use super::call::CallId;
 use super::exchange::Purpose;
-use super::sockets::Facing;
-use super::{Adapter, ClientOwner, Wish, crossing, rewrite};
-use crate::config::{Config, Mode, Provider};
-use crate::limits::{LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
-use crate::net::{Request, SocketKind, Via};
+use super::inbound::Source;
+use super::server::{Reason, Sent, ServerState, State};
+use super::targets::{Target, TargetList};
+use super::{Adapter, ClientOwner, Wish};
+use crate::config::{Config, Mode, Provider, Server};
+use crate::limits::{FOREIGN_SOURCES_MAX, LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
+use crate::net::Request;
 use crate::rng::Rng;
-use crate::sip::Name;
-use crate::sip::Writer;
 use crate::sip::locate::{Query, Targets, Transport};
-use crate::sip::transaction::{Flow, TransactionError};
+use crate::sip::transaction::TransactionError;
 use crate::time::{Instant, earlier};
 use std::net::{IpAddr, SocketAddr};
-
-use super::inbound::Source;
-use super::server::{Sent, ServerState, State};
-use super::ways::Way;
 
 /// One provider's server as it is now.
 pub(crate) struct ProviderState {
     /// The verdict on it.
     pub(crate) state: ServerState,
-    /// Where it is, best first.
-    pub(crate) targets: Targets,
+    /// Where it is.
+    pub(crate) targets: TargetList,
+    /// The target of the last probe, until that is answered.
+    pub(crate) probed: Option<SocketAddr>,
     /// Further sources that answered a REGISTER.
     pub(crate) sources: heapless::Deque<IpAddr, PROVIDER_SOURCES_MAX>,
     locate_at: Option<Instant>,
-    keepalive_at: Option<Instant>,
+    /// When its keep-alives are due.
+    pub(crate) keepalive_at: Option<Instant>,
+}
+
+/// Servers of phones of no configured provider.
+#[derive(Default)]
+pub(crate) struct Foreign {
+    /// Those that answered a REGISTER.
+    pub(crate) sources: heapless::Deque<IpAddr, FOREIGN_SOURCES_MAX>,
+    /// When their keep-alives are due.
+    pub(crate) keepalive_at: Option<Instant>,
 }
 
 impl ProviderState {
@@ -36,7 +44,8 @@ impl ProviderState {
     pub(crate) fn all(config: &Config, rng: &mut Rng, now: Instant) -> Vec<Self> {
         let one = |provider: &Provider| Self {
             state: ServerState::new(now, provider, rng),
-            targets: Targets::new(),
+            targets: TargetList::default(),
+            probed: None,
             sources: heapless::Deque::new(),
             locate_at: (config.adapter.mode != Mode::Overlay).then_some(now),
             keepalive_at: None,
@@ -51,7 +60,7 @@ impl ProviderState {
 
     /// When it wants to be looked after.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        earlier(earlier(self.state.poll_timeout(), self.locate_at), self.keepalive_at)
+        earlier(self.state.poll_timeout(), self.locate_at)
     }
 
     /// Its names are resolved at this instant; never: it is not asked any more.
@@ -82,7 +91,9 @@ impl Adapter {
         }
         while let Some((user, found)) = self.locator.poll_found() {
             match ClientOwner::decode(user) {
-                ClientOwner::Probe(at) => self.provider_located(now, at, found.ok()),
+                ClientOwner::Locate(at, server) => {
+                    self.provider_located(now, (at, server), found.ok());
+                }
                 ClientOwner::Gateway(at) => self.gateway_located(at, found.ok()),
                 ClientOwner::Quiet => {
                     let targets = found.unwrap_or_default();
@@ -97,17 +108,22 @@ impl Adapter {
         }
     }
 
-    fn provider_located(&mut self, now: Instant, at: u8, found: Option<Targets>) {
-        let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
+    fn provider_located(&mut self, now: Instant, (at, server): (u8, u8), found: Option<Targets>) {
+        let (Some(provider), Some(options)) =
+            (self.providers.get_mut(usize::from(at)), self.config.providers.get(usize::from(at)))
+        else {
+            return;
+        };
         match found {
             Some(targets) if !targets.is_empty() => {
-                // Only the best is used so far, and its errors alone speak for the server.
-                provider.state.set_targets(1);
-                provider.targets = targets;
+                let named = server_of(options, server);
+                let decided = named.is_none_or(|named| named.transport.is_some());
+                provider.targets.locate(usize::from(server), &targets, decided);
+                provider.state.set_targets(provider.targets.all().len() as u8);
             }
             _ => {
-                let domain = self.config.providers.get(usize::from(at)).map(|p| p.domain.as_str());
-                log::warn!("provider {}: its server has no address now", domain.unwrap_or("?"));
+                let name = server_of(options, server).map_or(&options.domain, |s| &s.host);
+                log::warn!("provider {}: {name} has no address now", options.domain);
             }
         }
         if self.config.adapter.mode != Mode::Overlay {
@@ -119,13 +135,13 @@ impl Adapter {
     pub(crate) fn is_provider(&self, from: SocketAddr) -> bool {
         let ip = from.ip();
         let by_state = self.providers.iter().any(|provider| {
-            provider.targets.iter().any(|t| t.addr.ip() == ip)
+            provider.targets.all().iter().any(|t| t.addr.ip() == ip)
                 || provider.sources.iter().any(|known| *known == ip)
         });
         let by_config = || {
             self.config.providers.iter().any(|p| p.server_net.iter().any(|net| net.contains(ip)))
         };
-        by_state || by_config() || self.foreign_sources.iter().any(|known| *known == ip)
+        by_state || by_config() || self.foreign.sources.iter().any(|known| *known == ip)
     }
 
     /// A request went to the server.
@@ -139,19 +155,23 @@ impl Adapter {
     pub(crate) fn server_spoke(&mut self, now: Instant, owner: ClientOwner, source: Source) {
         let from = source.flow.to;
         let registers = self.is_registering(owner);
+        let target = self.target_of_owner(owner);
         if let Some(at) = self.provider_of_owner(owner) {
             if let Some(provider) = self.providers.get_mut(usize::from(at)) {
                 provider.state.on_response(now, owner.encode());
+                let known = provider.targets.number(from).is_some();
+                provider.targets.answered(if known { from } else { target.unwrap_or(from) });
+                provider.probed = provider.probed.filter(|_| owner != ClientOwner::Probe(at));
                 if registers {
                     provider.note_source(from.ip());
                 }
             }
             self.note_change(now, at);
-        } else if registers && !self.foreign_sources.iter().any(|known| *known == from.ip()) {
-            if self.foreign_sources.is_full() {
-                self.foreign_sources.pop_front();
+        } else if registers && !self.foreign.sources.iter().any(|known| *known == from.ip()) {
+            if self.foreign.sources.is_full() {
+                self.foreign.sources.pop_front();
             }
-            let _ = self.foreign_sources.push_back(from.ip());
+            let _ = self.foreign.sources.push_back(from.ip());
         }
     }
 
@@ -164,7 +184,10 @@ impl Adapter {
                 let exchange = self.exchanges.id_at(slot).and_then(|id| self.exchanges.get(id));
                 exchange.is_some_and(|e| matches!(e.purpose, Purpose::Register(_)))
             }
-            ClientOwner::Leg(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => false,
+            ClientOwner::Leg(..)
+            | ClientOwner::Locate(..)
+            | ClientOwner::Gateway(_)
+            | ClientOwner::Quiet => false,
         }
     }
 
@@ -172,8 +195,9 @@ impl Adapter {
     pub(crate) fn connect_failed(&mut self, now: Instant, to: SocketAddr) {
         for at in 0..self.providers.len() {
             let Some(provider) = self.providers.get_mut(at) else { return };
-            if provider.targets.iter().any(|target| target.addr == to) {
-                provider.state.on_transport_error(now, ClientOwner::Quiet.encode(), 0);
+            if let Some(number) = provider.targets.number(to) {
+                provider.targets.failed(now, to);
+                provider.state.on_transport_error(now, ClientOwner::Quiet.encode(), number);
                 self.note_change(now, at as u8);
             }
         }
@@ -187,12 +211,55 @@ impl Adapter {
         error: TransactionError,
     ) {
         let Some(at) = self.provider_of_owner(owner) else { return };
-        if let (Some(provider), TransactionError::Transport, false) =
-            (self.providers.get_mut(usize::from(at)), error, self.own_link_failed)
-        {
-            provider.state.on_transport_error(now, owner.encode(), 0);
+        let target = self.target_of_owner(owner);
+        let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
+        if self.own_link_failed {
+            provider.state.own_link_failed();
+        } else if let Some(target) = target {
+            provider.targets.failed(now, target);
+            if error == TransactionError::Transport {
+                let number = provider.targets.number(target).unwrap_or_default();
+                provider.state.on_transport_error(now, owner.encode(), number);
+            }
         }
         self.note_change(now, at);
+    }
+
+    /// A target gave no answer in the time that was granted to it: the next one is tried.
+    pub(crate) fn target_silent(&mut self, now: Instant, provider: Option<u8>, to: SocketAddr) {
+        if let Some(provider) = provider.and_then(|at| self.providers.get_mut(usize::from(at))) {
+            provider.targets.failed(now, to);
+        }
+    }
+
+    /// The target that a phone which `accepted` has registered is to try next, beside those that
+    /// were `tried`.
+    pub(crate) fn next_target(
+        &self,
+        now: Instant,
+        provider: u8,
+        accepted: Option<SocketAddr>,
+        tried: &[SocketAddr],
+    ) -> Option<Target> {
+        let provider = self.providers.get(usize::from(provider))?;
+        let order = provider.targets.order(now, accepted);
+        order.into_iter().find(|target| !tried.contains(&target.addr))
+    }
+
+    /// Where the request of this owner went.
+    fn target_of_owner(&self, owner: ClientOwner) -> Option<SocketAddr> {
+        match owner {
+            ClientOwner::Probe(at) => self.providers.get(usize::from(at))?.probed,
+            ClientOwner::Leg(slot, at) => {
+                let call = self.calls.get(self.calls.id_at(slot)?)?;
+                Some(call.legs.get(usize::from(at))?.flow.to)
+            }
+            ClientOwner::Exchange(slot) => {
+                let exchange = self.exchanges.get(self.exchanges.id_at(slot)?)?;
+                exchange.sent_to.map(|(_, flow)| flow.to)
+            }
+            ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
+        }
     }
 
     fn provider_of_owner(&self, owner: ClientOwner) -> Option<u8> {
@@ -207,7 +274,7 @@ impl Adapter {
             ClientOwner::Exchange(slot) => {
                 self.exchanges.get(self.exchanges.id_at(slot)?)?.provider
             }
-            ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
+            ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
         }
     }
 
@@ -217,7 +284,8 @@ impl Adapter {
         let reason = provider.state.reason();
         let domain = self.config.providers.get(usize::from(at)).map_or("?", |p| &p.domain);
         log::warn!("server of {domain} is {}: {reason}", state.as_str());
-        if state == State::Up {
+        // A suspicion that ended was no outage: the server knows its phones.
+        if reason == Reason::Recovered {
             self.registrar.spread_refreshes(now, at, &mut self.rng);
         }
         let waiting: Vec<CallId> = self
@@ -240,7 +308,6 @@ impl Adapter {
             if provider.state.probe_due(now) {
                 self.probe(now, at as u8);
             }
-            self.keepalive_due(now, at);
             self.note_change(now, at as u8);
         }
         self.pump_locator(now);
@@ -256,92 +323,36 @@ impl Adapter {
             return;
         }
         provider.locate_at = Some(now + LOCATE_AGAIN);
-        let query = match &options.server {
-            Some(server) => Query {
-                host: &server.host,
-                port: server.port,
-                transport: server.transport.map(|t| match t {
-                    crate::config::Transport::Udp => Transport::Udp,
-                    crate::config::Transport::Tcp => Transport::Tcp,
-                }),
-                preferred: Transport::Udp,
-            },
-            None => Query {
-                host: &options.domain,
-                port: None,
-                transport: None,
-                preferred: Transport::Udp,
-            },
-        };
-        let owner = ClientOwner::Probe(at as u8).encode();
-        if let Err(error) = self.locator.start(now, &query, owner) {
-            log::warn!("provider {}: {error}", options.domain);
+        for server in 0..=options.fallback_server.len() {
+            let query = match server_of(options, server as u8) {
+                Some(server) => Query {
+                    host: &server.host,
+                    port: server.port,
+                    transport: server.transport.map(|t| match t {
+                        crate::config::Transport::Udp => Transport::Udp,
+                        crate::config::Transport::Tcp => Transport::Tcp,
+                    }),
+                    preferred: Transport::Udp,
+                },
+                None => Query {
+                    host: &options.domain,
+                    port: None,
+                    transport: None,
+                    preferred: Transport::Udp,
+                },
+            };
+            let owner = ClientOwner::Locate(at as u8, server as u8).encode();
+            if let Err(error) = self.locator.start(now, &query, owner) {
+                log::warn!("provider {}: {error}", options.domain);
+            }
         }
     }
+}
 
-    /// CRLF towards the server holds the NAT's binding open (CALLS §2.1).
-    fn keepalive_due(&mut self, now: Instant, at: usize) {
-        let registered = self.registrar.iter().any(|(_, b)| usize::from(b.provider) == at);
-        let (Some(provider), Some(options)) =
-            (self.providers.get_mut(at), self.config.providers.get(at))
-        else {
-            return;
-        };
-        if !registered || provider.targets.is_empty() {
-            provider.keepalive_at = None;
-            return;
-        }
-        if provider.keepalive_at.is_some_and(|due| now < due) {
-            return;
-        }
-        provider.keepalive_at = Some(now + self.rng.jitter(options.keepalive));
-        let Some(target) = provider.targets.first().copied() else { return };
-        if target.transport == Transport::Udp
-            && let Some((socket, _)) =
-                self.sockets.towards(Facing::Wan, SocketKind::Sip, target.addr.ip())
-        {
-            self.keep_alive(Flow { via: Via::Udp(socket), to: target.addr });
-        }
-    }
-
-    /// OPTIONS from a registered AOR.
-    fn probe(&mut self, now: Instant, at: u8) {
-        let Some(aor) = self
-            .registrar
-            .iter()
-            .find(|(_, binding)| binding.provider == at)
-            .map(|(_, binding)| (binding.aor.as_str().to_owned(), binding.wan_user.clone()))
-        else {
-            return;
-        };
-        let Some(target) = self.providers.get(usize::from(at)).and_then(|p| p.targets.first())
-        else {
-            return;
-        };
-        let (to, tcp) = (target.addr, target.transport == Transport::Tcp);
-        let Some(options) = self.config.providers.get(usize::from(at)) else { return };
-        let domain = options.domain.clone();
-        let Way::Ready(flow, local) = self.way_to(to, tcp, None) else { return };
-        let (branch, tag, call) =
-            (self.transactions.branch(), self.rng.next_u32(), self.rng.next_u64());
-        let bytes = crossing::write(|out| {
-            let mut writer = Writer::new(out);
-            writer.request("OPTIONS", &format!("sip:{domain}"));
-            rewrite::write_via(&mut writer, local, &branch);
-            writer.header(Name::MaxForwards, 70);
-            writer.header(Name::From, format_args!("<sip:{}>;tag={tag:08x}", aor.0));
-            writer.header(Name::To, format_args!("<sip:{domain}>"));
-            writer.header(Name::CallId, format_args!("{call:016x}"));
-            writer.header(Name::CSeq, "1 OPTIONS");
-            writer.header(Name::Contact, format_args!("<sip:{}@{}>", aor.1, local.host()));
-            writer.finish(&[])
-        });
-        let owner = ClientOwner::Probe(at).encode();
-        let Some(bytes) = bytes else { return };
-        if self.transactions.send_request(now, flow, &bytes, owner).is_ok()
-            && let Some(provider) = self.providers.get_mut(usize::from(at))
-        {
-            provider.state.on_request_sent(now, owner, Sent::Probe);
-        }
+/// Server number `at` of a section; none where the domain's own records say where it is.
+fn server_of(options: &Provider, at: u8) -> Option<&Server> {
+    match usize::from(at).checked_sub(1) {
+        None => options.server.as_ref(),
+        Some(fallback) => options.fallback_server.get(fallback),
     }
 }

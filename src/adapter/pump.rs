@@ -120,6 +120,7 @@ impl Core for Adapter {
         at = earlier(at, self.persist.due());
         at = earlier(at, self.stopping.map(|since| since + STOP_PATIENCE));
         at = earlier(at, self.gateways.poll_timeout(self.config.emergency.route.len()));
+        at = earlier(at, self.next_keepalive());
         for provider in &self.providers {
             at = earlier(at, provider.poll_timeout());
         }
@@ -223,6 +224,7 @@ impl Adapter {
         }
         self.gateways_due(now);
         self.providers_due(now);
+        self.keepalives_due(now);
         self.bindings_due(now);
         if now >= self.maintenance_at {
             self.maintenance_at = now + MAINTENANCE_INTERVAL;
@@ -266,10 +268,13 @@ impl Adapter {
                     }
                     ClientOwner::Exchange(slot) => {
                         if let Some(exchange) = self.exchanges.id_at(slot) {
-                            self.exchange_failed(now, exchange, id);
+                            self.exchange_failed(now, exchange, id, error);
                         }
                     }
-                    ClientOwner::Probe(_) | ClientOwner::Gateway(_) | ClientOwner::Quiet => {}
+                    ClientOwner::Probe(_)
+                    | ClientOwner::Locate(..)
+                    | ClientOwner::Gateway(_)
+                    | ClientOwner::Quiet => {}
                 }
             }
             TransactionEvent::ServerGone { id } => {

@@ -348,6 +348,14 @@ impl Registrar {
         }
     }
 
+    /// The connection to a server that a phone's registration depends on is gone.
+    pub fn connection_lost(&mut self, phone: SocketAddr, server: SocketAddr) {
+        let depends = |b: &Binding| b.flow.to == phone && b.accepted_by == Some(server);
+        for (_, binding) in self.table.iter_mut().filter(|(_, binding)| depends(binding)) {
+            binding.forward_at = Instant::ZERO;
+        }
+    }
+
     fn link(&mut self, id: BindingId) {
         let Some(binding) = self.table.get(id) else { return };
         self.by_aor.insert(binding.aor.as_str(), id.slot());

@@ -124,8 +124,11 @@ impl ServerState {
 
     /// Says how many targets there are, at most 32; errors must be seen on each to mean an outage.
     pub fn set_targets(&mut self, targets: u8) {
-        self.targets = targets.clamp(1, 32);
-        self.failed_targets = 0;
+        let targets = targets.clamp(1, 32);
+        if self.targets != targets {
+            self.targets = targets;
+            self.failed_targets = 0;
+        }
     }
 
     /// What is thought now.
@@ -221,6 +224,16 @@ impl ServerState {
         } else {
             self.suspect(now, Reason::Error);
         }
+    }
+
+    /// A request could not leave, or came back from our own router: what waits says nothing.
+    pub fn own_link_failed(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Whether it has ever answered an OPTIONS.
+    pub fn answers_probes(&self) -> bool {
+        self.prober.silence_counts()
     }
 
     /// Our own link failed: the verdict stays as it is, and silence says nothing.

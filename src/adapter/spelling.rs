@@ -184,7 +184,7 @@ fn sip(rest: &str, provider: &Provider) -> Option<(Text, Text, bool)> {
     let host = host_name(host)?;
     let ours = provider.domain == host.as_str()
         || provider.alias_domain.iter().any(|alias| same_host(alias, &host))
-        || provider.server.as_ref().is_some_and(|server| same_host(&server.host, &host));
+        || provider.servers().any(|server| same_host(&server.host, &host));
     Some((user, if ours { domain_of(provider)? } else { host }, phone))
 }
 

@@ -105,6 +105,7 @@ impl Adapter {
         servers
             .map(|(options, provider)| {
                 let state = &provider.state;
+                let address = provider.targets.order(now, None).first().copied();
                 let history: Vec<Value> = state
                     .history()
                     .map(|change| {
@@ -119,7 +120,7 @@ impl Adapter {
                     "domain": options.domain,
                     "state": state.state().as_str(),
                     "reason": state.reason().to_string(),
-                    "address": provider.targets.first().map(|target| target.addr.to_string()),
+                    "address": address.map(|target| target.addr.to_string()),
                     "rtt_ms": state.rtt().map(|rtt| rtt.as_millis() as u64),
                     "since_s": now.since(state.since()).as_secs(),
                     "history": history,

@@ -6,6 +6,7 @@
 use super::call::{CallId, LegState, Role};
 use super::names::Local;
 use super::sockets::Facing;
+use super::targets::Target;
 use super::{Adapter, ClientOwner, Wish, crossing};
 use crate::net::{ConnId, Request, SocketKind, Via};
 use crate::sip::locate::{Query, Transport};
@@ -49,6 +50,15 @@ impl Way {
     }
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hop {
+    /// To this target of the phone's provider, if there is one.
+    Target(Option<Target>),
+    /// To where the request says (RFC 3261 s16.6).
+    Named,
+}
+
 /// A flow that does not stand yet; `to` is where it will lead.
 fn unopened(to: SocketAddr) -> (Flow, Local) {
     let flow = Flow { via: Via::Stream(ConnId(u32::MAX)), to };
@@ -60,36 +70,25 @@ fn unknown_place() -> SocketAddr {
 }
 
 impl Adapter {
-    /// The way from `phone` to its provider's server, or for phones of no provider to where the
-    /// request says (RFC 3261 s16.6). `owner` is told when a way that is being opened stands.
+    /// The way from `phone` to the server. `owner` is told when a way that is being opened stands.
     pub(crate) fn way_to_server(
         &mut self,
         now: Instant,
         owner: ClientOwner,
-        provider: Option<u8>,
+        hop: Hop,
         phone: Option<Flow>,
         message: &Message<'_>,
     ) -> Way {
         let tcp_phone = phone.is_some_and(|flow| matches!(flow.via, Via::Stream(_)));
-        let target = match provider {
-            Some(at) => {
-                let configured =
-                    self.config.providers.get(usize::from(at)).and_then(|p| p.server.as_ref());
-                let decided = configured.is_none_or(|s| s.transport.is_some());
-                let target = self.providers.get(usize::from(at)).and_then(|p| p.targets.first());
-                target.map(|t| {
-                    (t.addr, if decided { t.transport == Transport::Tcp } else { tcp_phone })
-                })
-            }
-            None => match self.literal_next_hop(message) {
-                Some(to) => Some((to, tcp_phone)),
+        let (to, tcp) = match hop {
+            Hop::Target(Some(target)) => (target.addr, target.tcp.unwrap_or(tcp_phone)),
+            Hop::Target(None) => return Way::nowhere(),
+            Hop::Named => match self.literal_next_hop(message) {
+                Some(to) => (to, tcp_phone),
                 None => return self.locate_next_hop(now, owner, message),
             },
         };
-        match target {
-            Some((to, tcp)) => self.way_to(to, tcp, phone.map(|flow| flow.to)),
-            None => Way::nowhere(),
-        }
+        self.way_to(to, tcp, phone.map(|flow| flow.to))
     }
 
     /// The way to one address on the WAN side.
@@ -182,7 +181,10 @@ impl Adapter {
                     self.exchange_way_found(now, id, way);
                 }
             }
-            ClientOwner::Probe(_) | ClientOwner::Gateway(_) | ClientOwner::Quiet => {}
+            ClientOwner::Probe(_)
+            | ClientOwner::Locate(..)
+            | ClientOwner::Gateway(_)
+            | ClientOwner::Quiet => {}
         }
     }
 

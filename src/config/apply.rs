@@ -5,7 +5,7 @@ use super::schema::{Later, Row, Section, section, sections};
 use super::types::{Account, Config, Mode, Provider};
 use super::uci::{self, Setting};
 use super::{Error, Warning};
-use crate::limits::{EMERGENCY_ROUTES_MAX, PROVIDERS_MAX};
+use crate::limits::{EMERGENCY_ROUTES_MAX, PROVIDERS_MAX, SERVERS_MAX};
 
 /// Relay ports that a call may need: two sides of two legs with RTP and RTCP, and hold-off.
 const MEDIA_PORTS_PER_CALL: u32 = 6;
@@ -139,6 +139,10 @@ impl<'a> Reader<'a> {
         }
         if before.iter().any(|p| p.domain == last.domain) {
             let allowed = "one section 'provider' for each domain";
+            return Err(self.error(found.line, &last.domain, allowed));
+        }
+        if last.fallback_server.len() >= SERVERS_MAX {
+            let allowed = format!("at most {} of 'fallback_server'", SERVERS_MAX - 1);
             return Err(self.error(found.line, &last.domain, allowed));
         }
         Ok(())

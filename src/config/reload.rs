@@ -1,6 +1,6 @@
 //! What a reload changes at once, and what waits for the next start.
 
-use super::types::Config;
+use super::types::{Config, Provider};
 
 /// The options that wait for the next start: name and field. A test holds the list to the table.
 macro_rules! held {
@@ -45,8 +45,16 @@ impl Config {
         held!(compare);
         if !old.same_domains(new) {
             names.push("provider.domain");
-        } else if old.providers.iter().zip(&new.providers).any(|(a, b)| a.server != b.server) {
-            names.push("provider.server");
+        } else {
+            let differ = |differs: fn(&Provider, &Provider) -> bool| {
+                old.providers.iter().zip(&new.providers).any(|(a, b)| differs(a, b))
+            };
+            if differ(|a, b| a.server != b.server) {
+                names.push("provider.server");
+            }
+            if differ(|a, b| a.fallback_server != b.fallback_server) {
+                names.push("provider.fallback_server");
+            }
         }
         names
     }
@@ -65,6 +73,7 @@ impl Config {
         if self.same_domains(new) {
             for (running, merged) in self.providers.iter().zip(&mut merged.providers) {
                 merged.server.clone_from(&running.server);
+                merged.fallback_server.clone_from(&running.fallback_server);
             }
         } else {
             merged.providers.clone_from(&self.providers);

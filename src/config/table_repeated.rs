@@ -1,7 +1,7 @@
 //! The options of the sections that a file may have several times: `provider` and `account`.
 
 use super::schema::Applies::{Live, Restart};
-use super::schema::{Kind, Later, Row, Section};
+use super::schema::{Kind, Row, Section};
 use super::table::{millis, number, parsed, rows, seconds, text, texts, yes};
 use super::types::{Account, Config, Prefer, Provider};
 use super::value::Secret;
@@ -39,6 +39,9 @@ pub(super) const PROVIDER: Section = Section {
             "Other names and addresses that mean the same domain.";
         server: Kind::Server, "", Restart, |c, v| provider(c, |p| p.server = parsed(v).pop()),
             "The SIP server; empty: found by the domain's DNS records (RFC 3263).";
+        fallback_server: Kind::Server, [], Restart,
+            |c, v| provider(c, |p| p.fallback_server = parsed(v)),
+            "Servers that are used where the first one fails, in this order.";
         server_net: Kind::Net, [], Live, |c, v| provider(c, |p| p.server_net = parsed(v)),
             "Further addresses that the provider's requests come from.";
         overlay: Kind::Flag, "1", Live, |c, v| provider(c, |p| p.overlay = yes(v)),
@@ -81,7 +84,7 @@ pub(super) const PROVIDER: Section = Section {
             |c, v| provider(c, |p| p.server_only = texts(v)),
             "Beginnings of numbers that only the server understands.";
     },
-    later: &[Later { name: "fallback_server", harmless: "", instead: "one server is used" }],
+    later: &[],
 };
 
 fn prefer(values: &[&str]) -> Prefer {

@@ -130,6 +130,8 @@ pub struct Provider {
     pub alias_domain: Vec<String>,
     /// The SIP server; none: RFC 3263 on the domain.
     pub server: Option<Server>,
+    /// Servers that are used where `server` fails, in this order.
+    pub fallback_server: Vec<Server>,
     /// Further source addresses of the provider.
     pub server_net: Vec<Net>,
     /// Whether this provider's AORs are put into the overlay.
@@ -162,6 +164,13 @@ pub struct Provider {
     pub server_only: Vec<String>,
 }
 
+impl Provider {
+    /// The servers that are named: the first, then its fallbacks.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.server.iter().chain(&self.fallback_server)
+    }
+}
+
 impl Default for Provider {
     fn default() -> Self {
         Self {
@@ -169,6 +178,7 @@ impl Default for Provider {
             domain: String::new(),
             alias_domain: Vec::new(),
             server: None,
+            fallback_server: Vec::new(),
             server_net: Vec::new(),
             overlay: true,
             hedge: Duration::from_millis(500),

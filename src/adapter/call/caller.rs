@@ -4,11 +4,12 @@
 //! Each event ends in [`Adapter::advance`], which asks [`decide`] for the next step.
 
 use super::decide::{self, OverlayLeg, ServerLeg, Step, View};
+use super::server_leg::server_view;
 use super::{Call, CallId, Leg, LegState, Role, Search, Upstream, UpstreamState};
+use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
 use crate::adapter::spelling::Aor;
-use crate::adapter::{Adapter, ClientOwner};
 use crate::config::{Mode, Prefer};
 use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
 use crate::net::{NodeId, Via};
@@ -46,7 +47,7 @@ impl Adapter {
             emergency.registered = binding.is_some();
             call.provider = call.provider.or_else(|| self.emergency_provider(message));
         }
-        call.registered_there = self.registered_there(binding, call.provider);
+        call.accepted_by = self.accepted_by(binding);
         let lookup = self.may_be_looked_up(&call, message);
         let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 503) };
         self.trace_begin(now, id, message, source.path);
@@ -55,7 +56,7 @@ impl Adapter {
             self.look_up_callee(now, id);
         }
         if self.config.adapter.mode != Mode::Overlay {
-            self.open_server_leg(now, id, message);
+            self.open_server_leg(now, id, message, None);
         }
         self.advance(now, id);
     }
@@ -75,11 +76,12 @@ impl Adapter {
         call.started = now;
         call.upstreams.clear();
         let _ = call.upstreams.push(upstream);
+        let challenged = call.challenged_leg();
         let undecided = call.winner.is_none();
         if call.emergency.is_some() {
             self.retry_emergency(now, id, message);
         } else if undecided {
-            self.open_server_leg(now, id, message);
+            self.open_server_leg(now, id, message, challenged);
         }
         self.advance(now, id);
     }
@@ -89,29 +91,6 @@ impl Adapter {
         self.find_call(message.call_id(), |call| {
             call.role == Role::Caller && call.retry_until.is_some() && call.from_tag == tag
         })
-    }
-
-    /// Sends `message`, the call's INVITE, to the server as soon as there is a way.
-    pub(crate) fn open_server_leg(&mut self, now: Instant, id: CallId, message: &Message<'_>) {
-        let Some(call) = self.calls.get(id) else { return };
-        let phone = call.phone.as_ref().map(|phone| phone.flow);
-        let at = call.server_leg().unwrap_or(call.legs.len());
-        let owner = ClientOwner::Leg(id.slot(), at as u8);
-        let way = self.way_to_server(now, owner, call.provider, phone, message);
-        let (flow, local, state) = way.parts();
-        let target = message.request_uri().to_owned();
-        let leg = Leg::new(now, Path::Server, (flow, local), state, target, message.cseq());
-        let Some(call) = self.calls.get_mut(id) else { return };
-        match call.legs.get_mut(at) {
-            Some(old) => *old = leg,
-            None => {
-                let _ = call.legs.push(leg);
-            }
-        }
-        if state == LegState::Silent {
-            self.send_invite_as(now, id, at, message);
-        }
-        self.pump_locator(now);
     }
 
     /// Opens a leg to every adapter that has the callee and was not tried.
@@ -154,10 +133,15 @@ impl Adapter {
             if call.emergency.is_some() {
                 return self.advance_emergency(now, id);
             }
+            let next_target = self.next_target_at(now, call);
+            if next_target.is_some_and(|at| now >= at) {
+                self.open_next_target(now, id);
+                continue;
+            }
             match self.next_step(now, call) {
                 Step::Wait(until) => {
                     if let Some(call) = self.calls.get_mut(id) {
-                        call.decide_at = until;
+                        call.decide_at = earlier(until, next_target);
                     }
                     return self.arm(id);
                 }
@@ -177,18 +161,19 @@ impl Adapter {
         let server = call.provider.and_then(|at| self.providers.get(usize::from(at)));
         let defaults = crate::config::Provider::default();
         let options = provider.unwrap_or(&defaults);
+        let (view, registered_there) = server_view(call);
         let rtt = server.map_or(Duration::ZERO, |s| s.state.rtt().unwrap_or_default());
         decide::decide(&View {
             now,
             started: call.started,
-            server: server_view(call),
+            server: view,
             overlay: overlay_view(call),
             server_up: server.is_none_or(|s| s.is_up()),
             hedge: options.hedge.max(rtt * 2),
             hedge_trying: options.hedge_trying,
             fastest: options.prefer == Prefer::Fastest,
             notice_acknowledged: call.callees.iter().any(|c| c.acknowledged),
-            registered_there: call.registered_there,
+            registered_there,
             recovering: server.is_some_and(|s| s.state.is_recovering(now)),
             failover_codes: &options.failover_code,
         })
@@ -200,7 +185,7 @@ impl Adapter {
             .provider
             .and_then(|at| self.providers.get(usize::from(at)))
             .is_none_or(|s| s.is_up());
-        let reason = match server_view(call) {
+        let reason = match server_view(call).0 {
             ServerLeg::Absent => "no server in this mode",
             ServerLeg::Failed => "server unreachable",
             ServerLeg::Refused { .. } => "server refused",
@@ -268,18 +253,6 @@ impl Leg {
             (Role::Callee, LegState::Silent) => self.sent + crate::limits::PHONE_SILENCE,
             _ => self.heard + SIP_TIMER_C,
         }
-    }
-}
-
-/// How `decide` sees the server leg.
-fn server_view(call: &Call) -> ServerLeg {
-    let Some(at) = call.server_leg() else { return ServerLeg::Absent };
-    match call.legs[at].state {
-        LegState::Dialing | LegState::Silent => ServerLeg::Silent,
-        LegState::Trying(since) => ServerLeg::Trying(since),
-        LegState::Ringing | LegState::Won => ServerLeg::Ringing,
-        LegState::Refused { code, rang } => ServerLeg::Refused { code, rang },
-        LegState::Failed | LegState::Lost => ServerLeg::Failed,
     }
 }
 

@@ -45,7 +45,7 @@ impl Adapter {
             media: None,
             search: Search::Barred,
             callees: heapless::Vec::new(),
-            registered_there: false,
+            accepted_by: None,
             heard: None,
             carrier: None,
             named: None,

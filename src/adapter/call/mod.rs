@@ -15,6 +15,7 @@ mod life;
 pub(crate) mod relay;
 mod rescue;
 mod search;
+mod server_leg;
 
 use super::emergency::Emergency;
 use super::inbound::Source;
@@ -28,6 +29,7 @@ use crate::overlay::LookupId;
 use crate::sip::transaction::{ClientId, Flow, ServerId};
 use crate::table::Id;
 use crate::time::Instant;
+use std::net::SocketAddr;
 
 /// Names a call.
 pub(crate) type CallId = Id<Call>;
@@ -277,8 +279,8 @@ pub(crate) struct Call {
     pub(crate) search: Search,
     /// Adapters that have a record of the callee, or that told us of this call.
     pub(crate) callees: heapless::Vec<Callee, CALL_LEGS_MAX>,
-    /// The target of the server leg has accepted this phone's REGISTER.
-    pub(crate) registered_there: bool,
+    /// The target of the server that has accepted the caller's REGISTER.
+    pub(crate) accepted_by: Option<SocketAddr>,
     /// The leg whose ringing the caller hears.
     pub(crate) heard: Option<u8>,
     /// The upstream whose ACK came first, at the callee's adapter.
@@ -348,8 +350,17 @@ impl Call {
         self.legs.iter().any(|leg| leg.binding.is_some_and(|phone| phones.contains(&phone)))
     }
 
-    /// The server leg.
-    pub(crate) fn server_leg(&self) -> Option<usize> {
-        self.legs.iter().position(|l| l.path == Path::Server)
+    /// The legs to targets of the server, in the order in which they were tried.
+    pub(crate) fn server_legs(&self) -> impl Iterator<Item = &Leg> {
+        self.legs.iter().filter(|leg| leg.path == Path::Server && leg.route.is_none())
+    }
+
+    /// The server leg that was challenged last.
+    pub(crate) fn challenged_leg(&self) -> Option<usize> {
+        let challenged = |leg: &Leg| {
+            let asked = matches!(leg.state, LegState::Refused { code: 401 | 407, .. });
+            asked && leg.path == Path::Server
+        };
+        self.legs.iter().rposition(challenged)
     }
 }

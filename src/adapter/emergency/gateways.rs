@@ -85,7 +85,10 @@ impl Adapter {
         if leads_away && !self.leads_back(message) {
             return None;
         }
-        self.providers.iter().position(|provider| !provider.targets.is_empty()).map(|at| at as u8)
+        self.providers
+            .iter()
+            .position(|provider| !provider.targets.all().is_empty())
+            .map(|at| at as u8)
     }
 
     /// Takes the next step of an emergency call, until one has to wait.
@@ -100,13 +103,16 @@ impl Adapter {
                     }
                     return self.arm(id);
                 }
-                Step::OpenNext => self.open_next_route(now, id),
+                Step::OpenNext => self.open_next_way(now, id),
                 Step::GiveUp => return self.refuse_emergency(now, id),
             }
         }
     }
 
-    fn open_next_route(&mut self, now: Instant, id: CallId) {
+    fn open_next_way(&mut self, now: Instant, id: CallId) {
+        if self.calls.get(id).is_some_and(|call| self.has_next_target(now, call)) {
+            return self.open_next_target(now, id);
+        }
         let Some(call) = self.calls.get_mut(id) else { return };
         let Some(emergency) = &mut call.emergency else { return };
         let route = emergency.routes_tried;
@@ -157,7 +163,7 @@ impl Adapter {
         let route = at.and_then(|at| call.legs.get(at)).and_then(|leg| leg.route);
         match (at, route) {
             (Some(at), Some(route)) => self.open_route_leg(now, (id, at), route, message),
-            _ => self.open_server_leg(now, id, message),
+            (at, _) => self.open_server_leg(now, id, message, at),
         }
     }
 

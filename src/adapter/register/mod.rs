@@ -6,8 +6,9 @@
 
 mod answer;
 mod local;
+mod moves;
 
-use super::exchange::{Exchange, ExchangeId, Patience, Purpose};
+use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Local;
 use super::registrar::{Binding, BindingId, FOREIGN, Registered};
@@ -47,6 +48,8 @@ pub(crate) struct Registration {
     pub(crate) binding: Option<BindingId>,
     /// Our end of the way to the provider.
     pub(crate) local: Option<Local>,
+    /// A known phone is answered from here then.
+    pub(crate) shield_at: Option<Instant>,
 }
 
 /// What a phone that names no time is given at most (RFC 3261 s10.2).
@@ -61,7 +64,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        let registration = self.read_registration(message, &source);
+        let mut registration = self.read_registration(message, &source);
         if let Some(id) = registration.binding {
             self.phone_spoke(now, id);
         }
@@ -90,18 +93,20 @@ impl Adapter {
         if down && !known && self.known_down(registration.provider) {
             return self.refuse(now, server, 503);
         }
+        if known {
+            registration.shield_at = Some(if down { now } else { now + REGISTER_PATIENCE });
+        }
         let provider = registration.provider;
+        let accepted_by = self.accepted_by(registration.binding);
         let purpose = Purpose::Register(Box::new(registration));
         let mut exchange = Exchange::new(purpose, server, source, message);
         exchange.provider = provider;
+        exchange.accepted_by = accepted_by;
         let Some(id) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
         };
-        if known {
-            let patience = if down { now } else { now + REGISTER_PATIENCE };
-            self.set_patience(id, patience, Patience::Shield);
-        }
         self.send_out(now, id, message);
+        self.wait_for_target(now, id);
         self.pump_locator(now);
     }
 
@@ -144,6 +149,7 @@ impl Adapter {
             cseq: message.cseq().map_or(0, |(number, _)| number),
             binding,
             local: None,
+            shield_at: None,
         }
     }
 
@@ -156,17 +162,15 @@ impl Adapter {
         source: &Source,
     ) -> bool {
         let Some(binding) = self.registrar.get(id) else { return false };
-        let target = self
-            .providers
-            .get(usize::from(binding.provider))
-            .and_then(|provider| provider.targets.first())
-            .map(|target| target.addr);
+        let target = binding.accepted_by.filter(|target| {
+            let provider = self.providers.get(usize::from(binding.provider));
+            provider.is_some_and(|provider| provider.targets.serves(now, *target))
+        });
         registration.expires_s > 0
             && !registration.contact.is_empty()
             && binding.is_refresh(source.flow, &registration.call_id, &registration.contact)
             && now < binding.forward_at
-            && binding.accepted_by.is_some()
-            && binding.accepted_by == target
+            && target.is_some()
     }
 
     /// Writes the REGISTER for the provider.
@@ -224,6 +228,7 @@ impl Adapter {
             200..=299 => {
                 self.registration_accepted(now, id, message, source, accepted_by);
             }
+            500..=599 if self.leave_target(now, id) => return,
             500..=599 if known => {
                 if !answered {
                     self.register_due(now, id);

@@ -1,0 +1,68 @@
+//! Probes: an OPTIONS from a registered AOR, where nothing else was heard of the server
+//! (CALLS §5).
+
+use super::server::Sent;
+use super::targets::Target;
+use super::ways::Way;
+use super::{Adapter, ClientOwner, crossing, rewrite};
+use crate::sip::{Name, Writer};
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+impl Adapter {
+    /// OPTIONS from a registered AOR.
+    pub(super) fn probe(&mut self, now: Instant, at: u8) {
+        let Some(aor) = self
+            .registrar
+            .iter()
+            .find(|(_, binding)| binding.provider == at)
+            .map(|(_, b)| (b.aor.clone(), b.wan_user.clone(), b.accepted_by))
+        else {
+            return;
+        };
+        let Some(Target { addr: to, tcp }) = self.probe_target(now, at, aor.2) else { return };
+        let tcp = tcp == Some(true);
+        let Some(options) = self.config.providers.get(usize::from(at)) else { return };
+        let domain = options.domain.clone();
+        let Way::Ready(flow, local) = self.way_to(to, tcp, None) else { return };
+        let (branch, tag, call) =
+            (self.transactions.branch(), self.rng.next_u32(), self.rng.next_u64());
+        let bytes = crossing::write(|out| {
+            let mut writer = Writer::new(out);
+            writer.request("OPTIONS", &format!("sip:{domain}"));
+            rewrite::write_via(&mut writer, local, &branch);
+            writer.header(Name::MaxForwards, 70);
+            writer.header(Name::From, format_args!("<sip:{}>;tag={tag:08x}", aor.0));
+            writer.header(Name::To, format_args!("<sip:{domain}>"));
+            writer.header(Name::CallId, format_args!("{call:016x}"));
+            writer.header(Name::CSeq, "1 OPTIONS");
+            writer.header(Name::Contact, format_args!("<sip:{}@{}>", aor.1, local.host()));
+            writer.finish(&[])
+        });
+        let owner = ClientOwner::Probe(at).encode();
+        let Some(bytes) = bytes else { return };
+        if self.transactions.send_request(now, flow, &bytes, owner).is_ok()
+            && let Some(provider) = self.providers.get_mut(usize::from(at))
+        {
+            provider.probed = Some(to);
+            provider.state.on_request_sent(now, owner, Sent::Probe);
+        }
+    }
+
+    /// Whom the next probe goes to. Where the last one was not answered, that target has failed,
+    /// unless it answers no OPTIONS at all.
+    fn probe_target(
+        &mut self,
+        now: Instant,
+        at: u8,
+        accepted: Option<SocketAddr>,
+    ) -> Option<Target> {
+        let provider = self.providers.get_mut(usize::from(at))?;
+        if let Some(silent) = provider.probed.take()
+            && provider.state.answers_probes()
+        {
+            provider.targets.failed(now, silent);
+        }
+        self.next_target(now, at, accepted, &[])
+    }
+}
