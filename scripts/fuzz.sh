@@ -24,7 +24,8 @@ seeds() { # TARGET
     esac
 }
 
-for target in sip_message sdp uci overlay_datagram channel_datagram; do
+for target in sip_message sdp uci overlay_datagram channel_datagram \
+    portmap_pcp portmap_natpmp portmap_upnp; do
     [ "${ONLY:-$target}" = "$target" ] || continue
     echo "== $target, $seconds s"
     mkdir -p "fuzz/corpus/$target"

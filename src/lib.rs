@@ -18,6 +18,7 @@
 //! | [`identity`] | keys, secrets, signed records | |
 //! | [`overlay`] | where adapters are, and which serves whom | identity, observe |
 //! | [`channel`] | how two adapters talk | identity, observe |
+//! | [`portmap`] | how a router in front is asked to open ports: PCP, NAT-PMP, UPnP-IGD | observe |
 //! | [`adapter`] | CoSIP itself: phones, servers' verdicts, calls with several legs | all above |
 //! | [`control`] | commands and what they print | config |
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
@@ -98,7 +99,7 @@
 //! // An adapter knows no addresses until it is told, and then asks for sockets.
 //! let lan: IpAddr = "192.168.1.1".parse()?;
 //! let wan: IpAddr = "203.0.113.7".parse()?;
-//! let network = Network { lan: vec![lan], wan: vec![wan], wan_up: true };
+//! let network = Network { lan: vec![lan], wan: vec![wan], wan_up: true, gateway: None };
 //! turn(&mut adapter, now, Input::Network(&network), &mut sockets);
 //! let sip = (SocketKind::Sip, SocketAddr::new(lan, 5060));
 //! let socket = sockets.iter().position(|socket| *socket == sip).expect("phones are served");
@@ -140,6 +141,7 @@ pub mod net;
 pub mod observe;
 pub mod outbox;
 pub mod overlay;
+pub mod portmap;
 pub mod rng;
 pub mod sip;
 pub mod table;

@@ -1,8 +1,10 @@
 //! Every capacity and time-out that is not an option, with its unit in its name.
 
 mod overlay;
+mod portmap;
 
 pub use overlay::*;
+pub use portmap::*;
 
 use core::time::Duration;
 

@@ -63,7 +63,7 @@ pub struct Transmit {
     pub len: usize,
 }
 
-/// What a socket is for. The driver serves media before SIP, and SIP before the overlay.
+/// What a socket is for. The driver serves media before SIP, and SIP before the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketKind {
     /// A UDP socket for RTP or RTCP.
@@ -74,6 +74,8 @@ pub enum SocketKind {
     SipListener,
     /// The UDP socket of overlay and channel.
     Overlay,
+    /// A UDP socket towards the router in front, or one that hears its multicast.
+    Portmap,
 }
 
 /// A thing that only the driver can do.
@@ -227,6 +229,8 @@ pub struct Network {
     pub wan: Vec<IpAddr>,
     /// Whether the WAN side has a carrier and a route.
     pub wan_up: bool,
+    /// The next hop of the WAN side's default route, where it has one.
+    pub gateway: Option<IpAddr>,
 }
 
 /// A command of the control socket, already split into words.

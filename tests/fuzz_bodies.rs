@@ -4,7 +4,7 @@
 //! its input is committed as a seed. Random changes follow from fixed seeds.
 
 use cosip::rng::Rng;
-use cosip::{channel, config, media, overlay, sip};
+use cosip::{channel, config, media, overlay, portmap, sip};
 use std::fs;
 use std::path::Path;
 
@@ -72,4 +72,11 @@ fn overlay_datagrams() {
 #[test]
 fn channel_scripts() {
     run("fuzz/seeds/channel_datagram", channel::fuzz::fuzz, 100, 200);
+}
+
+#[test]
+fn answers_of_a_router_in_front() {
+    run("fuzz/seeds/portmap_pcp", portmap::fuzz::fuzz_pcp, 200, 500);
+    run("fuzz/seeds/portmap_natpmp", portmap::fuzz::fuzz_nat_pmp, 200, 500);
+    run("fuzz/seeds/portmap_upnp", portmap::fuzz::fuzz_upnp, 100, 200);
 }

@@ -179,7 +179,7 @@ fn unsafe_code(source: &Source) -> Vec<String> {
 }
 
 /// What each layer may use of the others, as the essay in lib.rs says.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("config", &[]),
     ("observe", &[]),
     ("sip", &[]),
@@ -187,7 +187,11 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("identity", &[]),
     ("overlay", &["identity", "observe"]),
     ("channel", &["identity", "observe"]),
-    ("adapter", &["config", "observe", "sip", "media", "identity", "overlay", "channel"]),
+    ("portmap", &["observe"]),
+    (
+        "adapter",
+        &["config", "observe", "sip", "media", "identity", "overlay", "channel", "portmap"],
+    ),
     ("control", &["config"]),
     ("driver", &["config", "control", "identity"]),
 ];

@@ -17,6 +17,7 @@ mod poll;
 mod reactor;
 mod requests;
 mod resolver;
+mod routes;
 mod signals;
 mod sockets;
 pub mod start;

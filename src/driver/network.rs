@@ -1,12 +1,14 @@
-//! Which addresses the networks of the settings have now, and whether the WAN side is up.
+//! Which addresses the networks of the settings have now, whether the WAN side is up, and which
+//! gateway it has.
 //!
 //! An entry is a literal address, a network of OpenWrt or a device. The names of networks stand in
 //! the file `networks` of the run folder, written by whoever starts the daemon: one a line, a
-//! network's name and its device, divided by a space. The kernel tells changes of addresses and
-//! links over rtnetlink; the addresses themselves are then read anew. A network that is not up is
+//! network's name and its device, divided by a space. The kernel tells changes of addresses, links
+//! and routes over rtnetlink; what there is now is then read anew. A network that is not up is
 //! waited for.
 
 use super::poll::{Key, Poll};
+use super::routes;
 use crate::limits::NETWORK_RESCAN;
 use crate::net::Network;
 use crate::time::Instant;
@@ -20,8 +22,9 @@ use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-/// Multicast groups of rtnetlink: links, IPv4 addresses, IPv6 addresses (rtnetlink(7)).
-const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// Multicast groups of rtnetlink: links, IPv4 addresses, IPv4 routes, IPv6 addresses
+/// (rtnetlink(7)).
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100;
 
 /// One address of the system.
 struct Held {
@@ -80,7 +83,10 @@ impl Networks {
         let names = names.unwrap_or_default();
         let lan = find(&self.lan, &names, &held);
         let wan = find(&self.wan, &names, &held);
+        let on_wan = |held: &&Held| wan.iter().any(|(address, _)| *address == held.address);
+        let devices: Vec<&str> = held.iter().filter(on_wan).map(|h| h.device.as_str()).collect();
         let found = Network {
+            gateway: routes::gateway(&devices),
             wan_up: wan.iter().any(|(_, carrier)| *carrier),
             lan: lan.into_iter().map(|(address, _)| address).collect(),
             wan: wan.into_iter().map(|(address, _)| address).collect(),
@@ -99,13 +105,16 @@ struct Told<'a>(&'a Network);
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Network { lan, wan, wan_up } = self.0;
+        let Network { lan, wan, wan_up, gateway } = self.0;
         for (name, addresses) in [("LAN", lan), ("WAN", wan)] {
             write!(f, "{name}")?;
             for address in addresses {
                 write!(f, " {address}")?;
             }
             f.write_str(if addresses.is_empty() { " has no address; " } else { "; " })?;
+        }
+        if let Some(gateway) = gateway {
+            write!(f, "gateway {gateway}; ")?;
         }
         f.write_str(if *wan_up { "WAN is up" } else { "WAN is down" })
     }

@@ -34,6 +34,7 @@ impl Key {
         let (class, id) = match self {
             Self::Udp(SocketKind::Media, id) => (0, id.0),
             Self::Udp(SocketKind::Sip, id) => (1, id.0),
+            Self::Udp(SocketKind::Portmap, id) => (7, id.0),
             Self::Udp(_, id) => (2, id.0),
             Self::Task(place) => (3, place),
             Self::Signals => (4, 0),
@@ -53,6 +54,7 @@ impl Key {
             4 => Self::Signals,
             5 => Self::Network,
             6 => Self::Lines,
+            7 => Self::Udp(SocketKind::Portmap, SocketId(id)),
             _ => return None,
         })
     }
@@ -144,7 +146,8 @@ mod tests {
     #[test]
     fn keys_survive_packing() {
         let ids = [0, 7, u32::MAX].map(SocketId);
-        for kind in [SocketKind::Media, SocketKind::Sip, SocketKind::Overlay] {
+        let kinds = [SocketKind::Media, SocketKind::Sip, SocketKind::Overlay, SocketKind::Portmap];
+        for kind in kinds {
             for id in ids {
                 let key = Key::Udp(kind, id);
                 assert_eq!(Key::unpack(key.pack()), Some(key));

@@ -257,6 +257,10 @@ fn open(kind: SocketKind, local: SocketAddr) -> io::Result<(SocketAddr, UdpSocke
     let family = if local.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let io = UdpSocket::from(socket(family, SockType::Datagram, flags, None)?);
+    if local.ip().is_multicast() {
+        // Every program of this machine that hears a group has a socket of its own for it.
+        setsockopt(&io, sockopt::ReuseAddr, &true)?;
+    }
     bind(io.as_raw_fd(), &SockaddrStorage::from(local))?;
     if local.is_ipv4() {
         setsockopt(&io, sockopt::IpRecvTos, &true)?;
@@ -264,9 +268,11 @@ fn open(kind: SocketKind, local: SocketAddr) -> io::Result<(SocketAddr, UdpSocke
         setsockopt(&io, sockopt::Ipv6RecvTClass, &true)?;
     }
     if kind != SocketKind::Media {
-        // The system may grant less; nothing depends on it.
-        let _ = setsockopt(&io, sockopt::RcvBuf, &SIGNALLING_SOCKET_BUFFER_BYTES);
-        let _ = setsockopt(&io, sockopt::SndBuf, &SIGNALLING_SOCKET_BUFFER_BYTES);
+        if kind != SocketKind::Portmap {
+            // The system may grant less; nothing depends on it.
+            let _ = setsockopt(&io, sockopt::RcvBuf, &SIGNALLING_SOCKET_BUFFER_BYTES);
+            let _ = setsockopt(&io, sockopt::SndBuf, &SIGNALLING_SOCKET_BUFFER_BYTES);
+        }
         if local.is_ipv4() {
             setsockopt(&io, sockopt::Ipv4RecvErr, &true)?;
         } else {

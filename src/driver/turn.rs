@@ -8,8 +8,8 @@ use super::signals::{Signals, Wish};
 use super::streams;
 use super::{Driver, logger};
 use crate::limits::{
-    MEDIA_PACKET_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX, SEND_ERRORS_A_TURN_MAX,
-    SIP_MESSAGE_BYTES_MAX, STOP_LIMIT, TASK_STEPS_A_TURN_MAX, WAIT_MAX,
+    MEDIA_PACKET_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX, PORTMAP_DATAGRAM_BYTES_MAX,
+    SEND_ERRORS_A_TURN_MAX, SIP_MESSAGE_BYTES_MAX, STOP_LIMIT, TASK_STEPS_A_TURN_MAX, WAIT_MAX,
 };
 use crate::net::{Core, Event, Input, Request, SocketId, SocketKind, StreamEvent, Ticket};
 use crate::time::{Duration, Instant, earlier};
@@ -79,6 +79,7 @@ impl<C: Core> Turn<'_, C> {
         self.run_tasks();
         self.take_lines(ready);
         self.datagrams(ready, SocketKind::Overlay, receive);
+        self.datagrams(ready, SocketKind::Portmap, receive);
         self.serve_time();
     }
 
@@ -113,6 +114,7 @@ impl<C: Core> Turn<'_, C> {
             SocketKind::Media => MEDIA_PACKET_BYTES_MAX,
             SocketKind::Sip | SocketKind::SipListener => SIP_MESSAGE_BYTES_MAX,
             SocketKind::Overlay => OVERLAY_DATAGRAM_BYTES_MAX,
+            SocketKind::Portmap => PORTMAP_DATAGRAM_BYTES_MAX,
         };
         let buf = buf.get_mut(..largest).unwrap_or_default();
         for event in ready.iter() {
