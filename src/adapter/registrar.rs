@@ -96,7 +96,9 @@ impl Registrar {
         })
     }
 
-    /// The registered phone that sends on this flow; of several the one with this address.
+    /// The registered phone that sends on this flow; of several the one with this address. A
+    /// phone that names its address may also come by a flow that it has not registered yet, such
+    /// as a connection just opened anew: its host counts (CALLS §1.4).
     pub fn find(&self, flow: Flow, aor: Option<&str>) -> Option<BindingId> {
         let sends = |binding: &Binding| match (flow.via, binding.flow.via) {
             (Via::Udp(_), Via::Udp(_)) => {
@@ -104,12 +106,12 @@ impl Registrar {
             }
             (a, b) => a == b,
         };
-        if let Some(aor) = aor
-            && let Some(id) = self.by_aor(aor).find(|id| self.get(*id).is_some_and(sends))
-        {
-            return Some(id);
-        }
-        self.iter().find(|(_, binding)| sends(binding)).map(|(id, _)| id)
+        let lives_there = |binding: &Binding| flow.to.ip() == binding.flow.to.ip();
+        let named = |of: &dyn Fn(&Binding) -> bool| {
+            self.by_aor(aor?).find(|id| self.get(*id).is_some_and(of))
+        };
+        let on_flow = || self.iter().find(|(_, binding)| sends(binding)).map(|(id, _)| id);
+        named(&sends).or_else(|| named(&lives_there)).or_else(on_flow)
     }
 
     /// The phone, registered or known, that a REGISTER comes from: same address, and the same

@@ -225,6 +225,7 @@ impl Adapter {
         }
         let transactions = self.transactions.counters();
         counters.insert("sip_retransmitted".into(), transactions.requests_retransmitted.into());
+        counters.insert("sip_absorbed".into(), transactions.responses_absorbed.into());
         counters.insert("sip_timeouts".into(), transactions.timeouts.into());
         counters.insert("sip_strays".into(), transactions.strays.into());
         let media = self.media.counters();

@@ -3,6 +3,7 @@
 use crate::net::Fate;
 use crate::sip::{Dialog, sdp};
 use crate::town::{Phone, Town, two, two_and_proxy};
+use cosip::time::Duration;
 
 /// A call that the server carries.
 fn by_server() -> (Town, Phone, Phone, Dialog, Dialog) {
@@ -97,6 +98,31 @@ fn a_bye_is_answered_within_2_s_of_a_dead_server_and_reaches_the_other_phone() {
 }
 
 #[test]
+fn a_bye_while_it_rings_reaches_the_phone_once() {
+    let (mut town, alice, bob) = two_and_proxy();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&invite, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
+    let ringing = town.world.expect(alice.at, "180", 100);
+    let mut early = Dialog::of_answer(&ringing, &alice.contact());
+    // The copy by the server comes when the phone has answered the one by the direct path.
+    town.server_is(Fate::Delay(Duration::from_millis(200)));
+    let bye = early.request("BYE", &[], "");
+    town.say(&alice, bye);
+    let heard = town.world.expect(bob.at, "BYE", 100);
+    town.reply(&heard, 200, "", &[]);
+    town.world.nothing(bob.at, "BYE", 1_000);
+    town.world.expect(alice.at, "200 BYE", 100);
+    town.server_is(Fate::Deliver);
+    town.reply(&invite, 487, "b", &[]);
+    let refusal = town.world.expect(alice.at, "487 INVITE", 100);
+    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+    town.say(&alice, ack);
+    town.finish();
+}
+
+#[test]
 fn a_bye_with_the_server_known_down_is_answered_at_once() {
     let (mut town, alice, bob, mut caller, _) = by_server();
     let carol = town.registered(0, 2, "carol");
@@ -134,7 +160,7 @@ fn a_request_that_a_dead_server_does_not_answer_crosses_after_2_s() {
 #[test]
 fn a_dead_server_that_answers_late_does_not_disturb() {
     let (mut town, alice, bob, mut caller, _) = by_server();
-    town.server_is(Fate::Delay(cosip::time::Duration::from_secs(5)));
+    town.server_is(Fate::Delay(Duration::from_secs(5)));
     let bye = caller.request("BYE", &[], "");
     town.say(&alice, bye);
     let heard = town.world.expect(bob.at, "BYE", 300);

@@ -53,6 +53,25 @@ fn an_icmp_error_starts_it_at_once() {
 }
 
 #[test]
+fn a_phone_on_a_connection_just_opened_anew_is_helped_out_too() {
+    let mut town = Town::new();
+    let mut alice = town.phone(0, 1, "alice");
+    alice.tcp = true;
+    alice.at.set_port(40_123);
+    town.world.connect(alice.at, alice.proxy);
+    town.register(&mut alice, 3600);
+    town.world.expect(alice.at, "200 REGISTER", 100);
+    let bob = town.registered(1, 1, "bob");
+    town.server_is(Fate::Refuse);
+    alice.at.set_port(40_124);
+    town.world.connect(alice.at, alice.proxy);
+    call(&mut town, &alice, &bob, "c1");
+    let invite = rings(&mut town, &bob, 0, 150);
+    carried(&mut town, &alice, &bob, &invite);
+    town.finish();
+}
+
+#[test]
 fn a_suspect_and_a_down_server_are_not_waited_for() {
     let (mut town, alice, bob) = two();
     let carol = town.registered(0, 2, "carol");

@@ -5,6 +5,7 @@ use crate::process::Process;
 use crate::provider::{DOMAIN, PASSWORD};
 use crate::router::LAN;
 use crate::town::{Socket, Town};
+use crate::transport::Transport;
 use crate::{sound, wait};
 use serde_json::{Value, json};
 use std::fs;
@@ -31,13 +32,6 @@ pub(crate) struct Baresip {
     unread: Vec<u8>,
     events: Vec<Value>,
     heard: PathBuf,
-}
-
-/// How a telephone reaches its router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Udp,
-    Tcp,
 }
 
 impl Baresip {

@@ -1,8 +1,9 @@
 //! Calls between homes, with sound: while the server serves, while it dies, without it.
 
-use crate::baresip::{Baresip, Transport};
+use crate::baresip::Baresip;
 use crate::router::Settings;
 use crate::town::{FIRST, SECOND, Town};
+use crate::transport::Transport;
 use crate::world::inside;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ fn a_town_without_any_server_calls_by_its_own_accounts() {
             )
         };
         let sections = account("alice") + &account("bob");
-        let settings = Settings { mode: "overlay", sections };
+        let settings = Settings { mode: "overlay", sections, ..Settings::default() };
         let town = Town::build_without_server(folder, &settings);
         let (mut alice, mut bob) = two_phones(&town, Transport::Udp);
         call(&mut alice, &mut bob);

@@ -1,10 +1,10 @@
 //! Hostile bytes at every socket of an adapter: it lives, does not grow, counts, and serves on.
 
-use crate::baresip::Transport;
 use crate::calls::{await_sound, call, end, two_phones};
 use crate::host::Host;
 use crate::router::{LAN, OVERLAY_PORT, Router, Settings, WAN_SIP_PORT};
 use crate::town::{SECOND, Town};
+use crate::transport::Transport;
 use crate::wait;
 use crate::world::inside;
 use cosip::rng::Rng;

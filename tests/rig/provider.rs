@@ -3,6 +3,7 @@
 use crate::host::Host;
 use crate::needs;
 use crate::process::Process;
+use nix::sys::signal::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,15 +20,17 @@ pub(crate) struct Provider {
     /// The host, which stays where the server goes.
     pub(crate) host: Host,
     folder: PathBuf,
+    /// What kind of server it is: definitions of its settings file.
+    kind: &'static [&'static str],
     process: Option<Process>,
 }
 
 impl Provider {
     /// The provider without its server.
-    pub(crate) fn new(host: Host, folder: &Path) -> Self {
+    pub(crate) fn new(host: Host, folder: &Path, kind: &'static [&'static str]) -> Self {
         let folder = folder.join("kamailio");
         std::fs::create_dir_all(&folder).unwrap();
-        Self { host, folder, process: None }
+        Self { host, folder, kind, process: None }
     }
 
     /// Starts the server, with an empty location table, and waits until it serves.
@@ -37,6 +40,7 @@ impl Provider {
         command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f", settings]);
         command.args(["-l", &format!("udp:{ADDRESS}"), "-l", &format!("tcp:{ADDRESS}")]);
         command.arg("-Y").arg(&self.folder);
+        command.args(self.kind.iter().flat_map(|word| ["-A", word]));
         let log = self.folder.join("log");
         let process = self.host.on(|| Process::start("kamailio", &mut command, &log));
         self.process = Some(process);
@@ -56,5 +60,24 @@ impl Provider {
     /// Kills the server; its host answers "port unreachable" from then on.
     pub(crate) fn kill(&mut self) {
         self.process.take().expect("kamailio runs").crash();
+    }
+
+    /// Stops the server where it is; what comes for it waits.
+    pub(crate) fn stall(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a stalled server go on, with what has come meanwhile.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("kamailio runs").signal(signal);
+    }
+
+    /// What the server, and those before it, say they did.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 }

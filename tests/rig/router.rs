@@ -24,13 +24,17 @@ const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct Settings {
     /// The mode of all adapters.
     pub(crate) mode: &'static str,
+    /// What kind of server the provider has: definitions of `tests/data/kamailio`.
+    pub(crate) server: &'static [&'static str],
+    /// More options of the provider's section.
+    pub(crate) provider: &'static [(&'static str, &'static str)],
     /// More sections of all adapters' settings.
     pub(crate) sections: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mode: "cooperative", sections: String::new() }
+        Self { mode: "cooperative", server: &[], provider: &[], sections: String::new() }
     }
 }
 
@@ -156,8 +160,10 @@ impl Router {
 }
 
 fn configuration(settings: &Settings) -> String {
-    let Settings { mode, sections } = settings;
+    let Settings { mode, sections, .. } = settings;
     let (server, domain) = (provider::ADDRESS, provider::DOMAIN);
+    let option = |(name, value): &(&str, &str)| format!("\toption {name} '{value}'\n");
+    let provider: String = settings.provider.iter().map(option).collect();
     format!(
         "config adapter 'adapter'\n\
          \toption enabled '1'\n\
@@ -173,6 +179,9 @@ fn configuration(settings: &Settings) -> String {
          \toption domain '{domain}'\n\
          \toption server 'sip:{server}'\n\
          \toption overlay '1'\n\
+         \toption country_code '49'\n\
+         \toption area_code '89'\n\
+         {provider}\
          \n\
          config overlay 'overlay'\n\
          \toption port '{OVERLAY_PORT}'\n\

@@ -1,10 +1,10 @@
 //! Routers that crash, go or change their address while phones call.
 
-use crate::baresip::Transport;
 use crate::calls::{call, end, two_phones};
 use crate::host::run;
 use crate::router::Settings;
 use crate::town::Town;
+use crate::transport::Transport;
 use crate::wait;
 use crate::world::inside;
 use std::time::Duration;

@@ -49,7 +49,7 @@ impl Town {
     /// As [`Self::build`], with nobody at the server's address.
     pub(crate) fn build_without_server(folder: &Path, settings: &Settings) -> Self {
         lay_cables();
-        let provider = Provider::new(Host::new("provider"), folder);
+        let provider = Provider::new(Host::new("provider"), folder, settings.server);
         let routers = [1, 2, 3].map(|number| Router::new(number, folder, settings));
         let mut town = Self { provider, routers, folder: folder.to_owned() };
         town.routers.iter_mut().for_each(Router::start);

@@ -239,6 +239,19 @@ fn a_connection_that_stands_again_carries_its_phone() {
     assert_eq!(bench.registrar.find(tcp(7), None), None);
 }
 
+#[test]
+fn a_phone_that_says_who_it_is_is_known_on_a_new_flow_of_its_host() {
+    let mut bench = Bench::new(2);
+    let at = |conn, to: &str| Flow { via: Via::Stream(ConnId(conn)), to: to.parse().unwrap() };
+    let registered = Registered { flow: at(7, "192.168.1.1:40001"), ..phone(1) };
+    let (id, _) = bench.register(registered).unwrap();
+    let find = |flow, aor| bench.registrar.find(flow, aor);
+    assert_eq!(find(at(8, "192.168.1.1:40002"), Some("p1@example.net")), Some(id));
+    assert_eq!(find(at(8, "192.168.1.1:40002"), Some("p2@example.net")), None);
+    assert_eq!(find(at(8, "192.168.1.1:40002"), None), None);
+    assert_eq!(find(at(8, "192.168.1.2:40001"), Some("p1@example.net")), None);
+}
+
 /// Against a plain list: no sequence of arrivals, departures and removals loses or keeps a phone
 /// wrongly.
 #[test]
