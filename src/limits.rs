@@ -85,6 +85,17 @@ pub const CALL_DIALOGS_MAX: usize = 8;
 /// Calls to emergency numbers beyond `max_calls`.
 pub const CALLS_EMERGENCY: usize = 4;
 
+/// Live SIP transactions of emergency calls on each side, beyond all others: of one call as many
+/// as [`transactions_live_max`] has for one.
+pub const TRANSACTIONS_EMERGENCY: usize = 8 * CALLS_EMERGENCY;
+
+/// Requests inside dialogs of emergency calls, beyond all others that are being passed on.
+pub const EXCHANGES_EMERGENCY: usize = 2 * CALLS_EMERGENCY;
+
+/// Port pairs of each address that only emergency calls take, where the range is wide enough: no
+/// more than a fourth of it.
+pub const MEDIA_PAIRS_EMERGENCY: usize = CALLS_EMERGENCY * LEGS_MAX;
+
 /// Emergency routes: legs of one call beside the server's.
 pub const EMERGENCY_ROUTES_MAX: usize = CALL_LEGS_MAX - 1;
 

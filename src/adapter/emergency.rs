@@ -14,9 +14,11 @@ pub(crate) use gateways::Gateways;
 
 use super::Adapter;
 use super::call::{Call, LegState};
+use super::names::Path;
 use super::spelling;
 use crate::limits::{CALL_LEGS_MAX, EMERGENCY_TRYING};
-use crate::sip::Message;
+use crate::sip::transaction::Room;
+use crate::sip::{Message, Method};
 use crate::time::{Duration, Instant};
 
 /// What an emergency call has tried, beside its legs.
@@ -136,10 +138,29 @@ pub(crate) fn is_emergency(uri: &str, numbers: &[String]) -> bool {
 /// What the names of all emergency services begin with (RFC 5031 s4.2).
 const SERVICE: &str = "urn:service:sos";
 
+impl Call {
+    /// The room that its transactions may take.
+    pub(crate) fn room(&self) -> Room {
+        if self.emergency.is_some() { Room::Reserved } else { Room::Usual }
+    }
+}
+
 impl Adapter {
     /// Whether a number is an emergency number: never looked up, never refused for capacity.
     pub(crate) fn is_emergency(&self, uri: &str) -> bool {
         is_emergency(uri, &self.config.emergency.number)
+    }
+
+    /// The room that a request may take: an emergency call's, or one that belongs to such a
+    /// call, what is kept for it.
+    pub(crate) fn room_for(&self, request: &Message<'_>, path: Path) -> Room {
+        if !self.transactions.is_crowded() {
+            return Room::Usual;
+        }
+        let opens = path == Path::Lan && request.method() == Method::Invite;
+        let urgent = (opens && self.is_emergency(request.request_uri()))
+            || self.find_call(request.call_id(), |call| call.emergency.is_some()).is_some();
+        if urgent { Room::Reserved } else { Room::Usual }
     }
 
     /// The next step of this call.

@@ -4,14 +4,14 @@
 //! must not be passed on, the exchange is answered from here first and the late response is only
 //! taken note of.
 
-use super::call::{CallId, PhoneEnd};
+use super::call::{Call, CallId, PhoneEnd};
 use super::inbound::Source;
 use super::names::Path;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
-use crate::limits::{ACK_LIMIT, SERVER_TARGETS_MAX, SIP_TIMER_C};
+use crate::limits::{ACK_LIMIT, EXCHANGES_EMERGENCY, SERVER_TARGETS_MAX, SIP_TIMER_C};
 use crate::net::NodeId;
-use crate::sip::transaction::{ClientId, Flow, ServerId, TransactionError};
+use crate::sip::transaction::{ClientId, Flow, Room, ServerId, TransactionError};
 use crate::sip::{Message, Method};
 use crate::table::Id;
 use crate::time::Instant;
@@ -120,17 +120,28 @@ impl Exchange {
 impl Adapter {
     /// Takes an exchange in. None where the table is full: the caller answers 503.
     pub(crate) fn insert_exchange(&mut self, exchange: Exchange) -> Option<ExchangeId> {
-        let id = self.exchanges.insert(exchange).ok();
+        let usual = self.exchanges.capacity() - EXCHANGES_EMERGENCY;
+        let room = self.exchange_room(&exchange) == Room::Reserved || self.exchanges.len() < usual;
+        let id = if room { self.exchanges.insert(exchange).ok() } else { None };
         if id.is_none() {
             self.counters.exchanges_refused_full += 1;
         }
         id
     }
 
+    fn exchange_room(&self, exchange: &Exchange) -> Room {
+        match exchange.purpose {
+            Purpose::Dialog { call, .. } => self.calls.get(call).map(Call::room),
+            _ => None,
+        }
+        .unwrap_or_default()
+    }
+
     /// Sends the exchange's request.
     pub(crate) fn send_exchange(&mut self, now: Instant, id: ExchangeId, flow: Flow, bytes: &[u8]) {
         let owner = ClientOwner::Exchange(id.slot()).encode();
-        let Ok(client) = self.transactions.send_request(now, flow, bytes, owner) else {
+        let room = self.exchanges.get(id).map(|e| self.exchange_room(e)).unwrap_or_default();
+        let Ok(client) = self.transactions.send_request_in(room, now, flow, bytes, owner) else {
             return self.refuse_exchange(now, id, 503);
         };
         let path = self.path_of(flow);

@@ -99,7 +99,8 @@ impl Adapter {
             }
             return Err(Rejected::Malformed);
         }
-        match self.transactions.receive_request(now, message, source.flow) {
+        let room = self.room_for(message, source.path);
+        match self.transactions.receive_request_in(room, now, message, source.flow) {
             Ok(Incoming::Repeated | Incoming::Ack) => {}
             Ok(Incoming::AckOfSuccess) => self.acknowledge(now, message, &source),
             Ok(Incoming::Cancel { id, invite }) => self.cancelled(now, id, invite),

@@ -37,7 +37,7 @@ mod ways;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits::{self, CHANNEL_SESSIONS_MAX};
+use crate::limits::{self, CHANNEL_SESSIONS_MAX, EXCHANGES_EMERGENCY};
 use crate::media::Media;
 use crate::net::{Event, Network, NodeId, Ticket};
 use crate::observe::trace::Trace;
@@ -249,7 +249,7 @@ impl Adapter {
         let mut rng = Rng::new(seed);
         let calls = usize::from(config.adapter.max_calls);
         let phones = usize::from(config.adapter.max_phones);
-        let live = limits::transactions_live_max(calls, phones);
+        let exchanges = limits::transactions_live_max(calls, phones) / 2 + EXCHANGES_EMERGENCY;
         let tables = 2 * calls + limits::CALLS_EMERGENCY;
         let overlay = keys.map(|keys| {
             Overlay::new(identity, keys, overlay_limits(config), start_count, rng.bytes(), now)
@@ -265,7 +265,7 @@ impl Adapter {
             wan_sip_port: config.adapter.wan_sip_port,
             wan_port_tries: 0,
             sockets: Sockets::default(),
-            transactions: Transactions::new(live, limits::finished_max(calls), &mut rng),
+            transactions: transactions(config, &mut rng),
             authenticator: authenticator(&mut rng),
             loops: LoopDetector::new(rng.bytes()),
             registrar: Registrar::new(phones, &mut rng),
@@ -278,8 +278,8 @@ impl Adapter {
             call_timers: Timers::with_capacity(tables),
             running: [0; 2],
             ended_calls: call::ended::EndedCalls::default(),
-            exchanges: Table::with_capacity(live / 2),
-            exchange_timers: Timers::with_capacity(live / 2),
+            exchanges: Table::with_capacity(exchanges),
+            exchange_timers: Timers::with_capacity(exchanges),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
             channel,
@@ -317,6 +317,14 @@ impl Adapter {
             self.counters.transmissions_dropped += 1;
         }
     }
+}
+
+/// SIP transactions for the calls and phones of the options, and for emergency calls beside them.
+fn transactions(config: &Config, rng: &mut Rng) -> Transactions {
+    let calls = usize::from(config.adapter.max_calls);
+    let live = limits::transactions_live_max(calls, usize::from(config.adapter.max_phones));
+    let reserved = limits::TRANSACTIONS_EMERGENCY;
+    Transactions::with_reserve(live, reserved, limits::finished_max(calls), rng)
 }
 
 fn authenticator(rng: &mut Rng) -> Authenticator {

@@ -136,6 +136,7 @@ impl Adapter {
             return;
         };
         let Some(flow) = self.transactions.client_flow(client) else { return };
+        let room = self.transactions.client_room(client);
         let Some(local) = self.local_of(flow) else { return };
         let Ok(invite) = Message::parse(&invite) else { return };
         let number = response.cseq().map_or(1, |(number, _)| number);
@@ -149,7 +150,7 @@ impl Adapter {
                 self.send(flow, &bytes);
             } else if ends {
                 let owner = ClientOwner::Quiet.encode();
-                let _ = self.transactions.send_request(now, flow, &bytes, owner);
+                let _ = self.transactions.send_request_in(room, now, flow, &bytes, owner);
             }
         }
     }

@@ -181,6 +181,15 @@ impl Media {
         self.sessions.insert(Session::default()).map_err(|_| MediaFull)
     }
 
+    /// As [`Media::open`], for an emergency call: it may take the ports that others may not.
+    ///
+    /// # Errors
+    /// [`MediaFull`] where as many sessions are open as fit.
+    pub fn open_urgent(&mut self, now: Instant) -> Result<SessionId, MediaFull> {
+        self.now = now;
+        self.sessions.insert(Session::urgent()).map_err(|_| MediaFull)
+    }
+
     /// Tells where the signalling of a side comes from, before its first SDP: decides the
     /// family and the local address of the ports offered to it.
     pub fn set_peer(&mut self, session: SessionId, side: Side, signalling: IpAddr) {

@@ -70,7 +70,8 @@ impl Media {
         let address = self.choose(at.is_far(), entry.reference(at), hint);
         let address = address.ok_or(SdpError::NoAddress)?;
         let owner = Owner { session: session.slot(), place: at.number() };
-        let pair = self.ports.take(self.now, address, owner).ok_or(SdpError::NoPort)?;
+        let urgent = entry.is_urgent();
+        let pair = self.ports.take(self.now, address, owner, urgent).ok_or(SdpError::NoPort)?;
         let entry = self.sessions.get_mut(session).ok_or(SdpError::NoSession)?;
         if let Some(old) = entry.set_pair(at, pair) {
             self.ports.release(self.now, old);

@@ -10,11 +10,12 @@
 //! else holds goes to the end as well.
 //!
 //! Limits: [`ADDRESSES_MAX`] local addresses at a time, as many pairs as the calls can use, and
-//! as many held ones of each address as there may be calls.
+//! as many held ones of each address as there may be calls. The last pairs of each address are
+//! for emergency calls.
 
 mod pool;
 
-use crate::limits::{LEGS_MAX, MEDIA_LINES_MAX};
+use crate::limits::{LEGS_MAX, MEDIA_LINES_MAX, MEDIA_PAIRS_EMERGENCY};
 use crate::net::{Answer, Failure, Request, SocketId, SocketKind};
 use crate::rng::Rng;
 use crate::table::{Id, Index, Table};
@@ -98,6 +99,8 @@ pub struct Ports {
     range: Vec<u16>,
     /// Held pairs of one address.
     held_max: usize,
+    /// Pairs of each address that only emergency calls take.
+    reserved: usize,
     pools: Vec<Pool>,
     pairs: Table<Pair>,
     by_socket: Index,
@@ -113,6 +116,7 @@ impl Ports {
         let capacity = (range.len() * ADDRESSES_MAX)
             .min(calls * (LEGS_MAX + 1) * MEDIA_LINES_MAX + READY_PAIRS * ADDRESSES_MAX);
         Self {
+            reserved: MEDIA_PAIRS_EMERGENCY.min(range.len() / 4),
             range,
             held_max: calls,
             pools: Vec::with_capacity(ADDRESSES_MAX),
@@ -178,9 +182,17 @@ impl Ports {
         self.pools.iter().any(|pool| pool.active && pool.address == address)
     }
 
-    /// Takes a ready pair of `address` for `owner`.
-    pub fn take(&mut self, now: Instant, address: IpAddr, owner: Owner) -> Option<PairId> {
-        let id = self.pool(address).filter(|pool| pool.active)?.pop_ready(now)?;
+    /// Takes a ready pair of `address` for `owner`; an `urgent` one may be the last.
+    pub fn take(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        owner: Owner,
+        urgent: bool,
+    ) -> Option<PairId> {
+        let reserved = if urgent { 0 } else { self.reserved };
+        let pool = self.pool(address).filter(|pool| pool.active && pool.left() > reserved)?;
+        let id = pool.pop_ready(now)?;
         if let Some(pair) = self.pairs.get_mut(id) {
             (pair.state, pair.owner) = (State::Used, owner);
         }

@@ -92,6 +92,8 @@ struct End {
 pub struct Session {
     ends: [End; ENDS],
     carried: Option<u8>,
+    /// It may take the last ports.
+    urgent: bool,
     /// Since when SDP says that media flow from the phone, and to it.
     flowing: [Option<Instant>; 2],
     stats: Stats,
@@ -136,6 +138,16 @@ impl Place {
 }
 
 impl Session {
+    /// A session that may take the last ports.
+    pub fn urgent() -> Self {
+        Self { urgent: true, ..Self::default() }
+    }
+
+    /// Whether it may take the last ports.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
     /// Tells where the signalling of a side comes from.
     pub fn set_signalling(&mut self, at: Place, address: IpAddr) {
         self.ends[at.end].signalling = Some(address.to_canonical());

@@ -7,6 +7,7 @@
 mod callee;
 mod dialog;
 mod emergency;
+mod emergency_room;
 #[cfg(feature = "lab")]
 mod faults;
 mod hedge;

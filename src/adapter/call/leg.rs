@@ -29,7 +29,7 @@ impl Adapter {
     ) {
         let Some(call) = self.calls.get(id) else { return };
         let Some(joint) = Joint::of(call, at, 0) else { return };
-        let (role, media, provider) = (call.role, call.media, call.provider);
+        let (role, media, provider, room) = (call.role, call.media, call.provider, call.room());
         let leg = &call.legs[at];
         let (target, flow, path, route) = (leg.target.clone(), leg.flow, leg.path, leg.route);
         let outbound = role == Role::Caller;
@@ -43,7 +43,7 @@ impl Adapter {
         let branch = self.transactions.branch();
         let sent = crossing.request(message, &target, &branch, 0, &body).and_then(|bytes| {
             let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
-            self.transactions.send_request(now, flow, &bytes, owner).ok()
+            self.transactions.send_request_in(room, now, flow, &bytes, owner).ok()
         });
         if path == Path::Server && route.is_none() && sent.is_some() {
             self.server_asked(now, provider, ClientOwner::Leg(id.slot(), at as u8).encode());

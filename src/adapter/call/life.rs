@@ -124,7 +124,9 @@ impl Adapter {
         if self.config.media.path == crate::config::MediaPath::Off {
             return;
         }
-        match self.media.open(now) {
+        let emergency = self.calls.get(id).is_some_and(|call| call.emergency.is_some());
+        let opened = if emergency { self.media.open_urgent(now) } else { self.media.open(now) };
+        match opened {
             Ok(media) => {
                 if let Some(call) = self.calls.get_mut(id) {
                     call.media = Some(media);

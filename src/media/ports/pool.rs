@@ -22,6 +22,11 @@ pub(super) struct Pool {
 }
 
 impl Pool {
+    /// How many pairs are nobody's.
+    pub(super) fn left(&self) -> usize {
+        self.free.len() + self.binding + self.ready.len() + self.held.len()
+    }
+
     /// The pair held longest, where it came back at least `rest` ago.
     pub(super) fn pop_held(&mut self, now: Instant, rest: Duration) -> Option<PairId> {
         let (since, id) = *self.held.front()?;

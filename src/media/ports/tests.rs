@@ -20,7 +20,7 @@ fn half_a_pair_is_given_back_and_the_other_half_closed() {
     ports.handle_answer(now, binds[1].0, Err(Failure::Address));
     let (ticket, request) = ports.poll_request().unwrap();
     assert_eq!(request, Request::CloseSocket(SocketId(7)));
-    assert_eq!(ports.take(now, ip(1), Owner::default()), None);
+    assert_eq!(ports.take(now, ip(1), Owner::default(), true), None);
     ports.handle_answer(now, ticket, Ok(Answer::Done));
     // Its port is free again and asked for again.
     assert!(
@@ -47,7 +47,7 @@ fn random_use_never_binds_a_port_twice_and_loses_none() {
                 }
                 1 => {
                     let address = ip(1 + rng.below(3) as u8);
-                    used.extend(ports.take(now, address, Owner::default()));
+                    used.extend(ports.take(now, address, Owner::default(), true));
                 }
                 2 if !used.is_empty() => {
                     let pair = used.swap_remove(rng.below(used.len() as u32) as usize);
@@ -121,7 +121,7 @@ impl Granted {
     }
 
     fn take(&mut self, now: Instant) -> PairId {
-        let pair = self.ports.take(now, ip(1), Owner::default()).unwrap();
+        let pair = self.ports.take(now, ip(1), Owner::default(), true).unwrap();
         self.grant(now);
         pair
     }
@@ -171,5 +171,26 @@ fn as_many_pairs_are_held_as_there_may_be_calls_and_none_is_refused_for_it() {
         pool.ports.release(now, pair);
         pool.grant(now);
         assert!(pool.open <= 2 * (READY_PAIRS + 4));
+    }
+}
+
+#[test]
+fn the_last_pairs_are_for_emergency_calls() {
+    for (max, pairs, reserved) in [(40_007, 4, 1), (40_199, 100, MEDIA_PAIRS_EMERGENCY)] {
+        let mut ports = Ports::new(40_000, max, 200, &mut Rng::new([6; 32]));
+        ports.set_addresses([ip(1)].into_iter());
+        let mut next = 0;
+        let mut take = |urgent: bool| {
+            while let Some((ticket, request)) = ports.poll_request() {
+                let Request::Bind { local, .. } = request else { panic!() };
+                next += 1;
+                let bound = Answer::Bound(SocketId(next), local);
+                ports.handle_answer(Instant::ZERO, ticket, Ok(bound));
+            }
+            ports.take(Instant::ZERO, ip(1), Owner::default(), urgent).is_some()
+        };
+        let usual = (0..200).filter(|_| take(false)).count();
+        let urgent = (0..200).filter(|_| take(true)).count();
+        assert_eq!((usual, urgent), (pairs - reserved, reserved));
     }
 }

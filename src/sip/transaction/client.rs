@@ -6,7 +6,7 @@
 
 use super::store::Entry;
 use super::{
-    ClientId, Flow, LIFE, Pending, SendError, T1, T2, T4, TransactionError, TransactionEvent,
+    ClientId, Flow, LIFE, Pending, Room, SendError, T1, T2, T4, TransactionError, TransactionEvent,
     Transactions, make,
 };
 use crate::limits;
@@ -59,11 +59,28 @@ impl Transactions {
         request: &[u8],
         user: u32,
     ) -> Result<ClientId, SendError> {
-        self.start_client(now, flow, request, Some(user))
+        self.send_request_in(Room::Usual, now, flow, request, user)
+    }
+
+    /// As [`Self::send_request`], where the transaction may take this room, and so may the CANCEL
+    /// of an INVITE.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent.
+    pub fn send_request_in(
+        &mut self,
+        room: Room,
+        now: Instant,
+        flow: Flow,
+        request: &[u8],
+        user: u32,
+    ) -> Result<ClientId, SendError> {
+        self.start_client(room, now, flow, request, Some(user))
     }
 
     fn start_client(
         &mut self,
+        room: Room,
         now: Instant,
         flow: Flow,
         request: &[u8],
@@ -84,7 +101,8 @@ impl Transactions {
             user,
             message: request.into(),
         };
-        let Some(id) = self.clients.insert(self.keyer.client(branch, method), flow, client) else {
+        let key = self.keyer.client(branch, method);
+        let Some(id) = self.clients.insert(key, flow, room, client) else {
             self.wire.counters.full += 1;
             return Err(SendError::Full);
         };
@@ -171,6 +189,11 @@ impl Transactions {
         self.clients.get(id.0).map(|entry| entry.flow)
     }
 
+    /// Which room the transaction found, while it lives.
+    pub fn client_room(&self, id: ClientId) -> Room {
+        self.clients.get(id.0).map(|entry| entry.room).unwrap_or_default()
+    }
+
     /// Whether a provisional response came.
     pub fn had_provisional(&self, id: ClientId) -> bool {
         self.clients.get(id.0).is_some_and(|entry| entry.inner.provisional)
@@ -249,13 +272,13 @@ impl Transactions {
         }
         client.cancel = Cancel::Sent;
         entry.ends_at = Some(now + LIFE);
-        let flow = entry.flow;
+        let (flow, room) = (entry.flow, entry.room);
         let written = make::cancel(&client.message, &mut self.scratch);
         self.clients.arm(id);
         let Some(len) = written else { return };
         // A full table: the INVITE ends by its deadline, and the far end by its own Timer C.
         let scratch = core::mem::take(&mut self.scratch);
-        let _ = self.start_client(now, flow, &scratch[..len], None);
+        let _ = self.start_client(room, now, flow, &scratch[..len], None);
         self.scratch = scratch;
     }
 

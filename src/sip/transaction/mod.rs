@@ -8,9 +8,10 @@
 //! 100, runs Timer C, and judges merged requests.
 //!
 //! UDP and the channel are unreliable; on a stream the timers of retransmission and of waiting for
-//! repeats are zero. Limits: `capacity` live transactions a side (more are refused by [`Full`]),
-//! `finished_capacity` finished ones a side (the oldest is forgotten), the outbox of
-//! [`crate::limits`]. What does not fit into the outbox is sent as soon as there is room.
+//! repeats are zero. Limits: `capacity` live transactions a side (more are refused by [`Full`];
+//! a few more have [`Room::Reserved`]), `finished_capacity` finished ones a side (the oldest is
+//! forgotten), the outbox of [`crate::limits`]. What does not fit into the outbox is sent as soon
+//! as there is room.
 
 mod client;
 mod key;
@@ -71,6 +72,16 @@ impl Flow {
             (got, sent) => got == sent,
         }
     }
+}
+
+/// Which room a live transaction may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// What there is for everybody.
+    #[default]
+    Usual,
+    /// Beyond that, what is kept for emergency calls.
+    Reserved,
 }
 
 /// Names a server transaction, until its last timer ends.
@@ -243,13 +254,23 @@ impl Transactions {
     /// No transactions, with room for `capacity` live ones and `finished_capacity` finished ones
     /// on each side.
     pub fn new(capacity: usize, finished_capacity: usize, rng: &mut Rng) -> Self {
+        Self::with_reserve(capacity, 0, finished_capacity, rng)
+    }
+
+    /// As [`Self::new`], with room for `reserved` more live ones in [`Room::Reserved`].
+    pub fn with_reserve(
+        capacity: usize,
+        reserved: usize,
+        finished_capacity: usize,
+        rng: &mut Rng,
+    ) -> Self {
         let mut rng = rng.fork("sip transactions");
-        let events_max = 2 * capacity;
+        let events_max = 2 * (capacity + reserved);
         let outbox =
             Outbox::with_capacity(limits::SIP_OUTBOX_MESSAGES_MAX, limits::SIP_OUTBOX_BYTES_MAX);
         Self {
-            clients: Store::new(capacity, finished_capacity, &mut rng),
-            servers: Store::new(capacity, finished_capacity, &mut rng),
+            clients: Store::new((capacity, reserved), finished_capacity, &mut rng),
+            servers: Store::new((capacity, reserved), finished_capacity, &mut rng),
             keyer: Keyer::new(&mut rng),
             rng,
             wire: Wire { outbox, counters: TransactionCounters::default() },
@@ -268,6 +289,11 @@ impl Transactions {
     /// How many transactions live: server side, client side. Finished ones do not count.
     pub fn live(&self) -> (usize, usize) {
         (self.servers.live_len(), self.clients.live_len())
+    }
+
+    /// Whether a new request would find no usual room.
+    pub fn is_crowded(&self) -> bool {
+        self.servers.is_full(Room::Usual)
     }
 
     /// What has happened so far.

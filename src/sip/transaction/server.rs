@@ -7,7 +7,7 @@
 
 use super::store::Entry;
 use super::{
-    Flow, Full, Incoming, LIFE, Pending, ServerId, T1, T2, T4, TransactionEvent, Transactions,
+    Flow, Full, Incoming, LIFE, Pending, Room, ServerId, T1, T2, T4, TransactionEvent, Transactions,
 };
 use crate::net::Via;
 use crate::sip::{Message, Method};
@@ -50,6 +50,20 @@ impl Transactions {
         message: &Message<'_>,
         flow: Flow,
     ) -> Result<Incoming, Full> {
+        self.receive_request_in(Room::Usual, now, message, flow)
+    }
+
+    /// As [`Self::receive_request`], where a new request may take this room.
+    ///
+    /// # Errors
+    /// [`Full`] where a new request finds no room; it is not stored.
+    pub fn receive_request_in(
+        &mut self,
+        room: Room,
+        now: Instant,
+        message: &Message<'_>,
+        flow: Flow,
+    ) -> Result<Incoming, Full> {
         let method = message.method();
         let key = self.keyer.server(message, method);
         if let Some(id) = self.servers.find(key) {
@@ -70,7 +84,7 @@ impl Transactions {
             response: Box::default(),
         };
         let invite = server.invite;
-        let Some(id) = self.servers.insert(key, response_flow(message, flow), server) else {
+        let Some(id) = self.servers.insert(key, response_flow(message, flow), room, server) else {
             self.wire.counters.full += 1;
             return Err(Full);
         };

@@ -5,8 +5,8 @@
 //! gives way. Both share one table, so that an id stays good from one to the other. All capacity
 //! is reserved at start.
 
-use super::Flow;
 use super::key::Key;
+use super::{Flow, Room};
 use crate::net::Via;
 use crate::rng::Rng;
 use crate::table::{Id, Index, Table};
@@ -27,6 +27,8 @@ pub(super) struct Entry<T> {
     pub(super) ends_at: Option<Instant>,
     /// The transport has failed: ends at once.
     pub(super) failed: bool,
+    /// Where it found room.
+    pub(super) room: Room,
     finished: bool,
     live_at: u32,
     pub(super) inner: T,
@@ -45,20 +47,27 @@ pub(super) struct Store<T> {
     timers: Timers,
     live: Vec<Live>,
     live_max: usize,
+    /// Live ones beyond `live_max`, in [`Room::Reserved`].
+    reserved: usize,
     finished: VecDeque<Id<Entry<T>>>,
     finished_max: usize,
     secret: (u64, u64),
 }
 
 impl<T> Store<T> {
-    pub(super) fn new(live_max: usize, finished_max: usize, rng: &mut Rng) -> Self {
-        let all = live_max + finished_max;
+    pub(super) fn new(
+        (live_max, reserved): (usize, usize),
+        finished_max: usize,
+        rng: &mut Rng,
+    ) -> Self {
+        let all = live_max + reserved + finished_max;
         Self {
             table: Table::with_capacity(all),
             index: Index::with_capacity(all, rng),
             timers: Timers::with_capacity(all),
-            live: Vec::with_capacity(live_max),
+            live: Vec::with_capacity(live_max + reserved),
             live_max,
+            reserved,
             finished: VecDeque::with_capacity(finished_max),
             finished_max,
             secret: (rng.next_u64(), rng.next_u64()),
@@ -74,13 +83,20 @@ impl<T> Store<T> {
         self.table.len()
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.live.len() == self.live_max
+    pub(super) fn is_full(&self, room: Room) -> bool {
+        let reserved = if room == Room::Reserved { self.reserved } else { 0 };
+        self.live.len() >= self.live_max + reserved
     }
 
     /// Adds a live entry without deadlines, unless the limit is reached.
-    pub(super) fn insert(&mut self, key: Key, flow: Flow, inner: T) -> Option<Id<Entry<T>>> {
-        if self.is_full() {
+    pub(super) fn insert(
+        &mut self,
+        key: Key,
+        flow: Flow,
+        room: Room,
+        inner: T,
+    ) -> Option<Id<Entry<T>>> {
+        if self.is_full(room) {
             return None;
         }
         let entry = Entry {
@@ -90,6 +106,7 @@ impl<T> Store<T> {
             interval: Duration::ZERO,
             ends_at: None,
             failed: false,
+            room,
             finished: false,
             live_at: self.live.len() as u32,
             inner,

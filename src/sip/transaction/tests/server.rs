@@ -275,6 +275,42 @@ fn a_full_table_refuses_and_a_full_ring_forgets_the_oldest() {
 }
 
 #[test]
+fn what_is_urgent_finds_room_in_a_full_table_and_so_does_its_cancel() {
+    let mut rng = Rng::new([1; 32]);
+    let mut bench = Bench { layer: Transactions::with_reserve(1, 2, 4, &mut rng), ..Bench::new() };
+    let receive = |bench: &mut Bench, room, branch: &str| {
+        let data = request("INVITE", branch);
+        let message = Message::parse(&data).unwrap();
+        bench.layer.receive_request_in(room, bench.now, &message, udp()).is_ok()
+    };
+    assert!(!bench.layer.is_crowded());
+    for (room, branch, taken) in [
+        (Room::Usual, "z9hG4bK1", true),
+        (Room::Usual, "z9hG4bK2", false),
+        (Room::Reserved, "z9hG4bK3", true),
+        (Room::Reserved, "z9hG4bK4", true),
+        (Room::Reserved, "z9hG4bK5", false),
+    ] {
+        assert_eq!(receive(&mut bench, room, branch), taken, "{branch}");
+        assert!(bench.layer.is_crowded());
+    }
+    let send = |bench: &mut Bench, room, branch: &str| {
+        let data = request("INVITE", branch);
+        bench.layer.send_request_in(room, bench.now, udp(), &data, 1)
+    };
+    assert!(send(&mut bench, Room::Usual, "z9hG4bKa").is_ok());
+    assert_eq!(send(&mut bench, Room::Usual, "z9hG4bKb"), Err(SendError::Full));
+    let urgent = send(&mut bench, Room::Reserved, "z9hG4bKc").unwrap();
+    assert_eq!(bench.layer.client_room(urgent), Room::Reserved);
+    bench.sent();
+    let trying = reply(&request("INVITE", "z9hG4bKc"), 100);
+    bench.layer.receive_response(bench.now, &Message::parse(&trying).unwrap(), udp());
+    assert!(bench.layer.cancel(bench.now, urgent));
+    assert!(bench.lines()[0].starts_with("CANCEL "));
+    assert_eq!(bench.layer.live(), (3, 3));
+}
+
+#[test]
 fn a_response_that_the_outbox_cannot_take_follows_after_the_draining() {
     for (flow, method, status) in
         [(tcp(), "BYE", 200), (udp(), "BYE", 200), (tcp(), "INVITE", 486), (udp(), "INVITE", 180)]
