@@ -35,6 +35,38 @@ impl fmt::Debug for NodeId {
     }
 }
 
+/// An address that stands for a way through another adapter and is nobody's: of the prefix
+/// 100::/64, which no router passes on (RFC 6666).
+pub fn is_detour(address: &SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V6(ip) if ip.segments()[..4] == [0x100, 0, 0, 0])
+}
+
+/// The address that stands for the way of this number; see [`is_detour`].
+pub(crate) fn detour(number: u32) -> SocketAddr {
+    let [high, low] = [(number >> 16) as u16, number as u16];
+    SocketAddr::from(([0x100, 0, 0, 0, 0, 0, high, low], 9))
+}
+
+/// Whether others can use an address as it is: neither private, shared (RFC 6598), local, nor out
+/// of a net that is nobody's (RFC 6890).
+pub fn is_global(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            let shared = a == 100 && b & 0xc0 == 64;
+            let benchmarks = a == 198 && b & 0xfe == 18;
+            let protocols = (a, b, c) == (192, 0, 0);
+            let local = ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared;
+            let nobodys = ip.is_documentation() || benchmarks || protocols;
+            !(local || nobodys || a == 0 || a >= 224)
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, ..] = ip.segments();
+            a & 0xe000 == 0x2000 && (a, b) != (0x2001, 0xdb8)
+        }
+    }
+}
+
 /// Names one request of a core, chosen by the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u32);

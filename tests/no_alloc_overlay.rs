@@ -4,7 +4,8 @@
 
 use cosip::identity::record::Contact;
 use cosip::identity::{Identity, NetworkKeys};
-use cosip::overlay::{Limits, Overlay, OverlayEvent};
+use cosip::net::Transmit;
+use cosip::overlay::{Limits, Overlay, OverlayEvent, SECOND_PORT};
 use cosip::time::{Duration, Instant};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -34,6 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const NODES: usize = 12;
+const SECOND: u16 = 5071;
 
 struct Net {
     nodes: Vec<Overlay>,
@@ -60,7 +62,8 @@ impl Net {
             }
             while let Some(at) = self.wire.iter().position(|(due, ..)| *due <= self.now) {
                 let (_, to, from, len, data) = self.wire.swap_remove(at);
-                let Some(i) = (0..NODES).find(|i| address(*i) == to) else { continue };
+                let ip = to.ip();
+                let Some(i) = (0..NODES).find(|i| address(*i).ip() == ip) else { continue };
                 let taken = self.nodes[i].handle_datagram(self.now, from, &data[..len]);
                 assert!(taken.is_ok(), "{taken:?}");
                 self.drain(i);
@@ -70,9 +73,13 @@ impl Net {
 
     fn drain(&mut self, i: usize) {
         let mut data = [0; 1200];
-        while let Some((to, len)) = self.nodes[i].poll_transmit(&mut data) {
+        while let Some(Transmit { via, to, len, .. }) = self.nodes[i].poll_transmit(&mut data) {
             let due = self.now + Duration::from_millis(10);
-            self.wire.push((due, to, address(i), len, data));
+            let mut from = address(i);
+            if via == SECOND_PORT {
+                from.set_port(SECOND);
+            }
+            self.wire.push((due, to, from, len, data));
         }
         while let Some(event) = self.nodes[i].poll_event() {
             self.found += usize::from(matches!(event, OverlayEvent::Found(_)));
@@ -88,7 +95,7 @@ fn look_ups_puts_touches_and_upkeep_allocate_nothing() {
     let nodes = (0..NODES).map(|i| {
         let identity = Identity::from_seed([i as u8 + 1; 32]).unwrap();
         let mut node = Overlay::new(&identity, &keys, limits, 1, [i as u8; 32], now);
-        node.set_local(now, &[address(i)]);
+        node.set_local(now, &[address(i)], &[]);
         node.set_bootstrap(now, &[address(0)]);
         node
     });
@@ -104,7 +111,7 @@ fn look_ups_puts_touches_and_upkeep_allocate_nothing() {
     net.run(Duration::from_secs(3));
     for (i, aor) in aors.iter().enumerate() {
         net.nodes[(i + 5) % NODES].lookup(net.now, aor);
-        net.nodes[i].set_local(net.now, &[address(i), address(i + 100)]);
+        net.nodes[i].set_local(net.now, &[address(i), address(i + 100)], &[]);
         net.run(Duration::from_millis(200));
     }
     for (i, aor) in aors.iter().enumerate().skip(6) {

@@ -15,6 +15,7 @@ mod forward;
 mod inbound;
 mod keepalive;
 mod ladder;
+mod meeting;
 mod names;
 mod network;
 mod notices;
@@ -173,6 +174,8 @@ crate::observe::counters! {
         registrations_refreshed,
         /// TCP connections refused because there are too many, or closed for what they sent.
         connections_refused,
+        /// Datagrams of the channel for a way through another adapter that is not there.
+        detours_missing,
         /// SIP messages that did not fit into the channel's or a socket's queue.
         transmissions_dropped,
         /// Calls ended because their media had stopped.

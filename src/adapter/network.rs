@@ -1,12 +1,14 @@
 //! The adapter's surroundings: addresses, sockets, connections, the clock, settings, the end.
 
-use super::names::Local;
+use super::names::{Local, literal};
 use super::sockets::{Connection, Facing};
 use super::ways::Way;
 use super::{Adapter, Wish};
 use crate::config::{Config, Mode};
 use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, STOP_PATIENCE};
-use crate::net::{Answer, ConnId, Event, Failure, Network, Request, SocketKind, Ticket, Via};
+use crate::net::{
+    Answer, ConnId, Event, Failure, Network, Request, SocketKind, Ticket, Via, is_global,
+};
 use crate::sip::locate::{Query, Targets, Transport};
 use crate::sip::stream::Framer;
 use crate::sip::transaction::Flow;
@@ -82,6 +84,7 @@ impl Adapter {
             if self.overlay.is_some() {
                 let overlay = (ip, self.config.overlay.port).into();
                 self.sockets.want(Facing::Wan, SocketKind::Overlay, overlay);
+                self.sockets.want(Facing::Wan, SocketKind::Overlay, (ip, 0).into());
             }
         }
         self.bind_missing();
@@ -155,7 +158,7 @@ impl Adapter {
             (None, Err(failure)) => {
                 log::error!("cannot listen on {}: {failure}; trying again", wanted.1);
             }
-            _ if wanted.0 == SocketKind::Overlay => self.overlay_bound(now),
+            _ if wanted.0 == SocketKind::Overlay && wanted.1.port() != 0 => self.overlay_bound(now),
             _ => {}
         }
         if self.sockets.settled(Facing::Lan, SocketKind::Sip) {
@@ -181,20 +184,30 @@ impl Adapter {
 
     fn overlay_bound(&mut self, now: Instant) {
         let mut local = self.sockets.addresses(Facing::Wan, SocketKind::Overlay);
-        if let Some(public) = self.public_address {
+        if let Some(public) = self.config.adapter.public_address {
             for address in &mut local {
                 if address.is_ipv4() == public.is_ipv4() {
                     address.set_ip(public);
                 }
             }
         }
+        let (global, private): (Vec<_>, Vec<_>) =
+            local.into_iter().partition(|address| self.counts_as_global(address.ip()));
         if let Some(overlay) = &mut self.overlay {
-            overlay.set_local(now, &local);
+            overlay.set_local(now, &global, &private);
         }
         if let Some(channel) = &mut self.channel {
             channel.tell_new_address(now);
         }
         self.locate_bootstrap(now);
+    }
+
+    /// Whether an address of ours needs nobody's word: one that is global, or that the operator
+    /// wrote down.
+    fn counts_as_global(&self, ip: IpAddr) -> bool {
+        let adapter = &self.config.adapter;
+        let written = adapter.wan.iter().any(|wan| literal(wan) == Some(ip));
+        is_global(ip) || written || adapter.public_address == Some(ip)
     }
 
     /// Resolves the bootstrap entries; each answer goes to the overlay.
@@ -228,7 +241,7 @@ impl Adapter {
     }
 
     /// The overlay's members agree on our address.
-    pub(super) fn public_address_seen(&mut self, now: Instant, address: SocketAddr) {
+    pub(super) fn public_address_seen(&mut self, address: SocketAddr) {
         let own = self.network.wan.contains(&address.ip());
         let other_family =
             self.public_address.is_some_and(|known| known.is_ipv4() != address.is_ipv4());
@@ -240,7 +253,6 @@ impl Adapter {
             self.public_address = Some(address.ip());
             self.media.set_addresses(&self.network.lan, &self.network.wan, self.public_address);
             self.registrar.address_changed();
-            self.overlay_bound(now);
         }
     }
 

@@ -89,11 +89,7 @@ impl Core for Adapter {
                 _ => return Some(transmit),
             }
         }
-        let channel = self.channel.as_mut().and_then(|c| c.poll_transmit(now, buf));
-        let overlay = || self.overlay.as_mut().and_then(|o| o.poll_transmit(buf));
-        let (to, len) = channel.or_else(overlay)?;
-        let (socket, _) = self.sockets.towards(Facing::Wan, SocketKind::Overlay, to.ip())?;
-        Some(Transmit { via: Via::Udp(socket), to, tos: 0, len })
+        self.poll_overlay_transmit(now, buf)
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -177,7 +173,10 @@ impl Adapter {
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else {
             return Err(Rejected::Unknown);
         };
-        if !crate::channel::KINDS.contains(&kind) {
+        if crate::overlay::is_relayed(data) {
+            let (way, inner) = overlay.take_relayed(from, data)?;
+            channel.handle_datagram(now, way, inner)
+        } else if !crate::channel::KINDS.contains(&kind) {
             overlay.handle_datagram(now, from, data)
         } else {
             channel.handle_datagram(now, from, data)
@@ -307,6 +306,8 @@ impl Adapter {
             Some(ChannelEvent::Received { peer, payload, .. }) => {
                 self.handle_payload(now, peer, &payload);
             }
+            Some(ChannelEvent::Asking { peer }) => self.meet_again(now, peer),
+            Some(ChannelEvent::Up { peer, .. }) => self.tell_rendezvous(now, peer),
             Some(_) => {}
             None => return false,
         }
@@ -329,6 +330,11 @@ impl Adapter {
             }
             Payload::OpenLeg { call } => self.leg_wanted(now, peer, *call),
             Payload::Carrying { call, path } => self.carrier_named(now, peer, *call, *path),
+            Payload::Rendezvous(list) => {
+                if let Some(overlay) = &mut self.overlay {
+                    overlay.set_rendezvous(now, peer, list);
+                }
+            }
             _ => {}
         }
     }
@@ -345,7 +351,9 @@ impl Adapter {
                 Some(Asker::Command(ticket)) => self.answer_lookup(ticket),
                 None => {}
             },
-            OverlayEvent::PublicAddress(address) => self.public_address_seen(now, address),
+            OverlayEvent::PublicAddress(address) => self.public_address_seen(address),
+            OverlayEvent::Reached { peer, address } => self.peer_reached(now, peer, address),
+            OverlayEvent::Rendezvous(list) => self.rendezvous_changed(now, &list),
             OverlayEvent::Joined => {
                 log::info!("overlay joined");
                 self.persist.peers_changed(now);

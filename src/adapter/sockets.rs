@@ -35,6 +35,13 @@ pub(crate) struct Socket {
     pub(crate) asked: bool,
 }
 
+impl Socket {
+    /// Whether it is the overlay's second: at any port, to look from elsewhere.
+    fn is_second(&self) -> bool {
+        self.kind == SocketKind::Overlay && self.wanted.port() == 0
+    }
+}
+
 /// A TCP connection.
 pub(crate) struct Connection {
     /// The driver's name for it.
@@ -117,16 +124,22 @@ impl Sockets {
     ) -> Option<(SocketId, SocketAddr)> {
         self.sockets
             .iter()
-            .filter(|s| s.facing == facing && s.kind == kind)
+            .filter(|s| s.facing == facing && s.kind == kind && !s.is_second())
             .filter_map(|s| s.bound)
             .find(|(_, local)| local.is_ipv4() == to.is_ipv4())
+    }
+
+    /// The overlay's second socket towards `to`.
+    pub(crate) fn second_towards(&self, to: IpAddr) -> Option<SocketId> {
+        let second = self.sockets.iter().filter(|s| s.is_second()).filter_map(|s| s.bound);
+        second.filter(|(_, local)| local.is_ipv4() == to.is_ipv4()).map(|(id, _)| id).next()
     }
 
     /// Addresses of all bound sockets of this side and kind.
     pub(crate) fn addresses(&self, facing: Facing, kind: SocketKind) -> Vec<SocketAddr> {
         self.sockets
             .iter()
-            .filter(|s| s.facing == facing && s.kind == kind)
+            .filter(|s| s.facing == facing && s.kind == kind && !s.is_second())
             .filter_map(|s| s.bound.map(|b| b.1))
             .collect()
     }

@@ -139,17 +139,13 @@ impl Adapter {
             });
         };
         let status = overlay.status();
-        let (reachable, reason) = match (status.joined, status.reachable) {
-            (false, _) => ("no", "no other adapter has answered yet"),
-            (true, crate::overlay::Reachability::Unknown) => ("no", "not known yet"),
-            (true, crate::overlay::Reachability::Direct) => ("direct", "at its own address"),
-            (true, crate::overlay::Reachability::Mapped) => ("mapped", "through a mapped address"),
-        };
         json!({
             "peers": status.peers,
             "id": status.id.to_string(),
-            "reachable": reachable,
-            "reason": reason,
+            "reachable": status.reachable.as_str(),
+            "reason": status.reason.to_string(),
+            "rendezvous": status.rendezvous,
+            "clients": status.clients,
             "joined": status.joined,
             "suspects": status.suspects,
             "stored": status.stored,

@@ -47,6 +47,12 @@ pub enum ChannelEvent<'b> {
         /// Where to.
         address: SocketAddr,
     },
+    /// The peer was not heard for a while and is asked whether it is still there: it may have to be
+    /// met anew.
+    Asking {
+        /// Who.
+        peer: NodeId,
+    },
     /// A payload came.
     Received {
         /// From whom, proven.
@@ -127,6 +133,7 @@ enum Head {
     Up { address: SocketAddr, opened_here: bool },
     Down { reason: DownReason },
     Moved { address: SocketAddr },
+    Asking,
     Received { address: SocketAddr, kind: u8, len: usize },
 }
 
@@ -161,6 +168,10 @@ impl EventQueue {
         self.heads.push_back((peer, Head::Moved { address }));
     }
 
+    pub(super) fn asking(&mut self, peer: NodeId) {
+        self.heads.push_back((peer, Head::Asking));
+    }
+
     /// Queues a payload that was seen to decode.
     pub(super) fn received(&mut self, peer: NodeId, address: SocketAddr, kind: u8, body: &[u8]) {
         let room = CHANNEL_EVENTS_BYTES_MAX - self.bytes.len();
@@ -188,6 +199,7 @@ impl EventQueue {
                 }
                 Head::Down { reason } => return Some(ChannelEvent::Down { peer, reason }),
                 Head::Moved { address } => return Some(ChannelEvent::Moved { peer, address }),
+                Head::Asking => return Some(ChannelEvent::Asking { peer }),
                 Head::Received { address, kind, len } => (address, kind, len),
             };
             self.payloads -= 1;

@@ -9,7 +9,7 @@ use super::wire::DATA;
 use super::{Channel, Payload};
 use crate::identity::network::TAG_BYTES;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits::{CHANNEL_HANDSHAKES_MAX, OVERLAY_DATAGRAM_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
+use crate::limits::{CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_HANDSHAKES_MAX, SIP_MESSAGE_BYTES_MAX};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -76,7 +76,7 @@ impl Bench {
     fn drain(&mut self) {
         for (node, channel) in self.channels.iter_mut().enumerate() {
             while let Some((to, len)) = channel.poll_transmit(self.now, &mut self.buf) {
-                assert!(len <= OVERLAY_DATAGRAM_BYTES_MAX, "datagrams are bounded");
+                assert!(len <= CHANNEL_DATAGRAM_BYTES_MAX, "datagrams are bounded");
                 let to = self.addresses.iter().position(|address| *address == to);
                 let bytes = self.buf.get(..len).unwrap_or_default().to_vec();
                 if let Some(to) = to.filter(|_| self.flying.len() < FLYING_MAX) {

@@ -5,8 +5,8 @@ use super::peers::CONTROL_PACKET_BYTES;
 use super::session::{Session, remember};
 use super::wire::{self, DATA_HEAD_BYTES, DataHead, Packet, UNKNOWN, take};
 use super::{Channel, Route, find};
-use crate::limits::CHANNEL_GIVE_UP;
-use crate::net::{NodeId, Rejected};
+use crate::limits::{CHANNEL_FRESH, CHANNEL_GIVE_UP};
+use crate::net::{NodeId, Rejected, is_detour};
 use crate::table::Id;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -55,7 +55,14 @@ impl Channel {
         self.heard(now, id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         let (peer, local, address) = (session.peer, session.local, session.address);
-        let moves = from != address && size >= CONTROL_PACKET_BYTES;
+        if from == address {
+            session.heard_there = now;
+        }
+        // A detour is not taken as long as the peer is heard on a way of its own.
+        let worse = is_detour(&from)
+            && !is_detour(&address)
+            && now.since(session.heard_there) < CHANNEL_FRESH;
+        let moves = from != address && !worse && size >= CONTROL_PACKET_BYTES;
         let question = if moves { self.challenge(now, id, from) } else { 0 };
         if ask != 0 || question != 0 {
             self.send_control(now, id, from, ask, question);
@@ -120,11 +127,13 @@ impl Channel {
         }
         if session.address != from {
             let old = core::mem::replace(&mut session.address, from);
+            session.heard_there = now;
             session.others.retain(|address| *address != from);
             remember(&mut session.others, old);
             session.challenge = None;
             self.counters.moved += 1;
             self.events.moved(session.peer, from);
+            self.send_again(now, id);
         }
     }
 

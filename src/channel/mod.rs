@@ -10,7 +10,8 @@
 //! [`Channel::handle_timeout`] does at most one public-key operation; waiting ones show as a
 //! timeout already due. Parts: `wire` (bytes), `crypto` (keys), `session` and `handshake` with
 //! `proof` (one each), `receive` and `inside` (datagrams), `progress` (time), `peers` (which
-//! session carries what), `notice` (payloads), `fragment`, `backlog`, `event`.
+//! session carries what), `moving` (where a peer is), `notice` (payloads), `fragment`, `backlog`,
+//! `event`.
 //!
 //! Not here: finding peers and their addresses (the overlay), what a notice means (the adapter).
 
@@ -21,6 +22,7 @@ mod fragment;
 pub mod fuzz;
 mod handshake;
 mod inside;
+mod moving;
 mod notice;
 mod peers;
 mod progress;
@@ -36,8 +38,8 @@ pub use notice::{CallKey, CarryingPath, Notice, NoticeAnswer, Payload};
 
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{
-    CHANNEL_ANSWERED_MAX, CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_HANDSHAKES_MAX,
-    CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX, OVERLAY_DATAGRAM_BYTES_MAX,
+    CHANNEL_ANSWERED_MAX, CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_DATAGRAM_BYTES_MAX,
+    CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX,
     SIP_MESSAGE_BYTES_MAX,
 };
 use crate::net::{NodeId, SocketId, Via};
@@ -128,7 +130,7 @@ pub struct Channel {
     /// A datagram being opened.
     opened: Vec<u8>,
     /// A datagram being sealed.
-    datagram: Box<[u8; OVERLAY_DATAGRAM_BYTES_MAX]>,
+    datagram: Box<[u8; CHANNEL_DATAGRAM_BYTES_MAX]>,
     /// A payload being encoded.
     body: Vec<u8>,
     counters: Counters,
@@ -160,8 +162,8 @@ impl Channel {
             reassembly: Reassembly::new(),
             outbox: Outbox::with_capacity(CHANNEL_OUTBOX_MAX, CHANNEL_OUTBOX_BYTES_MAX),
             events: EventQueue::new(),
-            opened: Vec::with_capacity(OVERLAY_DATAGRAM_BYTES_MAX),
-            datagram: Box::new([0; OVERLAY_DATAGRAM_BYTES_MAX]),
+            opened: Vec::with_capacity(CHANNEL_DATAGRAM_BYTES_MAX),
+            datagram: Box::new([0; CHANNEL_DATAGRAM_BYTES_MAX]),
             body: vec![0; SIP_MESSAGE_BYTES_MAX],
             counters: Counters::default(),
         }

@@ -5,9 +5,11 @@
 //! encoding of one structure, complete and without a byte too many. A changed structure gets a new
 //! kind; kinds that are not known are counted and skipped, so old and new adapters mix.
 
+use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
 use crate::limits::{CALLER_ALIASES_MAX, CHANNEL_AOR_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// Liveness and challenges; never leaves the channel.
 pub(super) const CONTROL: u8 = 0x01;
@@ -19,6 +21,7 @@ const NOTICE_ANSWER: u8 = 0x21;
 const CARRYING: u8 = 0x22;
 const CANCEL_CALL: u8 = 0x23;
 const OPEN_LEG: u8 = 0x24;
+const RENDEZVOUS: u8 = 0x25;
 
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.
@@ -111,6 +114,8 @@ pub enum Payload<'a> {
         /// The call.
         call: CallKey,
     },
+    /// From an adapter that nobody can reach first: the members through which it is met.
+    Rendezvous(RendezvousList),
 }
 
 /// Why a payload cannot be encoded.
@@ -164,6 +169,11 @@ impl Payload<'_> {
             Self::Carrying { call, path } => write(CARRYING, &(call, path), buf),
             Self::CancelCall { call } => write(CANCEL_CALL, call, buf),
             Self::OpenLeg { call } => write(OPEN_LEG, call, buf),
+            Self::Rendezvous(list) => {
+                let mut body = [None; RENDEZVOUS_MAX];
+                body.iter_mut().zip(list).for_each(|(to, from)| *to = Some(*from));
+                write(RENDEZVOUS, &body, buf)
+            }
         }
     }
 }
@@ -194,6 +204,10 @@ impl<'a> Payload<'a> {
             CARRYING => read(body).map(|(call, path)| Self::Carrying { call, path }),
             CANCEL_CALL => read(body).map(|call| Self::CancelCall { call }),
             OPEN_LEG => read(body).map(|call| Self::OpenLeg { call }),
+            RENDEZVOUS => {
+                let body: [Option<SocketAddr>; RENDEZVOUS_MAX] = read(body)?;
+                Ok(Self::Rendezvous(body.into_iter().flatten().collect()))
+            }
             _ => Err(Undecodable::UnknownKind),
         }
     }

@@ -5,12 +5,12 @@ use super::event::DownReason;
 use super::fragment;
 use super::handshake::{Handshake, Role, Stage};
 use super::notice::{CONTROL, FRAGMENT};
-use super::session::{Agreed, Challenge, Doubt, Session, remember};
+use super::session::{Agreed, Doubt, Session, remember};
 use super::wire::{DATA_OVERHEAD_BYTES, SessionId};
 use super::{Channel, Route, SendError, find};
 use crate::limits::{
-    CHANNEL_FRESH, CHANNEL_GIVE_UP, CHANNEL_REPEAT_INTERVAL, CHANNEL_SUPERSEDED_LINGER,
-    OVERLAY_DATAGRAM_BYTES_MAX,
+    CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_FRESH, CHANNEL_GIVE_UP, CHANNEL_REPEAT_INTERVAL,
+    CHANNEL_SUPERSEDED_LINGER,
 };
 use crate::net::{NodeId, SocketId, Via};
 use crate::table::Id;
@@ -18,7 +18,7 @@ use crate::time::Instant;
 use std::net::SocketAddr;
 
 /// The longest body that one data packet carries.
-const WHOLE_BYTES_MAX: usize = OVERLAY_DATAGRAM_BYTES_MAX - DATA_OVERHEAD_BYTES - 1;
+const WHOLE_BYTES_MAX: usize = CHANNEL_DATAGRAM_BYTES_MAX - DATA_OVERHEAD_BYTES - 1;
 /// The size of a control packet: kind, echo, question.
 pub(super) const CONTROL_PACKET_BYTES: usize = DATA_OVERHEAD_BYTES + 1 + 8 + 8;
 
@@ -79,7 +79,13 @@ impl Channel {
     }
 
     /// Sends a payload on a session, in pieces where it is too large for one datagram.
-    fn send_payload(&mut self, now: Instant, id: Id<Session>, kind: u8, body: &[u8]) -> bool {
+    pub(super) fn send_payload(
+        &mut self,
+        now: Instant,
+        id: Id<Session>,
+        kind: u8,
+        body: &[u8],
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
         let to = session.address;
         session.used = now;
@@ -143,6 +149,7 @@ impl Channel {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let deadline = now + CHANNEL_REPEAT_INTERVAL;
         session.doubt = Some(Doubt { token, asked: 1, sent: now, deadline });
+        self.events.asking(session.peer);
         self.arm_session(id);
         self.ask(now, id, token);
     }
@@ -345,25 +352,6 @@ impl Channel {
     pub(super) fn is_own_session_id(&self, id: &SessionId) -> bool {
         let [a, b, c, d, ..] = *id;
         session_id(&self.session_key, [a, b, c, d]) == *id
-    }
-
-    /// The question to put to a new address of the peer, unless it was put there just now.
-    pub(super) fn challenge(&mut self, now: Instant, id: Id<Session>, at: SocketAddr) -> u64 {
-        let token = self.rng.next_u64() | 1;
-        let Some(session) = self.sessions.get_mut(id) else { return 0 };
-        match &mut session.challenge {
-            Some(challenge) if challenge.address == at => {
-                if now.since(challenge.sent) < CHANNEL_REPEAT_INTERVAL {
-                    return 0;
-                }
-                challenge.sent = now;
-                challenge.token
-            }
-            other => {
-                *other = Some(Challenge { token, address: at, sent: now });
-                token
-            }
-        }
     }
 }
 

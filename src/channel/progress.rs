@@ -52,6 +52,16 @@ impl Channel {
         Ok(())
     }
 
+    /// The peer can be heard at this address: where it has not answered yet, it is asked there.
+    pub(super) fn try_address(&mut self, id: Id<Handshake>, address: SocketAddr) {
+        let Some(handshake) = self.handshakes.get_mut(id) else { return };
+        remember(&mut handshake.addresses, address);
+        if handshake.stage == Stage::Await && handshake.address.is_none() {
+            let hello = handshake.hello_packet(self.identity.id(), &self.network, &[0; 16]);
+            self.transmit(address, hello.bytes());
+        }
+    }
+
     /// Further addresses for a handshake that we opened.
     pub(super) fn add_addresses(&mut self, id: Id<Handshake>, addresses: &[SocketAddr]) {
         let Some(handshake) = self.handshakes.get_mut(id) else { return };

@@ -10,9 +10,9 @@ use super::wire::{
 };
 use super::{Channel, find};
 use crate::limits::{
-    CHANNEL_COOKIE_PERIOD, CHANNEL_GIVE_UP, CHANNEL_HANDSHAKES_MAX,
+    CHANNEL_COOKIE_PERIOD, CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_GIVE_UP, CHANNEL_HANDSHAKES_MAX,
     CHANNEL_HANDSHAKES_PER_ADDRESS_MAX, CHANNEL_REPEAT_INTERVAL_MAX, CHANNEL_WORK_MAX,
-    CHANNEL_WORK_RESERVED, OVERLAY_DATAGRAM_BYTES_MAX,
+    CHANNEL_WORK_RESERVED,
 };
 use crate::net::Rejected;
 use crate::table::Id;
@@ -46,7 +46,7 @@ impl Channel {
 
     fn receive(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
         let [VERSION, _, kind, ..] = *data else { return Err(Rejected::Malformed) };
-        if data.len() > OVERLAY_DATAGRAM_BYTES_MAX {
+        if data.len() > CHANNEL_DATAGRAM_BYTES_MAX {
             return Err(Rejected::Malformed);
         }
         match kind {

@@ -8,8 +8,8 @@ use super::backlog::Backlog;
 use super::crypto::{self, AEAD_TAG_BYTES, Key, Ratchet};
 use super::wire::{DATA_HEAD_BYTES, DataHead, SessionId};
 use crate::limits::{
-    CHANNEL_ADDRESSES_MAX, CHANNEL_EPOCHS_AHEAD_MAX, CHANNEL_RATCHET_IDLE,
-    OVERLAY_DATAGRAM_BYTES_MAX,
+    CHANNEL_ADDRESSES_MAX, CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_EPOCHS_AHEAD_MAX,
+    CHANNEL_RATCHET_IDLE,
 };
 use crate::net::{NodeId, Rejected};
 use crate::time::{Duration, Instant};
@@ -106,6 +106,8 @@ pub(super) struct Session {
     pub(super) established: Instant,
     pub(super) used: Instant,
     pub(super) heard: Instant,
+    /// When it was heard last from where it is, not from elsewhere.
+    pub(super) heard_there: Instant,
     pub(super) sent: Instant,
     pub(super) rtt: Option<Duration>,
     /// Whether the peer is known to hold the session too.
@@ -141,6 +143,7 @@ impl Session {
             established: now,
             used: now,
             heard: now,
+            heard_there: now,
             sent: now,
             rtt: None,
             confirmed: false,
@@ -185,7 +188,7 @@ impl Session {
         now: Instant,
         key_id: u8,
         parts: &[&[u8]],
-        out: &mut [u8; OVERLAY_DATAGRAM_BYTES_MAX],
+        out: &mut [u8; CHANNEL_DATAGRAM_BYTES_MAX],
     ) -> Option<usize> {
         let idle = now.since(self.sent) >= CHANNEL_RATCHET_IDLE;
         if idle || self.number == u32::MAX {

@@ -18,7 +18,7 @@
 
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
-use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
+use crate::limits::CHANNEL_DATAGRAM_BYTES_MAX;
 use crate::net::{NodeId, Rejected};
 
 /// The version byte that opens every datagram.
@@ -56,11 +56,11 @@ pub(super) const DATA_HEAD_BYTES: usize = HEAD_BYTES + 8 + 8;
 pub(super) const DATA_OVERHEAD_BYTES: usize = DATA_HEAD_BYTES + super::crypto::AEAD_TAG_BYTES;
 /// The longest sealed part of a Finish without its own tag.
 pub(super) const FINISH_PLAIN_BYTES_MAX: usize =
-    OVERLAY_DATAGRAM_BYTES_MAX - HEAD_BYTES - 8 - 16 - TAG_BYTES;
+    CHANNEL_DATAGRAM_BYTES_MAX - HEAD_BYTES - 8 - 16 - TAG_BYTES;
 
 /// A datagram under construction, or one kept to be repeated.
 #[derive(Clone, Default)]
-pub(super) struct Packet(heapless::Vec<u8, OVERLAY_DATAGRAM_BYTES_MAX>);
+pub(super) struct Packet(heapless::Vec<u8, CHANNEL_DATAGRAM_BYTES_MAX>);
 
 impl Packet {
     /// A datagram that holds its first three bytes.

@@ -9,8 +9,8 @@
 //! Layout, in network byte order: version (1), kind (1), length of the rest before the signature
 //! (2), owner's public key (32), sequence number (8), then for a binding the overlay key (16) and
 //! the sealed contact (2 + n), for an address list the count (1) and per address family (1), IP
-//! (4 or 16), port (2); then extensions (kind 1, length 1, data), which are skipped; then the
-//! signature (64).
+//! (4 or 16), port (2), where the family's highest bit marks a rendezvous peer's; then extensions
+//! (kind 1, length 1, data), which are skipped; then the signature (64).
 
 mod bytes;
 mod seal;
@@ -74,6 +74,13 @@ impl fmt::Debug for Key {
 
 /// Addresses of one adapter, best first.
 pub type AddressList = heapless::Vec<SocketAddr, ADDRESSES_MAX>;
+
+/// Rendezvous peers in an address record.
+pub const RENDEZVOUS_MAX: usize = 2;
+const FAMILY_RENDEZVOUS: u8 = 0x80;
+
+/// Addresses of members that keep a flow to one adapter and introduce others to it.
+pub type RendezvousList = heapless::Vec<SocketAddr, RENDEZVOUS_MAX>;
 
 /// What an owner publishes for an AOR: whom to ask for at its adapter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -229,24 +236,29 @@ impl Record {
 }
 
 impl AddressRecord {
-    /// Signs a list of addresses. One public-key operation.
+    /// Signs the owner's own addresses and its rendezvous peers', four together at most: of more,
+    /// the rest is left out. One public-key operation.
     pub fn sign(
         identity: &Identity,
         network: &[u8; 16],
         seq: u64,
         addresses: &AddressList,
+        rendezvous: &RendezvousList,
     ) -> Self {
         let mut out =
             Writer::<ADDRESS_RECORD_BYTES_MAX>::new(KIND_ADDRESSES, &identity.public(), seq);
-        out.put(&[addresses.len() as u8]);
-        for address in addresses {
+        let own = addresses.iter().map(|address| (address, 0));
+        let met = rendezvous.iter().map(|address| (address, FAMILY_RENDEZVOUS));
+        let count = (addresses.len() + rendezvous.len()).min(ADDRESSES_MAX);
+        out.put(&[count as u8]);
+        for (address, mark) in own.chain(met).take(count) {
             match address.ip() {
                 IpAddr::V4(ip) => {
-                    out.put(&[4]);
+                    out.put(&[4 | mark]);
                     out.put(&ip.octets());
                 }
                 IpAddr::V6(ip) => {
-                    out.put(&[6]);
+                    out.put(&[6 | mark]);
                     out.put(&ip.octets());
                 }
             }
@@ -261,7 +273,7 @@ impl AddressRecord {
     /// [`RecordError`].
     pub fn parse(data: &[u8]) -> Result<Self, RecordError> {
         let body = check_head(data, KIND_ADDRESSES)?;
-        let (_, rest) = parse_addresses(body)?;
+        let (_, _, rest) = parse_addresses(body)?;
         check_extensions(rest)?;
         heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
     }
@@ -286,10 +298,18 @@ impl AddressRecord {
         seq(&self.0)
     }
 
-    /// The addresses, best first.
+    /// The owner's own addresses, best first.
     pub fn addresses(&self) -> AddressList {
-        let body = self.0.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default();
-        parse_addresses(body).map(|(list, _)| list).unwrap_or_default()
+        parse_addresses(self.body()).map(|(list, ..)| list).unwrap_or_default()
+    }
+
+    /// Members through which the owner is met where its own addresses do not answer.
+    pub fn rendezvous(&self) -> RendezvousList {
+        parse_addresses(self.body()).map(|(_, list, _)| list).unwrap_or_default()
+    }
+
+    fn body(&self) -> &[u8] {
+        self.0.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default()
     }
 
     /// Whether the owner signed these bytes for this network. One public-key operation.

@@ -167,7 +167,7 @@ impl Core for Node {
             Input::SendFailed { to, .. } => self.overlay.send_failed(now, to),
             Input::Answer(SOCKET_TICKET, Ok(Answer::Bound(socket, _))) => {
                 self.socket = Some(socket);
-                self.overlay.set_local(now, &[]);
+                self.overlay.set_local(now, &[], &[]);
                 self.overlay.set_bootstrap(now, self.bootstrap.as_slice());
             }
             Input::Answer(SOCKET_TICKET, _) => {
@@ -188,8 +188,9 @@ impl Core for Node {
 
     fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let socket = self.socket?;
-        let (to, len) = self.overlay.poll_transmit(buf)?;
-        Some(Transmit { via: Via::Udp(socket), to, tos: 0, len })
+        // On loopback one socket is as good as two.
+        let transmit = self.overlay.poll_transmit(buf)?;
+        Some(Transmit { via: Via::Udp(socket), ..transmit })
     }
 
     fn poll_event(&mut self) -> Option<Event> {

@@ -3,8 +3,38 @@
 use super::SIP_MESSAGE_BYTES_MAX;
 use core::time::Duration;
 
-/// The largest datagram of overlay and channel: below every MTU that a DSL line has.
+/// The largest datagram of the overlay: below every MTU that a DSL line has.
 pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
+
+/// The largest datagram of the channel: so that a relayed one is no larger than others.
+pub const CHANNEL_DATAGRAM_BYTES_MAX: usize = 1128;
+
+/// Nodes whose wish to be listed is being looked into, or was refused within a minute; the oldest
+/// refusal makes room, else the wish waits.
+pub const DIALS_MAX: usize = 64;
+
+/// Dial-backs that a member does at the same time for others; beyond, it has no opinion.
+pub const ERRANDS_MAX: usize = 32;
+
+/// Unreachable nodes whose flows a member keeps; beyond, it refuses and they ask another.
+pub const CLIENTS_MAX: usize = 64;
+
+/// Pairs of a caller and an unreachable node that a member introduced to each other lately, so
+/// many of one caller's address; beyond, it refuses.
+pub const INTRODUCTIONS_MAX: usize = 32;
+/// See [`INTRODUCTIONS_MAX`].
+pub const INTRODUCTIONS_PER_ADDRESS_MAX: usize = 8;
+
+/// Bytes that a member relays for one pair in the long run, and at once: signalling, no sound.
+pub const RELAY_BYTES_PER_S: u32 = 8 * 1024;
+/// See [`RELAY_BYTES_PER_S`].
+pub const RELAY_BURST_BYTES: u32 = 64 * 1024;
+
+/// Ways through rendezvous peers that a node remembers; the one not used for longest makes room.
+pub const DETOURS_MAX: usize = 64;
+
+/// Addresses towards which holes are being punched; beyond, the relay has to do.
+pub const PUNCHES_MAX: usize = 16;
 
 /// Datagrams that an overlay node has waiting between one input and the draining after it.
 pub const OVERLAY_OUTBOX_MAX: usize = 256;

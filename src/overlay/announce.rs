@@ -7,13 +7,15 @@
 use super::Overlay;
 use super::event::OverlayEvent;
 use super::id::Node;
+use super::judge::Judged;
+use super::reach::{AGREEING, network_of};
 use super::request::Purpose;
 use super::wire::{Hello, NO_TOKEN, Status, Token, Touch};
 use super::wire_out::Encoder;
-use crate::identity::record::{AddressRecord, Key};
+use crate::identity::record::{ADDRESSES_MAX, AddressList, AddressRecord, Key, RendezvousList};
 use crate::net::NodeId;
 use crate::time::Instant;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Members told at the same time: the holders of several AORs and the neighbours.
 pub(super) const ANNOUNCEMENTS_MAX: usize = 160;
@@ -22,6 +24,8 @@ const TOLD_MAX: usize = 96;
 /// Neighbours whose view of us is kept exact.
 pub(super) const NEIGHBOURS: usize = 16;
 const TRIES_MAX: u8 = 4;
+/// Members whose networks are compared: in the large, three are soon found.
+const NETWORKS_LOOKED_AT: usize = 64;
 
 /// Somebody to tell our addresses.
 pub(super) struct Announcement {
@@ -31,18 +35,50 @@ pub(super) struct Announcement {
 }
 
 impl Overlay {
-    /// Our addresses are others than those signed.
+    /// Our own overlay addresses: those that count as they are, global ones and those that the
+    /// operator gave, and `private` ones, of which only others can say how they look from
+    /// outside. An unspecified address (0.0.0.0) counts as none. A change is told to holders and
+    /// neighbours at once.
+    pub fn set_local(&mut self, now: Instant, global: &[SocketAddr], private: &[SocketAddr]) {
+        if self.reach.set_local(global, private) {
+            self.addresses_changed(now);
+            if self.judge.judged() != Judged::Unknown {
+                self.judge_again(now);
+            }
+        }
+    }
+
+    /// The address at which the router in front opened our port (PCP, NAT-PMP, UPnP-IGD); `None`
+    /// where it opens none, or no longer. A change is told to holders and neighbours at once.
+    pub fn set_mapped(&mut self, now: Instant, mapped: Option<SocketAddr>) {
+        if self.reach.set_mapped(mapped) {
+            self.addresses_changed(now);
+            if self.judge.judged() != Judged::Unknown {
+                self.judge_again(now);
+            }
+        }
+    }
+
+    /// What our address record names: own addresses, and who keeps our flows, for whom room is
+    /// left.
+    fn addresses_wanted(&self) -> (AddressList, RendezvousList) {
+        let (mut own, rendezvous) = (self.reach.addresses(), self.rendezvous.list());
+        own.truncate(ADDRESSES_MAX - rendezvous.len());
+        (own, rendezvous)
+    }
+
+    /// Our addresses may be others than those signed.
     pub(super) fn addresses_changed(&mut self, _now: Instant) {
-        let signed = self.addresses.as_ref().map(AddressRecord::addresses);
-        self.addresses_unsigned = signed.unwrap_or_default() != self.reach.addresses();
+        let signed = self.addresses.as_ref().map(|list| (list.addresses(), list.rendezvous()));
+        self.addresses_unsigned = signed.unwrap_or_default() != self.addresses_wanted();
     }
 
     /// Signs our addresses and begins to tell them.
     pub(super) fn sign_addresses(&mut self, now: Instant) {
         self.addresses_unsigned = false;
         let seq = self.next_seq();
-        let (network, list) = (self.keys.network(), self.reach.addresses());
-        let signed = AddressRecord::sign(&self.identity, network, seq, &list);
+        let (network, (own, met)) = (self.keys.network(), self.addresses_wanted());
+        let signed = AddressRecord::sign(&self.identity, network, seq, &own, &met);
         self.counters.signed += 1;
         self.work.remember(signed.as_bytes());
         self.store.set_addresses(&self.me, &signed);
@@ -74,7 +110,7 @@ impl Overlay {
         }
         let (node, token) = (announcement.node, announcement.token);
         let Some(addresses) = self.addresses.clone() else { return };
-        let purpose = Purpose::Announce;
+        let purpose = Purpose::Announce(addresses.seq());
         self.ask(now, node.address, Some(node.id), purpose, 0, |me, request| {
             let (record, address_seq) = ((Key([0; 16]), 0), addresses.seq());
             let addresses = Some(addresses.as_bytes());
@@ -89,21 +125,25 @@ impl Overlay {
         node: &Node,
         hello: &Hello,
         status: Status,
+        seq: u64,
     ) {
+        // An answer to an older list says nothing about the newest.
+        if self.addresses.as_ref().is_none_or(|newest| newest.seq() != seq) {
+            return;
+        }
         let Some(at) = self.announcing.iter().position(|a| a.node.id == node.id) else { return };
         if status == Status::NoToken {
             self.announcing.get_mut(at).into_iter().for_each(|a| a.token = hello.token);
             self.announce_to(now, at);
         } else {
             self.announcing.swap_remove(at);
-            let seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
             self.holder_told(&node.id, seq);
         }
     }
 
     /// Somebody did not answer.
-    pub(super) fn announce_missed(&mut self, now: Instant, node: NodeId, over: bool) {
-        if over {
+    pub(super) fn announce_missed(&mut self, now: Instant, node: NodeId, seq: u64, over: bool) {
+        if over || self.addresses.as_ref().is_none_or(|newest| newest.seq() != seq) {
             return;
         }
         if let Some(at) = self.announcing.iter().position(|a| a.node.id == node) {
@@ -111,12 +151,29 @@ impl Overlay {
         }
     }
 
+    /// In how many networks members are known, as far as that matters.
+    fn networks_known(&self) -> usize {
+        let mut networks = heapless::Vec::<IpAddr, AGREEING>::new();
+        for member in self.members.iter().take(NETWORKS_LOOKED_AT) {
+            let network = network_of(member.address().ip());
+            if !networks.contains(&network) && networks.push(network).is_err() {
+                break;
+            }
+        }
+        networks.len()
+    }
+
     /// A member reports how it sees us.
     pub(super) fn observed(&mut self, now: Instant, voter: SocketAddr, seen: SocketAddr) {
-        let members = self.members.len();
-        if let Some(public) = self.reach.observe(voter, seen, members) {
+        let voted = self.reach.observe(voter, seen, self.networks_known());
+        if let Some(public) = voted.ip {
             self.tell(OverlayEvent::PublicAddress(public));
+        }
+        if voted.changed {
             self.addresses_changed(now);
+            if self.judge.judged() == Judged::Member {
+                self.judge_again(now);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing larger than the request goes to an address that is not proven, and nothing is kept
 //! for it but a place in the queue of addresses to probe.
 
+use super::judge::Judged;
 use super::lookup::OWNERS_MAX;
 use super::store::Held;
 use super::wire::{Body, Frame, GET_BYTES, OTHERS_MAX, Status, Token, Touch};
@@ -22,15 +23,15 @@ const NODES_BESIDE_MAX: usize = 16;
 
 /// Who asked, and how much it may be sent.
 #[derive(Clone, Copy)]
-struct Asker {
-    node: Node,
-    request: u64,
-    proven: bool,
+pub(super) struct Asker {
+    pub(super) node: Node,
+    pub(super) request: u64,
+    pub(super) proven: bool,
     len: usize,
 }
 
 impl Asker {
-    fn limit(&self) -> usize {
+    pub(super) fn limit(&self) -> usize {
         if self.proven { OVERLAY_DATAGRAM_BYTES_MAX } else { self.len }
     }
 }
@@ -48,8 +49,11 @@ impl Overlay {
         let node = Node { id: frame.sender, address: from };
         let proven = self.guard.proves(&token, &from);
         self.charge(now, &node)?;
-        let start = if let Body::Ping(_, start) = frame.body { Some(start) } else { None };
-        self.heard_asking(now, &node, proven, start);
+        let said = match frame.body {
+            Body::Ping(_, start, claim) => Some((start, claim)),
+            _ => None,
+        };
+        self.heard_asking(now, &node, proven, said);
         let asker = Asker { node, request: frame.request, proven, len };
         let hello = self.hello(now, &node);
         match frame.body {
@@ -68,7 +72,10 @@ impl Overlay {
                 return self.answer_put(now, &asker, record, addresses);
             }
             Body::Touch(_, touch) => return self.answer_touch(now, &asker, &touch),
-            Body::Pong(_) | Body::Nodes(..) | Body::Value(..) | Body::Stored(..) => {}
+            Body::Dial(_, node) => self.answer_dial(now, &asker, &node),
+            Body::Introduce(_, wanted) => self.answer_introduce(now, &asker, &wanted),
+            Body::Relay(_, to, data) => return self.relay(now, &node, proven, &to, data),
+            _ => {}
         }
         Ok(())
     }
@@ -78,6 +85,10 @@ impl Overlay {
         let known = self.members.get_mut(&node.id).filter(|m| m.address() == node.address);
         if let Some(member) = known {
             if !guard::charge_member(member, now_s) {
+                return Err(reject(&mut self.counters.peer_over_rate, Rejected::Full));
+            }
+        } else if let Some(allowed) = self.keeper.charge(now, node) {
+            if !allowed {
                 return Err(reject(&mut self.counters.peer_over_rate, Rejected::Full));
             }
         } else if !self.guard.charge_stranger(now) {
@@ -123,6 +134,11 @@ impl Overlay {
         if !asker.proven {
             self.counters.token_missing += 1;
             self.answer_stored(now, asker, Status::NoToken, None);
+            return Ok(());
+        }
+        if self.judge.judged() == Judged::Client {
+            // Nobody else would find it here.
+            self.answer_stored(now, asker, Status::Full, None);
             return Ok(());
         }
         let record = Record::parse(record).map_err(|_| self.malformed())?;
@@ -271,7 +287,7 @@ impl Overlay {
         if let Some(addresses) = &job.addresses {
             self.store.set_addresses(&asker.node.id, addresses);
             if addresses.addresses().contains(&asker.node.address) {
-                self.heard_signed(now, &asker.node);
+                self.moved(now, &asker.node);
             }
         }
         if let Some(touched) = touched {

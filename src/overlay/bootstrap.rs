@@ -129,7 +129,8 @@ impl Overlay {
 
     /// A new member was proven.
     pub(super) fn member_entered(&mut self, now: Instant) {
-        if !self.join.joined && !self.join.searching {
+        self.first_member(now);
+        if !self.join.joined && !self.join.searching && !self.judge.holds(now) {
             self.search_place(now);
         }
     }
@@ -168,6 +169,7 @@ impl Overlay {
     /// Nobody is left.
     pub(super) fn all_lost(&mut self, now: Instant) {
         (self.join.joined, self.join.attempts, self.join.next) = (false, 0, now);
+        self.forget_judgement();
     }
 
     pub(super) fn join_tick(&mut self, now: Instant) {

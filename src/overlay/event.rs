@@ -4,7 +4,7 @@
 //! rates.
 
 use crate::identity::PublicKey;
-use crate::identity::record::{AddressList, Contact};
+use crate::identity::record::{AddressList, Contact, RendezvousList};
 use crate::net::NodeId;
 use core::fmt;
 use std::net::SocketAddr;
@@ -63,8 +63,18 @@ pub enum OverlayEvent {
     },
     /// The node takes part: it has proven another member, for the first time or again.
     Joined,
-    /// Enough members agree that this is our address as they see it.
+    /// Enough members agree that this is our IP address as they see it; the port may be
+    /// another for each of them.
     PublicAddress(SocketAddr),
+    /// A peer that was to be met can be heard at this address.
+    Reached {
+        /// Who.
+        peer: NodeId,
+        /// Where; see [`crate::net::is_detour`].
+        address: SocketAddr,
+    },
+    /// Others keep our flow: those who may want to reach us are to know who.
+    Rendezvous(RendezvousList),
     /// Most of the holders that a record was sent to have acknowledged it, or none is left.
     Published {
         /// Which.
@@ -91,6 +101,8 @@ pub struct Found {
     pub contact: Contact,
     /// Where the owner was last, newest signed list first; may be empty.
     pub addresses: AddressList,
+    /// Members that introduce others to the owner; may be empty.
+    pub rendezvous: RendezvousList,
 }
 
 /// Whether other members can reach this node.
@@ -102,6 +114,76 @@ pub enum Reachability {
     Direct,
     /// Through an address that something between maps to it.
     Mapped,
+    /// Not first; introduced by a rendezvous peer, both ends open a hole.
+    Punched,
+    /// Not first, and a hole opens only towards those who are reachable themselves: for the others
+    /// a rendezvous peer relays.
+    Relayed,
+    /// Not at all.
+    No,
+}
+
+impl Reachability {
+    /// The word for people and their tools.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Direct => "direct",
+            Self::Mapped => "mapped",
+            Self::Punched => "punched",
+            Self::Relayed => "relayed",
+            Self::No => "no",
+        }
+    }
+}
+
+/// Why a node thinks so of its reachability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nobody has answered.
+    Alone,
+    /// Nobody has been asked, or nobody knows.
+    NotJudged,
+    /// Reached at an address of its own, by members that it had not contacted.
+    OwnAddress,
+    /// Reached at an address that others see, by members that it had not contacted.
+    SeenAddress,
+    /// The router in front opened its port.
+    OpenedPort,
+    /// Reached from another port of members that it had contacted: there is nobody else to ask.
+    SecondPort,
+    /// Not reached; every peer sees the same address.
+    Introduced,
+    /// Not reached; every peer sees another port.
+    EachPeerAnotherPort,
+    /// Not reached, and no member keeps a flow.
+    NoRendezvous,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alone => "no other adapter has answered yet",
+            Self::NotJudged => "no other adapter has tried yet to reach this one",
+            Self::OwnAddress => "an adapter that was not contacted reached its own address",
+            Self::SeenAddress => {
+                "an adapter that was not contacted reached the address that others see"
+            }
+            Self::OpenedPort => "the router in front opened the port",
+            Self::SecondPort => "reached from a second port; no other adapter is there to try",
+            Self::Introduced => {
+                "a firewall or a router in front lets nobody in unasked; other adapters introduce \
+                 callers"
+            }
+            Self::EachPeerAnotherPort => {
+                "the router in front shows each peer another port; where a caller's does so too, \
+                 other adapters relay the signalling"
+            }
+            Self::NoRendezvous => {
+                "nobody gets in unasked, and no other adapter keeps a way open for callers"
+            }
+        })
+    }
 }
 
 /// The state of the node, for people.
@@ -123,6 +205,12 @@ pub struct OverlayStatus {
     pub lookups: usize,
     /// How others reach us.
     pub reachable: Reachability,
+    /// Why we think so.
+    pub reason: Reason,
+    /// Members that keep a flow for us.
+    pub rendezvous: usize,
+    /// Nodes whose flows we keep.
+    pub clients: usize,
     /// Our address as members see it.
     pub public_address: Option<SocketAddr>,
 }
@@ -205,4 +293,30 @@ counters! {
     two_addresses,
     /// Look-ups finished.
     lookups_done,
+    /// Nodes not listed: others did not reach them.
+    members_refused,
+    /// Members struck off: they said that nobody reaches them.
+    members_left,
+    /// Not looked into: a wish to be listed, because too many are.
+    dials_full,
+    /// Not kept: a client's flow, because too many are.
+    clients_full,
+    /// Rendezvous peers lost.
+    rendezvous_lost,
+    /// Introductions passed on.
+    introductions,
+    /// Dropped or refused: introductions beyond their rates, or from who keeps no flow of ours.
+    introductions_refused,
+    /// Introductions asked for in vain.
+    introductions_failed,
+    /// Holes opened.
+    punched,
+    /// Holes not tried: too many at the same time.
+    punches_full,
+    /// Datagrams of the channel relayed for others.
+    relayed,
+    /// Their bytes.
+    relayed_bytes,
+    /// Dropped: a datagram to relay without a proven pair, or beyond its rate.
+    relay_refused,
 }

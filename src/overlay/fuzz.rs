@@ -5,6 +5,7 @@ use super::event::Limits;
 use super::wire::Frame;
 use crate::identity::record::{AddressRecord, Contact, Record};
 use crate::identity::{Identity, NetworkKeys};
+use crate::net::Transmit;
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
@@ -33,6 +34,7 @@ pub fn fuzz(data: &[u8]) {
     for input in [data, &tagged] {
         drain(&mut node, now, None);
         let _ = node.handle_datagram(now, from, input);
+        let _ = node.take_relayed(from, input);
         drain(&mut node, now, Some((from, input.len())));
         now += Duration::from_millis(300);
     }
@@ -40,7 +42,7 @@ pub fn fuzz(data: &[u8]) {
 
 fn drain(node: &mut Overlay, now: Instant, question: Option<(SocketAddr, usize)>) {
     let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
-    while let Some((to, len)) = node.poll_transmit(&mut buf) {
+    while let Some(Transmit { to, len, .. }) = node.poll_transmit(&mut buf) {
         if let Some((from, asked)) = question {
             assert!(to != from || len <= asked, "an answer is never larger than its question");
         }

@@ -13,6 +13,10 @@ use std::net::{IpAddr, SocketAddr};
 /// Datagrams that a proven member may send in a row.
 pub(super) const PEER_BURST: u16 = 400;
 const PEER_PER_S: u32 = 100;
+/// Datagrams that a client, whose flow is kept, may send in a row.
+pub(super) const CLIENT_BURST: u32 = 200;
+/// And each second.
+pub(super) const CLIENT_PER_S: u32 = 40;
 const STRANGER_BURST: u32 = 600;
 const STRANGER_PER_S: u32 = 300;
 /// Verifications for others' puts: bounded, so that they leave the processor to calls.
@@ -36,6 +40,12 @@ impl Bucket {
 
     /// Takes one out; false where it is empty.
     pub(super) fn take(&mut self, now: Instant) -> bool {
+        self.take_many(now, 1)
+    }
+
+    /// Takes `count` out, or nothing where there are fewer.
+    pub(super) fn take_many(&mut self, now: Instant, count: u32) -> bool {
+        let wanted = u64::from(count) * 1000;
         let elapsed_ms = now.millis().saturating_sub(self.at.millis());
         if elapsed_ms > 0 {
             let filled = elapsed_ms.saturating_mul(u64::from(self.per_s));
@@ -43,9 +53,9 @@ impl Bucket {
             self.level_millis = self.level_millis.saturating_add(filled).min(full);
             self.at = now;
         }
-        let enough = self.level_millis >= 1000;
+        let enough = self.level_millis >= wanted;
         if enough {
-            self.level_millis -= 1000;
+            self.level_millis -= wanted;
         }
         enough
     }

@@ -32,7 +32,15 @@ impl Overlay {
         let node = Node { id: frame.sender, address: from };
         self.heard_answering(now, &node, &pending, hello);
         match (pending.purpose, frame.body) {
-            (Purpose::Check | Purpose::Introduce, Body::Pong(_)) => Ok(()),
+            (purpose, Body::Pong(_)) => self.pong_heard(now, purpose, &node, hello),
+            (Purpose::Vouch(id), Body::Dialed(_, verdict)) => {
+                self.vouched(now, id, verdict);
+                Ok(())
+            }
+            (Purpose::Meet(peer, repeated), Body::Introduced(_, how)) => {
+                self.introduced(now, (peer, repeated), from, hello, how);
+                Ok(())
+            }
             (Purpose::Join, Body::Nodes(_, nodes)) => {
                 nodes.iter().for_each(|node| self.consider(now, &node));
                 Ok(())
@@ -51,12 +59,32 @@ impl Overlay {
             (Purpose::Publish(id), Body::Stored(_, status, newer)) => {
                 self.publish_answered(now, id, &node, hello, status, newer)
             }
-            (Purpose::Announce, Body::Stored(_, status, _)) => {
-                self.announce_answered(now, &node, hello, status);
+            (Purpose::Announce(seq), Body::Stored(_, status, _)) => {
+                self.announce_answered(now, &node, hello, status, seq);
                 Ok(())
             }
             _ => Err(self.malformed()),
         }
+    }
+
+    /// Acts on the answer to a ping.
+    fn pong_heard(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        node: &Node,
+        hello: &Hello,
+    ) -> Result<(), Rejected> {
+        match purpose {
+            Purpose::Check | Purpose::Introduce => {}
+            Purpose::Judge => self.witness_answered(now, node, hello),
+            Purpose::SecondPort(id) => self.second_port_answered(now, id, node.id),
+            Purpose::Errand(id, second) => self.errand_answered(now, id, node.id, second),
+            Purpose::Keep(proven) => self.keep_answered(now, node, hello, proven),
+            Purpose::Punch => self.heard_met(now, node, true),
+            _ => return Err(self.malformed()),
+        }
+        Ok(())
     }
 
     fn lookup_answered(
@@ -202,9 +230,11 @@ impl Overlay {
         seen.address_seq = address_seq;
         seen.withdrawn = record.is_withdrawal();
         let Some(contact) = record.open(&aor_key) else { return };
-        let addresses = job.addresses.as_ref().map(AddressRecord::addresses).unwrap_or_default();
+        let list = job.addresses.as_ref();
+        let addresses = list.map(AddressRecord::addresses).unwrap_or_default();
+        let rendezvous = list.map(AddressRecord::rendezvous).unwrap_or_default();
         let (public, seq) = (record.owner(), record.seq());
-        let found = Found { lookup: user, owner, public, seq, contact, addresses };
+        let found = Found { lookup: user, owner, public, seq, contact, addresses, rendezvous };
         self.tell(OverlayEvent::Found(found));
     }
 

@@ -14,31 +14,41 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `wire`, `wire_out` | the datagrams, read and written |
+//! | `wire`, `reader`, `wire_out`, `send` | the datagrams: format, read, written, sent |
 //! | `table`, `suspects` | members proven, members lost |
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
 //! | `store`, `answer` | records kept; answers to others' requests |
 //! | `publication`, `repair`, `announce` | own records kept alive; a new address told |
-//! | `bootstrap`, `upkeep` | joining; knowing who is still there |
-//! | `reach`, `guard`, `recent`, `work` | own address; rates and tokens; public-key work |
+//! | `bootstrap`, `upkeep`, `presence` | joining; knowing who is still there |
+//! | `dial`, `judge`, `reach` | who can be reached: others, this node, and where |
+//! | `rendezvous`, `introduce`, `relay` | flows kept open for the others, and their use |
+//! | `guard`, `recent`, `work` | rates and tokens; public-key work |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
 mod announce;
 mod answer;
 mod aor;
 mod bootstrap;
+mod dial;
 pub mod event;
 mod guard;
 mod hear;
 mod id;
+mod introduce;
+mod judge;
 mod lookup;
+mod presence;
 mod publication;
 mod reach;
+mod reader;
 mod recent;
+mod relay;
+mod rendezvous;
 mod repair;
 mod request;
 mod search;
+mod send;
 mod store;
 mod suspects;
 mod table;
@@ -53,26 +63,29 @@ mod tests;
 
 pub use event::{
     Counters, Found, Full, Limits, LookupId, OverlayEvent, OverlayStatus, PublishId, Reachability,
+    Reason,
 };
+pub use relay::is_relayed;
 
 use crate::identity::record::AddressRecord;
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{OVERLAY_EVENTS_MAX, OVERLAY_OUTBOX_BYTES_MAX, OVERLAY_OUTBOX_MAX};
-use crate::net::{NodeId, Rejected, SocketId, Via};
+use crate::net::{NodeId, Rejected, SocketId, Transmit, Via};
 use crate::outbox::Outbox;
 use crate::rng::Rng;
 use crate::table::Table;
 use crate::time::{Duration, Instant, earlier};
 use crate::timer::Timers;
 use id::Node;
-use request::{Purpose, Requests};
+use request::Requests;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use wire::{Body, Frame, FrameError, Hello, Token};
-use wire_out::Encoder;
 
-/// The daemon has one socket for overlay and channel; the outbox wants a name for it.
-const VIA: Via = Via::Udp(SocketId(0));
+/// What leaves from the socket of overlay and channel; see [`Overlay::poll_transmit`].
+pub const FIRST_PORT: Via = Via::Udp(SocketId(0));
+/// What leaves from a second socket at another port.
+pub const SECOND_PORT: Via = Via::Udp(SocketId(1));
 /// A node younger than this may lack records that it should hold: owners touch hourly.
 const YOUNG: Duration = Duration::from_secs(65 * 60);
 
@@ -89,7 +102,7 @@ pub struct Overlay {
     keys: NetworkKeys,
     me: NodeId,
     started: Instant,
-    /// Six random bits: see [`Hello`].
+    /// See [`Hello`].
     start: u8,
     seq: u64,
     rng: Rng,
@@ -109,6 +122,13 @@ pub struct Overlay {
     store: store::Store,
     work: work::Work,
     reach: reach::Reach,
+    dials: dial::Dials,
+    judge: judge::Judge,
+    rendezvous: rendezvous::Rendezvous,
+    keeper: rendezvous::Keeper,
+    punches: introduce::Punches,
+    pairs: relay::Pairs,
+    detours: relay::Detours,
     addresses: Option<AddressRecord>,
     addresses_unsigned: bool,
     announcing: heapless::Vec<announce::Announcement, { announce::ANNOUNCEMENTS_MAX }>,
@@ -137,7 +157,7 @@ impl Overlay {
             keys: keys.clone(),
             me: identity.id(),
             started: now,
-            start: rng.below(64) as u8,
+            start: rng.below(256) as u8,
             seq: u64::from(start_count) << 32,
             counters: Counters::default(),
             guard: guard::Guard::new(&mut rng, now),
@@ -155,6 +175,13 @@ impl Overlay {
             store: store::Store::new(identity.id(), entries, &mut rng),
             work: work::Work::new(keys.network(), &mut rng),
             reach: reach::Reach::default(),
+            dials: dial::Dials::new(),
+            judge: judge::Judge::new(),
+            rendezvous: rendezvous::Rendezvous::new(&mut rng),
+            keeper: rendezvous::Keeper::new(),
+            punches: introduce::Punches::new(),
+            pairs: relay::Pairs::new(),
+            detours: relay::Detours::new(),
             addresses: None,
             addresses_unsigned: false,
             announcing: heapless::Vec::new(),
@@ -170,22 +197,6 @@ impl Overlay {
     /// Our id.
     pub fn id(&self) -> NodeId {
         self.me
-    }
-
-    /// Our own overlay addresses. An unspecified address (0.0.0.0) counts as none: then what
-    /// members see is used. A change is told to holders and neighbours at once.
-    pub fn set_local(&mut self, now: Instant, listen: &[SocketAddr]) {
-        if self.reach.set_local(listen) {
-            self.addresses_changed(now);
-        }
-    }
-
-    /// The address at which the router in front opened our port (PCP, NAT-PMP, UPnP-IGD); `None`
-    /// where it opens none, or no longer. A change is told to holders and neighbours at once.
-    pub fn set_mapped(&mut self, now: Instant, mapped: Option<SocketAddr>) {
-        if self.reach.set_mapped(mapped) {
-            self.addresses_changed(now);
-        }
     }
 
     /// Where a member was heard last.
@@ -204,6 +215,31 @@ impl Overlay {
         data: &[u8],
     ) -> Result<(), Rejected> {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let frame = self.take_frame(from, data)?;
+        match frame.body {
+            Body::Ping(token, ..)
+            | Body::Find(token, _)
+            | Body::Get(token, ..)
+            | Body::Put(token, ..)
+            | Body::Touch(token, _)
+            | Body::Dial(token, _)
+            | Body::Introduce(token, _)
+            | Body::Relay(token, ..) => self.handle_request(now, from, &frame, token, data.len()),
+            Body::Pong(hello)
+            | Body::Nodes(hello, _)
+            | Body::Value(hello, _)
+            | Body::Stored(hello, ..)
+            | Body::Dialed(hello, _)
+            | Body::Introduced(hello, _) => {
+                self.handle_answer(now, from, &frame, &hello, data.len())
+            }
+            Body::Introduction(guest) => self.hear_introduction(now, from, &guest),
+            Body::Relayed(..) => Err(self.malformed()),
+        }
+    }
+
+    /// Counts a datagram and takes it apart.
+    fn take_frame<'a>(&mut self, from: SocketAddr, data: &'a [u8]) -> Result<Frame<'a>, Rejected> {
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += data.len() as u64;
         let frame = Frame::parse(data, &self.keys).map_err(|error| match error {
@@ -215,17 +251,7 @@ impl Overlay {
             self.hear_own_id(from);
             return Err(reject(&mut self.counters.own_id, Rejected::Unauthorized));
         }
-        match frame.body {
-            Body::Ping(token, _)
-            | Body::Find(token, _)
-            | Body::Get(token, ..)
-            | Body::Put(token, ..)
-            | Body::Touch(token, _) => self.handle_request(now, from, &frame, token, data.len()),
-            Body::Pong(hello)
-            | Body::Nodes(hello, _)
-            | Body::Value(hello, _)
-            | Body::Stored(hello, ..) => self.handle_answer(now, from, &frame, &hello, data.len()),
-        }
+        Ok(frame)
     }
 
     /// Does what is due, and at most one public-key operation of those that wait.
@@ -237,6 +263,9 @@ impl Overlay {
         self.publications_timeout(now);
         while self.store.expire_one(now) {}
         self.upkeep_timeout(now);
+        self.judge_timeout(now);
+        self.rendezvous_timeout(now);
+        self.punches_timeout(now);
         self.work_one(now);
     }
 
@@ -251,18 +280,22 @@ impl Overlay {
             self.publication_timers.next(),
             self.store.next(),
             self.upkeep.next(),
+            self.judge.next(),
+            self.rendezvous.next(),
+            self.punches.next(),
         ]
         .into_iter()
         .fold(None, earlier)
     }
 
     /// Writes the next datagram into `buf` (room for
-    /// [`crate::limits::OVERLAY_DATAGRAM_BYTES_MAX`]): where to, and its length.
-    pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    /// [`crate::limits::OVERLAY_DATAGRAM_BYTES_MAX`]): from which socket ([`FIRST_PORT`],
+    /// [`SECOND_PORT`]), where to, and its length.
+    pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         let transmit = self.outbox.pop(buf)?;
         self.counters.datagrams_out += 1;
         self.counters.bytes_out += transmit.len as u64;
-        Some((transmit.to, transmit.len))
+        Some(transmit)
     }
 
     /// The next thing to tell.
@@ -278,6 +311,7 @@ impl Overlay {
     /// The state, for people.
     pub fn status(&self) -> OverlayStatus {
         let own = self.publications.iter().filter(|(_, p)| p.is_stored()).count();
+        let (reachable, reason) = self.reachability();
         OverlayStatus {
             id: self.me,
             joined: self.join.joined(),
@@ -286,7 +320,10 @@ impl Overlay {
             stored: self.store.len().saturating_sub(own),
             published: self.publications.len(),
             lookups: self.lookups.len(),
-            reachable: self.reach.reachability(),
+            reachable,
+            reason,
+            rendezvous: self.rendezvous.list().len(),
+            clients: self.keeper.len(),
             public_address: self.reach.public(),
         }
     }
@@ -310,7 +347,8 @@ impl Overlay {
         Hello {
             token: self.guard.token(&to.address),
             young: now.since(self.started) < YOUNG,
-            stranger: self.address_of(to.id) != Some(to.address),
+            standing: self.standing(to),
+            kept: self.keeper.keeps(to),
             start: self.start,
             observed: to.address,
         }
@@ -321,44 +359,6 @@ impl Overlay {
             self.events.push_back(event);
         } else {
             self.counters.events_full += 1;
-        }
-    }
-
-    /// Sends a request and waits for its answer. False where too many are under way.
-    fn ask(
-        &mut self,
-        now: Instant,
-        to: SocketAddr,
-        node: Option<NodeId>,
-        purpose: Purpose,
-        pad_to: usize,
-        make: impl FnOnce(NodeId, u64) -> Encoder,
-    ) -> bool {
-        let missed = node.and_then(|id| self.members.get(&id)).map_or(0, |member| member.missed);
-        let timeout = self.members.timeout(node.as_ref()) * (1 << missed.min(3));
-        let started = self.requests.start(now, &mut self.rng, to, node, purpose, timeout);
-        let Some(id) = started else {
-            self.counters.requests_full += 1;
-            return false;
-        };
-        let mut encoder = make(self.me, id);
-        let data = encoder.finish(&self.keys, pad_to);
-        if matches!(purpose, Purpose::Lookup(..)) {
-            self.counters.lookup_bytes += data.len() as u64;
-        }
-        if !self.outbox.push(VIA, to, 0, data) {
-            self.counters.outbox_full += 1;
-        }
-        true
-    }
-
-    /// Sends an answer, unless it is larger than the asker may be sent.
-    fn reply(&mut self, to: SocketAddr, limit: usize, pad_to: usize, mut encoder: Encoder) {
-        let data = encoder.finish(&self.keys, pad_to);
-        if data.len() > limit {
-            self.counters.malformed += 1;
-        } else if !self.outbox.push(VIA, to, 0, data) {
-            self.counters.outbox_full += 1;
         }
     }
 }

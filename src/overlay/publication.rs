@@ -31,6 +31,8 @@ pub(super) struct Holder {
     pub(super) tries: u8,
     /// The number of the list of addresses that it has of us.
     pub(super) address_seq: u64,
+    /// The number of the list that it was sent last.
+    pub(super) sent_seq: u64,
     /// Whether a touch may do, because it held the newest record once.
     pub(super) touch: bool,
 }
@@ -88,7 +90,9 @@ impl Publication {
                     self.holders.swap_remove(at);
                 }
                 let (token, state) = (NO_TOKEN, State::Failed);
-                let holder = Holder { node, token, state, tries: 0, address_seq: 0, touch: false };
+                let touch = false;
+                let (tries, address_seq, sent_seq) = (0, 0, 0);
+                let holder = Holder { node, token, state, tries, address_seq, sent_seq, touch };
                 self.holders.push(holder).ok()?;
                 self.holders.len() - 1
             }

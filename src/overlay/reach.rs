@@ -1,40 +1,58 @@
 //! Where this node is: its own addresses, and what others see.
 //!
-//! An address that the operator gave counts. Else the address is what three members in different
-//! networks report, or all of them where fewer are known. Behind another router, an address that
-//! this router opened for us is listed too. A member is a dial-back away from being believed by
-//! strangers; that check has its place here.
+//! An address that is global, or that the operator gave, counts. Else the address is what members
+//! in three different networks report, or in all where members are known in fewer. Behind another
+//! router, an address that this router opened for us is listed too. Where three reports differ in
+//! the port alone, the router in front has a port for each peer: then there is no address to
+//! tell, but the IP is known.
 
-use super::event::Reachability;
+use super::event::{Reachability, Reason};
+use super::judge::Judged;
 use crate::identity::record::{ADDRESSES_MAX, AddressList};
 use std::net::{IpAddr, SocketAddr};
 
 const VOTES_MAX: usize = 16;
-const AGREEING: usize = 3;
+/// So many members in different networks have to agree, or all where there are fewer.
+pub(super) const AGREEING: usize = 3;
 
 /// Own addresses, told and observed.
 #[derive(Default)]
 pub(super) struct Reach {
     local: AddressList,
+    private: AddressList,
     /// One for each family, IPv4 first.
     public: [Option<SocketAddr>; 2],
+    /// The same, without the port.
+    public_ip: [Option<IpAddr>; 2],
     /// The address at which the router in front opened our port.
     mapped: Option<SocketAddr>,
+    /// Newest last, one of each network.
     votes: heapless::Deque<(IpAddr, SocketAddr), VOTES_MAX>,
 }
 
+/// What a report of our address led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Voted {
+    /// Another IP address is settled.
+    pub(super) ip: Option<SocketAddr>,
+    /// Another address is settled, or none any more.
+    pub(super) changed: bool,
+}
+
 impl Reach {
-    /// Takes the addresses that the operator or the system gave. True where they changed; then
-    /// what others saw before is forgotten.
-    pub(super) fn set_local(&mut self, listen: &[SocketAddr]) -> bool {
-        let usable = listen.iter().filter(|a| !a.ip().is_unspecified() && a.port() != 0);
-        let local: AddressList = usable.take(ADDRESSES_MAX).copied().collect();
-        if local == self.local {
+    /// Takes the addresses that the operator or the system gave: those that count, and private
+    /// ones. True where they changed; then what others saw before is forgotten.
+    pub(super) fn set_local(&mut self, global: &[SocketAddr], private: &[SocketAddr]) -> bool {
+        let usable = |list: &[SocketAddr]| -> AddressList {
+            let usable = list.iter().filter(|a| !a.ip().is_unspecified() && a.port() != 0);
+            usable.take(ADDRESSES_MAX).copied().collect()
+        };
+        let (local, private) = (usable(global), usable(private));
+        if local == self.local && private == self.private {
             return false;
         }
-        self.local = local;
-        self.public = [None; 2];
-        self.votes.clear();
+        let mapped = self.mapped;
+        *self = Self { local, private, mapped, ..Self::default() };
         true
     }
 
@@ -44,40 +62,65 @@ impl Reach {
         core::mem::replace(&mut self.mapped, mapped) != mapped
     }
 
-    /// Takes in how `voter` sees us, with `members` known. `Some` where that settles a new
-    /// address.
+    /// Takes in how `voter` sees us; `networks` says in how many networks members are known.
     pub(super) fn observe(
         &mut self,
         voter: SocketAddr,
         seen: SocketAddr,
-        members: usize,
-    ) -> Option<SocketAddr> {
-        let network = network_of(voter.ip());
-        let stale = self.votes.iter().position(|(from, _)| *from == network);
-        if let Some(at) = stale {
-            let len = self.votes.len();
-            for position in 0..len {
-                let vote = self.votes.pop_front()?;
-                if position != at {
-                    let kept = self.votes.push_back(vote);
-                    debug_assert!(kept.is_ok(), "as many as were there");
-                }
+        networks: usize,
+    ) -> Voted {
+        self.vote(network_of(voter.ip()), seen);
+        let (family, wanted) = (usize::from(seen.is_ipv6()), AGREEING.min(networks.max(1)));
+        let agree = |like: &dyn Fn(&SocketAddr) -> bool| {
+            self.votes.iter().filter(|(_, vote)| like(vote)).count() >= wanted
+        };
+        let same_address = agree(&|vote| *vote == seen);
+        let same_ip = agree(&|vote| vote.ip() == seen.ip());
+        let mut voted = Voted::default();
+        if same_ip && self.public_ip[family] != Some(seen.ip()) {
+            self.public_ip[family] = Some(seen.ip());
+            voted.ip = Some(seen);
+        }
+        let settled = if same_address {
+            Some(seen)
+        } else {
+            // One that differs is a mistake, or the first to see the next address.
+            self.public[family].filter(|_| !self.newest_differ(seen.is_ipv6(), wanted))
+        };
+        voted.changed = self.public[family] != settled;
+        self.public[family] = settled;
+        voted
+    }
+
+    fn vote(&mut self, network: IpAddr, seen: SocketAddr) {
+        for _ in 0..self.votes.len() {
+            let Some(vote) = self.votes.pop_front() else { break };
+            if vote.0 != network || vote.1.is_ipv6() != seen.is_ipv6() {
+                let kept = self.votes.push_back(vote);
+                debug_assert!(kept.is_ok(), "as many as were there");
             }
-        } else if self.votes.is_full() {
+        }
+        if self.votes.is_full() {
             self.votes.pop_front();
         }
         let voted = self.votes.push_back((network, seen));
         debug_assert!(voted.is_ok(), "room was made");
-        let public = &mut self.public[usize::from(seen.is_ipv6())];
-        if *public == Some(seen) {
-            return None;
-        }
-        let agreeing = self.votes.iter().filter(|(_, vote)| *vote == seen).count();
-        if agreeing < AGREEING.min(members.max(1)) {
-            return None;
-        }
-        *public = Some(seen);
-        Some(seen)
+    }
+
+    /// Whether the newest `count` reports of a family all speak against the settled address.
+    fn newest_differ(&self, v6: bool, count: usize) -> bool {
+        let settled = self.public[usize::from(v6)];
+        let newest = self.votes.iter().rev().filter(|(_, vote)| vote.is_ipv6() == v6);
+        let against = newest.take(count).filter(|(_, vote)| Some(*vote) != settled).count();
+        against >= count.max(2)
+    }
+
+    /// Whether the newest report speaks against the settled address: then others are asked.
+    pub(super) fn is_doubtful(&self) -> bool {
+        let newest = self.votes.iter().next_back();
+        newest.is_some_and(|(_, vote)| {
+            self.public[usize::from(vote.is_ipv6())].is_some_and(|public| public != *vote)
+        })
     }
 
     /// Our address as others see it.
@@ -97,20 +140,24 @@ impl Reach {
         list
     }
 
-    /// How others reach us, as far as known.
-    pub(super) fn reachability(&self) -> Reachability {
-        match self.public() {
-            _ if self.mapped.is_some() => Reachability::Mapped,
-            None => Reachability::Unknown,
-            Some(public) if self.local.contains(&public) => Reachability::Direct,
-            Some(_) => Reachability::Mapped,
+    /// How a node that others reach is reached.
+    pub(super) fn reachability(&self, judged: Judged) -> (Reachability, Reason) {
+        let public = self.public();
+        let own = public
+            .is_none_or(|public| self.local.contains(&public) || self.private.contains(&public));
+        let how = if own { Reachability::Direct } else { Reachability::Mapped };
+        match (judged, how) {
+            _ if self.mapped.is_some() => (Reachability::Mapped, Reason::OpenedPort),
+            (Judged::Near, how) => (how, Reason::SecondPort),
+            (_, Reachability::Direct) => (how, Reason::OwnAddress),
+            (_, how) => (how, Reason::SeenAddress),
         }
     }
 }
 
 /// What counts as one network: an IPv4 /16 or an IPv6 /32; of addresses that are nobody's alone,
 /// as in a laboratory, each.
-fn network_of(ip: IpAddr) -> IpAddr {
+pub(super) fn network_of(ip: IpAddr) -> IpAddr {
     match ip {
         _ if ip.is_loopback() => ip,
         IpAddr::V4(private) if private.is_private() => ip,

@@ -130,11 +130,11 @@ impl Overlay {
             holder.state = State::Failed;
             return;
         }
-        holder.tries += 1;
-        holder.state = State::Asked;
-        let (to, token, touch) = (holder.node.address, holder.token, holder.touch);
         let addresses = self.addresses.clone();
         let address_seq = addresses.as_ref().map_or(0, AddressRecord::seq);
+        holder.tries += 1;
+        (holder.state, holder.sent_seq) = (State::Asked, address_seq);
+        let (to, token, touch) = (holder.node.address, holder.token, holder.touch);
         let purpose = Purpose::Publish(id);
         let asked = self.ask(now, to, Some(*node), purpose, 0, |me, request| {
             let addresses = addresses.as_ref().map(AddressRecord::as_bytes);
@@ -163,7 +163,6 @@ impl Overlay {
     ) -> Result<(), Rejected> {
         let Some(publication) = self.publications.get_mut(id) else { return Ok(()) };
         let unsigned = publication.record.is_none();
-        let address_seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
         let Some(holder) = publication.holder(&node.id) else { return Ok(()) };
         holder.token = hello.token;
         if unsigned {
@@ -173,7 +172,7 @@ impl Overlay {
         match status {
             Status::Stored => {
                 (holder.state, holder.touch) = (State::Acknowledged, true);
-                holder.address_seq = address_seq;
+                holder.address_seq = holder.address_seq.max(holder.sent_seq);
             }
             Status::Full => holder.state = State::Failed,
             Status::NoToken => self.put_to(now, id, &node.id),

@@ -5,6 +5,7 @@
 //! still counts, and teaches the slower round-trip time. The id of a request is random beyond its
 //! slot, so an answer proves that the answerer reads what is sent to that address.
 
+use super::dial::{Dial, Errand};
 use super::lookup::Lookup;
 use super::publication::Publication;
 use crate::net::NodeId;
@@ -23,16 +24,30 @@ const OVER_MIN: Duration = Duration::from_millis(900);
 pub(super) enum Purpose {
     /// To prove an address, or that a member or suspect is still there.
     Check,
-    /// To prove our own address to a member that does not know us.
+    /// To prove our own address to a member that is wrong about us.
     Introduce,
+    /// To be dialled back, and to hear what came of it.
+    Judge,
+    /// To learn what a member knows of a node that wants to be listed.
+    Vouch(Id<Dial>),
+    /// To try such a node from our second port.
+    SecondPort(Id<Dial>),
+    /// To try such a node for another member; true: from our second port.
+    Errand(Id<Errand>, bool),
+    /// To have our flow kept; true where the address was proven.
+    Keep(bool),
+    /// To be introduced to this node; true where the address was proven.
+    Meet(NodeId, bool),
+    /// To open a hole.
+    Punch,
     /// To join through an address of which no id is known.
     Join,
     /// A step of a look-up; true where one owner's record was asked for.
     Lookup(Id<Lookup>, bool),
     /// To store or touch a published record.
     Publish(Id<Publication>),
-    /// To tell our addresses.
-    Announce,
+    /// To tell our addresses, in the list of this number.
+    Announce(u64),
 }
 
 /// A request under way.

@@ -5,7 +5,7 @@ use super::event::{LookupId, OverlayEvent};
 use super::id::{Node, Place};
 use super::lookup::{Goal, Lookup, OWNERS_MAX, REPLICAS};
 use super::request::{Missed, Purpose};
-use super::wire::{FIND_BYTES, GET_BYTES, Token};
+use super::wire::{FIND_BYTES, GET_BYTES, Token, Verdict};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
 use crate::identity::record::Key;
@@ -173,7 +173,10 @@ impl Overlay {
         if !over {
             self.counters.timeouts += 1;
         }
-        self.peer_missed(now, &pending, over);
+        let waits_for_others = matches!(pending.purpose, Purpose::Vouch(_) | Purpose::Punch);
+        if !waits_for_others {
+            self.peer_missed(now, &pending, over);
+        }
         match (pending.purpose, pending.node) {
             (Purpose::Lookup(id, named), Some(node)) => {
                 if let Some(lookup) = self.lookups.get_mut(id) {
@@ -186,7 +189,12 @@ impl Overlay {
                 self.drive(now, id);
             }
             (Purpose::Publish(id), Some(node)) => self.publish_missed(now, id, node, over),
-            (Purpose::Announce, Some(node)) => self.announce_missed(now, node, over),
+            (Purpose::Announce(seq), Some(node)) => self.announce_missed(now, node, seq, over),
+            (Purpose::Judge, Some(node)) => self.witness_missed(now, node, over),
+            (Purpose::Keep(_), Some(node)) => self.keep_missed(now, node, over),
+            (Purpose::Vouch(id), _) if !over => self.vouched(now, id, Verdict::Unsure),
+            (Purpose::SecondPort(id), _) => self.second_port_missed(now, id, over),
+            (Purpose::Errand(id, second), _) if !over => self.errand_missed(now, id, second),
             _ => {}
         }
     }

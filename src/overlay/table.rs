@@ -67,6 +67,8 @@ pub(super) struct Member {
     pub(super) missed: u8,
     /// What its answers said of its start; see [`super::wire::Hello`].
     pub(super) start: Option<u8>,
+    /// Whether it was reached from our second port only.
+    pub(super) near: bool,
     /// Whether a ping is under way to find out whether it is still there.
     pub(super) checking: bool,
     /// The second when it was heard last.
@@ -193,6 +195,7 @@ impl Members {
                     credit_s: now_s,
                     missed: 0,
                     start: None,
+                    near: false,
                     checking: false,
                     heard_s: now_s,
                     since_s: now_s,

@@ -1,22 +1,18 @@
-//! Knowing who is there: proving addresses, noticing silence, hearing of moves.
+//! Knowing who is there: probing addresses, noticing silence.
 //!
 //! Neighbours are heard every few minutes, whichever side asks first; all others hourly. A member
-//! that misses an answer is pinged at doubling time-outs and lost after four. A known id at a new
-//! address moves there once its old address stays silent, or at once with its signature.
+//! that misses an answer is pinged at doubling time-outs and lost after four.
 
 use super::Overlay;
 use super::announce::NEIGHBOURS;
-use super::event::OverlayEvent;
 use super::id::{Node, Place};
 use super::recent::Recent;
 use super::request::{Pending, Purpose};
-use super::table::NotEntered;
-use super::wire::{FIND_BYTES, Hello, NO_TOKEN, Token};
+use super::wire::{FIND_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
 use crate::net::NodeId;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
-use std::net::SocketAddr;
 
 const TICK: Duration = Duration::from_secs(1);
 const PROBES_MAX: usize = 128;
@@ -33,6 +29,14 @@ const SCANNED_A_TICK: usize = 32;
 /// How often a neighbour and somebody anywhere are asked whom they know.
 const VIEW_S: u32 = 600;
 const MOVES_MAX: usize = 16;
+const RECENT: usize = 256;
+const RECENT_S: u32 = 60;
+/// Longer than NATs keep a binding that nobody uses: five minutes (RFC 4787 s4.3).
+const CONTACTS_S: u32 = 330;
+const CONTACTS: usize = 2048;
+const ERRANDS_S: u32 = 5;
+const DOUBTS_MAX: u8 = 4;
+const DOUBT_ASKED: usize = 3;
 
 /// What upkeep remembers.
 pub(super) struct Upkeep {
@@ -42,9 +46,17 @@ pub(super) struct Upkeep {
     probes: heapless::Deque<Node, PROBES_MAX>,
     probe_at: Option<Instant>,
     probed: Recent,
-    introduced: Recent,
-    moves: heapless::Vec<Node, MOVES_MAX>,
-    told_own_id_s: u32,
+    pub(super) introduced: Recent,
+    /// Whose requests were heard, so that their answers prove nothing.
+    pub(super) contacts: Recent,
+    /// Who was asked something, and so can get in at a NAT of ours.
+    pub(super) sent: Recent,
+    /// Who was dialled back for others.
+    pub(super) errands: Recent,
+    /// Rounds in which members are asked whether our address is still the one that they reported.
+    doubts: u8,
+    pub(super) moves: heapless::Vec<Node, MOVES_MAX>,
+    pub(super) told_own_id_s: u32,
 }
 
 impl Upkeep {
@@ -55,8 +67,12 @@ impl Upkeep {
             view_s: VIEW_S / 2 + rng.below(VIEW_S / 2),
             probes: heapless::Deque::new(),
             probe_at: None,
-            probed: Recent::new(rng),
-            introduced: Recent::new(rng),
+            probed: Recent::new(rng, RECENT, RECENT_S),
+            introduced: Recent::new(rng, RECENT, RECENT_S),
+            contacts: Recent::new(rng, CONTACTS, CONTACTS_S),
+            sent: Recent::new(rng, CONTACTS, CONTACTS_S),
+            errands: Recent::new(rng, RECENT, ERRANDS_S),
+            doubts: 0,
             moves: heapless::Vec::new(),
             told_own_id_s: 0,
         }
@@ -71,118 +87,13 @@ impl Upkeep {
         earlier(Some(self.tick_at), self.probe_at)
     }
 
-    fn take_move(&mut self, id: &NodeId) -> Option<Node> {
+    pub(super) fn take_move(&mut self, id: &NodeId) -> Option<Node> {
         let at = self.moves.iter().position(|node| node.id == *id)?;
         Some(self.moves.swap_remove(at))
     }
 }
 
 impl Overlay {
-    /// Somebody of this id asked something from this address.
-    pub(super) fn heard_asking(
-        &mut self,
-        now: Instant,
-        node: &Node,
-        proven: bool,
-        start: Option<u8>,
-    ) {
-        let now_s = self.seconds(now);
-        let known = self.members.get_mut(&node.id);
-        if let Some(member) = known.filter(|member| member.address() == node.address) {
-            member.heard_s = now_s;
-            if let Some(start) = start {
-                let before = member.start.replace(start);
-                if before.is_some_and(|before| before != start) {
-                    self.holder_returned(now, &node.id, true);
-                }
-            }
-            return;
-        }
-        // Nobody is probed for having asked: the answer, no larger than the question, invites
-        // strangers to prove where they are.
-        if proven {
-            self.heard_at(now, node);
-        }
-    }
-
-    /// Somebody of this id answered from where we asked.
-    pub(super) fn heard_answering(
-        &mut self,
-        now: Instant,
-        node: &Node,
-        pending: &Pending,
-        hello: &Hello,
-    ) {
-        if let Some(expected) = pending.node.filter(|expected| *expected != node.id) {
-            let there = self.members.get(&expected).map(|member| member.address());
-            if there == Some(node.address) {
-                self.members.remove(&expected);
-            }
-        }
-        self.heard_at(now, node);
-        self.members.measure(&node.id, now.since(pending.sent));
-        let known = self.members.get_mut(&node.id);
-        if let Some(member) = known.filter(|member| member.address() == node.address) {
-            member.checking &= pending.purpose != Purpose::Check;
-            let before = member.start.replace(hello.start);
-            if self.upkeep.take_move(&node.id).is_some() {
-                self.counters.two_addresses += 1;
-            }
-            if before.is_some_and(|before| before != hello.start) {
-                self.holder_returned(now, &node.id, true);
-            }
-        }
-        if hello.stranger && pending.purpose != Purpose::Introduce {
-            self.introduce(now, node, &hello.token);
-        }
-        self.observed(now, node.address, hello.observed);
-    }
-
-    /// Shows `node`, which does not know us, that we are where we say.
-    fn introduce(&mut self, now: Instant, node: &Node, token: &Token) {
-        let now_s = self.seconds(now);
-        if self.upkeep.introduced.is_recent(&node.address, now_s) {
-            return;
-        }
-        let (to, start) = (node.address, self.start);
-        self.ask(now, to, Some(node.id), Purpose::Introduce, 0, |me, request| {
-            Encoder::ping(me, request, token, start, &to)
-        });
-    }
-
-    /// This id proved that it reads what is sent to this address.
-    fn heard_at(&mut self, now: Instant, node: &Node) {
-        let elsewhere = self.members.get(&node.id).filter(|m| m.address() != node.address);
-        let Some(member) = elsewhere.map(|member| (member.node(), member.missed)) else {
-            return self.heard_signed(now, node);
-        };
-        let (old, missed) = member;
-        if missed > 0 {
-            return self.heard_signed(now, node);
-        }
-        let waiting = self.upkeep.moves.iter().any(|known| known.id == node.id);
-        if !waiting && self.upkeep.moves.push(*node).is_ok() {
-            self.check(now, old);
-        }
-    }
-
-    /// This id is at this address, beyond doubt or without a rival.
-    pub(super) fn heard_signed(&mut self, now: Instant, node: &Node) {
-        let now_s = self.seconds(now);
-        match self.members.prove(node, now_s) {
-            Ok(false) => {}
-            Ok(true) => {
-                if self.suspects.remove(&node.id) {
-                    self.suspects.hurry(now_s);
-                    self.holder_returned(now, &node.id, false);
-                }
-                self.member_entered(now);
-            }
-            Err(NotEntered::Full) => self.counters.table_full += 1,
-            Err(NotEntered::Address) => self.counters.address_limit += 1,
-        }
-    }
-
     /// Somebody named this node. It is probed, not believed.
     pub(super) fn consider(&mut self, now: Instant, node: &Node) {
         let known = self.members.get(&node.id).is_some_and(|m| m.address() == node.address)
@@ -205,11 +116,8 @@ impl Overlay {
         if let Some(member) = self.members.get_mut(&node.id) {
             member.checking = true;
         }
-        let (to, who) = (node.address, Some(node.id));
-        let start = self.start;
-        self.ask(now, to, who, Purpose::Check, 0, |me, request| {
-            Encoder::ping(me, request, &NO_TOKEN, start, &to)
-        });
+        let claim = self.judge.claim();
+        self.ping(now, node.address, Some(node.id), Purpose::Check, &NO_TOKEN, claim);
     }
 
     /// A request to a member is late.
@@ -223,7 +131,7 @@ impl Overlay {
         let (node, missed) = (member.node(), member.missed);
         let again = checked || !member.checking;
         if let Some(moved) = self.upkeep.take_move(&id) {
-            return self.heard_signed(now, &moved);
+            return self.moved(now, &moved);
         }
         if missed >= MISSES_MAX {
             self.lose(now, &node);
@@ -236,17 +144,9 @@ impl Overlay {
         self.counters.members_lost += 1;
         self.members.remove(&node.id);
         self.suspects.add(*node, self.seconds(now));
+        self.rendezvous_lost(now, &node.id);
         if self.members.is_empty() {
             self.all_lost(now);
-        }
-    }
-
-    /// Somebody else speaks under our id.
-    pub(super) fn hear_own_id(&mut self, from: SocketAddr) {
-        let ours = self.reach.addresses().contains(&from) || self.join.is_bootstrap(&from);
-        if !ours && self.upkeep.told_own_id_s == 0 {
-            self.upkeep.told_own_id_s = 1;
-            self.tell(OverlayEvent::IdInUse(from));
         }
     }
 
@@ -260,29 +160,57 @@ impl Overlay {
         self.upkeep.tick_at = now + TICK;
         let now_s = self.seconds(now);
         self.guard.handle_timeout(&mut self.rng, now);
+        self.keeper.expire(now_s);
+        self.rendezvous_tick(now);
         self.join_tick(now);
         if let Some(suspect) = self.suspects.next(now_s) {
             self.check(now, suspect);
         }
         self.check_neighbour(now, now_s);
         self.check_member(now, now_s);
+        self.check_address(now);
         if now_s >= self.upkeep.view_s {
             self.upkeep.view_s = now_s + VIEW_S / 2 + self.rng.below(VIEW_S / 2);
             self.ask_for_views(now);
         }
     }
 
+    /// Those who waited for the first witness may be contacted.
+    pub(super) fn hold_over(&mut self, now: Instant) {
+        if !self.upkeep.probes.is_empty() {
+            self.upkeep.probe_at = Some(now);
+        }
+        if !self.members.is_empty() {
+            self.member_entered(now);
+        }
+    }
+
     fn send_probes(&mut self, now: Instant) {
+        if self.judge.holds(now) {
+            self.upkeep.probe_at = Some(now + TICK);
+            return;
+        }
         let large = self.members.len() >= LARGE;
         for _ in 0..if large { 1 } else { PROBES_AT_ONCE } {
             let Some(Node { address: to, .. }) = self.upkeep.probes.pop_front() else { break };
-            let start = self.start;
-            self.ask(now, to, None, Purpose::Check, 0, |me, request| {
-                Encoder::ping(me, request, &NO_TOKEN, start, &to)
-            });
+            let claim = self.judge.claim();
+            self.ping(now, to, None, Purpose::Check, &NO_TOKEN, claim);
         }
         let pause = if large { PROBE_PAUSE_LARGE } else { PROBE_PAUSE };
         self.upkeep.probe_at = (!self.upkeep.probes.is_empty()).then(|| now + pause);
+    }
+
+    /// Somebody sees us elsewhere than others did: they are asked, a few times.
+    fn check_address(&mut self, now: Instant) {
+        if !self.reach.is_doubtful() {
+            self.upkeep.doubts = 0;
+        } else if self.upkeep.doubts < DOUBTS_MAX {
+            self.upkeep.doubts += 1;
+            let place = self.rng.bytes();
+            for node in self.members.closest::<DOUBT_ASKED>(&place, |m| m.missed == 0) {
+                self.check(now, node);
+            }
+        }
     }
 
     fn check_neighbour(&mut self, now: Instant, now_s: u32) {

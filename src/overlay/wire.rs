@@ -5,16 +5,18 @@
 //! get and a get's answer have the length of their body (2) after the kind and zeros after the
 //! tag: padding, so that an answer is never larger than its request and needs no proof of
 //! address. Numbers are in network byte order; an address is family (1: 4 or 6), IP, port (2); an
-//! optional record is its length (2), 0 for none, and its bytes. Parsing is strict: what is left
+//! optional record is its length (2), 0 for none, and its bytes. A relay carries a datagram of the
+//! channel in what is left of it. Parsing is strict: what is left
 //! over, a padding that is not zero, an unknown family refuse the datagram.
 
 use super::id::{Node, Place};
+use super::reader::{Nodes, Others, Reader};
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::record::Key;
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::NodeId;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The version of the wire format.
 pub(super) const VERSION: u8 = 1;
@@ -22,6 +24,12 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const GET_BYTES: usize = 1100;
 /// The size of a find: room for 16 IPv4 members in the answer.
 pub(super) const FIND_BYTES: usize = 448;
+/// Zeros behind a ping, a dial, a wish to be introduced: room for the addresses in the answer.
+pub(super) const PING_PADDING_MAX: usize = 19;
+/// See [`PING_PADDING_MAX`].
+pub(super) const DIAL_PADDING: usize = 12;
+/// See [`PING_PADDING_MAX`].
+pub(super) const INTRODUCE_PADDING: usize = 25;
 /// What of a key's set an answer can name besides the record that it carries.
 pub(super) const OTHERS_MAX: usize = 7;
 
@@ -45,6 +53,20 @@ pub(super) mod kind {
     pub(in crate::overlay) const STORED: u8 = 8;
     /// Extends a record's lifetime, or tells an address.
     pub(in crate::overlay) const TOUCH: u8 = 9;
+    /// Asks whether somebody can be reached.
+    pub(in crate::overlay) const DIAL: u8 = 10;
+    /// Answers a dial.
+    pub(in crate::overlay) const DIALED: u8 = 11;
+    /// Asks to be introduced to somebody whose flow the asked keeps.
+    pub(in crate::overlay) const INTRODUCE: u8 = 12;
+    /// Answers that.
+    pub(in crate::overlay) const INTRODUCED: u8 = 13;
+    /// Tells on a kept flow who wants to be met.
+    pub(in crate::overlay) const INTRODUCTION: u8 = 14;
+    /// Hands over a datagram of the channel for somebody else.
+    pub(in crate::overlay) const RELAY: u8 = 15;
+    /// A datagram of the channel from somebody else.
+    pub(in crate::overlay) const RELAYED: u8 = 16;
     /// The first kind that is not the overlay's.
     pub(in crate::overlay) const END: u8 = 0x40;
 }
@@ -73,13 +95,95 @@ pub(super) struct Hello {
     /// Whether the answerer has been up for less than a refresh interval, so that it may lack
     /// records that it should hold.
     pub(super) young: bool,
-    /// Whether the asker is not a member that the answerer knows: it may introduce itself, by a
-    /// ping with the token.
-    pub(super) stranger: bool,
-    /// Six bits drawn at the answerer's start: when they change, its store was lost.
+    /// What the asker is to the answerer.
+    pub(super) standing: Standing,
+    /// Whether the answerer keeps the asker's flow.
+    pub(super) kept: bool,
+    /// Drawn at the answerer's start: when it changes, its store was lost.
     pub(super) start: u8,
     /// The asker's address as the answerer sees it.
     pub(super) observed: SocketAddr,
+}
+
+/// What the asker is to whoever answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Standing {
+    /// Nobody known: a ping with the token may change that.
+    Stranger = 0,
+    /// Others are being asked whether they can reach it.
+    Asking = 1,
+    /// They cannot.
+    Unreachable = 2,
+    /// A member, as far as the answerer alone can tell: it was reached from a second port only.
+    Near = 3,
+    /// A member.
+    Listed = 4,
+}
+
+impl Standing {
+    pub(super) fn parse(byte: u8) -> Option<Self> {
+        [Self::Stranger, Self::Asking, Self::Unreachable, Self::Near, Self::Listed]
+            .into_iter()
+            .find(|standing| *standing as u8 == byte)
+    }
+}
+
+/// What a ping says of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Claim {
+    /// It does not know yet whether it can be reached.
+    Unknown = 0,
+    /// It can, and wants to be listed: have it dialled.
+    Member = 1,
+    /// It cannot: it is no member.
+    Client = 2,
+    /// It cannot, and asks that the flow of this ping be kept.
+    Keep = 3,
+}
+
+impl Claim {
+    fn parse(byte: u8) -> Option<Self> {
+        [Self::Unknown, Self::Member, Self::Client, Self::Keep]
+            .into_iter()
+            .find(|claim| *claim as u8 == byte)
+    }
+}
+
+/// What somebody knows of another's being reachable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Verdict {
+    /// It did not answer.
+    No = 0,
+    /// It answered, though it had not contacted whoever says so.
+    Yes = 1,
+    /// There is no time to look.
+    Unsure = 2,
+    /// It has contacted whoever says so, and answered to another port.
+    Near = 3,
+}
+
+impl Verdict {
+    fn parse(byte: u8) -> Option<Self> {
+        [Self::No, Self::Yes, Self::Unsure, Self::Near]
+            .into_iter()
+            .find(|verdict| *verdict as u8 == byte)
+    }
+}
+
+/// What became of a wish to be introduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Introduced {
+    /// No flow to that node is kept here.
+    NotKept,
+    /// The address is not proven; repeat with the token that comes along.
+    NoToken,
+    /// Too many introductions.
+    Busy,
+    /// The node was told; so it looks from here.
+    Told(SocketAddr),
 }
 
 /// How a put or touch went.
@@ -108,35 +212,11 @@ impl Status {
     }
 }
 
-/// A checked list of members, still as bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Nodes<'a>(&'a [u8]);
-
-impl Nodes<'_> {
-    /// The members.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Node> + '_ {
-        let mut reader = Reader(self.0);
-        core::iter::from_fn(move || reader.node())
-    }
-}
-
-/// A checked list of owners and sequence numbers, still as bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Others<'a>(&'a [u8]);
-
-impl Others<'_> {
-    /// Owners and the sequence numbers of their records.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, u64)> + '_ {
-        let mut reader = Reader(self.0);
-        core::iter::from_fn(move || Some((reader.id()?, reader.u64()?)))
-    }
-}
-
 /// What a datagram says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body<'a> {
-    /// Are you there? With the six bits of the asker's start, see [`Hello`].
-    Ping(Token, u8),
+    /// Are you there? With the asker's start, see [`Hello`], and what it says of itself.
+    Ping(Token, u8, Claim),
     /// I am.
     Pong(Hello),
     /// Who is closest to this place?
@@ -153,6 +233,20 @@ pub(super) enum Body<'a> {
     Stored(Hello, Status, Option<&'a [u8]>),
     /// Keep what you have of me.
     Touch(Token, Touch<'a>),
+    /// Can you reach this node?
+    Dial(Token, Node),
+    /// So it is.
+    Dialed(Hello, Verdict),
+    /// Tell this node, whose flow you keep, that I want to meet it.
+    Introduce(Token, NodeId),
+    /// So it went.
+    Introduced(Hello, Introduced),
+    /// This node wants to meet you. No answer.
+    Introduction(Node),
+    /// Pass this datagram of the channel on to this node. No answer.
+    Relay(Token, NodeId, &'a [u8]),
+    /// This datagram of the channel is from this node. No answer.
+    Relayed(NodeId, &'a [u8]),
 }
 
 /// The answer to a get.
@@ -226,12 +320,9 @@ impl<'a> Frame<'a> {
         let (sender, request) = (r.id()?, r.u64()?);
         let body = match kind {
             kind::PING => {
-                let (token, start) = (r.array()?, r.u8()?);
-                let padding = core::mem::take(&mut r.0);
-                if start > 63 || padding.len() > 19 || padding.iter().any(|byte| *byte != 0) {
-                    return None;
-                }
-                Body::Ping(token, start)
+                let (token, start, claim) = (r.array()?, r.u8()?, Claim::parse(r.u8()?)?);
+                r.padding(PING_PADDING_MAX)?;
+                Body::Ping(token, start, claim)
             }
             kind::PONG => Body::Pong(r.hello()?),
             kind::FIND => Body::Find(r.array()?, r.array()?),
@@ -264,6 +355,21 @@ impl<'a> Frame<'a> {
                     addresses: r.block()?,
                 },
             ),
+            kind::DIAL => {
+                let (token, node) = (r.array()?, r.node()?);
+                r.padding(DIAL_PADDING)?;
+                Body::Dial(token, node)
+            }
+            kind::DIALED => Body::Dialed(r.hello()?, Verdict::parse(r.u8()?)?),
+            kind::INTRODUCE => {
+                let (token, wanted) = (r.array()?, r.id()?);
+                r.padding(INTRODUCE_PADDING)?;
+                Body::Introduce(token, wanted)
+            }
+            kind::INTRODUCED => Body::Introduced(r.hello()?, r.introduced()?),
+            kind::INTRODUCTION => Body::Introduction(r.node()?),
+            kind::RELAY => Body::Relay(r.array()?, r.id()?, r.rest()),
+            kind::RELAYED => Body::Relayed(r.id()?, r.rest()),
             _ => return None,
         };
         if r.0.is_empty() { Some(Self { sender, request, body }) } else { None }
@@ -272,76 +378,4 @@ impl<'a> Frame<'a> {
 
 fn is_padded(kind: u8) -> bool {
     matches!(kind, kind::FIND | kind::GET | kind::VALUE)
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    fn id(&mut self) -> Option<NodeId> {
-        self.array().map(NodeId)
-    }
-
-    fn address(&mut self) -> Option<SocketAddr> {
-        let ip = match self.u8()? {
-            4 => IpAddr::from(self.array::<4>()?),
-            6 => IpAddr::from(self.array::<16>()?),
-            _ => return None,
-        };
-        let port = u16::from_be_bytes(self.array()?);
-        let usable = port != 0 && !ip.is_unspecified() && !ip.is_multicast();
-        usable.then(|| SocketAddr::new(ip, port))
-    }
-
-    fn node(&mut self) -> Option<Node> {
-        Some(Node { id: self.id()?, address: self.address()? })
-    }
-
-    fn hello(&mut self) -> Option<Hello> {
-        let token = self.array()?;
-        let flags = self.u8()?;
-        let (young, stranger, start) = (flags & 1 != 0, flags & 2 != 0, flags >> 2);
-        Some(Hello { token, young, stranger, start, observed: self.address()? })
-    }
-
-    /// Outer `None`: malformed. Inner `None`: not there.
-    #[expect(clippy::option_option, reason = "the two have different meanings")]
-    fn block(&mut self) -> Option<Option<&'a [u8]>> {
-        let len = usize::from(u16::from_be_bytes(self.array()?));
-        let block = self.take(len)?;
-        Some((len > 0).then_some(block))
-    }
-
-    fn nodes(&mut self) -> Option<Nodes<'a>> {
-        let (count, start) = (self.u8()?, self.0);
-        for _ in 0..count {
-            self.node()?;
-        }
-        Some(Nodes(start.get(..start.len() - self.0.len())?))
-    }
-
-    fn others(&mut self) -> Option<Others<'a>> {
-        let count = usize::from(self.u8()?);
-        if count > OTHERS_MAX {
-            return None;
-        }
-        self.take(count * 24).map(Others)
-    }
 }

@@ -4,11 +4,14 @@
 //! programming error for everything of fixed size; lists of members are cut to the room there is.
 
 use super::id::{Node, Place};
-use super::wire::{Hello, Status, Token, Touch, VERSION, kind};
+use super::wire::{
+    Claim, DIAL_PADDING, Hello, INTRODUCE_PADDING, Introduced, PING_PADDING_MAX, Status, Token,
+    Touch, VERSION, Verdict, kind,
+};
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::record::Key;
-use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
+use crate::limits::{CHANNEL_DATAGRAM_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX};
 use crate::net::NodeId;
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,12 +45,13 @@ impl Encoder {
         request: u64,
         token: &Token,
         start: u8,
+        claim: Claim,
         to: &SocketAddr,
     ) -> Self {
         let mut out = Self::new(kind::PING, sender, request, usize::MAX);
         out.put(token);
-        out.put(&[start]);
-        out.put(&[0; 19][..if to.is_ipv4() { 7 } else { 19 }]);
+        out.put(&[start, claim as u8]);
+        out.put(&[0; PING_PADDING_MAX][..if to.is_ipv4() { 7 } else { PING_PADDING_MAX }]);
         out
     }
 
@@ -162,6 +166,79 @@ impl Encoder {
         out
     }
 
+    /// The question whether `node` can be reached.
+    pub(super) fn dial(sender: NodeId, request: u64, token: &Token, node: &Node) -> Self {
+        let mut out = Self::new(kind::DIAL, sender, request, usize::MAX);
+        out.put(token);
+        out.put(&node.id.0);
+        out.address(&node.address);
+        out.put(&[0; DIAL_PADDING]);
+        out
+    }
+
+    /// The answer to a dial.
+    pub(super) fn dialed(sender: NodeId, request: u64, hello: &Hello, verdict: Verdict) -> Self {
+        let mut out = Self::new(kind::DIALED, sender, request, usize::MAX);
+        out.hello(hello);
+        out.put(&[verdict as u8]);
+        out
+    }
+
+    /// The wish to be introduced to `wanted`.
+    pub(super) fn introduce(sender: NodeId, request: u64, token: &Token, wanted: &NodeId) -> Self {
+        let mut out = Self::new(kind::INTRODUCE, sender, request, usize::MAX);
+        out.put(token);
+        out.put(&wanted.0);
+        out.put(&[0; INTRODUCE_PADDING]);
+        out
+    }
+
+    /// What became of that wish.
+    pub(super) fn introduced(
+        sender: NodeId,
+        request: u64,
+        hello: &Hello,
+        how: &Introduced,
+    ) -> Self {
+        let mut out = Self::new(kind::INTRODUCED, sender, request, usize::MAX);
+        out.hello(hello);
+        match how {
+            Introduced::NotKept => out.put(&[0]),
+            Introduced::NoToken => out.put(&[1]),
+            Introduced::Busy => out.put(&[2]),
+            Introduced::Told(at) => {
+                out.put(&[3]);
+                out.address(at);
+            }
+        }
+        out
+    }
+
+    /// Who wants to be met.
+    pub(super) fn introduction(sender: NodeId, guest: &Node) -> Self {
+        let mut out = Self::new(kind::INTRODUCTION, sender, 0, usize::MAX);
+        out.put(&guest.id.0);
+        out.address(&guest.address);
+        out
+    }
+
+    /// A datagram of the channel for `to`.
+    pub(super) fn relay(sender: NodeId, token: &Token, to: &NodeId, data: &[u8]) -> Self {
+        let mut out = Self::new(kind::RELAY, sender, 0, usize::MAX);
+        out.put(token);
+        out.put(&to.0);
+        out.put(data.get(..CHANNEL_DATAGRAM_BYTES_MAX).unwrap_or(data));
+        out
+    }
+
+    /// A datagram of the channel that `from` handed over.
+    pub(super) fn relayed(sender: NodeId, from: &NodeId, data: &[u8]) -> Self {
+        let mut out = Self::new(kind::RELAYED, sender, 0, usize::MAX);
+        out.put(&from.0);
+        out.put(data.get(..CHANNEL_DATAGRAM_BYTES_MAX).unwrap_or(data));
+        out
+    }
+
     /// Tags the datagram and pads it to `pad_to` bytes where its kind is padded.
     pub(super) fn finish(&mut self, keys: &NetworkKeys, pad_to: usize) -> &[u8] {
         self.buf[1] = keys.key_id();
@@ -211,8 +288,9 @@ impl Encoder {
 
     fn hello(&mut self, hello: &Hello) {
         self.put(&hello.token);
-        let flags = u8::from(hello.young) | u8::from(hello.stranger) << 1;
-        self.put(&[flags | hello.start << 2]);
+        let flags = u8::from(hello.young) | u8::from(hello.kept) << 1;
+        let flags = flags | (hello.standing as u8) << 2;
+        self.put(&[flags, hello.start]);
         self.address(&hello.observed);
     }
 

@@ -54,9 +54,7 @@ impl Adapter {
         if let Some(known) = call.callees.iter_mut().find(|c| c.node == found.owner) {
             // A newer record: the adapter may have moved.
             known.absent = false;
-            if let Some(channel) = &mut self.channel {
-                let _ = channel.open(now, found.owner, &found.addresses);
-            }
+            self.open_to(now, found);
             return;
         }
         let own = found.owner == self.id;
@@ -73,10 +71,7 @@ impl Adapter {
 
     /// Opens the channel to an adapter that has the callee, and tells it of the call.
     pub(crate) fn open_channel(&mut self, now: Instant, id: CallId, found: &Found) {
-        let Some(channel) = &mut self.channel else { return };
-        if let Err(error) = channel.open(now, found.owner, &found.addresses) {
-            log::debug!("no channel to {}: {error:?}", found.owner);
-        }
+        self.open_to(now, found);
         self.send_notice(now, id, found.owner, 1);
     }
 

@@ -148,6 +148,7 @@ impl Net {
                 ChannelEvent::Received { peer, payload: Payload::Notice(notice), .. } => {
                     Seen::Notice(peer, notice.call)
                 }
+                ChannelEvent::Asking { .. } => continue,
                 other => panic!("unexpected {other:?}"),
             };
             self.nodes[node].seen.push(seen);

@@ -1,6 +1,9 @@
 //! The bytes of every record: head, extensions, signature, addresses.
 
-use super::{AddressList, HEAD_BYTES, LABEL, RECORD_BYTES_MAX, RecordError, VERSION};
+use super::{
+    ADDRESSES_MAX, AddressList, FAMILY_RENDEZVOUS, HEAD_BYTES, LABEL, RECORD_BYTES_MAX,
+    RecordError, RendezvousList, VERSION,
+};
 use crate::identity::key::{self, Identity, PUBLIC_KEY_BYTES, PublicKey};
 use crate::identity::key::{SIGNATURE_BYTES, Signature};
 use std::net::{IpAddr, SocketAddr};
@@ -77,12 +80,18 @@ pub(super) fn check_extensions(mut rest: &[u8]) -> Result<(), RecordError> {
     if rest.is_empty() { Ok(()) } else { Err(RecordError::Length) }
 }
 
-pub(super) fn parse_addresses(body: &[u8]) -> Result<(AddressList, &[u8]), RecordError> {
+/// Own addresses, those of rendezvous peers, and what follows.
+pub(super) fn parse_addresses(
+    body: &[u8],
+) -> Result<(AddressList, RendezvousList, &[u8]), RecordError> {
     let (count, mut rest) = body.split_first().ok_or(RecordError::Length)?;
-    let mut list = AddressList::new();
+    let (mut list, mut rendezvous) = (AddressList::new(), RendezvousList::new());
+    if usize::from(*count) > ADDRESSES_MAX {
+        return Err(RecordError::Length);
+    }
     for _ in 0..*count {
         let (family, tail) = rest.split_first().ok_or(RecordError::Length)?;
-        let ip_bytes = match family {
+        let ip_bytes = match family & !FAMILY_RENDEZVOUS {
             4 => 4,
             6 => 16,
             _ => return Err(RecordError::Address),
@@ -98,10 +107,16 @@ pub(super) fn parse_addresses(body: &[u8]) -> Result<(AddressList, &[u8]), Recor
         if port == 0 || ip.is_unspecified() || ip.is_multicast() {
             return Err(RecordError::Address);
         }
-        list.push(SocketAddr::new(ip, port)).map_err(|_| RecordError::Length)?;
+        let address = SocketAddr::new(ip, port);
+        let pushed = if family & FAMILY_RENDEZVOUS == 0 {
+            list.push(address)
+        } else {
+            rendezvous.push(address)
+        };
+        pushed.map_err(|_| RecordError::Length)?;
         rest = tail;
     }
-    Ok((list, rest))
+    Ok((list, rendezvous, rest))
 }
 
 pub(super) fn owner(data: &[u8]) -> PublicKey {

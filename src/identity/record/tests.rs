@@ -28,10 +28,14 @@ fn a_record_opens_for_who_knows_the_aor_and_for_nobody_else() {
     assert_eq!(Record::parse(bytes), Ok(record.clone()));
 }
 
+fn met() -> RendezvousList {
+    ["192.0.2.7:5070", "[2001:db8::7]:5071"].into_iter().map(|a| a.parse().unwrap()).collect()
+}
+
 #[test]
 fn a_signature_covers_every_byte_and_the_network() {
     let (record, list) = (record(5, "a"), AddressList::new());
-    let addresses = AddressRecord::sign(&me(), &NETWORK, 6, &list);
+    let addresses = AddressRecord::sign(&me(), &NETWORK, 6, &list, &met());
     assert!(!record.verify(&[8; 16]) && !addresses.verify(&[8; 16]));
     for at in 0..record.as_bytes().len() {
         let mut bytes = record.as_bytes().to_vec();
@@ -90,9 +94,16 @@ fn the_longest_contact_and_the_longest_list_fit() {
     assert_eq!(Contact::new(&"u".repeat(CONTACT_USER_BYTES_MAX + 1)), None);
     let address: SocketAddr = "[2001:db8::1]:5070".parse().unwrap();
     let list: AddressList = core::iter::repeat_n(address, ADDRESSES_MAX).collect();
-    let addresses = AddressRecord::sign(&me(), &NETWORK, 1, &list);
-    assert!(addresses.as_bytes().len() <= ADDRESS_RECORD_BYTES_MAX);
-    assert_eq!(AddressRecord::parse(addresses.as_bytes()).unwrap().addresses(), list);
+    let (two, met) = (AddressList::from_slice(&list[..2]).unwrap(), met());
+    for (own, met) in [(&list, &RendezvousList::new()), (&two, &met)] {
+        let addresses = AddressRecord::sign(&me(), &NETWORK, 1, own, met);
+        assert!(addresses.as_bytes().len() <= ADDRESS_RECORD_BYTES_MAX);
+        let read = AddressRecord::parse(addresses.as_bytes()).unwrap();
+        assert_eq!((&read.addresses(), &read.rendezvous()), (own, met));
+    }
+    let addresses = AddressRecord::sign(&me(), &NETWORK, 1, &list, &met);
+    let read = AddressRecord::parse(addresses.as_bytes()).unwrap();
+    assert_eq!((read.addresses(), read.rendezvous().len()), (list, 0), "four at most");
 }
 
 #[test]
@@ -118,7 +129,7 @@ fn records_never_change_within_version_1() {
     let record = Record::sign(&me(), keys.network(), &aor_key, 1 << 32 | 2, contact.as_ref());
     let list = ["192.0.2.1:5070", "[2001:db8::1]:5070"].map(|a| a.parse().unwrap());
     let list: AddressList = list.into_iter().collect();
-    let addresses = AddressRecord::sign(&me(), keys.network(), 1 << 32 | 1, &list);
+    let addresses = AddressRecord::sign(&me(), keys.network(), 1 << 32 | 1, &list, &met());
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let committed = include_str!("../../../tests/data/overlay/records.txt");
     let made = format!("{}\n{}\n", hex(record.as_bytes()), hex(addresses.as_bytes()));

@@ -8,6 +8,7 @@ use super::super::wire::Status;
 use super::super::*;
 use super::net::{Net, address, aor, contact, identity};
 use crate::identity::record::Record;
+use crate::net::Transmit;
 
 #[test]
 fn a_replayed_datagram_is_answered_with_no_more_than_itself_and_changes_nothing() {
@@ -32,7 +33,7 @@ fn a_replayed_datagram_is_answered_with_no_more_than_itself_and_changes_nothing(
         let before = node.status();
         let _ = node.handle_datagram(now, spoofed, &data);
         let mut answered = 0;
-        while let Some((to, len)) = node.poll_transmit(&mut buf) {
+        while let Some(Transmit { to, len, .. }) = node.poll_transmit(&mut buf) {
             answered += if to == spoofed { len } else { 0 };
         }
         assert!(answered <= data.len(), "{answered} for {}", data.len());
@@ -206,7 +207,7 @@ fn our_own_id_from_elsewhere_is_told_once_and_not_heard() {
         net.now += Duration::from_millis(500);
         let now = net.now;
         twin.handle_timeout(now);
-        while let Some((_, len)) = twin.poll_transmit(&mut buf) {
+        while let Some(Transmit { len, .. }) = twin.poll_transmit(&mut buf) {
             let refused = net.peers[2].node.handle_datagram(now, address(77), &buf[..len]);
             assert_eq!(refused, Err(Rejected::Unauthorized));
             net.after(2);

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod net;
+mod reach;
 mod wire;
 
 use super::*;
@@ -331,7 +332,7 @@ fn what_others_see_becomes_the_address_where_none_was_given() {
     let i = net.add(6, &[address(0)]);
     let now = net.now;
     let unspecified = [SocketAddr::from(([0, 0, 0, 0], 5070))];
-    net.with(i, |node| node.set_local(now, &unspecified));
+    net.with(i, |node| node.set_local(now, &unspecified, &[]));
     net.run_ms(5000);
     net.publish(i, &aor(6), &contact(6));
     net.run_ms(1000);

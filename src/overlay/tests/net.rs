@@ -7,6 +7,9 @@ use crate::identity::record::Contact;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+#[path = "../../../tests/calls/net/nat.rs"]
+pub(super) mod nat;
+
 pub(super) const SECRET: [u8; 32] = [5; 32];
 const LIMITS: Limits =
     Limits { table_kb: 64, store_entries: 256, publish_entries: 16, lookup_entries: 40 };
@@ -21,10 +24,14 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) alive: bool,
     pub(super) side: u8,
+    /// The NAT that it is behind.
+    pub(super) nat: Option<usize>,
     pub(super) found: Vec<(Instant, Found)>,
     pub(super) done: Vec<(Instant, LookupId, u8)>,
     pub(super) events: Vec<OverlayEvent>,
     pub(super) starts: u32,
+    /// What came through others, by which way.
+    pub(super) relayed: Vec<(SocketAddr, Vec<u8>)>,
     armed: Instant,
     /// Requests and answers to addresses that have proven nothing: bytes in, bytes out.
     pub(super) keep: Vec<(SocketAddr, Vec<u8>)>,
@@ -32,6 +39,7 @@ pub(super) struct Peer {
 
 pub(super) struct Net {
     pub(super) peers: Vec<Peer>,
+    pub(super) nats: Vec<nat::Nat>,
     pub(super) now: Instant,
     pub(super) rng: Rng,
     pub(super) one_way: Duration,
@@ -60,10 +68,15 @@ pub(super) fn contact(n: usize) -> Contact {
     Contact::new(&format!("c{n}")).unwrap()
 }
 
+fn second_port(first: SocketAddr) -> SocketAddr {
+    SocketAddr::new(first.ip(), first.port() + 1)
+}
+
 impl Net {
     pub(super) fn new(seed: u8, one_way_ms: u64) -> Self {
         Self {
             peers: Vec::new(),
+            nats: Vec::new(),
             now: Instant::from_micros(1_000_000),
             rng: Rng::new([seed; 32]),
             one_way: Duration::from_millis(one_way_ms),
@@ -92,18 +105,29 @@ impl Net {
     }
 
     pub(super) fn add(&mut self, n: usize, bootstrap: &[SocketAddr]) -> usize {
-        let mut node = self.fresh(n, 1);
-        node.set_local(self.now, &[address(n)]);
-        node.set_bootstrap(self.now, bootstrap);
+        let i = self.add_at(n, address(n), None);
+        let now = self.now;
+        self.with(i, |node| {
+            node.set_local(now, &[address(n)], &[]);
+            node.set_bootstrap(now, bootstrap);
+        });
+        i
+    }
+
+    /// A node that was told nothing yet.
+    pub(super) fn add_at(&mut self, n: usize, address: SocketAddr, nat: Option<usize>) -> usize {
+        let node = self.fresh(n, 1);
         self.peers.push(Peer {
             node,
-            address: address(n),
+            address,
             alive: true,
             side: 0,
+            nat,
             found: Vec::new(),
             done: Vec::new(),
             events: Vec::new(),
             starts: 1,
+            relayed: Vec::new(),
             armed: Instant::ZERO,
             keep: Vec::new(),
         });
@@ -115,7 +139,7 @@ impl Net {
     pub(super) fn restart(&mut self, i: usize, peers: &[u8], bootstrap: &[SocketAddr]) {
         self.peers[i].starts += 1;
         let mut node = self.fresh(i, self.peers[i].starts);
-        node.set_local(self.now, &[self.peers[i].address]);
+        node.set_local(self.now, &[self.peers[i].address], &[]);
         node.set_bootstrap(self.now, bootstrap);
         node.load_peers(self.now, peers);
         self.peers[i].node = node;
@@ -126,7 +150,7 @@ impl Net {
     pub(super) fn move_to(&mut self, i: usize, to: SocketAddr) {
         self.peers[i].address = to;
         let now = self.now;
-        self.with(i, |node| node.set_local(now, &[to]));
+        self.with(i, |node| node.set_local(now, &[to], &[]));
     }
 
     pub(super) fn with<R>(&mut self, i: usize, act: impl FnOnce(&mut Overlay) -> R) -> R {
@@ -174,7 +198,7 @@ impl Net {
             assert!(steps < 20_000_000, "the network rests");
             self.now = self.now.max(at);
             match packet {
-                Some((_, from, address, data)) => self.deliver(to, from, address, &data),
+                Some((sender, from, address, data)) => self.deliver(sender, from, address, &data),
                 None if self.peers[to].alive && self.peers[to].armed == at => {
                     let now = self.now;
                     self.peers[to].armed = Instant::ZERO;
@@ -187,32 +211,46 @@ impl Net {
         self.now = end;
     }
 
-    fn deliver(&mut self, to: usize, from: SocketAddr, address: SocketAddr, data: &[u8]) {
-        if !self.peers[to].alive || self.peers[to].address != address {
-            return;
-        }
+    fn deliver(&mut self, sender: usize, from: SocketAddr, address: SocketAddr, data: &[u8]) {
+        let now_ms = self.now.millis();
+        let nat = self.nats.iter().position(|nat| nat.outside == address.ip());
+        let inside = nat.map(|nat| self.nats[nat].enter(now_ms, from, address));
+        let Some(address) = inside.unwrap_or(Some(address)) else { return };
+        let side = self.peers[sender].side;
+        let at = |p: &Peer| p.address == address || second_port(p.address) == address;
+        let there = |p: &Peer| at(p) && p.nat == nat && p.side == side && p.alive;
+        let Some(to) = self.peers.iter().position(there) else { return };
         let now = self.now;
-        let _ = self.peers[to].node.handle_datagram(now, from, data);
+        if is_relayed(data) {
+            if let Ok((way, inner)) = self.peers[to].node.take_relayed(from, data) {
+                self.peers[to].relayed.push((way, inner.to_vec()));
+            }
+        } else {
+            let _ = self.peers[to].node.handle_datagram(now, from, data);
+        }
         self.after(to);
     }
 
     /// Drains a node after something happened to it.
     pub(super) fn after(&mut self, i: usize) {
         let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
-        while let Some((to, len)) = self.peers[i].node.poll_transmit(&mut buf) {
-            let (from, side) = (self.peers[i].address, self.peers[i].side);
+        while let Some(Transmit { via, to, len, .. }) = self.peers[i].node.poll_transmit(&mut buf) {
+            let mut from = self.peers[i].address;
+            if via == SECOND_PORT {
+                from = second_port(from);
+            }
+            if let Some(nat) = self.peers[i].nat {
+                from = self.nats[nat].leave(self.now.millis(), from, to);
+            }
             if self.record {
                 self.peers[i].keep.push((to, buf[..len].to_vec()));
             }
             if !self.peers[i].alive || self.rng.below(100) < self.loss_percent {
                 continue;
             }
-            let at = self.peers.iter().position(|p| p.address == to && p.side == side);
-            if let Some(at) = at {
-                let jitter = Duration::from_micros(u64::from(self.rng.below(2000)));
-                let when = self.now + self.one_way + jitter;
-                self.push(when, Some((i, from, to, buf[..len].to_vec())), at);
-            }
+            let jitter = Duration::from_micros(u64::from(self.rng.below(2000)));
+            let when = self.now + self.one_way + jitter;
+            self.push(when, Some((i, from, to, buf[..len].to_vec())), i);
         }
         while let Some(event) = self.peers[i].node.poll_event() {
             let now = self.now;

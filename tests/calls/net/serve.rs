@@ -90,6 +90,10 @@ impl<C: Core> World<C> {
         kind: SocketKind,
         local: SocketAddr,
     ) -> Result<Answer<'static>, Failure> {
+        let mut local = local;
+        if local.port() == 0 {
+            local.set_port(50_000 + self.id() as u16 % 10_000);
+        }
         let key = (local, kind == SocketKind::SipListener);
         if self.sockets.contains_key(&key) {
             return Err(Failure::Address);

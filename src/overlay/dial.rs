@@ -1,0 +1,254 @@
+//! Dial-backs: who is listed, because somebody whom it had not contacted reached it.
+//!
+//! Behind a router that translates addresses, or behind a firewall, a node hears whomever it sent
+//! to and nobody else. So its answers prove nothing to those whom it contacted. A member that is
+//! asked to list a node asks others about it, at most three: whoever has not heard from it within
+//! the life of a NAT's binding and gets an answer from it, says yes. Where all were contacted, as
+//! in a small network, they try it from a second port: such a node is listed as *near*, and keeps
+//! flows too if it is told nothing better, because routers exist that let a whole address in.
+//! Nobody's word is taken for what it knew before: firewalls come and go.
+
+use super::Overlay;
+use super::answer::Asker;
+use super::id::Node;
+use super::request::Purpose;
+use super::wire::{NO_TOKEN, Standing, Verdict};
+use super::wire_out::Encoder;
+use crate::limits::{DIALS_MAX, ERRANDS_MAX};
+use crate::net::NodeId;
+use crate::table::{Id, Table};
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+const ASKED_MAX: usize = 3;
+/// So many say no: one may have lost a datagram.
+const NOES: u8 = 2;
+/// So many reached it from a second port: others need not be asked.
+const NEARS: u8 = 2;
+const REFUSED_S: u32 = 60;
+/// Members among which those asked are drawn.
+const CHOICE: usize = 8;
+
+/// A node that wants to be listed.
+pub(super) struct Dial {
+    node: Node,
+    asked: heapless::Vec<NodeId, ASKED_MAX>,
+    noes: u8,
+    nears: u8,
+    /// When it was refused; none while others are being asked.
+    refused_s: Option<u32>,
+}
+
+/// A dial-back for another member.
+pub(super) struct Errand {
+    node: Node,
+    asker: Asker,
+    again: bool,
+}
+
+/// All of both.
+pub(super) struct Dials {
+    wishes: Table<Dial>,
+    errands: Table<Errand>,
+}
+
+impl Dials {
+    pub(super) fn new() -> Self {
+        Self { wishes: Table::with_capacity(DIALS_MAX), errands: Table::with_capacity(ERRANDS_MAX) }
+    }
+
+    fn of(&self, node: &Node) -> Option<(Id<Dial>, &Dial)> {
+        self.wishes.iter().find(|(_, dial)| dial.node == *node)
+    }
+
+    /// Makes room by the oldest refusal. False where everybody is still being asked about.
+    fn make_room(&mut self) -> bool {
+        if !self.wishes.is_full() {
+            return true;
+        }
+        let refused = self.wishes.iter().filter(|(_, dial)| dial.refused_s.is_some());
+        let oldest = refused.min_by_key(|(_, dial)| dial.refused_s).map(|(id, _)| id);
+        oldest.and_then(|id| self.wishes.remove(id)).is_some()
+    }
+}
+
+impl Overlay {
+    /// What `node` is to us.
+    pub(super) fn standing(&self, node: &Node) -> Standing {
+        let member = self.members.get(&node.id).filter(|m| m.address() == node.address);
+        match (self.dials.of(node).map(|(_, dial)| dial.refused_s), member) {
+            (Some(None), _) => Standing::Asking,
+            (Some(Some(_)), _) => Standing::Unreachable,
+            (None, Some(member)) if member.near => Standing::Near,
+            (None, Some(_)) => Standing::Listed,
+            // It is alive, and did not hear us.
+            (None, None) if self.suspects.contains(node) => Standing::Unreachable,
+            (None, None) => Standing::Stranger,
+        }
+    }
+
+    /// `node` proved its address and wants to be listed: others are asked whether they reach it.
+    pub(super) fn want_listed(&mut self, now: Instant, node: &Node) {
+        let now_s = self.seconds(now);
+        if let Some((id, dial)) = self.dials.of(node) {
+            let over = |since_s: u32| now_s.saturating_sub(since_s) >= REFUSED_S;
+            if !dial.refused_s.is_some_and(over) {
+                return;
+            }
+            self.dials.wishes.remove(id);
+        }
+        if !self.dials.make_room() {
+            self.counters.dials_full += 1;
+            return;
+        }
+        let asked = heapless::Vec::new();
+        let dial = Dial { node: *node, asked, noes: 0, nears: 0, refused_s: None };
+        if let Ok(id) = self.dials.wishes.insert(dial) {
+            self.dial_on(now, id);
+        }
+    }
+
+    /// Asks the next member about a node, or ends where nobody is left.
+    fn dial_on(&mut self, now: Instant, id: Id<Dial>) {
+        let place = self.rng.bytes();
+        let Some(dial) = self.dials.wishes.get_mut(id) else { return };
+        let node = dial.node;
+        let apart = |at: SocketAddr| at.ip().is_loopback() || at.ip() != node.address.ip();
+        let chosen = self.members.closest::<CHOICE>(&place, |member| {
+            let fit = member.missed == 0 && member.id != node.id && apart(member.address());
+            fit && !dial.asked.contains(&member.id)
+        });
+        if let Some(witness) = chosen.first().filter(|_| !dial.asked.is_full()) {
+            let pushed = dial.asked.push(witness.id);
+            debug_assert!(pushed.is_ok(), "not full");
+            let purpose = Purpose::Vouch(id);
+            self.ask(now, witness.address, Some(witness.id), purpose, 0, |me, request| {
+                Encoder::dial(me, request, &NO_TOKEN, &node)
+            });
+        } else if dial.noes > 0 {
+            self.refuse(now, id);
+        } else if dial.nears > 0 {
+            self.reached(now, id, true);
+        } else {
+            let claim = self.judge.claim();
+            let purpose = Purpose::SecondPort(id);
+            self.ping(now, node.address, None, purpose, &NO_TOKEN, claim);
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, id: Id<Dial>) {
+        let now_s = self.seconds(now);
+        let Some(dial) = self.dials.wishes.get_mut(id) else { return };
+        self.counters.members_refused += u64::from(dial.refused_s.is_none());
+        dial.refused_s = Some(now_s);
+        let node = dial.node;
+        self.strike_off(&node);
+    }
+
+    /// A member says what it knows of a node.
+    pub(super) fn vouched(&mut self, now: Instant, id: Id<Dial>, verdict: Verdict) {
+        let Some(dial) = self.dials.wishes.get_mut(id) else { return };
+        match verdict {
+            Verdict::Yes => return self.reached(now, id, false),
+            Verdict::No => dial.noes += 1,
+            Verdict::Near => dial.nears += 1,
+            Verdict::Unsure => {}
+        }
+        if dial.noes >= NOES {
+            self.refuse(now, id);
+        } else if dial.nears >= NEARS {
+            self.reached(now, id, true);
+        } else {
+            self.dial_on(now, id);
+        }
+    }
+
+    /// A node is reachable after all.
+    fn reached(&mut self, now: Instant, id: Id<Dial>, near: bool) {
+        if let Some(dial) = self.dials.wishes.remove(id) {
+            self.list(now, &dial.node, near);
+        }
+    }
+
+    /// A node answered to our second port, or somebody else did.
+    pub(super) fn second_port_answered(&mut self, now: Instant, id: Id<Dial>, from: NodeId) {
+        let same = self.dials.wishes.get(id).is_some_and(|dial| dial.node.id == from);
+        if same { self.reached(now, id, true) } else { self.refuse(now, id) }
+    }
+
+    /// No answer to our second port.
+    pub(super) fn second_port_missed(&mut self, now: Instant, id: Id<Dial>, over: bool) {
+        if over {
+            self.refuse(now, id);
+        }
+    }
+
+    /// A member wants to know whether we reach `node`.
+    pub(super) fn answer_dial(&mut self, now: Instant, asker: &Asker, node: &Node) {
+        let now_s = self.seconds(now);
+        let member = self.address_of(asker.node.id) == Some(asker.node.address);
+        if !(member || asker.proven) || self.upkeep.errands.is_recent(&node.address, now_s) {
+            return self.answer_dialed(now, asker, Verdict::Unsure);
+        }
+        let second = self.upkeep.contacts.contains(&contact(&node.address), now_s);
+        let errand = Errand { node: *node, asker: *asker, again: true };
+        match self.dials.errands.insert(errand) {
+            Ok(id) => self.run_errand(now, id, second),
+            Err(_) => self.answer_dialed(now, asker, Verdict::Unsure),
+        }
+    }
+
+    fn run_errand(&mut self, now: Instant, id: Id<Errand>, second: bool) {
+        let Some(errand) = self.dials.errands.get(id) else { return };
+        let to = errand.node.address;
+        let claim = self.judge.claim();
+        if !self.ping(now, to, None, Purpose::Errand(id, second), &NO_TOKEN, claim) {
+            self.end_errand(now, id, Verdict::Unsure);
+        }
+    }
+
+    /// Somebody answered where a node should be.
+    pub(super) fn errand_answered(
+        &mut self,
+        now: Instant,
+        id: Id<Errand>,
+        from: NodeId,
+        second: bool,
+    ) {
+        let same = self.dials.errands.get(id).is_some_and(|errand| errand.node.id == from);
+        let verdict = match (same, second) {
+            (true, false) => Verdict::Yes,
+            (true, true) => Verdict::Near,
+            (false, _) => Verdict::No,
+        };
+        self.end_errand(now, id, verdict);
+    }
+
+    /// Nobody answered where a node should be: once more, then no.
+    pub(super) fn errand_missed(&mut self, now: Instant, id: Id<Errand>, second: bool) {
+        let Some(errand) = self.dials.errands.get_mut(id) else { return };
+        if core::mem::take(&mut errand.again) {
+            self.run_errand(now, id, second);
+        } else {
+            self.end_errand(now, id, Verdict::No);
+        }
+    }
+
+    fn end_errand(&mut self, now: Instant, id: Id<Errand>, verdict: Verdict) {
+        if let Some(errand) = self.dials.errands.remove(id) {
+            self.answer_dialed(now, &errand.asker, verdict);
+        }
+    }
+
+    fn answer_dialed(&mut self, now: Instant, asker: &Asker, verdict: Verdict) {
+        let hello = self.hello(now, &asker.node);
+        let answer = Encoder::dialed(self.me, asker.request, &hello, verdict);
+        self.reply(asker.node.address, asker.limit(), 0, answer);
+    }
+}
+
+/// What a NAT's filter may go by: the address without the port; on loopback each port is a node.
+pub(super) fn contact(address: &SocketAddr) -> SocketAddr {
+    let port = if address.ip().is_loopback() { address.port() } else { 0 };
+    SocketAddr::new(address.ip(), port)
+}

@@ -1,0 +1,280 @@
+//! Rendezvous: flows that members keep open to nodes which nobody can reach first.
+//!
+//! A client pings two members every 25 s at most, because there are NATs that forget a binding
+//! after 30 s (RFC 4787 s4.3 asks for two minutes, and routers differ): 13 B/s with headers, both
+//! ways. Such a ping asks the member to keep the flow; its answer says whether it does, and brings
+//! the proof of address that introductions and relaying need. A member that has missed three is
+//! replaced, so a dead one is no longer in the address record half a minute after its last answer.
+
+use super::Overlay;
+use super::event::OverlayEvent;
+use super::guard::Bucket;
+use super::id::Node;
+use super::judge::Judged;
+use super::recent::Recent;
+use super::request::Purpose;
+use super::wire::{Claim, Hello, NO_TOKEN, Token};
+use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
+use crate::limits::CLIENTS_MAX;
+use crate::net::NodeId;
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+use std::net::SocketAddr;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(22);
+const KEEP_ALIVE_JITTER_MS: u32 = 3000;
+const MISSED_MAX: u8 = 3;
+/// A flow that was not refreshed for so long is given up by whoever keeps it.
+const KEPT_S: u32 = 90;
+/// Members that refused or failed are left alone for so long.
+const AVOIDED_S: u32 = 300;
+const AVOIDED: usize = 64;
+/// Closest members among which rendezvous peers are chosen.
+const CHOICE: usize = 16;
+/// Introductions to one client: at once, and in the long run.
+const INTRODUCTIONS_BURST: u32 = 10;
+const INTRODUCTIONS_PER_S: u32 = 2;
+
+/// A flow of ours that a member keeps, or is asked to.
+struct Flow {
+    node: Node,
+    token: Token,
+    kept: bool,
+    missed: u8,
+    at: Instant,
+}
+
+/// The flows of this node, where it needs them.
+pub(super) struct Rendezvous {
+    flows: heapless::Vec<Flow, RENDEZVOUS_MAX>,
+    avoided: Recent,
+    next: Option<Instant>,
+}
+
+impl Rendezvous {
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        let avoided = Recent::new(rng, AVOIDED, AVOIDED_S);
+        Self { flows: heapless::Vec::new(), avoided, next: None }
+    }
+
+    /// Where those are that keep our flow.
+    pub(super) fn list(&self) -> RendezvousList {
+        self.flows.iter().filter(|flow| flow.kept).map(|flow| flow.node.address).collect()
+    }
+
+    /// What proves our address to the member at `address` that keeps our flow.
+    pub(super) fn token_at(&self, address: &SocketAddr) -> Option<Token> {
+        let flow = self.flows.iter().find(|flow| flow.kept && flow.node.address == *address)?;
+        Some(flow.token)
+    }
+
+    /// The same, by id.
+    pub(super) fn token_of(&self, id: &NodeId) -> Option<Token> {
+        self.flows.iter().find(|flow| flow.node.id == *id).map(|flow| flow.token)
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    fn arm(&mut self) {
+        self.next = self.flows.iter().map(|flow| flow.at).min();
+    }
+}
+
+/// A flow that this node keeps for a client.
+struct Kept {
+    node: Node,
+    heard_s: u32,
+    credit: Bucket,
+    introductions: Bucket,
+}
+
+/// The flows that this node keeps for others.
+pub(super) struct Keeper(Vec<Kept>);
+
+impl Keeper {
+    pub(super) fn new() -> Self {
+        Self(Vec::with_capacity(CLIENTS_MAX))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the flow of `node` is kept, from this address.
+    pub(super) fn keeps(&self, node: &Node) -> bool {
+        self.0.iter().any(|kept| kept.node == *node)
+    }
+
+    /// Where the client called `id` is heard from.
+    pub(super) fn address_of(&self, id: &NodeId) -> Option<SocketAddr> {
+        self.0.iter().find(|kept| kept.node.id == *id).map(|kept| kept.node.address)
+    }
+
+    /// Takes one datagram out of a client's own bucket; `None` for others.
+    pub(super) fn charge(&mut self, now: Instant, node: &Node) -> Option<bool> {
+        let kept = self.0.iter_mut().find(|kept| kept.node == *node)?;
+        Some(kept.credit.take(now))
+    }
+
+    /// Takes one introduction out of a client's bucket.
+    pub(super) fn charge_introduction(&mut self, now: Instant, id: &NodeId) -> bool {
+        let kept = self.0.iter_mut().find(|kept| kept.node.id == *id);
+        kept.is_some_and(|kept| kept.introductions.take(now))
+    }
+
+    /// Keeps a flow, or its newer address. False where there are too many.
+    fn keep(&mut self, now: Instant, node: &Node, now_s: u32) -> bool {
+        if let Some(kept) = self.0.iter_mut().find(|kept| kept.node.id == node.id) {
+            (kept.node, kept.heard_s) = (*node, now_s);
+            return true;
+        }
+        if self.0.len() >= CLIENTS_MAX {
+            return false;
+        }
+        self.0.push(Kept {
+            node: *node,
+            heard_s: now_s,
+            credit: Bucket::new(super::guard::CLIENT_BURST, super::guard::CLIENT_PER_S, now),
+            introductions: Bucket::new(INTRODUCTIONS_BURST, INTRODUCTIONS_PER_S, now),
+        });
+        true
+    }
+
+    /// Gives up the flows that were not refreshed.
+    pub(super) fn expire(&mut self, now_s: u32) {
+        self.0.retain(|kept| now_s.saturating_sub(kept.heard_s) < KEPT_S);
+    }
+}
+
+impl Overlay {
+    /// The members that keep a flow of ours, for those who may want to reach us.
+    pub fn rendezvous(&self) -> RendezvousList {
+        self.rendezvous.list()
+    }
+
+    /// A node with a proven address asks that its flow be kept.
+    pub(super) fn keep_flow(&mut self, now: Instant, node: &Node) {
+        let now_s = self.seconds(now);
+        if self.judge.judged() == Judged::Client {
+            return;
+        }
+        if !self.keeper.keep(now, node, now_s) {
+            self.counters.clients_full += 1;
+        }
+    }
+
+    /// What we are has changed: flows are wanted, or no longer.
+    pub(super) fn rendezvous_wanted(&mut self, now: Instant) {
+        if !self.judge.needs_rendezvous() {
+            self.rendezvous.flows.clear();
+        }
+        self.rendezvous_tick(now);
+    }
+
+    /// Refreshes the flows that are due.
+    pub(super) fn rendezvous_timeout(&mut self, now: Instant) {
+        if self.rendezvous.next.is_some_and(|at| at <= now) {
+            self.rendezvous_tick(now);
+        }
+    }
+
+    /// Chooses members where flows are missing, and refreshes those that there are.
+    pub(super) fn rendezvous_tick(&mut self, now: Instant) {
+        if self.judge.needs_rendezvous() {
+            self.choose_rendezvous(now);
+        }
+        for at in 0..self.rendezvous.flows.len() {
+            let Some(flow) = self.rendezvous.flows.get_mut(at) else { break };
+            if flow.at > now {
+                continue;
+            }
+            let pause = u64::from(self.rng.below(KEEP_ALIVE_JITTER_MS));
+            flow.at = now + KEEP_ALIVE + Duration::from_millis(pause);
+            let (node, token) = (flow.node, flow.token);
+            self.ask_to_keep(now, &node, &token);
+        }
+        self.rendezvous.arm();
+    }
+
+    fn choose_rendezvous(&mut self, now: Instant) {
+        let now_s = self.seconds(now);
+        while !self.rendezvous.flows.is_full() {
+            let Rendezvous { flows, avoided, .. } = &self.rendezvous;
+            let chosen = self.members.closest::<CHOICE>(&self.me.0, |member| {
+                let taken = flows.iter().any(|flow| flow.node.id == member.id);
+                member.missed == 0 && !taken && !avoided.contains(&member.address(), now_s)
+            });
+            // Not always the closest: two of them may share a fate, and a load.
+            let at = self.rng.below(chosen.len().min(4) as u32) as usize;
+            let Some(node) = chosen.get(at).copied() else { return };
+            let flow = Flow { node, token: NO_TOKEN, kept: false, missed: 0, at: now };
+            if self.rendezvous.flows.push(flow).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn ask_to_keep(&mut self, now: Instant, node: &Node, token: &Token) {
+        let purpose = Purpose::Keep(*token != NO_TOKEN);
+        self.ping(now, node.address, Some(node.id), purpose, token, Claim::Keep);
+    }
+
+    /// A member says whether it keeps our flow.
+    pub(super) fn keep_answered(&mut self, now: Instant, node: &Node, hello: &Hello, proven: bool) {
+        let found = self.rendezvous.flows.iter().position(|flow| flow.node.id == node.id);
+        let Some((at, flow)) = found.and_then(|at| Some((at, self.rendezvous.flows.get_mut(at)?)))
+        else {
+            return;
+        };
+        let new_token = flow.token != hello.token;
+        (flow.token, flow.missed) = (hello.token, 0);
+        if hello.kept {
+            if !core::mem::replace(&mut flow.kept, true) {
+                self.rendezvous_changed(now);
+            }
+        } else if new_token {
+            self.ask_to_keep(now, node, &hello.token);
+        } else if proven {
+            self.drop_flow(now, at);
+        }
+    }
+
+    /// A member that keeps our flow did not answer in time.
+    pub(super) fn keep_missed(&mut self, now: Instant, id: NodeId, over: bool) {
+        let found = self.rendezvous.flows.iter().position(|flow| flow.node.id == id);
+        let Some(at) = found.filter(|_| !over) else { return };
+        let Some(flow) = self.rendezvous.flows.get_mut(at) else { return };
+        flow.missed += 1;
+        if flow.missed >= MISSED_MAX {
+            return self.drop_flow(now, at);
+        }
+        let (node, token) = (flow.node, flow.token);
+        self.ask_to_keep(now, &node, &token);
+    }
+
+    /// A member is lost: it keeps no flow either.
+    pub(super) fn rendezvous_lost(&mut self, now: Instant, id: &NodeId) {
+        if let Some(at) = self.rendezvous.flows.iter().position(|flow| flow.node.id == *id) {
+            self.drop_flow(now, at);
+        }
+    }
+
+    fn drop_flow(&mut self, now: Instant, at: usize) {
+        let now_s = self.seconds(now);
+        let flow = self.rendezvous.flows.swap_remove(at);
+        self.rendezvous.avoided.note(&flow.node.address, now_s);
+        if flow.kept {
+            self.counters.rendezvous_lost += 1;
+            self.rendezvous_changed(now);
+        }
+        self.rendezvous_tick(now);
+    }
+
+    fn rendezvous_changed(&mut self, now: Instant) {
+        self.addresses_changed(now);
+        self.tell(OverlayEvent::Rendezvous(self.rendezvous.list()));
+    }
+}

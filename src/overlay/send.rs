@@ -1,0 +1,88 @@
+//! Sending: requests that wait for their answer, answers, and what has none.
+
+use super::request::Purpose;
+use super::wire::{Claim, Token};
+use super::wire_out::Encoder;
+use super::{FIRST_PORT, Overlay, SECOND_PORT};
+use crate::net::NodeId;
+use crate::time::{Duration, Instant};
+use std::net::SocketAddr;
+
+/// How long a member may look into somebody's being reachable.
+const VOUCH_PATIENCE: Duration = Duration::from_millis(2500);
+
+impl Overlay {
+    /// Sends a request and waits for its answer. False where too many are under way.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        node: Option<NodeId>,
+        purpose: Purpose,
+        pad_to: usize,
+        make: impl FnOnce(NodeId, u64) -> Encoder,
+    ) -> bool {
+        let missed = node.and_then(|id| self.members.get(&id)).map_or(0, |member| member.missed);
+        let timeout = match purpose {
+            Purpose::Vouch(_) => VOUCH_PATIENCE,
+            _ => self.members.timeout(node.as_ref()) * (1 << missed.min(3)),
+        };
+        let second = matches!(purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
+        let started = self.requests.start(now, &mut self.rng, to, node, purpose, timeout);
+        let Some(id) = started else {
+            self.counters.requests_full += 1;
+            return false;
+        };
+        let now_s = self.seconds(now);
+        self.upkeep.sent.note(&SocketAddr::new(to.ip(), 0), now_s);
+        let mut encoder = make(self.me, id);
+        let data = encoder.finish(&self.keys, pad_to);
+        if matches!(purpose, Purpose::Lookup(..)) {
+            self.counters.lookup_bytes += data.len() as u64;
+        }
+        let via = if second { SECOND_PORT } else { FIRST_PORT };
+        if !self.outbox.push(via, to, 0, data) {
+            self.counters.outbox_full += 1;
+        }
+        true
+    }
+
+    /// Pings: see [`Self::ask`].
+    pub(super) fn ping(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        node: Option<NodeId>,
+        purpose: Purpose,
+        token: &Token,
+        claim: Claim,
+    ) -> bool {
+        let start = self.start;
+        self.ask(now, to, node, purpose, 0, |me, request| {
+            Encoder::ping(me, request, token, start, claim, &to)
+        })
+    }
+
+    /// Sends what has no answer.
+    pub(super) fn send(&mut self, to: SocketAddr, mut encoder: Encoder) {
+        if !self.outbox.push(FIRST_PORT, to, 0, encoder.finish(&self.keys, 0)) {
+            self.counters.outbox_full += 1;
+        }
+    }
+
+    /// Sends an answer, unless it is larger than the asker may be sent.
+    pub(super) fn reply(
+        &mut self,
+        to: SocketAddr,
+        limit: usize,
+        pad_to: usize,
+        mut encoder: Encoder,
+    ) {
+        let data = encoder.finish(&self.keys, pad_to);
+        if data.len() > limit {
+            self.counters.malformed += 1;
+        } else if !self.outbox.push(FIRST_PORT, to, 0, data) {
+            self.counters.outbox_full += 1;
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Nodes that nobody can reach first, behind every kind of NAT: they find, are found and are met.
+
+use super::super::judge::Judged;
+use super::super::*;
+use super::net::nat::{Filter, Nat};
+use super::net::{Net, address, aor, contact};
+use std::net::IpAddr;
+
+/// What a node is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    Nothing,
+    Nat(Filter, bool),
+    Firewall,
+}
+
+const LIFE_S: u64 = 30;
+/// What lets nobody in unasked.
+const CLOSED: [Behind; 5] = [
+    Behind::Nat(Filter::Address, false),
+    Behind::Nat(Filter::Port, false),
+    Behind::Nat(Filter::Address, true),
+    Behind::Nat(Filter::Port, true),
+    Behind::Firewall,
+];
+
+/// Adds a node behind something; `n` is the last byte of its addresses.
+pub(super) fn add_behind(net: &mut Net, n: usize, behind: Behind) -> usize {
+    let outside = IpAddr::from([100, 64, 7, n as u8]);
+    let inside = SocketAddr::from(([10, 0, 0, n as u8], 5070));
+    let (address, nat, global) = match behind {
+        Behind::Nothing => return net.add(n, &[address(0)]),
+        Behind::Nat(filter, symmetric) => {
+            (inside, Nat::new(outside, filter, symmetric, LIFE_S), false)
+        }
+        Behind::Firewall => ((outside, 5070).into(), Nat::firewall(outside, LIFE_S), true),
+    };
+    net.nats.push(nat);
+    let i = net.add_at(n, address, Some(net.nats.len() - 1));
+    let now = net.now;
+    net.with(i, |node| {
+        let list = [address];
+        let (own, private) = if global { (&list[..], &[][..]) } else { (&[][..], &list[..]) };
+        node.set_local(now, own, private);
+        node.set_bootstrap(now, &[super::net::address(0)]);
+    });
+    i
+}
+
+fn town(seed: u8, n: usize, behind: Behind) -> (Net, usize) {
+    let mut net = Net::joined(seed, n);
+    let client = add_behind(&mut net, 200, behind);
+    net.run_ms(30_000);
+    (net, client)
+}
+
+#[test]
+fn whoever_is_behind_a_nat_is_a_client_with_two_flows_and_is_found_and_finds() {
+    for seed in 0..20 {
+        let behind = CLOSED[usize::from(seed) % CLOSED.len()];
+        let (mut net, client) = town(100 + seed, 8, behind);
+        let status = net.peers[client].node.status();
+        let symmetric = matches!(behind, Behind::Nat(_, true));
+        let reachable = if symmetric { Reachability::Relayed } else { Reachability::Punched };
+        assert_eq!((status.reachable, status.rendezvous), (reachable, 2), "{behind:?}");
+        assert!(net.peers[..8].iter().all(|p| p.node.status().peers == 7), "{behind:?}");
+        net.publish(client, &aor(1), &contact(1));
+        net.publish(3, &aor(3), &contact(3));
+        net.run_ms(2000);
+        let found = net.resolve(5, &aor(1)).0;
+        assert_eq!(found[0].contact, contact(1));
+        assert_eq!(found[0].rendezvous.len(), 2, "{behind:?}");
+        assert_eq!(found[0].addresses.is_empty(), symmetric, "{behind:?}");
+        assert_eq!(net.resolve(client, &aor(3)).0[0].contact, contact(3));
+        assert_eq!(net.peers[client].node.status().stored, 0);
+    }
+}
+
+#[test]
+fn an_open_nat_is_no_obstacle() {
+    for seed in 0..20 {
+        let (mut net, node) = town(120 + seed, 8, Behind::Nat(Filter::Open, false));
+        let status = net.peers[node].node.status();
+        assert_eq!((status.reachable, status.reason), (Reachability::Mapped, Reason::SeenAddress));
+        assert!(net.peers[..8].iter().all(|p| p.node.status().peers == 8));
+        net.run_ms(1000);
+    }
+}
+
+#[test]
+fn two_routers_one_behind_a_nat_are_a_network() {
+    for (seed, behind) in CLOSED.into_iter().enumerate() {
+        let mut net = Net::new(140 + seed as u8, 20);
+        net.add(0, &[address(1)]);
+        net.run_ms(3000);
+        let client = add_behind(&mut net, 200, behind);
+        net.run_ms(20_000);
+        let status = net.peers[client].node.status();
+        assert_eq!(status.rendezvous, 1, "{behind:?} {status:?}");
+        net.publish(client, &aor(1), &contact(1));
+        net.publish(0, &aor(0), &contact(0));
+        net.run_ms(600_000);
+        assert_eq!(net.resolve(0, &aor(1)).0[0].rendezvous[..], [address(0)], "{behind:?}");
+        assert_eq!(net.resolve(client, &aor(0)).0[0].contact, contact(0));
+    }
+}
+
+#[test]
+fn who_only_claims_to_be_reachable_is_not_listed() {
+    for seed in 0..20 {
+        // A NAT that lets whole addresses in and is kept open to everybody is open to everybody.
+        let behind = [Behind::Nat(Filter::Port, seed % 4 == 0), Behind::Firewall];
+        let (mut net, liar) = town(150 + seed, 8, behind[usize::from(seed) % 2]);
+        for _ in 0..10 {
+            let now = net.now;
+            net.with(liar, |node| node.judge.pretend(now, Judged::Member));
+            net.run_ms(60_000);
+            let id = net.peers[liar].node.id();
+            let listed = net.peers[..8].iter().filter(|p| p.node.address_of(id).is_some());
+            assert_eq!(listed.count(), 0);
+        }
+        let refused: u64 = net.peers.iter().map(|p| p.node.counters().members_refused).sum();
+        assert!(refused > 0);
+    }
+}
+
+/// Has `a` meet `b`; the addresses at which each can hear the other, detours among them.
+fn meet(net: &mut Net, a: usize, b: usize) -> [Vec<SocketAddr>; 2] {
+    let name = aor(b);
+    net.publish(b, &name, &contact(b));
+    net.run_ms(2000);
+    let found = net.resolve(a, &name).0.pop().unwrap();
+    net.peers.iter_mut().for_each(|peer| peer.events.clear());
+    let now = net.now;
+    net.with(a, |node| node.introduce(now, found.owner, &found.rendezvous));
+    net.run_ms(3000);
+    [(a, b), (b, a)].map(|(at, of)| {
+        let of = net.peers[of].node.id();
+        let reached = net.peers[at].events.iter().filter_map(|event| match event {
+            OverlayEvent::Reached { peer, address } if *peer == of => Some(*address),
+            _ => None,
+        });
+        reached.collect()
+    })
+}
+
+#[test]
+fn two_that_are_introduced_meet_in_a_hole_or_at_the_relay() {
+    let sides = [&[Behind::Nothing][..], &CLOSED].concat();
+    let mut seed = 0;
+    for caller in sides {
+        for callee in CLOSED {
+            for _ in 0..2 {
+                seed += 1;
+                let mut net = Net::joined(seed, 6);
+                let a = add_behind(&mut net, 200, caller);
+                let b = add_behind(&mut net, 201, callee);
+                net.run_ms(30_000);
+                let reached = meet(&mut net, a, b);
+                let is_port = |b| matches!(b, Behind::Nat(Filter::Port, _) | Behind::Firewall);
+                let is_symmetric = |b| matches!(b, Behind::Nat(_, true));
+                let blocked = is_symmetric(caller) && is_symmetric(callee)
+                    || is_symmetric(caller) && is_port(callee)
+                    || is_symmetric(callee) && is_port(caller);
+                let direct = |list: &[SocketAddr]| list.iter().any(|at| !crate::net::is_detour(at));
+                let open = reached.each_ref().map(|list| direct(list));
+                assert_eq!(open, [!blocked; 2], "{caller:?} {callee:?} {reached:?}");
+                relays(&mut net, a, b, &reached[0]);
+            }
+        }
+    }
+}
+
+/// A datagram goes through a rendezvous peer, and its answer back.
+fn relays(net: &mut Net, a: usize, b: usize, ways: &[SocketAddr]) {
+    let way = *ways.iter().find(|at| crate::net::is_detour(at)).expect("a detour");
+    let now = net.now;
+    assert!(net.with(a, |node| node.send_relayed(now, way, b"question")));
+    net.run_ms(200);
+    let (back, data) = net.peers[b].relayed.pop().expect("the question");
+    assert_eq!(data, b"question");
+    let now = net.now;
+    assert!(net.with(b, |node| node.send_relayed(now, back, b"answer")));
+    net.run_ms(200);
+    assert_eq!(net.peers[a].relayed.pop().expect("the answer"), (way, b"answer".to_vec()));
+}
+
+#[test]
+fn a_dead_rendezvous_peer_is_replaced_within_half_a_minute_and_the_record_says_so() {
+    for seed in 0..20 {
+        let (mut net, client) = town(170 + seed, 10, CLOSED[usize::from(seed) % CLOSED.len()]);
+        net.publish(client, &aor(1), &contact(1));
+        net.run_ms(2000);
+        let before = net.resolve(0, &aor(1)).0[0].rendezvous.clone();
+        let dead = net.peers.iter().position(|p| p.address == before[0]).unwrap();
+        net.peers[dead].alive = false;
+        net.run_ms(32_000);
+        let reader = if dead == 9 { 8 } else { 9 };
+        let after = net.resolve(reader, &aor(1)).0.last().unwrap().rendezvous.clone();
+        assert!(!after.contains(&before[0]) && after.len() == 2, "{before:?} {after:?}");
+        let caller = if dead == 0 { 1 } else { 0 };
+        let reached = meet(&mut net, caller, client);
+        assert!(reached[0].iter().any(|at| !crate::net::is_detour(at)), "{reached:?}");
+    }
+}
+
+#[test]
+fn a_nat_that_starts_anew_changes_the_record_within_a_minute() {
+    for seed in 0..20 {
+        let behind = CLOSED[usize::from(seed) % 2];
+        let (mut net, client) = town(190 + seed, 10, behind);
+        net.publish(client, &aor(1), &contact(1));
+        net.run_ms(2000);
+        let before = net.resolve(0, &aor(1)).0[0].clone();
+        net.nats[0].restart();
+        net.run_ms(60_000);
+        let after = net.resolve(0, &aor(1)).0.pop().unwrap();
+        assert_ne!(before.addresses, after.addresses);
+        assert_eq!((after.addresses.len(), after.rendezvous.len()), (1, 2));
+        let reached = meet(&mut net, 4, client);
+        assert!(reached[0].contains(&after.addresses[0]), "{reached:?} {after:?}");
+    }
+}
+
+#[test]
+fn who_becomes_unreachable_leaves_the_tables_and_comes_back() {
+    for seed in 0..20 {
+        let mut net = Net::joined(210 + seed, 10);
+        net.publish(4, &aor(4), &contact(4));
+        net.run_ms(2000);
+        let (id, at) = (net.peers[4].node.id(), net.peers[4].address);
+        net.nats.push(Nat::firewall(at.ip(), LIFE_S));
+        net.peers[4].nat = Some(0);
+        net.run_ms(1_200_000);
+        let listed = |net: &Net| {
+            let others = net.peers.iter().filter(|p| p.node.address_of(id).is_some());
+            others.count()
+        };
+        assert_eq!(listed(&net), 0);
+        assert_eq!(net.peers[4].node.status().reachable, Reachability::Punched);
+        assert_eq!(net.resolve(2, &aor(4)).0.last().unwrap().rendezvous.len(), 2);
+        (net.peers[4].nat, net.nats) = (None, Vec::new());
+        net.run_ms(900_000);
+        assert_eq!(listed(&net), 9);
+        assert_eq!(net.peers[4].node.status().reachable, Reachability::Direct);
+        assert_eq!(net.resolve(2, &aor(4)).0.last().unwrap().rendezvous.len(), 0);
+    }
+}
+
+#[test]
+fn an_idle_client_stays_below_forty_bytes_a_second() {
+    let (mut net, client) = town(230, 40, Behind::Nat(Filter::Port, false));
+    net.publish(client, &aor(1), &contact(1));
+    net.run_ms(600_000);
+    let bytes = |net: &Net| {
+        let c = net.peers[client].node.counters();
+        c.bytes_in + c.bytes_out + 28 * (c.datagrams_in + c.datagrams_out)
+    };
+    let before = bytes(&net);
+    net.run_ms(7_200_000);
+    let per_s = (bytes(&net) - before) / 7200;
+    assert!(per_s < 40, "{per_s} B/s");
+}

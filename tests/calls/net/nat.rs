@@ -1,0 +1,100 @@
+//! A router that translates addresses, or only filters (RFC 4787): how it maps, whom it lets in,
+//! and that it forgets. Bindings are refreshed by what goes out alone.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Whom a binding lets in (RFC 4787 s5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Everybody.
+    Open,
+    /// The addresses that were sent to, from any port.
+    Address,
+    /// The addresses and ports that were sent to.
+    Port,
+}
+
+#[derive(Debug)]
+struct Binding {
+    inside: SocketAddr,
+    outside: SocketAddr,
+    /// In a symmetric NAT: the one peer that it is for.
+    peer: Option<SocketAddr>,
+    sent: Vec<(SocketAddr, u64)>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Nat {
+    pub(crate) outside: IpAddr,
+    filter: Filter,
+    symmetric: bool,
+    translates: bool,
+    life_ms: u64,
+    bindings: Vec<Binding>,
+    next_port: u16,
+}
+
+impl Nat {
+    /// A NAT whose bindings live for so many seconds; `symmetric`: a port for each peer.
+    pub(crate) fn new(outside: IpAddr, filter: Filter, symmetric: bool, life_s: u64) -> Self {
+        Self {
+            outside,
+            filter,
+            symmetric,
+            translates: true,
+            life_ms: life_s * 1000,
+            bindings: Vec::new(),
+            next_port: 20_000,
+        }
+    }
+
+    /// A firewall: nothing is translated, and nobody gets in unasked.
+    pub(crate) fn firewall(inside: IpAddr, life_s: u64) -> Self {
+        Self { translates: false, ..Self::new(inside, Filter::Port, false, life_s) }
+    }
+
+    /// It starts anew: all bindings are gone, and ports are others.
+    pub(crate) fn restart(&mut self) {
+        self.bindings.clear();
+    }
+
+    /// What leaves from `inside`: where it seems to come from.
+    pub(crate) fn leave(&mut self, now_ms: u64, inside: SocketAddr, to: SocketAddr) -> SocketAddr {
+        let life_ms = self.life_ms;
+        self.bindings.retain(|b| b.sent.iter().any(|(_, at_ms)| now_ms < at_ms + life_ms));
+        let peer = self.symmetric.then_some(to);
+        let known = self.bindings.iter().position(|b| b.inside == inside && b.peer == peer);
+        let at = known.unwrap_or_else(|| {
+            self.next_port += 1;
+            let port = if self.translates { self.next_port } else { inside.port() };
+            let outside = SocketAddr::new(self.outside, port);
+            self.bindings.push(Binding { inside, outside, peer, sent: Vec::new() });
+            self.bindings.len() - 1
+        });
+        let binding = &mut self.bindings[at];
+        binding.sent.retain(|(sent_to, _)| *sent_to != to);
+        binding.sent.push((to, now_ms));
+        binding.outside
+    }
+
+    /// What arrives for `outside`: where it goes, if it gets in.
+    pub(crate) fn enter(
+        &self,
+        now_ms: u64,
+        from: SocketAddr,
+        outside: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let binding = self.bindings.iter().find(|b| b.outside == outside)?;
+        let lets_in = binding.sent.iter().any(|(to, at_ms)| {
+            let alive = now_ms < at_ms + self.life_ms;
+            alive
+                && match self.filter {
+                    Filter::Open => true,
+                    Filter::Address => to.ip() == from.ip(),
+                    Filter::Port => *to == from,
+                }
+        });
+        lets_in.then_some(binding.inside)
+    }
+}
