@@ -9,8 +9,9 @@ use super::inbound::Source;
 use super::names::Path;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
-use crate::limits::{ACK_LIMIT, EXCHANGES_EMERGENCY, SERVER_TARGETS_MAX, SIP_TIMER_C};
-use crate::net::NodeId;
+use crate::limits::{
+    ACK_LIMIT, BYE_PATIENCE, EXCHANGES_EMERGENCY, SERVER_TARGETS_MAX, SIP_TIMER_C,
+};
 use crate::sip::transaction::{ClientId, Flow, Room, ServerId, TransactionError};
 use crate::sip::{Message, Method};
 use crate::table::Id;
@@ -79,8 +80,8 @@ pub(crate) enum Patience {
     Endless,
     /// It is answered 200 from here.
     Answer,
-    /// It takes the direct path to this adapter.
-    Divert(NodeId),
+    /// It takes the direct path, as soon as one is known.
+    Divert,
     /// The registration is answered from what is known.
     Shield,
     /// It goes to the server's next target.
@@ -161,8 +162,8 @@ impl Adapter {
     }
 
     /// Sends the exchange's request over the direct path when silence has lasted until `at`.
-    pub(crate) fn divert_exchange_at(&mut self, id: ExchangeId, at: Instant, node: NodeId) {
-        self.set_patience(id, at, Patience::Divert(node));
+    pub(crate) fn divert_exchange_at(&mut self, id: ExchangeId, at: Instant) {
+        self.set_patience(id, at, Patience::Divert);
     }
 
     /// Sets what is done about silence, and when.
@@ -323,7 +324,7 @@ impl Adapter {
                 self.reply(now, server, 200, None);
                 self.end_dialog_of(now, id);
             }
-            Patience::Divert(node) => self.divert_exchange(now, id, node),
+            Patience::Divert => self.divert_exchange(now, id),
             Patience::Shield => {
                 self.register_due(now, id);
                 self.wait_for_target(now, id);
@@ -337,18 +338,22 @@ impl Adapter {
         }
     }
 
-    fn divert_exchange(&mut self, now: Instant, id: ExchangeId, node: NodeId) {
+    fn divert_exchange(&mut self, now: Instant, id: ExchangeId) {
         let Some(exchange) = self.exchanges.get(id) else { return };
-        let source = exchange.source;
+        let (source, client) = (exchange.source, exchange.client);
         let Purpose::Dialog { call, .. } = exchange.purpose else { return };
-        if let Some(client) = exchange.client {
-            self.transactions.stop_retransmitting(client);
-        }
         let request = exchange.request.clone();
         let Ok(message) = Message::parse(&request) else { return };
         let Some(at) = self.dialog_of(&message, source.path).filter(|at| at.0 == call) else {
             return;
         };
+        let Some(node) = self.direct_path(at) else {
+            // The notice may still be under way: a PRACK comes soon after its INVITE.
+            return self.divert_exchange_at(id, now + BYE_PATIENCE);
+        };
+        if let Some(client) = client {
+            self.transactions.stop_retransmitting(client);
+        }
         self.trace_note(now, call, "direct path");
         if message.method() == Method::Invite
             && let Some(dialog) = self.calls.get_mut(at.0).and_then(|c| c.dialogs.get_mut(at.1))

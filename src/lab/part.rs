@@ -2,15 +2,18 @@
 
 use super::phone::Phone;
 use super::server::Server;
+use super::server::b2bua::B2bua;
 use crate::net::{Core, Event, Input, Rejected, Transmit};
 use crate::time::Instant;
 
-/// One of the two kinds of cores that the lab has.
+/// One of the kinds of cores that the lab has.
 pub enum Part {
     /// A telephone.
     Phone(Box<Phone>),
     /// A SIP server.
     Server(Box<Server>),
+    /// A back-to-back user agent.
+    B2bua(Box<B2bua>),
 }
 
 impl Part {
@@ -18,7 +21,7 @@ impl Part {
     pub fn phone(&self) -> Option<&Phone> {
         match self {
             Self::Phone(phone) => Some(phone),
-            Self::Server(_) => None,
+            Self::Server(_) | Self::B2bua(_) => None,
         }
     }
 
@@ -26,14 +29,14 @@ impl Part {
     pub fn phone_mut(&mut self) -> Option<&mut Phone> {
         match self {
             Self::Phone(phone) => Some(phone),
-            Self::Server(_) => None,
+            Self::Server(_) | Self::B2bua(_) => None,
         }
     }
 
     /// The server that this is, if it is one.
     pub fn server_mut(&mut self) -> Option<&mut Server> {
         match self {
-            Self::Phone(_) => None,
+            Self::Phone(_) | Self::B2bua(_) => None,
             Self::Server(server) => Some(server),
         }
     }
@@ -42,6 +45,7 @@ impl Part {
         match self {
             Self::Phone(phone) => phone.as_ref(),
             Self::Server(server) => server.as_ref(),
+            Self::B2bua(server) => server.as_ref(),
         }
     }
 
@@ -49,6 +53,7 @@ impl Part {
         match self {
             Self::Phone(phone) => phone.as_mut(),
             Self::Server(server) => server.as_mut(),
+            Self::B2bua(server) => server.as_mut(),
         }
     }
 }

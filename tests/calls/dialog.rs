@@ -1,8 +1,9 @@
 //! Running calls: both ways on both paths, and after the server has died.
 
 use crate::net::Fate;
+use crate::provider::{backward, forward};
 use crate::sip::{Dialog, sdp};
-use crate::town::{Phone, Town, two, two_and_proxy};
+use crate::town::{Phone, Town, server, two, two_and_proxy};
 use cosip::time::Duration;
 
 /// A call that the server carries.
@@ -167,5 +168,37 @@ fn a_dead_server_that_answers_late_does_not_disturb() {
     town.reply(&heard, 200, "", &[]);
     town.world.expect(alice.at, "200 BYE", 2_100);
     town.world.nothing(bob.at, "BYE", 10_000);
+    town.finish();
+}
+
+#[test]
+fn a_prack_that_the_server_loses_takes_the_direct_path_though_it_came_before_the_notice() {
+    let (mut town, alice, bob) = two();
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let (to, bytes) = forward(&at_server, "sip:bob@203.0.113.2:5062");
+    town.world.send(server(), to, bytes);
+    let at_bob = town.world.expect(bob.at, "INVITE", 100);
+    let contact = format!("<{}>", bob.contact());
+    let reliable = [("Require", "100rel"), ("RSeq", "7"), ("Contact", contact.as_str())];
+    town.reply(&at_bob, 183, "b", &reliable);
+    let (to, bytes) = backward(&town.world.expect(server(), "183", 100)).unwrap();
+    town.world.send(server(), to, bytes);
+    let heard = town.world.expect(alice.at, "183", 100);
+    town.server_is(Fate::Drop);
+    let mut caller = Dialog::of_answer(&heard, &alice.contact());
+    let prack = caller.request("PRACK", &[("RAck", "7 1 INVITE")], "");
+    town.say(&alice, prack);
+    town.world.nothing(bob.at, "PRACK", 1_900);
+    let prack = town.world.expect(bob.at, "PRACK", 300);
+    assert_eq!((prack.one("RAck"), prack.tag("To")), ("7 1 INVITE", "b"));
+    town.reply(&prack, 200, "", &[]);
+    town.world.expect(alice.at, "200 PRACK", 100);
+    town.accept(&at_bob, "b", &bob.contact());
+    town.confirm(&alice, 1_500);
+    town.world.expect(bob.at, "ACK", 100);
+    caller.cseq = 2;
+    town.bye(&mut caller, bob.at);
     town.finish();
 }

@@ -8,8 +8,6 @@ mod callee;
 mod dialog;
 mod emergency;
 mod emergency_room;
-#[cfg(feature = "lab")]
-mod faults;
 mod hedge;
 mod home;
 mod keepalive;
@@ -21,6 +19,8 @@ mod provider;
 mod register;
 mod rescue;
 mod seen;
+#[cfg(feature = "lab")]
+mod sim;
 mod sip;
 mod targets;
 mod town;

@@ -36,6 +36,7 @@ enum Happening {
     Packet(Packet),
     Refused { node: usize, socket: u32, to: SocketAddr },
     Connect { node: usize, ticket: u32, from: Option<std::net::IpAddr>, to: SocketAddr },
+    Closed { node: usize, conn: u32 },
 }
 
 struct Socket {
@@ -65,12 +66,16 @@ pub(crate) struct World<C> {
     pub(crate) deaf: BTreeSet<usize>,
     /// Every packet that any end sent, in order.
     pub(crate) log: Vec<Packet>,
+    /// Which of them, by their places in the log, the network lost.
+    pub(crate) lost: BTreeSet<usize>,
     /// Addresses with a fate of their own.
     pub(crate) fates: BTreeMap<SocketAddr, Fate>,
     /// Looks at what the fates let pass.
     pub(crate) rule: Option<Rule>,
     pub(crate) one_way: Duration,
     pub(crate) loss_percent: u32,
+    /// How many datagrams of a hundred arrive twice.
+    pub(crate) repeat_percent: u32,
     pub(crate) jitter: Duration,
     pub(crate) autos: BTreeMap<SocketAddr, Auto>,
     /// Scripted ends that accept TCP.
@@ -98,10 +103,12 @@ impl<C: Core> World<C> {
             nodes: Vec::new(),
             deaf: BTreeSet::new(),
             log: Vec::new(),
+            lost: BTreeSet::new(),
             fates: BTreeMap::new(),
             rule: None,
             one_way: Duration::from_millis(5),
             loss_percent: 0,
+            repeat_percent: 0,
             jitter: Duration::ZERO,
             autos: BTreeMap::new(),
             listening: BTreeSet::new(),
@@ -213,20 +220,35 @@ impl<C: Core> World<C> {
     fn carry(&mut self, packet: Packet) {
         self.log.push(packet.clone());
         let fate = self.fate(&packet);
-        let jitter = self.jitter.as_micros() as u32;
-        let jitter = if jitter == 0 { 0 } else { self.rng.below(jitter) };
-        let at = self.now + self.one_way + Duration::from_micros(u64::from(jitter));
+        let at = self.arrival(&packet);
+        let twice = !packet.tcp && self.rng.below(100) < self.repeat_percent;
+        if let Fate::Deliver | Fate::Delay(_) = fate
+            && twice
+        {
+            let again = self.arrival(&packet);
+            self.push(again, Happening::Packet(packet.clone()));
+        }
         match fate {
             Fate::Deliver => self.push(at, Happening::Packet(packet)),
             Fate::Delay(more) => self.push(at + more, Happening::Packet(packet)),
             Fate::Refuse => {
+                self.lost.insert(self.log.len() - 1);
                 if let Some(socket) = self.sockets.get(&(packet.from, false)) {
                     let (node, socket, to) = (socket.node, socket.id, packet.to);
                     self.push(at, Happening::Refused { node, socket, to });
                 }
             }
-            Fate::Drop => {}
+            Fate::Drop => {
+                self.lost.insert(self.log.len() - 1);
+            }
         }
+    }
+
+    /// When a packet that is sent now arrives; what a connection carries keeps its order.
+    fn arrival(&mut self, packet: &Packet) -> Instant {
+        let jitter = if packet.tcp { 0 } else { self.jitter.as_micros() as u32 };
+        let jitter = if jitter == 0 { 0 } else { self.rng.below(jitter) };
+        self.now + self.one_way + Duration::from_micros(u64::from(jitter))
     }
 
     pub(crate) fn run_ms(&mut self, ms: u64) {
@@ -279,19 +301,39 @@ impl<C: Core> World<C> {
             }
             Happening::Refused { .. } => {}
             Happening::Connect { node, ticket, from, to } => {
-                let ticket = Ticket(ticket);
-                let up = matches!(self.fates.get(&to), None | Some(Fate::Deliver));
-                if up && self.listening.contains(&to) {
-                    let id = self.id();
-                    let from = from.unwrap_or_else(|| to.ip());
-                    let local = SocketAddr::new(from, 40_000 + id as u16);
-                    self.conns.push(Conn { id, node, local, remote: to });
-                    let answer = Answer::Connected(ConnId(id), local);
-                    self.input(node, Input::Answer(ticket, Ok(answer)));
-                } else {
-                    self.input(node, Input::Answer(ticket, Err(Failure::Refused)));
-                }
+                self.connected(node, Ticket(ticket), from, to);
             }
+            Happening::Closed { node, conn } => {
+                self.input(node, Input::Stream(ConnId(conn), StreamEvent::Closed));
+            }
+        }
+    }
+
+    /// A core connects: to a scripted end, or to another core that listens.
+    fn connected(
+        &mut self,
+        node: usize,
+        ticket: Ticket,
+        from: Option<std::net::IpAddr>,
+        to: SocketAddr,
+    ) {
+        let up = matches!(self.fates.get(&to), None | Some(Fate::Deliver));
+        let listener = self.sockets.get(&(to, true)).map(|socket| (socket.node, socket.id));
+        if !up || (listener.is_none() && !self.listening.contains(&to)) {
+            return self.input(node, Input::Answer(ticket, Err(Failure::Refused)));
+        }
+        let id = self.id();
+        let local = SocketAddr::new(from.unwrap_or_else(|| to.ip()), 40_000 + id as u16);
+        self.conns.push(Conn { id, node, local, remote: to });
+        self.input(node, Input::Answer(ticket, Ok(Answer::Connected(ConnId(id), local))));
+        if let Some((listener, on)) = listener {
+            let id = self.id();
+            self.conns.push(Conn { id, node: listener, local: to, remote: local });
+            let (on, local, remote) = (SocketId(on), to, local);
+            self.input(
+                listener,
+                Input::Stream(ConnId(id), StreamEvent::Opened { on, local, remote }),
+            );
         }
     }
 

@@ -1,8 +1,11 @@
-//! What a town is made of: routers, and with the lab telephones that act by themselves.
+//! What a town is made of: routers, and with the lab telephones and servers that act by
+//! themselves.
 
 use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
 use cosip::lab::phone::Phone;
+#[cfg(feature = "lab")]
+use cosip::lab::server::{Server, b2bua::B2bua};
 use cosip::net::{Core, Event, Input, Rejected, Transmit};
 use cosip::time::Instant;
 
@@ -13,6 +16,12 @@ pub(crate) enum Node {
     /// A telephone of the lab.
     #[cfg(feature = "lab")]
     Phone(Box<Phone>),
+    /// A provider's proxy of the lab.
+    #[cfg(feature = "lab")]
+    Proxy(Box<Server>),
+    /// A provider's back-to-back user agent of the lab.
+    #[cfg(feature = "lab")]
+    B2bua(Box<B2bua>),
 }
 
 impl Node {
@@ -21,6 +30,10 @@ impl Node {
             Self::Router(adapter) => adapter.as_ref(),
             #[cfg(feature = "lab")]
             Self::Phone(phone) => phone.as_ref(),
+            #[cfg(feature = "lab")]
+            Self::Proxy(server) => server.as_ref(),
+            #[cfg(feature = "lab")]
+            Self::B2bua(server) => server.as_ref(),
         }
     }
 
@@ -29,6 +42,10 @@ impl Node {
             Self::Router(adapter) => adapter.as_mut(),
             #[cfg(feature = "lab")]
             Self::Phone(phone) => phone.as_mut(),
+            #[cfg(feature = "lab")]
+            Self::Proxy(server) => server.as_mut(),
+            #[cfg(feature = "lab")]
+            Self::B2bua(server) => server.as_mut(),
         }
     }
 
@@ -37,7 +54,7 @@ impl Node {
     pub(crate) fn phone(&mut self) -> &mut Phone {
         match self {
             Self::Phone(phone) => phone,
-            Self::Router(_) => panic!("a router is no telephone"),
+            _ => panic!("no telephone"),
         }
     }
 }

@@ -29,6 +29,11 @@ impl Town {
             }
             self.at_rest(router, what);
         }
+        self.judge_log();
+    }
+
+    /// Judges every packet that was sent.
+    pub(crate) fn judge_log(&self) {
         for packet in &self.world.log {
             self.judge(packet);
         }

@@ -154,3 +154,20 @@ fn an_answer_that_comes_by_both_legs_is_carried_by_the_one_that_the_caller_heard
     town.world.expect(alice.at, "200 BYE", 2_100);
     town.finish();
 }
+
+#[test]
+fn an_ack_that_takes_the_direct_path_goes_by_the_server_too() {
+    let (mut town, alice, bob, _, at_bob) = ringing();
+    town.accept(&at_bob, "b", &bob.contact());
+    town.world.fates.insert(alice.at, Fate::Drop);
+    back(&mut town, "200 INVITE");
+    town.world.run_ms(300);
+    town.world.fates.remove(&alice.at);
+    let mut caller = town.confirm(&alice, 1_000);
+    town.world.expect(bob.at, "ACK", 100);
+    let ack = town.world.expect(server(), "ACK", 100);
+    assert_eq!((ack.tag("To"), ack.cseq()), ("b", 1));
+    town.server_is(Fate::Drop);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}

@@ -71,7 +71,6 @@ impl Adapter {
         let Some(exchange) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
         };
-        let direct = self.direct_path((id, at));
         let down = outbound && self.far_is_down((id, at));
         let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, &source, None)
         else {
@@ -79,14 +78,14 @@ impl Adapter {
         };
         self.send_exchange(now, exchange, flow, &bytes);
         if outbound && bye {
-            if let Some(node) = direct {
+            if let Some(node) = self.direct_path((id, at)) {
                 self.send_copy_of_bye(now, (id, at), message, &source, node);
             }
             let patience = if down { now } else { now + BYE_PATIENCE };
             self.answer_exchange_at(exchange, patience);
-        } else if let (true, Some(node)) = (outbound, direct) {
+        } else if outbound && self.is_by_server((id, at)) {
             let patience = if down { now } else { now + BYE_PATIENCE };
-            self.divert_exchange_at(exchange, patience, node);
+            self.divert_exchange_at(exchange, patience);
         }
     }
 
@@ -163,11 +162,16 @@ impl Adapter {
         call.callees.iter().find(|c| c.acknowledged).map(|c| c.node)
     }
 
+    /// Whether the server carries this dialog.
+    fn is_by_server(&self, (id, at): DialogAt) -> bool {
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        dialog.is_some_and(|dialog| dialog.far.path == Path::Server)
+    }
+
     fn far_is_down(&self, (id, at): DialogAt) -> bool {
         let Some(call) = self.calls.get(id) else { return false };
-        let by_server = call.dialogs.get(at).is_some_and(|d| d.far.path == Path::Server);
         let provider = call.provider.and_then(|at| self.providers.get(usize::from(at)));
-        by_server && provider.is_some_and(|provider| !provider.is_up())
+        self.is_by_server((id, at)) && provider.is_some_and(|provider| !provider.is_up())
     }
 
     fn send_copy_of_bye(
@@ -265,8 +269,13 @@ impl Adapter {
             dialog.ack = Some((*source, message.raw().to_vec()));
             dialog.success = Vec::new();
         }
-        if let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, source, over) {
-            self.send(flow, &bytes);
+        // One that takes the direct path goes by the server too: where that lives, it would end
+        // a call whose ACK it never saw.
+        for direct in core::iter::once(None).chain(over.map(Some)) {
+            let composed = self.compose_in_dialog(now, (id, at), message, source, direct);
+            if let Some((flow, bytes)) = composed {
+                self.send(flow, &bytes);
+            }
         }
         self.trace_received(now, id, source.path, message);
         self.arm(id);

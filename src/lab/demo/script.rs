@@ -3,7 +3,8 @@
 use super::addresses::Addresses;
 use super::town::{Size, Town};
 use super::{Error, Interrupt, Options};
-use crate::lab::phone::{CallId, Phone, Report, route_address};
+use crate::lab::dialog::route_address;
+use crate::lab::phone::{CallId, Phone, Report};
 use crate::lab::report::{CallResult, Expected, Fault, Path as Carrier, Series, Span};
 use crate::time::{Duration, Instant};
 use std::path::Path;

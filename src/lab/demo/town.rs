@@ -7,7 +7,7 @@ use super::process::Process;
 use super::provider::Provider;
 use super::router::{DOMAIN, Room, Router};
 use super::{Error, Interrupt, Options};
-use crate::lab::phone::{Phone, Settings};
+use crate::lab::phone::{Habits, Phone, Settings};
 use crate::lab::report::Fault;
 use crate::lab::stage::Stage;
 use crate::time::Duration;
@@ -254,5 +254,6 @@ fn settings(name: &str, addresses: Addresses, (home, number): (u8, u8), routers:
         password: None,
         ring: Duration::ZERO,
         expires: Duration::from_secs(3600),
+        habits: Habits::default(),
     }
 }

@@ -1,15 +1,13 @@
 //! One call of a phone: its dialog, its sound, and what there is to tell about it.
 
-use super::dialog::Dialog;
+use crate::lab::dialog::Dialog;
+use crate::lab::repeat::{Repeat, Wish};
 use crate::lab::rtp::{Heard, PACKET_BYTES, PACKET_INTERVAL, Sink, Source};
 use crate::lab::sdp;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::time::{Duration, Instant, earlier};
 use std::net::SocketAddr;
 
-/// RFC 3261's T1 and T2: how a 200 to an INVITE is repeated until its ACK (s13.3.1.4).
-const T1: Duration = Duration::from_millis(500);
-const T2: Duration = Duration::from_secs(4);
 /// A second of sound may come before the answer does.
 const EARLY_PACKETS_MAX: usize = 50;
 
@@ -38,6 +36,9 @@ pub struct Report {
     pub call_id: String,
     /// Whether this phone called.
     pub caller: bool,
+    /// The number that names this end of the call in its session descriptions: whoever hears it
+    /// knows whom it was connected with.
+    pub session: u32,
     /// When the INVITE was first sent, or came.
     pub invited: Instant,
     /// When the first 18x came, or was sent.
@@ -68,26 +69,12 @@ impl Report {
     }
 }
 
-/// The final response of a callee, sent again until its ACK comes.
-#[derive(Debug)]
-pub(super) struct Success {
-    pub(super) response: Vec<u8>,
-    next: Instant,
-    interval: Duration,
-    end: Instant,
-}
-
-impl Success {
-    pub(super) fn new(now: Instant, response: Vec<u8>) -> Self {
-        Self { response, next: now + T1, interval: T1, end: now + T1 * 64 }
-    }
-}
-
 /// What is due in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Answer,
-    RepeatSuccess,
+    /// The 2xx, or the reliable 18x, again.
+    Repeat,
     GiveUp,
     Packet,
 }
@@ -102,10 +89,13 @@ pub(super) struct Call {
     pub(super) server: Option<ServerId>,
     pub(super) offer: Vec<u8>,
     pub(super) answer_at: Option<Instant>,
-    pub(super) success: Option<Success>,
+    /// A 2xx without its ACK, or a reliable 18x without its PRACK.
+    pub(super) unacknowledged: Option<Repeat>,
+    /// The number of the reliable 18x that came last, or was sent (RFC 3262).
+    pub(super) rseq: u32,
     pub(super) invite_cseq: u32,
-    /// Whether the INVITE has been sent again with credentials.
-    pub(super) challenged: bool,
+    /// How often the INVITE has been sent again with credentials.
+    pub(super) challenges: u32,
     /// Where SDP wants our sound, and where the other's comes from.
     remote: Option<SocketAddr>,
     /// Sound that overtook the answer that will say where it comes from (RFC 3264 s5.1).
@@ -120,14 +110,21 @@ impl Call {
         let call_id = dialog.call_id.clone();
         Self {
             dialog,
-            report: Report { call_id, caller, invited: now, ..Report::default() },
+            report: Report {
+                call_id,
+                caller,
+                session: source.ssrc(),
+                invited: now,
+                ..Report::default()
+            },
             client: None,
             server: None,
             offer: Vec::new(),
             answer_at: None,
-            success: None,
+            unacknowledged: None,
+            rseq: 0,
             invite_cseq: 0,
-            challenged: false,
+            challenges: 0,
             remote: None,
             early: Vec::new(),
             sink: Sink::new(source.ssrc()),
@@ -154,7 +151,7 @@ impl Call {
     pub(super) fn end(&mut self, now: Instant, status: u16) {
         self.fall_silent();
         self.answer_at = None;
-        self.success = None;
+        self.unacknowledged = None;
         self.server = None;
         self.report.ended.get_or_insert(now);
         if self.report.status == 0 {
@@ -163,8 +160,8 @@ impl Call {
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let success = self.success.as_ref().map(|success| success.next.min(success.end));
-        earlier(earlier(self.answer_at, success), self.packet_at)
+        let repeat = self.unacknowledged.as_ref().map(Repeat::next_due);
+        earlier(earlier(self.answer_at, repeat), self.packet_at)
     }
 
     /// One thing that is due, and its timer set anew.
@@ -173,13 +170,13 @@ impl Call {
         if self.answer_at.take_if(|at| is_due(at)).is_some() {
             return Some(Due::Answer);
         }
-        if self.success.take_if(|success| is_due(&success.end)).is_some() {
-            return Some(Due::GiveUp);
-        }
-        if let Some(success) = self.success.as_mut().filter(|success| is_due(&success.next)) {
-            success.interval = (success.interval * 2).min(T2);
-            success.next = now + success.interval;
-            return Some(Due::RepeatSuccess);
+        match self.unacknowledged.as_mut().and_then(|repeat| repeat.take_due(now)) {
+            Some(Wish::Again) => return Some(Due::Repeat),
+            Some(Wish::GiveUp) => {
+                self.unacknowledged = None;
+                return Some(Due::GiveUp);
+            }
+            None => {}
         }
         if let Some(at) = self.packet_at.filter(is_due) {
             // A speaker who was held up does not catch up: sound has no hurry.

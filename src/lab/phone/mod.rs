@@ -2,27 +2,27 @@
 //!
 //! It stands for the phones in people's homes: it knows its adapter as outbound proxy and
 //! nothing else of it. It sends sound only to where SDP says and counts only what comes from
-//! there, so that what it reports is evidence. Limits: UDP, literal addresses, one media socket
-//! and so one far end of sound at a time, no DTMF, no transfer.
+//! there, so that what it reports is evidence. Limits: literal addresses, one media socket, over
+//! TCP one connection to the proxy for everything, no DTMF, no transfer.
 
 mod call;
 mod credentials;
-mod dialog;
 mod incoming;
 mod outgoing;
 #[cfg(test)]
 mod tests;
 
 pub use call::{Report, Sound};
-pub(super) use dialog::{address, route_address, tag, written};
 
 use super::rtp::Source;
 use crate::net::{
-    Answer, Core, Event, Input, Rejected, Request, SocketId, SocketKind, Ticket, Transmit, Via,
+    Answer, ConnId, Core, Event, Input, Rejected, Request, SocketId, SocketKind, StreamEvent,
+    Ticket, Transmit, Via,
 };
 use crate::outbox::Outbox;
 use crate::rng::Rng;
 use crate::sip::Message;
+use crate::sip::stream::{Frame, Framer};
 use crate::sip::transaction::{Flow, TransactionEvent, Transactions};
 use crate::time::{Duration, Instant, earlier};
 use call::{Call, Due};
@@ -59,6 +59,8 @@ pub struct Settings {
     pub ring: Duration,
     /// The lifetime of a binding that it asks for.
     pub expires: Duration,
+    /// What it can do besides.
+    pub habits: Habits,
 }
 
 /// What a phone does when it is called.
@@ -68,10 +70,29 @@ pub enum Manner {
     Answer,
     /// Rings, and nobody comes.
     Ring,
-    /// Says 486.
-    Busy,
-    /// Says 603.
-    Decline,
+    /// Refuses with this status.
+    Refuse(u16),
+    /// Says nothing at all.
+    Silent,
+}
+
+/// What a phone can do besides, and does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// It is heard before it is answered: 183 with a description, and sound.
+    pub early: bool,
+    /// Its ringing is acknowledged, where the caller can do that (RFC 3262).
+    pub reliable: bool,
+    /// How many calls it takes at a time; a further one is told 486.
+    pub lines: usize,
+    /// It speaks SIP over TCP, on one connection to its proxy.
+    pub tcp: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self { early: false, reliable: false, lines: 8, tcp: false }
+    }
 }
 
 /// Names a call of one phone.
@@ -96,7 +117,9 @@ pub struct Phone {
     manner: Manner,
     rng: Rng,
     transactions: Transactions,
-    sip: Option<SocketId>,
+    /// Its way to the proxy: a socket, or a connection.
+    sip: Option<Via>,
+    framer: Framer,
     media: Option<SocketId>,
     events: VecDeque<Event>,
     sound: Outbox,
@@ -109,8 +132,12 @@ impl Phone {
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         let mut rng = Rng::new(seed);
         let bind = |kind, local| Request::Bind { kind, local };
+        let sip = match settings.habits.tcp {
+            true => Request::Connect { from: Some(settings.sip.ip()), to: settings.proxy },
+            false => bind(SocketKind::Sip, settings.sip),
+        };
         let events = VecDeque::from([
-            Event::Request(SIP_TICKET, bind(SocketKind::Sip, settings.sip)),
+            Event::Request(SIP_TICKET, sip),
             Event::Request(MEDIA_TICKET, bind(SocketKind::Media, settings.media)),
         ]);
         let registration = Registration {
@@ -124,6 +151,7 @@ impl Phone {
             transactions: Transactions::new(TRANSACTIONS_MAX, TRANSACTIONS_MAX * 4, &mut rng),
             rng,
             sip: None,
+            framer: Framer::new(),
             media: None,
             events,
             sound: Outbox::with_capacity(OUTBOX_PACKETS_MAX, OUTBOX_PACKETS_MAX * 172),
@@ -138,7 +166,7 @@ impl Phone {
         format!("sip:{}@{}", self.settings.user, self.settings.domain)
     }
 
-    /// Whether its sockets are open.
+    /// Whether its sockets, or its connection, are open.
     pub fn is_ready(&self) -> bool {
         self.sip.is_some() && self.media.is_some()
     }
@@ -172,12 +200,14 @@ impl Phone {
     }
 
     fn contact(&self) -> String {
-        format!("<sip:{}@{}>", self.settings.user, self.settings.sip)
+        let transport = if self.settings.habits.tcp { ";transport=tcp" } else { "" };
+        format!("<sip:{}@{}{transport}>", self.settings.user, self.settings.sip)
     }
 
     fn via(&mut self) -> String {
         let branch = self.transactions.branch();
-        format!("SIP/2.0/UDP {};branch={branch};rport", self.settings.sip)
+        let transport = if self.settings.habits.tcp { "TCP" } else { "UDP" };
+        format!("SIP/2.0/{transport} {};branch={branch};rport", self.settings.sip)
     }
 
     fn source(&mut self) -> Source {
@@ -186,19 +216,30 @@ impl Phone {
     }
 
     fn flow(&self, to: SocketAddr) -> Option<Flow> {
-        Some(Flow { via: Via::Udp(self.sip?), to })
+        Some(Flow { via: self.sip?, to })
     }
 
-    fn receive_sip(
+    fn receive_stream(
         &mut self,
         now: Instant,
-        socket: SocketId,
-        from: SocketAddr,
-        data: &[u8],
+        conn: ConnId,
+        event: StreamEvent<'_>,
     ) -> Result<(), Rejected> {
+        let StreamEvent::Data(data) = event else { return Ok(()) };
+        self.framer.push(data).map_err(|_| Rejected::Malformed)?;
+        let mut whole = Vec::new();
+        while let Some(frame) = self.framer.next().map_err(|_| Rejected::Malformed)? {
+            if let Frame::Message(message) = frame {
+                whole.push(message.to_vec());
+            }
+        }
+        let flow = Flow { via: Via::Stream(conn), to: self.settings.proxy };
+        whole.iter().try_for_each(|message| self.receive_sip(now, flow, message))
+    }
+
+    fn receive_sip(&mut self, now: Instant, flow: Flow, data: &[u8]) -> Result<(), Rejected> {
         let message = Message::parse(data).map_err(|_| Rejected::Malformed)?;
         message.check().map_err(|_| Rejected::Malformed)?;
-        let flow = Flow { via: Via::Udp(socket), to: from };
         if message.is_request() {
             return self.receive_request(now, &message, flow);
         }
@@ -241,11 +282,16 @@ impl Phone {
     fn act(&mut self, now: Instant, number: usize, due: Due) {
         match due {
             Due::Answer => self.answer(now, number),
-            Due::GiveUp => self.say_bye(now, number),
-            Due::RepeatSuccess => {
+            Due::GiveUp => match self.calls[number].server {
+                Some(id) if self.calls[number].report.answered.is_none() => {
+                    self.refuse(now, number, id, 504);
+                }
+                _ => self.say_bye(now, number),
+            },
+            Due::Repeat => {
                 let call = &self.calls[number];
-                if let (Some(success), Some(id)) = (&call.success, call.server) {
-                    self.transactions.respond(now, id, &success.response);
+                if let (Some(repeat), Some(id)) = (&call.unacknowledged, call.server) {
+                    self.transactions.respond(now, id, &repeat.response);
                 }
             }
             Due::Packet => {
@@ -271,10 +317,17 @@ impl Core for Phone {
                 self.receive_sound(now, from, data);
                 Ok(())
             }
-            Input::Datagram { socket, from, data, .. } => self.receive_sip(now, socket, from, data),
+            Input::Datagram { socket, from, data, .. } => {
+                self.receive_sip(now, Flow { via: Via::Udp(socket), to: from }, data)
+            }
+            Input::Stream(conn, event) => self.receive_stream(now, conn, event),
+            Input::Answer(_, Ok(Answer::Connected(conn, _))) => {
+                self.sip = Some(Via::Stream(conn));
+                Ok(())
+            }
             Input::Answer(ticket, Ok(Answer::Bound(socket, local))) => {
                 if ticket == SIP_TICKET {
-                    (self.sip, self.settings.sip) = (Some(socket), local);
+                    (self.sip, self.settings.sip) = (Some(Via::Udp(socket)), local);
                 } else {
                     (self.media, self.settings.media) = (Some(socket), local);
                 }

@@ -2,14 +2,18 @@
 
 use super::call::Call;
 use super::credentials::Credentials;
-use super::dialog::{Dialog, tag, written};
 use super::{CallId, Phone, REGISTRATION};
+use crate::lab::dialog::{Dialog, tag, written};
 use crate::lab::sdp;
 use crate::sip::{Message, Method, Name};
 use crate::time::{Duration, Instant};
 
 /// How long a phone waits before it repeats a REGISTER that failed.
 const RETRY: Duration = Duration::from_secs(4);
+
+/// How often an INVITE is sent again with credentials: a server that was restarted knows nothing
+/// of the nonce that it gave before.
+const CHALLENGES_MAX: u32 = 2;
 
 impl Phone {
     /// Sends REGISTER, now and again before each expiry.
@@ -61,13 +65,15 @@ impl Phone {
 
     fn send_invite(&mut self, now: Instant, number: usize, credentials: Option<Credentials>) {
         let (via, contact) = (self.via(), self.contact());
-        let offer = sdp::write(self.settings.media, number as u32, 0);
         let call = &mut self.calls[number];
+        let offer = sdp::write(self.settings.media, call.report.session, 0);
+        let supported = (Name::Supported, "100rel".to_owned());
+        let reliable = self.settings.habits.reliable.then_some(supported);
+        let extra: Vec<_> = credentials.into_iter().chain(reliable).collect();
         call.dialog.cseq += 1;
         call.invite_cseq = call.dialog.cseq;
         let dialog = &call.dialog;
-        let request =
-            dialog.write(Method::Invite, dialog.cseq, &via, &contact, credentials, &offer);
+        let request = dialog.write(Method::Invite, dialog.cseq, &via, &contact, &extra, &offer);
         let sent = self.flow(self.settings.proxy).and_then(|flow| {
             self.transactions.send_request(now, flow, &request, number as u32).ok()
         });
@@ -111,7 +117,7 @@ impl Phone {
     fn send_bye(&mut self, now: Instant, dialog: &mut Dialog) {
         let (via, contact) = (self.via(), self.contact());
         dialog.cseq += 1;
-        let bye = dialog.write(Method::Bye, dialog.cseq, &via, &contact, None, "");
+        let bye = dialog.write(Method::Bye, dialog.cseq, &via, &contact, &[], "");
         if let Some(flow) = dialog.next_hop().and_then(|to| self.flow(to)) {
             // No room for a BYE: the far end's own BYE or its relay's time-out ends the call.
             let _ = self.transactions.send_request(now, flow, &bye, REGISTRATION);
@@ -120,7 +126,7 @@ impl Phone {
 
     fn send_ack(&mut self, dialog: &Dialog, cseq: u32) {
         let (via, contact) = (self.via(), self.contact());
-        let ack = dialog.write(Method::Ack, cseq, &via, &contact, None, "");
+        let ack = dialog.write(Method::Ack, cseq, &via, &contact, &[], "");
         if let Some(flow) = dialog.next_hop().and_then(|to| self.flow(to)) {
             // A lost ACK is sent again when the 200 is.
             let _ = self.transactions.send_stateless(flow, &ack);
@@ -172,10 +178,11 @@ impl Phone {
             101..=199 => {
                 call.report.alerted.get_or_insert(now);
                 call.describe(message.body());
+                self.acknowledge_ringing(now, number, message);
             }
             200..=299 => self.receive_success(now, number, message),
-            401 | 407 if !call.challenged => {
-                call.challenged = true;
+            401 | 407 if call.challenges < CHALLENGES_MAX => {
+                call.challenges += 1;
                 let uri = call.dialog.target.clone();
                 match self.credentials(message, "INVITE", &uri) {
                     Some(credentials) => self.send_invite(now, number, Some(credentials)),
@@ -184,6 +191,27 @@ impl Phone {
             }
             _ if call.report.answered.is_none() => call.end(now, status),
             _ => {}
+        }
+    }
+
+    /// Acknowledges a reliable 18x by PRACK (RFC 3262 s4).
+    fn acknowledge_ringing(&mut self, now: Instant, number: usize, message: &Message<'_>) {
+        let rseq = message.header(Name::RSeq).and_then(|value| value.parse().ok());
+        let Some(rseq) = rseq else { return };
+        let (via, contact) = (self.via(), self.contact());
+        let call = &mut self.calls[number];
+        if call.rseq == rseq || !call.is_live() {
+            return;
+        }
+        call.rseq = rseq;
+        call.dialog.cseq += 1;
+        let mut dialog = call.dialog.clone();
+        dialog.learn_response(message);
+        let rack = (Name::RAck, format!("{rseq} {} INVITE", call.invite_cseq));
+        let prack = dialog.write(Method::Prack, dialog.cseq, &via, &contact, &[rack], "");
+        if let Some(flow) = dialog.next_hop().and_then(|to| self.flow(to)) {
+            // No room for it: the 18x comes again, and with it the next try.
+            let _ = self.transactions.send_request(now, flow, &prack, REGISTRATION);
         }
     }
 
@@ -203,7 +231,7 @@ impl Phone {
         if call.report.answered.is_some() || !call.is_live() {
             return self.send_bye(now, &mut dialog);
         }
-        call.report.record_routes = super::dialog::record_routes(message);
+        call.report.record_routes = crate::lab::dialog::record_routes(message);
         call.report.answered = Some(now);
         call.report.confirmed = Some(now);
         call.report.status = message.status();

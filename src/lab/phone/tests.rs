@@ -18,6 +18,7 @@ fn settings(user: &str, host: u8, proxy: &str) -> Settings {
         password: None,
         ring: Duration::from_millis(300),
         expires: Duration::from_secs(120),
+        habits: Habits::default(),
     }
 }
 
@@ -104,7 +105,7 @@ fn hanging_up_early_cancels_and_the_callee_stops_ringing() {
 
 #[test]
 fn refusals_reach_the_caller() {
-    for (manner, status) in [(Manner::Busy, 486), (Manner::Decline, 603)] {
+    for (manner, status) in [(Manner::Refuse(486), 486), (Manner::Refuse(603), 603)] {
         let mut world = town();
         phone(&mut world, 1, |bob, _| bob.set_manner(manner));
         call(&mut world);

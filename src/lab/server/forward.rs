@@ -1,7 +1,8 @@
 //! The proxy's side of the server: requests on their way, with one branch for each target.
 
-use super::{Server, stamped};
-use crate::lab::phone::{address, route_address, tag, written};
+use super::Server;
+use super::registrar::stamped;
+use crate::lab::dialog::{address, route_address, tag, written};
 use crate::net::Via;
 use crate::sip::transaction::{ClientId, Flow, ServerId};
 use crate::sip::{Message, Method, Name, NameAddr};
@@ -47,7 +48,7 @@ impl Server {
             return self.reply(now, id, message, 483, &[]);
         }
         let uri = message.request_uri();
-        let targets = match self.targets(now, uri) {
+        let targets = match self.registrar.targets(now, uri) {
             Some(contacts) => contacts,
             None if self.next_hop(message).is_some() => vec![uri.to_owned()],
             None if message.method() == Method::Options => {

@@ -1,11 +1,15 @@
 //! How the lab's server reads addresses.
 
-use super::*;
+use super::registrar::{key, national, stamped};
+use std::net::SocketAddr;
 
 #[test]
 fn the_key_of_an_aor_keeps_the_user_s_case_and_drops_port_and_parameters() {
     assert_eq!(key("sip:Bob@EXAMPLE.net:5060;user=phone").as_deref(), Some("Bob@example.net"));
     assert_eq!(key("sip:example.net"), None);
+    assert_eq!(key("sip:089123@example.net").as_deref(), Some("+4989123@example.net"));
+    assert_eq!(national("+4989123"), "089123");
+    assert_eq!(national("bob"), "bob");
 }
 
 #[test]

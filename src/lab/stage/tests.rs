@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lab::part::Part;
-use crate::lab::phone::{Phone, Settings};
+use crate::lab::phone::{Habits, Phone, Settings};
 use crate::lab::server::Server;
 
 #[test]
@@ -22,6 +22,7 @@ fn a_call_on_real_sockets_has_sound_both_ways() {
             password: None,
             ring: Duration::from_millis(20),
             expires: Duration::from_secs(60),
+            habits: Habits::default(),
         };
         let place = stage.add(Part::Phone(Box::new(Phone::new(settings, [user.len() as u8; 32]))));
         stage.order(place, |part, now| part.phone_mut().unwrap().register(now));

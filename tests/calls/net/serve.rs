@@ -51,7 +51,7 @@ impl<C: Core> World<C> {
                 Ok(Answer::Done)
             }
             Request::CloseConn(id) => {
-                self.conns.retain(|conn| conn.id != id.0);
+                self.close(id.0);
                 Ok(Answer::Done)
             }
             Request::Resolve { name, kind } => {
@@ -82,6 +82,17 @@ impl<C: Core> World<C> {
             }
         };
         let _ = self.nodes[place].handle_input(self.now, Input::Answer(ticket, answer));
+    }
+
+    /// Closes a connection; where a core is at its other end, that hears of it.
+    fn close(&mut self, id: u32) {
+        let Some(at) = self.conns.iter().position(|conn| conn.id == id) else { return };
+        let Conn { local, remote, .. } = self.conns.swap_remove(at);
+        let twin = self.conns.iter().position(|c| (c.local, c.remote) == (remote, local));
+        if let Some(twin) = twin {
+            let Conn { id: conn, node, .. } = self.conns.swap_remove(twin);
+            self.push(self.now + self.one_way, Happening::Closed { node, conn });
+        }
     }
 
     fn bind(

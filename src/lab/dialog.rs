@@ -1,6 +1,5 @@
-//! A dialog as one phone holds it (RFC 3261 s12): who, by which way, and the next number.
+//! A dialog as one end of it holds it (RFC 3261 s12): who, by which way, and the next number.
 
-use super::credentials::Credentials;
 use crate::sip::{Message, Method, Name, NameAddr, Uri, Writer};
 use std::net::SocketAddr;
 
@@ -80,14 +79,15 @@ impl Dialog {
         self.call_id == message.call_id() && from == self.remote_tag() && to == self.local_tag()
     }
 
-    /// Writes a request inside this dialog. `via` and `contact` are whole header values.
+    /// Writes a request inside this dialog. `via` and `contact` are whole header values, `extra`
+    /// are further headers.
     pub(super) fn write(
         &self,
         method: Method<'_>,
         cseq: u32,
         via: &str,
         contact: &str,
-        credentials: Option<Credentials>,
+        extra: &[(Name, String)],
         body: &str,
     ) -> Vec<u8> {
         written(body.as_bytes(), |writer| {
@@ -100,9 +100,7 @@ impl Dialog {
             writer.header(Name::CallId, &self.call_id);
             writer.header(Name::CSeq, format_args!("{cseq} {}", method.as_str()));
             writer.header(Name::Contact, contact);
-            if let Some((name, value)) = &credentials {
-                writer.header(*name, value);
-            }
+            extra.iter().for_each(|(name, value)| writer.header(*name, value));
             if !body.is_empty() {
                 writer.header(Name::ContentType, "application/sdp");
             }
@@ -111,7 +109,7 @@ impl Dialog {
 }
 
 /// Lets `fill` write a head and adds the body. What does not fit is no message: empty.
-pub(in crate::lab) fn written(body: &[u8], fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+pub(super) fn written(body: &[u8], fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut buffer = vec![0; crate::limits::SIP_MESSAGE_BYTES_MAX];
     let mut writer = Writer::new(&mut buffer);
     fill(&mut writer);
@@ -126,17 +124,17 @@ pub(super) fn record_routes(message: &Message<'_>) -> Vec<String> {
 }
 
 /// Where a URI with a literal address points to.
-pub(in crate::lab) fn address(uri: &str) -> Option<SocketAddr> {
+pub(super) fn address(uri: &str) -> Option<SocketAddr> {
     let uri = Uri::parse(uri).ok()?;
     Some(SocketAddr::new(uri.host_ip()?, uri.port.unwrap_or(SIP_PORT)))
 }
 
 /// Where a Route value points to.
-pub(in crate::lab) fn route_address(route: &str) -> Option<SocketAddr> {
+pub(super) fn route_address(route: &str) -> Option<SocketAddr> {
     address(NameAddr::parse(route).ok()?.uri)
 }
 
 /// The tag of a From or To value; empty where there is none.
-pub(in crate::lab) fn tag(value: &str) -> &str {
+pub(super) fn tag(value: &str) -> &str {
     NameAddr::parse(value).ok().and_then(|name| name.tag()).unwrap_or("")
 }

@@ -1,0 +1,135 @@
+//! What is left of a simulated call: messages, and what the ends say.
+
+use super::plan::Plan;
+use crate::net::Packet;
+use crate::sip::Msg;
+use cosip::lab::phone::Report;
+use cosip::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+
+/// A SIP message that was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) at: Instant,
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    /// The network lost it.
+    pub(super) lost: bool,
+    pub(super) msg: Msg,
+}
+
+impl Seen {
+    /// None where it is not SIP.
+    pub(super) fn of(packet: &Packet, lost: bool) -> Option<Self> {
+        packet.data.first().filter(|byte| byte.is_ascii_alphabetic())?;
+        let Packet { at, from, to, .. } = *packet;
+        Some(Self { at, from, to, lost, msg: Msg::parse(packet)? })
+    }
+
+    /// The session that the description in it names; none without one.
+    pub(super) fn session(&self) -> Option<u32> {
+        let body = self.msg.body();
+        let origin = body.lines().find_map(|line| line.strip_prefix("o="))?;
+        origin.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// An INVITE that begins a dialog.
+    pub(super) fn is_first_invite(&self) -> bool {
+        self.msg.is("INVITE") && self.msg.tag("To").is_empty()
+    }
+
+    /// A 2xx to an INVITE.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.msg.status()) && self.msg.method() == "INVITE"
+    }
+
+    /// The dialog without the answerer's tag: Call-ID and tag of From.
+    pub(super) fn call(&self) -> (&str, &str) {
+        (self.msg.one("Call-ID"), self.msg.tag("From"))
+    }
+
+    /// The transaction: branch of the topmost Via.
+    pub(super) fn branch(&self) -> &str {
+        let via = self.msg.all("Via").first().copied().unwrap_or_default();
+        let branch = via.split_once("branch=").map_or("", |(_, rest)| rest);
+        branch.split([';', ',']).next().unwrap_or(branch)
+    }
+}
+
+/// A phone at the end.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    /// Where it is; over TCP it sends from another port at each connection.
+    pub(super) ip: IpAddr,
+    /// Its calls when somebody should be talking, a moment later, and when all was over.
+    pub(super) first: Vec<Report>,
+    pub(super) talking: Vec<Report>,
+    pub(super) over: Vec<Report>,
+}
+
+/// See the module's text.
+pub(super) struct Evidence {
+    pub(super) plan: Plan,
+    /// All SIP messages, in the order of their sending.
+    pub(super) seen: Vec<Seen>,
+    pub(super) ends: Vec<End>,
+    /// When the callers' INVITEs began.
+    pub(super) started: Instant,
+    /// When the server failed, and the message at which it did.
+    pub(super) failed: Option<(Instant, String)>,
+    pub(super) server: SocketAddr,
+    /// The sessions of the house's mailbox, and why it answered.
+    pub(super) mailboxes: Vec<(u32, String)>,
+    /// Why calls were forwarded.
+    pub(super) forwards: Vec<String>,
+    /// What is still held when all is over: by whom and what, and how much.
+    pub(super) held: Vec<(String, u64)>,
+}
+
+impl Evidence {
+    /// The call of a caller, in its own words, when all was over.
+    pub(super) fn call(&self, phone: usize) -> Option<&Report> {
+        self.ends[phone].over.iter().find(|report| report.caller)
+    }
+
+    /// Whether a call of a phone is with a mailbox.
+    pub(super) fn mailbox_listens(&self, phone: usize, call: usize) -> bool {
+        let end = &self.ends[phone];
+        let Some(call) = end.over.get(call) else { return false };
+        self.reached(end.ip).any(|seen| {
+            let session = seen.session();
+            seen.is_success()
+                && seen.msg.one("Call-ID") == call.call_id
+                && self.mailboxes.iter().any(|(own, _)| Some(*own) == session)
+        })
+    }
+
+    /// Messages that reached `at`.
+    pub(super) fn reached(&self, at: IpAddr) -> impl Iterator<Item = &Seen> {
+        self.seen.iter().filter(move |seen| seen.to.ip() == at && !seen.lost)
+    }
+
+    /// Messages that `from` sent.
+    pub(super) fn sent(&self, from: IpAddr) -> impl Iterator<Item = &Seen> {
+        self.seen.iter().filter(move |seen| seen.from.ip() == from)
+    }
+
+    /// Who sent what to whom: for people.
+    pub(super) fn ladder(&self) -> String {
+        let lines = self.seen.iter().map(|seen| {
+            let ms = seen.at.since(self.started).as_millis();
+            let lost = if seen.lost { " LOST" } else { "" };
+            let (msg, session) = (&seen.msg, seen.session());
+            let session = session.map(|session| format!(" s={session}")).unwrap_or_default();
+            let (call, tag) = (msg.one("Call-ID"), msg.tag("To"));
+            format!(
+                "{ms:>7} {} > {} {} [{}] {call} to={tag}{session}{lost}",
+                seen.from,
+                seen.to,
+                msg.line(),
+                msg.one("CSeq")
+            )
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}

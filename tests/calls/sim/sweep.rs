@@ -1,0 +1,54 @@
+//! The server fails at every message of a call, in every way: the call is set up, goes on and
+//! ends all the same.
+
+use super::plan::{Failure, Plan};
+use super::{faults, fresh, number, replay, report};
+use cosip::time::Duration;
+
+/// More messages than any call has at the server; those beyond its last fail a call that is over.
+const MESSAGES_MAX: u64 = 26;
+const WAYS: u64 = 4;
+/// How often all of it is played where nobody says otherwise, each time with other seeds.
+const ROUNDS: u64 = 8;
+
+/// The ways to fail; how long the last two take is drawn from the seed.
+fn ways(seed: u64) -> [Failure; WAYS as usize] {
+    let ms = 100 + seed.wrapping_mul(7_919) % 8_000;
+    let hang = Duration::from_millis(1_000 + ms);
+    let gone = Duration::from_millis(ms);
+    [Failure::Silent, Failure::Refusing, Failure::Frozen(hang), Failure::Restarted(gone)]
+}
+
+/// The plan of a seed, which names message and way.
+fn plan(seed: u64) -> Plan {
+    let (after, way) = (seed % 1_000 / 10, seed % 10);
+    Plan::failing(seed, ways(seed / 1_000)[(way % WAYS) as usize], after as u32)
+}
+
+/// Every message, every way, seeds from `first` on.
+fn sweep(first: u64, seeds: u64) {
+    let mut failed = Vec::new();
+    let mut played = 0;
+    for seed in first..first + seeds {
+        for seed in (0..MESSAGES_MAX * 10).map(|place| seed * 1_000 + place) {
+            if seed % 10 >= WAYS {
+                continue;
+            }
+            let plan = plan(seed);
+            let faults = faults(&plan);
+            played += 1;
+            if !faults.is_empty() {
+                failed.push((format!("{plan:?}"), faults));
+            }
+        }
+    }
+    report(played, &failed);
+}
+
+#[test]
+fn whatever_message_the_server_fails_at_no_call_is_lost() {
+    match number("COSIP_SEED") {
+        Some(seed) => replay(&plan(seed)),
+        None => sweep(fresh(), number("COSIP_SWEEP").unwrap_or(ROUNDS)),
+    }
+}
