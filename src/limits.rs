@@ -23,9 +23,6 @@ pub const SIP_HEADERS_MAX: usize = 128;
 /// square of that.
 pub const SIP_URI_PARTS_MAX: usize = 32;
 
-/// The most challenges of different branches that one 401 or 407 carries.
-pub const SIP_CHALLENGES_MAX: usize = 8;
-
 /// T1 of RFC 3261 s17.1.1.1, the estimate of a round trip, in milliseconds.
 pub const SIP_T1_MS: u64 = 500;
 

@@ -7,7 +7,6 @@
 use super::header::Params;
 use super::lex::trim;
 use super::{Message, Name, NameAddr, Scheme, Uri, Via, Writer};
-use crate::limits::SIP_CHALLENGES_MAX;
 use core::fmt;
 use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
@@ -199,60 +198,17 @@ impl<'m, 'a> Routed<'m, 'a> {
     }
 }
 
-/// Picks the final response to pass on when every branch has failed (section 16.7 step 6).
-/// Branches are named by their caller.
-#[derive(Clone, Debug, Default)]
-pub struct BestResponse {
-    best: Option<(u16, u32)>,
-    challenges: heapless::Vec<u32, SIP_CHALLENGES_MAX>,
-}
-
-impl BestResponse {
-    /// Without any response.
-    pub const fn new() -> Self {
-        Self { best: None, challenges: heapless::Vec::new() }
-    }
-
-    /// Takes the final response of a branch. True where it is the best so far: then its bytes
-    /// have to be kept. Below 300 nothing is taken, those are passed on at once.
-    pub fn add(&mut self, status: u16, branch: u32) -> bool {
-        if status < 300 {
-            return false;
-        }
-        if matches!(status, 401 | 407) {
-            // Further challenges are left out: the caller answers those of the next try.
-            let _ = self.challenges.push(branch);
-        }
-        let is_better = self.best.is_none_or(|(best, _)| rank(status) < rank(best));
-        if is_better {
-            self.best = Some((status, branch));
-        }
-        is_better
-    }
-
-    /// Status and branch of the best response.
-    pub const fn pick(&self) -> Option<(u16, u32)> {
-        self.best
-    }
-
-    /// The branches whose challenges have to be in the response together, where the best one is
-    /// a challenge (step 7); else none.
-    pub fn challenges(&self) -> &[u32] {
-        match self.best {
-            Some((401 | 407, _)) => &self.challenges,
-            _ => &[],
-        }
-    }
-}
-
-/// Lower is better. 6xx first, then the lowest class; what tells the caller how to go on first
-/// in its class. A merged request (482) says only that another branch got there.
-const fn rank(status: u16) -> u16 {
+/// Which refusal is passed on when every branch has failed (section 16.7 step 6): the one with the
+/// lowest rank. 6xx first, then the lowest class; what tells the caller how to go on first in its
+/// class, then that somebody is there. A merged request (482) says only that another branch got
+/// there.
+pub const fn rank(status: u16) -> u16 {
     match status {
         600.. => 0,
         482 => 900,
         503 => 800,
         401 | 407 | 415 | 420 | 484 => 400,
+        486 => 410,
         408 => 490,
         _ => status / 100 * 100 + 50,
     }

@@ -6,6 +6,7 @@
 
 mod callee;
 mod dialog;
+mod early;
 mod emergency;
 mod emergency_room;
 mod hedge;
@@ -18,6 +19,7 @@ mod oracle;
 mod provider;
 mod register;
 mod rescue;
+mod retry;
 mod seen;
 #[cfg(feature = "lab")]
 mod sim;

@@ -207,17 +207,10 @@ impl Adapter {
         if call.winner.is_some() || call.legs.iter().any(|leg| leg.state.is_open()) {
             return;
         }
-        let best = call
-            .legs
-            .iter()
-            .enumerate()
-            .filter_map(|(at, leg)| match leg.state {
-                LegState::Refused { code, .. } => Some((code < 600, code, at)),
-                _ => None,
-            })
-            .min();
-        let Some((_, _, at)) = best else { return self.end_unanswered(now, id, 480) };
-        let refusal = call.legs[at].refusal.clone();
+        let Some((_, at)) = call.best_refusal(false) else {
+            return self.end_unanswered(now, id, 480);
+        };
+        let refusal = call.legs[at].answer.clone();
         let Ok(message) = Message::parse(&refusal) else { return };
         let count = call.upstreams.len();
         for up in 0..count {

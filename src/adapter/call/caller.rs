@@ -83,6 +83,7 @@ impl Adapter {
         } else if undecided {
             self.open_server_leg(now, id, message, challenged);
         }
+        self.tell_retry(now, id);
         self.advance(now, id);
     }
 
@@ -237,7 +238,7 @@ impl Leg {
             state,
             sent: now,
             heard: now,
-            refusal: Vec::new(),
+            answer: Vec::new(),
             target,
             cseq: cseq.map_or(1, |(number, _)| number),
             phone: None,
@@ -268,26 +269,11 @@ fn overlay_view(call: &Call) -> OverlayLeg {
         Search::Barred => OverlayLeg::Barred,
         _ if untried => OverlayLeg::Found,
         Search::Looking(_) => OverlayLeg::Looking,
-        Search::Done => match best_refusal(call) {
-            Some(code) => OverlayLeg::Refused(code),
+        Search::Done => match call.best_refusal(false) {
+            Some((code, _)) => OverlayLeg::Refused(code),
             None => OverlayLeg::Missing,
         },
     }
-}
-
-/// The best status of the overlay legs: 6xx, then the lowest class (RFC 3261 s16.7). What only
-/// says that the offer did not fit counts as nothing (CALLS §3.6).
-fn best_refusal(call: &Call) -> Option<u16> {
-    call.legs
-        .iter()
-        .filter(|l| matches!(l.path, Path::Peer(_)))
-        .filter_map(|l| match l.state {
-            LegState::Refused { code: 415 | 488 | 606, .. } => None,
-            LegState::Refused { code, .. } => Some(code),
-            LegState::Failed => Some(480),
-            _ => None,
-        })
-        .min_by_key(|code| if *code >= 600 { (0, *code) } else { (1, *code) })
 }
 
 /// The flow of the channel to another adapter; it has no address of its own.

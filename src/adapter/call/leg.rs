@@ -1,6 +1,5 @@
 //! Legs: sending the INVITE on, what comes back, and what becomes of those that lose.
 
-use super::caller::retry_deadline;
 use super::relay::{Joint, sides};
 use super::{Call, CallId, LegState, Role, UpstreamState};
 use crate::adapter::names::Path;
@@ -102,33 +101,16 @@ impl Adapter {
             _ => {
                 let rang = leg.state == LegState::Ringing;
                 leg.state = LegState::Refused { code: status, rang };
-                leg.refusal = message.raw().to_vec();
+                leg.answer = message.raw().to_vec();
                 match role {
                     Role::Caller => self.leg_refused(now, id, at, message),
                     Role::Callee => self.phone_refused(now, id, at, message),
                 }
             }
         }
+        self.hear_next(now, id);
         self.advance(now, id);
         self.reap(now, id);
-    }
-
-    fn leg_rings(&mut self, now: Instant, id: CallId, at: usize, message: &Message<'_>) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let heard_is_open = call
-            .heard
-            .is_some_and(|h| call.legs.get(usize::from(h)).is_some_and(|l| l.state.is_open()));
-        if heard_is_open && call.heard != Some(at as u8) {
-            return;
-        }
-        call.heard = Some(at as u8);
-        if let (Role::Caller, Some(media)) = (call.role, call.media) {
-            self.media.carry(media, at as u8);
-        }
-        for up in self.carrying_upstreams(id) {
-            self.note_dialog(id, at, up, message, false);
-            self.relay_response(now, id, at, up, message);
-        }
     }
 
     fn leg_accepted(&mut self, now: Instant, id: CallId, at: usize, message: &Message<'_>) {
@@ -152,55 +134,15 @@ impl Adapter {
             self.lose_others(now, id, at);
         }
         match self.calls.get(id).map(|call| call.role) {
-            Some(Role::Caller) => {
-                self.note_dialog(id, at, 0, message, true);
-                self.keep_success(id, at, message);
-                self.relay_response(now, id, at, 0, message);
-                self.finish_upstream(id, 0);
-            }
+            Some(Role::Caller) => match self.calls.get_mut(id) {
+                Some(call) if call.retry_until.is_some() => {
+                    call.legs[at].answer = message.raw().to_vec();
+                }
+                _ => self.tell_acceptance(now, id, at, message),
+            },
             Some(Role::Callee) => self.phone_accepted(now, id, at, first, message),
             None => {}
         }
-    }
-
-    /// A refusal at the caller's adapter: challenges go to the phone at once (CALLS §3.5).
-    fn leg_refused(&mut self, now: Instant, id: CallId, at: usize, message: &Message<'_>) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let from_server = call.legs[at].path == Path::Server;
-        let unheard = call.heard.is_none();
-        let challenged = from_server && unheard && matches!(message.status(), 401 | 407);
-        let emergency = call.emergency.as_mut().filter(|_| challenged);
-        if challenged && emergency.is_none_or(|e| e.passes_challenge(at, message)) {
-            call.retry_until = Some(retry_deadline(now));
-            self.relay_response(now, id, at, 0, message);
-            self.finish_upstream(id, 0);
-        }
-    }
-
-    /// Passes the server's refusal, or the best of the overlay's, and ends the set-up.
-    pub(crate) fn answer_refusal(&mut self, now: Instant, id: CallId, of_server: bool) {
-        let Some(call) = self.calls.get(id) else { return };
-        let best = call
-            .legs
-            .iter()
-            .enumerate()
-            .filter(|(_, leg)| (leg.path == Path::Server) == of_server)
-            .filter_map(|(at, leg)| match leg.state {
-                LegState::Refused { code, .. } => Some((code < 600, code, at)),
-                _ => None,
-            })
-            .min();
-        let Some((_, code, at)) = best else { return self.end_unanswered(now, id, 480) };
-        if !of_server && (300..400).contains(&code) {
-            return self.end_unanswered(now, id, 480);
-        }
-        let refusal = call.legs[at].refusal.clone();
-        if let Ok(message) = Message::parse(&refusal) {
-            self.relay_response(now, id, at, 0, &message);
-        }
-        self.finish_upstream(id, 0);
-        self.lose_others(now, id, usize::MAX);
-        self.reap(now, id);
     }
 
     /// Ends the set-up with a status of our own.
@@ -293,6 +235,7 @@ impl Adapter {
                 self.phone_unreachable(now, id, at);
             }
         }
+        self.hear_next(now, id);
         self.advance(now, id);
         self.reap(now, id);
     }

@@ -191,9 +191,7 @@ impl Adapter {
         self.notices_due(now, id);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.retry_until.is_some_and(|at| now >= at) {
-            call.retry_until = None;
-            self.lose_others(now, id, usize::MAX);
-            return self.reap(now, id);
+            return self.retry_missed(now, id);
         }
         let stale: heapless::Vec<usize, { crate::limits::CALL_LEGS_MAX }> = call
             .legs

@@ -4,6 +4,7 @@
 //! to the server and to other adapters; at the callee's adapter server and adapters are upstream
 //! and the legs ring phones. Media has one phone side and a far side for each leg or upstream.
 
+mod answers;
 pub(crate) mod callee;
 pub(crate) mod caller;
 pub(crate) mod decide;
@@ -133,8 +134,8 @@ pub(crate) struct Leg {
     pub(crate) sent: Instant,
     /// When it last gave a sign.
     pub(crate) heard: Instant,
-    /// Its refusal, whole.
-    pub(crate) refusal: Vec<u8>,
+    /// Its last answer where the other side has not been told it: ringing, a 2xx or a refusal.
+    pub(crate) answer: Vec<u8>,
     /// Its Request-URI.
     pub(crate) target: String,
     /// Number of its CSeq.

@@ -20,7 +20,7 @@ impl Adapter {
         match best {
             // The phone can follow these itself, with what they carry.
             Some((at, 300..=399 | 401 | 407)) => {
-                let refusal = call.legs[at].refusal.clone();
+                let refusal = call.legs[at].answer.clone();
                 if let Ok(message) = Message::parse(&refusal) {
                     self.relay_response(now, id, at, 0, &message);
                 }
@@ -40,13 +40,13 @@ impl Adapter {
     }
 }
 
-/// The best refusal, and on which leg: 6xx, then the lowest (RFC 3261 s16.7).
+/// The best refusal, and on which leg.
 fn best_refusal(call: &Call) -> Option<(usize, u16)> {
     let refusals = call.legs.iter().enumerate().filter_map(|(at, leg)| match leg.state {
-        LegState::Refused { code, .. } => Some((code < 600, code, at)),
+        LegState::Refused { code, .. } => Some((at, code)),
         _ => None,
     });
-    refusals.min().map(|(_, code, at)| (at, code))
+    refusals.min_by_key(|(_, code)| crate::sip::proxy::rank(*code))
 }
 
 /// "emergency call failed: server: no answer; sip:gateway.example.net: 486 Busy Here".
