@@ -320,19 +320,18 @@ fn crosses_overlay(header: &Header<'_>) -> bool {
         | Name::SessionExpires
         | Name::MinSe
         | Name::Privacy
-        | Name::Reason => true,
-        Name::Other => OTHERS.iter().any(|name| header.raw_name.eq_ignore_ascii_case(name)),
+        | Name::Reason
+        | Name::Accept
+        | Name::AcceptEncoding
+        | Name::AcceptLanguage
+        | Name::AllowEvents
+        | Name::ContentDisposition
+        | Name::ContentEncoding
+        | Name::ContentLanguage
+        | Name::MimeVersion
+        | Name::InfoPackage
+        | Name::RecvInfo
+        | Name::SessionId => true,
         _ => false,
     }
 }
-
-const OTHERS: [&str; 8] = [
-    "Accept",
-    "Accept-Encoding",
-    "Accept-Language",
-    "Allow-Events",
-    "Content-Disposition",
-    "Content-Encoding",
-    "Content-Language",
-    "MIME-Version",
-];

@@ -70,10 +70,11 @@ struct Wire {
 }
 
 impl Wire {
-    /// Whether media from this wire to `other` should flow, as both descriptions say.
-    fn flows_to(&self, other: &Self) -> bool {
-        let sends = self.direction.is_some_and(Direction::sends) && !self.held;
-        sends && other.direction.is_some_and(Direction::receives) && !other.held
+    /// Whether media must flow between this wire and `other`, as both descriptions say. Where
+    /// either lets it flow one way only it is held: with music, or without (RFC 3264 s8.4).
+    fn flows(&self, other: &Self) -> bool {
+        let open = |wire: &Self| wire.direction == Some(Direction::SendRecv) && !wire.held;
+        open(self) && open(other)
     }
 }
 
@@ -94,8 +95,8 @@ pub struct Session {
     carried: Option<u8>,
     /// It may take the last ports.
     urgent: bool,
-    /// Since when SDP says that media flow from the phone, and to it.
-    flowing: [Option<Instant>; 2],
+    /// Since when SDP says that media flow, from the phone and to it.
+    flowing: Option<Instant>,
     stats: Stats,
 }
 
@@ -216,7 +217,7 @@ impl Session {
     pub fn carry(&mut self, now: Instant, leg: u8) {
         if self.carried != Some(leg) {
             self.carried = Some(leg);
-            self.flowing = [None; 2];
+            self.flowing = None;
         }
         self.update_flowing(now);
     }
@@ -240,31 +241,21 @@ impl Session {
         self.carried.map(|leg| 1 + usize::from(leg)).filter(|end| *end < ENDS)
     }
 
-    /// Notes which directions flow, after a change.
+    /// Notes whether media flow, after a change.
     pub fn update_flowing(&mut self, now: Instant) {
-        let flows = match self.carried_end() {
-            Some(far) => {
-                let (phone, far) = (&self.ends[PHONE], &self.ends[far]);
-                let any = |from: &End, to: &End| {
-                    from.wires.iter().zip(&to.wires).any(|(from, to)| from.flows_to(to))
-                };
-                [any(phone, far), any(far, phone)]
-            }
-            None => [false; 2],
-        };
-        for (since, flows) in self.flowing.iter_mut().zip(flows) {
-            *since = if flows { since.or(Some(now)) } else { None };
-        }
+        let flow = self.carried_end().is_some_and(|far| {
+            let mut wires = self.ends[PHONE].wires.iter().zip(&self.ends[far].wires);
+            wires.any(|(phone, far)| phone.flows(far))
+        });
+        self.flowing = if flow { self.flowing.or(Some(now)) } else { None };
     }
 
     /// When the media will be dead if nothing more is heard. `None`: nothing has to flow.
     pub fn dead_at(&self, timeout: Duration) -> Option<Instant> {
+        let since = self.flowing?;
         let ends = [Some(PHONE), self.carried_end()];
-        let sides = self.flowing.iter().zip(ends);
-        let last = sides.filter_map(|(since, end)| {
-            let heard_at = self.ends[end?].heard_at;
-            since.map(|since| since.max(heard_at.unwrap_or(since)))
-        });
+        let heard = ends.iter().filter_map(|end| self.ends.get((*end)?));
+        let last = heard.map(|end| end.heard_at.map_or(since, |at| at.max(since)));
         last.min().map(|last| last + timeout)
     }
 

@@ -71,16 +71,6 @@ impl Direction {
             _ => return None,
         })
     }
-
-    /// Whether whoever wrote this sends.
-    pub fn sends(self) -> bool {
-        matches!(self, Self::SendRecv | Self::SendOnly)
-    }
-
-    /// Whether whoever wrote this wants to receive.
-    pub fn receives(self) -> bool {
-        matches!(self, Self::SendRecv | Self::RecvOnly)
-    }
 }
 
 /// The address of a `c=` line.

@@ -319,13 +319,18 @@ fn a_re_invite_moves_the_far_side_to_another_address() {
 
 #[test]
 fn hold_and_silence_by_agreement_are_never_dead() {
-    let holds = ["a=inactive\r\n", "a=sendonly\r\n", "c=IN IP4 0.0.0.0\r\n"];
-    for hold in holds {
+    let inactive = "a=inactive\r\n";
+    let holds = [
+        (inactive, inactive),
+        ("a=sendonly\r\n", inactive),
+        ("a=sendonly\r\n", "a=recvonly\r\n"),
+        ("c=IN IP4 0.0.0.0\r\n", "c=IN IP4 0.0.0.0\r\n"),
+    ];
+    for (hold, answer) in holds {
         let mut bench = Bench::usual();
         let (session, _, near) = call(&mut bench);
         bench.pass(session, OUT, PHONE, &offer(PHONE, 5004, hold)).unwrap();
-        let answer = hold.replace("sendonly", "inactive");
-        bench.pass(session, IN, SERVER, &offer(SERVER, 6000, &answer)).unwrap();
+        bench.pass(session, IN, SERVER, &offer(SERVER, 6000, answer)).unwrap();
         bench.wait(3_600_000);
         assert_eq!(bench.media.poll_event(), None, "{hold}");
         assert_eq!(bench.media.poll_timeout(), None);

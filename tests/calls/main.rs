@@ -6,6 +6,7 @@
 
 mod callee;
 mod dialog;
+mod during;
 mod early;
 mod emergency;
 mod emergency_room;

@@ -72,7 +72,7 @@ pub(crate) fn forward(message: &Msg, target: &str) -> (SocketAddr, Vec<u8>) {
     }
     for (name, value) in message.headers() {
         let own = name == "Route" && value.contains(SERVER);
-        if !own && !["Content-Length", "Content-Type"].contains(&name) {
+        if !own && name != "Content-Length" {
             headers.push((name, value));
         }
     }
@@ -86,7 +86,7 @@ pub(crate) fn backward(message: &Msg) -> Option<(SocketAddr, Vec<u8>)> {
     let mut headers = message.headers();
     let first = headers.iter().position(|(name, _)| *name == "Via")?;
     headers.remove(first);
-    headers.retain(|(name, _)| !["Content-Length", "Content-Type"].contains(name));
+    headers.retain(|(name, _)| *name != "Content-Length");
     Some((next, write(message.line(), &headers, message.body())))
 }
 

@@ -105,13 +105,14 @@ pub(crate) fn uri_of(value: &str) -> &str {
     inside.split('>').next().unwrap_or(inside)
 }
 
-/// Writes a message: a first line, headers, a body.
+/// Writes a message: a first line, headers, a body, which is SDP unless a header says otherwise.
 pub(crate) fn write(line: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!("{line}\r\n");
     for (name, value) in headers {
         text += &format!("{name}: {value}\r\n");
     }
-    if !body.is_empty() {
+    let described = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Content-Type"));
+    if !body.is_empty() && !described {
         text += "Content-Type: application/sdp\r\n";
     }
     text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());

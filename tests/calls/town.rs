@@ -240,6 +240,27 @@ impl Town {
         phone
     }
 
+    /// As [`Self::registered`], over TCP or UDP.
+    pub(crate) fn registered_over(
+        &mut self,
+        tcp: bool,
+        router: usize,
+        number: u8,
+        user: &str,
+    ) -> Phone {
+        if !tcp {
+            return self.registered(router, number, user);
+        }
+        let mut phone = self.phone(router, number, user);
+        phone.tcp = true;
+        phone.at.set_port(40_000 + u16::from(number));
+        self.world.connect(phone.at, phone.proxy);
+        self.register(&mut phone, 3600);
+        self.world.expect(phone.at, "200 REGISTER", 3_000);
+        self.world.run_ms(1_500);
+        phone
+    }
+
     /// Sends REGISTER.
     pub(crate) fn register(&mut self, phone: &mut Phone, expires_s: u32) {
         let bytes = Self::register_text(phone, expires_s, &[]);
