@@ -251,7 +251,8 @@ fn a_description_inside_a_multipart_body_is_rewritten_and_nothing_else() {
                      <a>m=audio 4000 c=IN IP4 192.168.1.15</a>\r\n";
         let description = sdp(talk.alice.media());
         let body = format!(
-            "--b1\r\n{other}--b1\r\nContent-Type: application/sdp\r\n\r\n{description}\r\n--b1--\r\n"
+            "--b1\r\n{other}--b1\r\nContent-Type: application/sdp\r\n\r\n\
+             {description}\r\n--b1--\r\n"
         );
         let kind = "multipart/mixed;boundary=b1";
         let named = [("Content-Type", kind), ("MIME-Version", "1.0")];
