@@ -7,6 +7,8 @@
 //! prefixes. Users that are not numbers keep their case (RFC 3261 s19.1.4). Numbers of domains
 //! that are not the provider's are left alone: their dialling rules are not known here.
 
+mod plan;
+
 use crate::config::Provider;
 use crate::limits::AOR_BYTES_MAX;
 use core::fmt;
@@ -16,10 +18,6 @@ use std::net::IpAddr;
 /// Fewest digits that are taken for a local number; what is shorter is an extension or a service,
 /// and means the same in no other town.
 const LOCAL_DIGITS_MIN: usize = 5;
-
-/// Fewest digits of a number that begins with the country code but without any prefix: the short
-/// end of national numbers (Iceland, Estonia), above every local number likely to begin so.
-const BARE_INTERNATIONAL_DIGITS_MIN: usize = 10;
 
 /// Trailing digits that make two spellings of a number equal enough to be one caller.
 const SAME_DIGITS: usize = 7;
@@ -79,14 +77,14 @@ pub fn key(text: &str, provider: &Provider) -> Option<Aor> {
     let uri = addr_spec(text)?;
     let (scheme, rest) = uri.split_once(':')?;
     let (user, domain, number) = if scheme.eq_ignore_ascii_case("tel") {
-        (telephone(rest)?, domain_of(provider)?, true)
+        tel(rest, provider)?
     } else if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
         sip(rest, provider)?
     } else {
         return None;
     };
     let user =
-        if domain.as_str() == provider.domain { e164(user, number, provider)? } else { user };
+        if domain.as_str() == provider.domain { plan::e164(user, number, provider)? } else { user };
     let mut out = user;
     out.push('@').ok()?;
     out.push_str(&domain).ok()?;
@@ -168,6 +166,23 @@ fn domain_of(provider: &Provider) -> Option<Text> {
     Text::try_from(provider.domain.as_str()).ok().filter(|domain| !domain.is_empty())
 }
 
+/// The number of a tel URI after its scheme, and the domain in which that means something: the
+/// provider's, or the one that its `phone-context` names.
+fn tel(rest: &str, provider: &Provider) -> Option<(Text, Text, bool)> {
+    let Telephone { number, context } = telephone(&unescape(rest)?)?;
+    match context.filter(|context| !is_ours(context, provider)) {
+        Some(elsewhere) => Some((bare_number(&number).unwrap_or(number), elsewhere, true)),
+        None => Some((number, domain_of(provider)?, true)),
+    }
+}
+
+/// Whether a host is one of the provider's names and addresses.
+fn is_ours(host: &str, provider: &Provider) -> bool {
+    provider.domain == host
+        || provider.alias_domain.iter().any(|alias| same_host(alias, host))
+        || provider.server.as_ref().is_some_and(|server| same_host(&server.host, host))
+}
+
 /// The parts of a SIP URI after its scheme, and whether it says that the user is a number.
 fn sip(rest: &str, provider: &Provider) -> Option<(Text, Text, bool)> {
     let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
@@ -177,15 +192,22 @@ fn sip(rest: &str, provider: &Provider) -> Option<(Text, Text, bool)> {
     let user = unescape(user.split_once(':').map_or(user, |(user, _password)| user))?;
     // A telephone-subscriber carries its own parameters inside the user part (RFC 3261 s19.1.6).
     let dialled = user.split_once(';').map_or(user.as_str(), |(before, _)| before);
-    let user = if phone || is_number(dialled) { telephone(&user)? } else { user };
+    let mut context = None;
+    let user = if phone || is_number(dialled) {
+        let telephone = telephone(&user)?;
+        context = telephone.context;
+        telephone.number
+    } else {
+        user
+    };
     if user.is_empty() {
         return None;
     }
     let host = host_name(host)?;
-    let ours = provider.domain == host.as_str()
-        || provider.alias_domain.iter().any(|alias| same_host(alias, &host))
-        || provider.servers().any(|server| same_host(&server.host, &host));
-    Some((user, if ours { domain_of(provider)? } else { host }, phone))
+    let domain = if is_ours(&host, provider) { domain_of(provider)? } else { host };
+    // Somebody else's local number, sent by way of this domain: no address of it.
+    let foreign = |at: &Text| *at != domain && !is_ours(at, provider);
+    (!context.is_some_and(|at| foreign(&at))).then_some((user, domain, phone))
 }
 
 /// The host of a `host[:port]` in lower case; addresses in their one spelling, without brackets.
@@ -231,22 +253,33 @@ fn unescape(text: &str) -> Option<Text> {
     Text::from_utf8(bytes).ok()
 }
 
-/// A number without its parameters; a local one is put behind its `phone-context` where that is a
-/// number (RFC 3966 s5.1.5).
-fn telephone(text: &str) -> Option<Text> {
+/// A telephone-subscriber (RFC 3966 s3).
+struct Telephone {
+    /// The number, global where that is known.
+    number: Text,
+    /// Of a local one: the domain in which it is valid.
+    context: Option<Text>,
+}
+
+/// Reads a number without its parameters; a local one is put behind its `phone-context` where
+/// that is a number (RFC 3966 s5.1.5).
+fn telephone(text: &str) -> Option<Telephone> {
     let mut parts = text.split(';');
-    let number = parts.next().unwrap_or_default();
-    let mut out = Text::new();
-    if !number.starts_with('+') {
-        let context = parts.find_map(|p| p.split_once('=')).filter(|(name, value)| {
-            name.eq_ignore_ascii_case("phone-context") && value.starts_with('+')
-        });
-        if let Some((_, context)) = context {
-            out.push_str(context).ok()?;
-        }
+    let dialled = parts.next().unwrap_or_default();
+    let mut number = Text::new();
+    let context = parts
+        .filter_map(|part| part.split_once('='))
+        .find(|(name, _)| name.eq_ignore_ascii_case("phone-context"))
+        .map(|(_, value)| value)
+        .filter(|_| !dialled.starts_with('+'));
+    let mut domain = None;
+    match context {
+        Some(global) if global.starts_with('+') => number.push_str(global).ok()?,
+        Some(name) => domain = host_name(name),
+        None => {}
     }
-    out.push_str(number).ok()?;
-    if out.is_empty() { None } else { Some(out) }
+    number.push_str(dialled).ok()?;
+    if dialled.is_empty() { None } else { Some(Telephone { number, context: domain }) }
 }
 
 /// Whether `text` is a dialled number: digits with visual separators, perhaps after a `+`.
@@ -256,69 +289,6 @@ fn is_number(text: &str) -> bool {
     let rest_separates =
         body.bytes().all(|b| b.is_ascii_digit() || SEPARATORS.as_bytes().contains(&b));
     rest_separates && (digits == body.len() && digits > 0 || digits >= LOCAL_DIGITS_MIN)
-}
-
-/// Writes a dialled number in E.164; what is no number stays as it is.
-fn e164(user: Text, number: bool, provider: &Provider) -> Option<Text> {
-    if !is_number(&user) && !number {
-        return Some(user);
-    }
-    // "+49 (0)89": the trunk prefix is shown, but not dialled after a country code.
-    let international = provider.international_prefix.as_str();
-    let plus =
-        user.starts_with('+') || (!international.is_empty() && user.starts_with(international));
-    let shown = if plus { user.find("(0)") } else { None };
-    let mut digits = Text::new();
-    for (at, c) in user.char_indices() {
-        let skipped = shown.is_some_and(|from| (from..from + 3).contains(&at));
-        if !skipped && !SEPARATORS.contains(c) {
-            digits.push(c).ok()?;
-        }
-    }
-    if digits.is_empty() {
-        return None;
-    }
-    if provider.country_code.is_empty() || !is_number(&digits) {
-        return Some(digits);
-    }
-    national(&digits, provider)
-}
-
-/// The dialling rules of a place, most definite first.
-fn national(digits: &str, provider: &Provider) -> Option<Text> {
-    let Provider { country_code, area_code, international_prefix, trunk_prefix, .. } = provider;
-    let after = |prefix: &str| match prefix {
-        "" => None,
-        prefix => digits.strip_prefix(prefix).filter(|rest| !rest.is_empty()),
-    };
-    let joined = |parts: [&str; 4]| {
-        let mut out = Text::new();
-        parts.iter().try_for_each(|part| out.push_str(part)).ok().map(|()| out)
-    };
-    if digits.starts_with('+') {
-        return joined([digits, "", "", ""]);
-    }
-    if let Some(rest) = after(international_prefix) {
-        return joined(["+", rest, "", ""]);
-    }
-    if digits.len() < LOCAL_DIGITS_MIN {
-        return joined([digits, "", "", ""]);
-    }
-    if let Some(rest) = after(trunk_prefix) {
-        return joined(["+", country_code, rest, ""]);
-    }
-    let bare = digits.len() >= BARE_INTERNATIONAL_DIGITS_MIN && digits.starts_with(country_code);
-    if bare {
-        return joined(["+", digits, "", ""]);
-    }
-    // North America writes national numbers without a trunk prefix: always ten digits.
-    let ten = country_code == "1" && digits.len() == 10;
-    match (area_code.as_str(), trunk_prefix.as_str()) {
-        _ if ten => joined(["+", country_code, digits, ""]),
-        ("", "") => joined(["+", country_code, digits, ""]),
-        ("", _) => joined([digits, "", "", ""]),
-        (area, _) => joined(["+", country_code, area, digits]),
-    }
 }
 
 #[cfg(test)]

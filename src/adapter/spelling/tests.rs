@@ -102,38 +102,179 @@ fn what_names_no_user_has_no_key() {
     assert_eq!(spelt(&long, &munich()), "-");
 }
 
+/// A place: country code, area code, international and trunk prefix.
+type Place = [&'static str; 4];
+
+const USA: Place = ["1", "212", "011", "1"];
+const BERLIN: Place = ["49", "30", "00", "0"];
+const GERMANY: Place = ["49", "", "00", "0"];
+const LONDON: Place = ["44", "20", "00", "0"];
+const FRANCE: Place = ["33", "", "00", "0"];
+const ITALY: Place = ["39", "", "00", ""];
+const DENMARK: Place = ["45", "", "00", ""];
+const STOCKHOLM: Place = ["46", "8", "00", "0"];
+const BUDAPEST: Place = ["36", "1", "00", "06"];
+const MOSCOW: Place = ["7", "495", "810", "8"];
+const DELHI: Place = ["91", "11", "00", "0"];
+const BEIJING: Place = ["86", "10", "00", "0"];
+const SYDNEY: Place = ["61", "2", "0011", "0"];
+const NOWHERE: Place = ["", "", "00", "0"];
+
+const PLACES: [Place; 14] = [
+    USA, BERLIN, GERMANY, LONDON, FRANCE, ITALY, DENMARK, STOCKHOLM, BUDAPEST, MOSCOW, DELHI,
+    BEIJING, SYDNEY, NOWHERE,
+];
+
+fn at(place: Place) -> Provider {
+    let [country_code, area_code, international_prefix, trunk_prefix] = place.map(str::to_owned);
+    Provider { country_code, area_code, international_prefix, trunk_prefix, ..munich() }
+}
+
 #[test]
 fn each_country_has_its_rules() {
-    let country = |cc: &str, area: &str, international: &str, trunk: &str| Provider {
-        country_code: cc.into(),
-        area_code: area.into(),
-        international_prefix: international.into(),
-        trunk_prefix: trunk.into(),
-        ..munich()
-    };
-    let usa = country("1", "212", "011", "1");
-    let denmark = country("45", "", "00", "");
-    let italy = country("39", "", "00", "");
-    let unknown_area = country("49", "", "00", "0");
-    let unconfigured = country("", "", "00", "0");
-    for (provider, dialled, expected) in [
-        (&usa, "5551234", "+12125551234"),
-        (&usa, "2125551234", "+12125551234"),
-        (&usa, "12125551234", "+12125551234"),
-        (&usa, "011498912345", "+498912345"),
-        (&denmark, "12345678", "+4512345678"),
-        (&denmark, "004512345678", "+4512345678"),
-        (&denmark, "4512345678", "+4512345678"),
-        (&italy, "0612345678", "+390612345678"),
-        (&unknown_area, "123456", "123456"),
-        (&unknown_area, "089123456", "+4989123456"),
-        (&unconfigured, "089-123456", "089123456"),
-        (&unconfigured, "+49 89 123456", "+4989123456"),
-        (&unconfigured, "004989123456", "004989123456"),
+    for (place, dialled, expected) in [
+        // North America: ten digits are whole, seven local, nothing else is a number.
+        (USA, "5551234", "+12125551234"),
+        (USA, "(212) 555-1234", "+12125551234"),
+        (USA, "1-212-555-1234", "+12125551234"),
+        (USA, "+1 (212) 555.1234", "+12125551234"),
+        (USA, "011498912345", "+498912345"),
+        (USA, "55512", "55512"),
+        (USA, "555123", "555123"),
+        (USA, "121255512", "121255512"),
+        (["1", "", "011", "1"], "5551234", "5551234"),
+        (["1", "212", "011", "0"], "12125551234", "+12125551234"),
+        // Area codes and a trunk 0.
+        (BERLIN, "123456", "+4930123456"),
+        (BERLIN, "030 123456", "+4930123456"),
+        (BERLIN, "+49 (0)30 123456", "+4930123456"),
+        (BERLIN, "0049 (0) 30 123456", "+4930123456"),
+        (BERLIN, "0049(0)30/123456", "+4930123456"),
+        (BERLIN, "+49 030 123456", "+4930123456"),
+        (BERLIN, "004930123456", "+4930123456"),
+        (BERLIN, "4930123456", "+4930123456"),
+        (BERLIN, "490301234567", "+49301234567"),
+        (BERLIN, "08001234567", "+498001234567"),
+        (BERLIN, "+49 30 12(0)34", "+493012034"),
+        (BERLIN, "+39 06 698 12345", "+390669812345"),
+        (BERLIN, "+39 (0)6 698 12345", "+390669812345"),
+        (GERMANY, "123456", "123456"),
+        (GERMANY, "089123456", "+4989123456"),
+        (LONDON, "020 7946 0123", "+442079460123"),
+        (LONDON, "79460123", "+442079460123"),
+        (LONDON, "+44 (0)20 7946 0123", "+442079460123"),
+        (FRANCE, "01 23 45 67 89", "+33123456789"),
+        (FRANCE, "123456789", "123456789"),
+        (STOCKHOLM, "08-123 456 78", "+46812345678"),
+        (SYDNEY, "02 9876 5432", "+61298765432"),
+        (SYDNEY, "98765432", "+61298765432"),
+        (SYDNEY, "0011 49 30 123456", "+4930123456"),
+        (SYDNEY, "1300 123 456", "+611300123456"),
+        (SYDNEY, "13 12 34", "+61131234"),
+        // Other trunk prefixes.
+        (BUDAPEST, "06 1 234 5678", "+3612345678"),
+        (BUDAPEST, "2345678", "+3612345678"),
+        (MOSCOW, "8 812 123-45-67", "+78121234567"),
+        (MOSCOW, "1234567", "+74951234567"),
+        (MOSCOW, "9161234567", "+79161234567"),
+        (MOSCOW, "79161234567", "+79161234567"),
+        (MOSCOW, "8 10 49 30 123456", "+4930123456"),
+        (MOSCOW, "+7 (812) 123-45-67", "+78121234567"),
+        // Numbers that are whole without a trunk prefix.
+        (DELHI, "9123456789", "+919123456789"),
+        (DELHI, "919123456789", "+919123456789"),
+        (DELHI, "23456789", "+911123456789"),
+        (DELHI, "011 23456789", "+911123456789"),
+        (BEIJING, "13812345678", "+8613812345678"),
+        (BEIJING, "8613812345678", "+8613812345678"),
+        (BEIJING, "12345678", "+861012345678"),
+        // No trunk prefix; a 0 that belongs to the number.
+        (ITALY, "06 698 12345", "+390669812345"),
+        (ITALY, "+39 (0)6 698 12345", "+390669812345"),
+        (ITALY, "0039 06 698 12345", "+390669812345"),
+        (ITALY, "392 1234567", "+393921234567"),
+        (ITALY, "393921234567", "+393921234567"),
+        (["39", "06", "00", "0"], "0669812345", "+390669812345"),
+        (["225", "", "00", "0"], "0123456789", "+2250123456789"),
+        (DENMARK, "12 34 56 78", "+4512345678"),
+        (DENMARK, "004512345678", "+4512345678"),
+        (DENMARK, "4512345678", "+4512345678"),
+        (DENMARK, "45123456", "+4545123456"),
+        (NOWHERE, "089-123456", "089123456"),
+        (NOWHERE, "+49 89 123456", "+4989123456"),
+        (NOWHERE, "004989123456", "004989123456"),
     ] {
         let text = format!("sip:{}@example.net", dialled.replace(' ', "%20"));
         let expected = format!("{expected}@example.net");
-        assert_eq!(spelt(&text, provider), expected, "{dialled}");
+        assert_eq!(spelt(&text, &at(place)), expected, "{dialled} in {place:?}");
+        let tel = format!("tel:{}", dialled.replace(' ', "-"));
+        assert_eq!(spelt(&tel, &at(place)), expected, "{tel} in {place:?}");
+    }
+}
+
+#[test]
+fn codes_services_and_what_is_in_doubt_stay_as_they_were_dialled() {
+    for (place, dialled) in [
+        (BERLIN, "112"),
+        (BERLIN, "110"),
+        (BERLIN, "115"),
+        (BERLIN, "116117"),
+        (BERLIN, "11833"),
+        (BERLIN, "118000"),
+        (BERLIN, "200"),
+        (BERLIN, "0"),
+        (BERLIN, "00"),
+        (BERLIN, "0123"),
+        (BERLIN, "01234"),
+        (BERLIN, "00112"),
+        (BERLIN, "0011"),
+        (BERLIN, "000498912345"),
+        (BERLIN, "1234567890123456"),
+        (BERLIN, "00491234567890123456"),
+        (FRANCE, "3631"),
+        (FRANCE, "118218"),
+        (STOCKHOLM, "11414"),
+        (STOCKHOLM, "118118"),
+        (LONDON, "118500"),
+        (USA, "911"),
+        (USA, "411"),
+        (USA, "1911"),
+        (ITALY, "113"),
+        (ITALY, "43210"),
+        (ITALY, "116117"),
+        (DENMARK, "1414"),
+        (DENMARK, "02800"),
+        (NOWHERE, "123456"),
+        (BERLIN, "*43"),
+        (BERLIN, "*21*030123456#"),
+        (BERLIN, "#31#030123456"),
+        (BERLIN, "+"),
+        (BERLIN, "+49"),
+        (BERLIN, "+4900"),
+    ] {
+        let text = format!("sip:{dialled}@example.net");
+        assert_eq!(spelt(&text, &at(place)), format!("{dialled}@example.net"), "{place:?}");
+    }
+}
+
+#[test]
+fn a_number_of_another_context_is_not_dialled_here() {
+    for (text, expected) in [
+        ("tel:030123456;phone-context=+49", "+4930123456@example.net"),
+        ("tel:123456;phone-context=+49-30", "+4930123456@example.net"),
+        ("tel:123456;PHONE-CONTEXT=%2B4930", "+4930123456@example.net"),
+        ("tel:123456;isub=1;phone-context=+4930;ext=2", "+4930123456@example.net"),
+        ("tel:123456;phone-context=Example.NET", "+4989123456@example.net"),
+        ("tel:123456;phone-context=sip.example.net", "+4989123456@example.net"),
+        ("tel:123-456;phone-context=pbx.test", "123456@pbx.test"),
+        ("tel:+4989123456;phone-context=pbx.test", "+4989123456@example.net"),
+        ("sip:123456;phone-context=+4930@example.net;user=phone", "+4930123456@example.net"),
+        ("sip:123456;phone-context=example.net@example.net", "+4989123456@example.net"),
+        ("sip:123456;phone-context=pbx.test@example.net", "-"),
+        ("sip:123456;phone-context=pbx.test@pbx.test", "123456@pbx.test"),
+        ("sip:123456;phone-context=+4930@pbx.test", "+4930123456@pbx.test"),
+    ] {
+        assert_eq!(spelt(text, &munich()), expected, "{text}");
     }
 }
 
@@ -168,20 +309,28 @@ fn a_key_is_read_back_as_it_was_written() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn any_text_is_spelt_once_and_for_all(text in "(sip:|tel:)?[ -~ö%]{0,80}") {
-        if let Some(aor) = key(&text, &munich()) {
-            prop_assert!(!aor.user().is_empty() && !aor.domain().is_empty());
-            let mut escaped = heapless::String::<1024>::new();
-            for byte in aor.user().bytes() {
-                fmt::Write::write_fmt(&mut escaped, format_args!("%{byte:02x}")).unwrap();
+    fn any_text_is_spelt_once_and_for_all(
+        text in "(sip:|tel:)?[ -~ö%]{0,80}",
+        number in "\\+?[0-9 ()./-]{1,20}",
+        place in 0..PLACES.len(),
+    ) {
+        let provider = at(PLACES[place]);
+        for text in [text, format!("sip:{number}@example.net"), format!("tel:{number}")] {
+            if let Some(aor) = key(&text, &provider) {
+                prop_assert!(!aor.user().is_empty() && !aor.domain().is_empty());
+                let mut escaped = heapless::String::<1024>::new();
+                for byte in aor.user().bytes() {
+                    fmt::Write::write_fmt(&mut escaped, format_args!("%{byte:02x}")).unwrap();
+                }
+                let host = aor.domain();
+                let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+                let again = key(&format!("sip:{escaped}@{host}"), &provider);
+                prop_assert_eq!(again, Some(aor), "{}", text);
             }
-            let host = aor.domain();
-            let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-            let again = key(&format!("sip:{escaped}@{host}"), &munich());
-            prop_assert_eq!(again, Some(aor), "{}", text);
+            same_number(&text, "sip:1@b");
+            dialled(&text);
         }
-        same_number(&text, "sip:1@b");
     }
 }
