@@ -13,13 +13,13 @@ mod tests;
 pub(crate) use gateways::Gateways;
 
 use super::Adapter;
-use super::call::{Call, LegState};
+use super::call::{Call, Leg, LegState};
 use super::names::Path;
 use super::spelling;
 use crate::limits::{CALL_LEGS_MAX, EMERGENCY_TRYING};
 use crate::sip::transaction::Room;
 use crate::sip::{Message, Method};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earlier};
 
 /// What an emergency call has tried, beside its legs.
 #[derive(Debug, Default)]
@@ -79,6 +79,8 @@ pub(crate) struct View<'a> {
     pub(crate) tried: &'a [Tried],
     /// Whether another one is left.
     pub(crate) untried: bool,
+    /// When the server's next target is asked too, where it has one (CALLS §2.1).
+    pub(crate) next_target: Option<Instant>,
     /// `try_ms`.
     pub(crate) try_for: Duration,
 }
@@ -88,8 +90,10 @@ pub(crate) struct View<'a> {
 pub(crate) enum Step {
     /// Nothing before the next event, or before this instant.
     Wait(Option<Instant>),
-    /// The next way is taken; those before stay open, and the first 200 wins.
-    OpenNext,
+    /// The server is asked at its next target: still the same way.
+    OpenTarget,
+    /// The next route is taken; the ways before stay open, and the first 200 wins.
+    OpenRoute,
     /// No way has taken it: it is refused, with the reason.
     GiveUp,
 }
@@ -114,10 +118,11 @@ pub(crate) fn decide(view: &View<'_>) -> Step {
         })
         .max()
     };
-    match until.filter(|at| view.now < *at) {
-        Some(at) => Step::Wait(Some(at)),
-        None if view.untried => Step::OpenNext,
-        None => Step::GiveUp,
+    match (view.next_target, until.filter(|at| view.now < *at)) {
+        (Some(target), _) if view.now >= target => Step::OpenTarget,
+        (target, Some(at)) => Step::Wait(earlier(target, Some(at))),
+        _ if view.untried => Step::OpenRoute,
+        _ => Step::GiveUp,
     }
 }
 
@@ -165,12 +170,17 @@ impl Adapter {
 
     /// The next step of this call.
     fn emergency_step(&self, now: Instant, call: &Call, emergency: &Emergency) -> Step {
+        // All targets of the server are one way, and have its time together.
+        let server_since = call.server_legs().next().map(|leg| leg.sent);
+        let since = |leg: &Leg| server_since.filter(|_| leg.route.is_none()).unwrap_or(leg.sent);
         let tried: heapless::Vec<Tried, CALL_LEGS_MAX> =
-            call.legs.iter().map(|leg| Tried { since: leg.sent, state: leg.state }).collect();
+            call.legs.iter().map(|leg| Tried { since: since(leg), state: leg.state }).collect();
         let routes = self.config.emergency.route.len();
-        let untried = usize::from(emergency.routes_tried) < routes && !call.legs.is_full();
-        let untried = untried || self.has_next_target(now, call);
+        let routes_left = routes.saturating_sub(usize::from(emergency.routes_tried));
+        // No target takes the leg of a route.
+        let room = call.legs.len() + routes_left < CALL_LEGS_MAX;
+        let next_target = self.next_target_at(now, call).filter(|_| room);
         let try_for = self.config.emergency.try_for;
-        decide(&View { now, tried: &tried, untried, try_for })
+        decide(&View { now, tried: &tried, untried: routes_left > 0, next_target, try_for })
     }
 }

@@ -330,3 +330,24 @@ fn a_route_may_be_a_name_over_tcp_or_a_proxy() {
     carried(&mut town, &stranger, &invite);
     town.finish();
 }
+
+#[test]
+fn a_server_with_two_dead_targets_costs_no_more_than_one() {
+    let (mut town, alice, _) = two_with(|config| {
+        routes(ONE)(config);
+        let another = cosip::config::Server {
+            host: "198.51.100.2".into(),
+            port: Some(5060),
+            transport: Some(cosip::config::Transport::Udp),
+        };
+        config.providers[0].fallback_server = vec![another];
+    });
+    let fallback = at("198.51.100.2:5060");
+    town.server_is(Fate::Drop);
+    dial(&mut town, &alice, "e1");
+    town.world.expect(fallback, "INVITE", 550);
+    town.world.nothing(gateway(), "INVITE", 900);
+    let invite = town.world.expect(gateway(), "INVITE", 100);
+    carried(&mut town, &alice, &invite);
+    town.finish();
+}

@@ -61,7 +61,7 @@ impl Adapter {
 
     /// When the server's next target is tried beside the one that gave no sign, where there is one
     /// (CALLS §2.1).
-    pub(super) fn next_target_at(&self, now: Instant, call: &Call) -> Option<Instant> {
+    pub(crate) fn next_target_at(&self, now: Instant, call: &Call) -> Option<Instant> {
         let provider = call.provider?;
         let last = call.server_legs().last()?;
         let state = &self.providers.get(usize::from(provider))?.state;
@@ -74,7 +74,7 @@ impl Adapter {
     }
 
     /// Whether a call that asked the server may ask another of its targets.
-    pub(crate) fn has_next_target(&self, now: Instant, call: &Call) -> bool {
+    fn has_next_target(&self, now: Instant, call: &Call) -> bool {
         let asked = call.server_legs().count();
         let room = (1..CALL_SERVER_LEGS_MAX).contains(&asked) && !call.legs.is_full();
         let another = |provider| self.untried_target(now, call, provider).is_some();

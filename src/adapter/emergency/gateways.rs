@@ -103,16 +103,14 @@ impl Adapter {
                     }
                     return self.arm(id);
                 }
-                Step::OpenNext => self.open_next_way(now, id),
+                Step::OpenTarget => self.open_next_target(now, id),
+                Step::OpenRoute => self.open_next_route(now, id),
                 Step::GiveUp => return self.refuse_emergency(now, id),
             }
         }
     }
 
-    fn open_next_way(&mut self, now: Instant, id: CallId) {
-        if self.calls.get(id).is_some_and(|call| self.has_next_target(now, call)) {
-            return self.open_next_target(now, id);
-        }
+    fn open_next_route(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let Some(emergency) = &mut call.emergency else { return };
         let route = emergency.routes_tried;

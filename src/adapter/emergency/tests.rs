@@ -18,7 +18,7 @@ fn step(now_ms: u64, tried: &[(u64, LegState)], untried: bool) -> Step {
     let tried: Vec<Tried> =
         tried.iter().map(|(ms, state)| Tried { since: at(*ms), state: *state }).collect();
     let try_for = Duration::from_millis(TRY_MS);
-    decide(&View { now: at(now_ms), tried: &tried, untried, try_for })
+    decide(&View { now: at(now_ms), tried: &tried, untried, next_target: None, try_for })
 }
 
 fn until(ms: u64) -> Step {
@@ -36,7 +36,7 @@ fn check(untried: bool, rows: &[Row<'_>]) {
 
 #[test]
 fn one_way_after_another() {
-    let (open, wait) = (Step::OpenNext, Step::Wait(None));
+    let (open, wait) = (Step::OpenRoute, Step::Wait(None));
     let trying = Trying(at(10));
     let rang = LegState::Refused { code: 480, rang: true };
     check(
@@ -89,6 +89,22 @@ fn the_last_way_decides() {
             ("what lost is no way", 10, &[(0, Lost), (0, refused(486))], give_up),
         ],
     );
+}
+
+#[test]
+fn the_server_s_targets_are_one_way() {
+    let step = |now_ms: u64, target_ms: u64, state: LegState, untried: bool| {
+        let tried = [Tried { since: at(0), state }];
+        let next_target = Some(at(target_ms));
+        let try_for = Duration::from_millis(TRY_MS);
+        decide(&View { now: at(now_ms), tried: &tried, untried, next_target, try_for })
+    };
+    for untried in [false, true] {
+        assert_eq!(step(100, 500, Silent, untried), until(500));
+        assert_eq!(step(500, 500, Silent, untried), Step::OpenTarget);
+        assert_eq!(step(20, 20, Failed, untried), Step::OpenTarget);
+        assert_eq!(step(700, 500, Ringing, untried), Step::Wait(None));
+    }
 }
 
 #[test]
