@@ -16,6 +16,9 @@ pub const TRANSMIT_BYTES_MAX: usize = 16 * 1024;
 /// The largest SIP message taken or sent, on any transport. The largest of RFC 4475 has 3.5 kB.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
+/// A longer request goes over TCP, where a connection stands (RFC 3261 s18.1.1).
+pub const SIP_DATAGRAM_BYTES: usize = 1300;
+
 /// The most header lines of one SIP message. The longest of RFC 4475 has 45.
 pub const SIP_HEADERS_MAX: usize = 128;
 
@@ -75,6 +78,16 @@ pub const ENDED_CALLS_MAX: usize = 256;
 
 /// For how long they are remembered: longer than a server hangs with INVITEs in its socket.
 pub const ENDED_CALLS_LIFE: Duration = Duration::from_secs(600);
+
+/// Silence of the server after which a text goes over the overlay too (CALLS §3.9).
+pub const MESSAGE_PATIENCE: Duration = Duration::from_secs(4);
+
+/// For how long a text that came by one path makes the same text by the other path a copy
+/// (CALLS §3.9).
+pub const MESSAGE_COPY_LIFE: Duration = Duration::from_secs(60);
+
+/// Texts that are remembered for that; of more the oldest is forgotten.
+pub const MESSAGES_SEEN_MAX: usize = 256;
 
 /// Dialogs of one call: forks of the server included.
 pub const CALL_DIALOGS_MAX: usize = 8;

@@ -4,8 +4,11 @@
 //! must not be passed on, the exchange is answered from here first and the late response is only
 //! taken note of.
 
+mod relay;
+
 use super::call::{Call, CallId, PhoneEnd};
 use super::inbound::Source;
+use super::message::Outgoing;
 use super::names::Path;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
@@ -33,6 +36,8 @@ pub(crate) enum Purpose {
     },
     /// A REGISTER.
     Register(Box<Registration>),
+    /// A MESSAGE of a phone, outside dialogs.
+    Message(Box<Outgoing>),
     /// Anything else, between this phone and this far end.
     Other {
         /// The phone.
@@ -84,6 +89,8 @@ pub(crate) enum Patience {
     Divert,
     /// The registration is answered from what is known.
     Shield,
+    /// A text takes its next step.
+    Message,
     /// It goes to the server's next target.
     NextTarget,
     /// It is forgotten: nothing can come any more.
@@ -193,9 +200,13 @@ impl Adapter {
         client: ClientId,
         message: &Message<'_>,
     ) {
-        let Some(exchange) = self.exchanges.get(id).filter(|e| e.client == Some(client)) else {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        if matches!(exchange.purpose, Purpose::Message(_)) {
+            return self.message_answered(now, id, client, message);
+        }
+        if exchange.client != Some(client) {
             return;
-        };
+        }
         let status = message.status();
         if matches!(exchange.purpose, Purpose::Register(_)) {
             return self.register_answered(now, id, message);
@@ -203,10 +214,13 @@ impl Adapter {
         if status == 100 {
             return;
         }
-        let invite = exchange.invite;
+        let (invite, answered) = (exchange.invite, exchange.answered);
         let challenged = matches!(status, 401 | 407);
         let accepted = (200..300).contains(&status);
-        if !exchange.answered || (invite && accepted) {
+        if status >= 300 && self.text_refused(id) {
+            return self.end_exchange(now, id);
+        }
+        if !answered || (invite && accepted) {
             self.relay_exchange_response(now, id, message);
         }
         if status < 200 {
@@ -240,43 +254,6 @@ impl Adapter {
         }
     }
 
-    fn relay_exchange_response(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let (server, source) = (exchange.server, exchange.source);
-        let request = exchange.request.clone();
-        let Ok(request) = Message::parse(&request) else { return };
-        let Some((path, flow)) = exchange.sent_to else { return };
-        let Some(local) = self.local_of(flow) else { return };
-        let (phone, outbound, dialog) = match &exchange.purpose {
-            Purpose::Dialog { outbound, .. } => {
-                let dialog = self.dialog_of(&request, source.path);
-                let outbound = *outbound;
-                let Some(phone) = dialog.and_then(|at| self.phone_of_dialog(at)) else {
-                    // The dialog ended meanwhile: nothing of it is left to translate by.
-                    return self.reply(now, server, message.status(), None);
-                };
-                (phone, outbound, dialog)
-            }
-            Purpose::Other { phone, outbound } => (phone.clone(), *outbound, None),
-            Purpose::Register(_) => return,
-        };
-        let body = match dialog {
-            Some(at) => self.dialog_body(now, at, !outbound, flow, message),
-            None => message.body().to_vec(),
-        };
-        let alias = dialog.and_then(|at| self.calls.get(at.0)).map(|c| c.alias_user.clone());
-        let far = if outbound { (path, local) } else { (source.path, source.local) };
-        let mut crossing = self.crossing(&phone, far, !outbound, &alias.unwrap_or_default());
-        crossing.stand_in = dialog.filter(|_| outbound).and_then(|at| self.stand_in(at, path));
-        if let Some(bytes) = crossing.response(message, &request, source.flow.to, &body) {
-            self.transactions.respond(now, server, &bytes);
-        }
-        if let Some(at) = dialog {
-            self.trace_status(now, at.0, source.path, message.status());
-            self.learn_answered_contact(at, (outbound, path), message);
-        }
-    }
-
     /// The exchange's transaction failed.
     pub(crate) fn exchange_failed(
         &mut self,
@@ -285,9 +262,10 @@ impl Adapter {
         client: ClientId,
         error: TransactionError,
     ) {
-        let Some(exchange) = self.exchanges.get_mut(id).filter(|e| e.client == Some(client)) else {
-            return;
-        };
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        if exchange.client != Some(client) {
+            return self.message_failed(now, id, client);
+        }
         exchange.client = None;
         if error == TransactionError::Transport && self.to_next_target(now, id) {
             return;
@@ -295,7 +273,13 @@ impl Adapter {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         match exchange.patience {
             _ if exchange.answered => self.end_exchange(now, id),
-            Patience::Endless => self.refuse_exchange(now, id, 408),
+            _ if matches!(exchange.purpose, Purpose::Message(_)) => {
+                self.server_copy_failed(now, id);
+            }
+            Patience::Endless => match self.text_refused(id) {
+                true => self.end_exchange(now, id),
+                false => self.refuse_exchange(now, id, 408),
+            },
             _ => {
                 self.exchange_due(now, id);
                 self.end_if_nothing_runs(now, id);
@@ -329,6 +313,7 @@ impl Adapter {
                 self.register_due(now, id);
                 self.wait_for_target(now, id);
             }
+            Patience::Message => self.advance_message(now, id),
             Patience::NextTarget => self.register_moves(now, id),
             Patience::Linger => self.end_exchange(now, id),
             Patience::TimerC => {
@@ -377,6 +362,7 @@ impl Adapter {
     pub(crate) fn end_exchange(&mut self, now: Instant, id: ExchangeId) {
         self.exchange_timers.stop(id.slot());
         self.locator.forget(ClientOwner::Exchange(id.slot()).encode());
+        self.message_over(id);
         self.end_dialog_of(now, id);
         self.exchanges.remove(id);
     }

@@ -7,7 +7,7 @@ use super::Adapter;
 use super::call::PhoneEnd;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
-use super::names::Path;
+use super::names::{Local, Path};
 use super::ways::{Hop, Way};
 use crate::sip::Message;
 use crate::sip::transaction::{Flow, ServerId};
@@ -124,9 +124,11 @@ impl Adapter {
             Purpose::Register(_) => self.compose_register(id, message, local),
             Purpose::Other { phone, outbound: true } => {
                 let phone = phone.clone();
-                let crossing = self.crossing(&phone, (Path::Server, local), true, "");
-                let branch = self.transactions.branch();
-                crossing.request(message, message.request_uri(), &branch, 0, message.body())
+                self.compose_out(&phone, message, local)
+            }
+            Purpose::Message(outgoing) => {
+                let phone = outgoing.phone.clone();
+                self.compose_out(&phone, message, local)
             }
             _ => None,
         };
@@ -136,14 +138,27 @@ impl Adapter {
         }
     }
 
+    fn compose_out(
+        &mut self,
+        phone: &PhoneEnd,
+        message: &Message<'_>,
+        local: Local,
+    ) -> Option<Vec<u8>> {
+        let crossing = self.crossing(phone, (Path::Server, local), true, "");
+        let branch = self.transactions.branch();
+        crossing.request(message, message.request_uri(), &branch, 0, message.body())
+    }
+
     /// There is no way to the server now.
     fn exchange_without_way(&mut self, now: Instant, id: ExchangeId) {
         if self.to_next_target(now, id) {
             return;
         }
         let Some(exchange) = self.exchanges.get(id) else { return };
-        if matches!(exchange.purpose, Purpose::Register(_)) {
-            self.register_due(now, id);
+        match exchange.purpose {
+            Purpose::Register(_) => self.register_due(now, id),
+            Purpose::Message(_) => return self.server_copy_failed(now, id),
+            _ => {}
         }
         self.refuse_exchange(now, id, 503);
     }
@@ -168,7 +183,8 @@ impl Adapter {
         self.send_in(now, id, &phone, message, &source);
     }
 
-    fn send_in(
+    /// Sends a request on to a phone.
+    pub(crate) fn send_in(
         &mut self,
         now: Instant,
         id: ExchangeId,

@@ -168,6 +168,8 @@ impl Adapter {
             (Path::Lan, Method::Register) => self.register(now, id, message, source),
             (Path::Lan, Method::Invite) => self.call_out(now, id, message, source),
             (Path::Lan, Method::Options) if self.names_us(message) => self.options(now, id),
+            (Path::Lan, Method::Message) => self.message_out(now, id, message, source),
+            (_, Method::Message) => self.message_in(now, id, message, source),
             (Path::Lan, _) => self.forward(now, id, message, source),
             (_, Method::Register) => self.refuse(now, id, 403),
             (_, Method::Invite) => self.call_in(now, id, message, source),
@@ -179,14 +181,14 @@ impl Adapter {
         }
     }
 
-    /// What other adapters may ask: calls, where those are taken, and what belongs to calls. No
-    /// REFER: it would make a phone here dial what the peer wants (CALLS §1.4).
+    /// What other adapters may ask: calls and texts, where those are taken, and what belongs to
+    /// calls. No REFER: it would make a phone here dial what the peer wants (CALLS §1.4).
     fn takes_from_peers(&self, method: Method<'_>, in_dialog: bool) -> bool {
         let calls = self.config.identity.accept != Accept::Nobody
             && self.config.adapter.mode != Mode::Server;
         match method {
             Method::Refer => false,
-            Method::Invite => in_dialog || calls,
+            Method::Invite | Method::Message => in_dialog || calls,
             _ => true,
         }
     }

@@ -16,6 +16,7 @@ mod inbound;
 mod keepalive;
 mod ladder;
 mod meeting;
+mod message;
 mod names;
 mod network;
 mod notices;
@@ -129,6 +130,8 @@ enum Wish {
 pub(crate) enum Asker {
     /// A call that is being set up.
     Call(call::CallId),
+    /// A text that is on its way.
+    Message(exchange::ExchangeId),
     /// `cosip lookup`.
     Command(Ticket),
 }
@@ -166,6 +169,12 @@ crate::observe::counters! {
         calls_by_emergency_route,
         /// Calls of phones here that failed.
         calls_failed,
+        /// Texts of phones here that the overlay has delivered.
+        messages_by_overlay,
+        /// Texts that a phone here had by the other path already.
+        message_copies_dropped,
+        /// Texts forgotten before their time, whose copies pass.
+        messages_forgotten,
         /// Of these, emergency calls that no way has taken.
         emergency_calls_failed,
         /// Registrations answered from here because the server did not.
@@ -222,6 +231,7 @@ pub struct Adapter {
     askers: BTreeMap<LookupId, Asker>,
     answers: BTreeMap<Ticket, Vec<crate::overlay::Found>>,
     notices: VecDeque<notices::NoticeHeard>,
+    messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
     wishes: BTreeMap<Ticket, Wish>,
@@ -291,6 +301,7 @@ impl Adapter {
             askers: BTreeMap::new(),
             answers: BTreeMap::new(),
             notices: VecDeque::new(),
+            messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: BTreeMap::new(),
             next_ticket: 0,

@@ -8,6 +8,7 @@ use super::names::Local;
 use super::sockets::Facing;
 use super::targets::Target;
 use super::{Adapter, ClientOwner, Wish, crossing};
+use crate::limits::SIP_DATAGRAM_BYTES;
 use crate::net::{ConnId, Request, SocketKind, Via};
 use crate::sip::locate::{Query, Transport};
 use crate::sip::proxy::Routed;
@@ -88,7 +89,20 @@ impl Adapter {
                 None => return self.locate_next_hop(now, owner, message),
             },
         };
-        self.way_to(to, tcp, phone.map(|flow| flow.to))
+        let phone = phone.map(|flow| flow.to);
+        let tcp = tcp || self.is_long_for(to, phone, message);
+        self.way_to(to, tcp, phone)
+    }
+
+    /// Whether a request takes TCP for its size (RFC 3261 s18.1.1): only where a connection to
+    /// that end stands (CALLS §1.1).
+    fn is_long_for(
+        &self,
+        to: SocketAddr,
+        phone: Option<SocketAddr>,
+        message: &Message<'_>,
+    ) -> bool {
+        message.raw().len() > SIP_DATAGRAM_BYTES && self.sockets.connection_to(to, phone).is_some()
     }
 
     /// The way to one address on the WAN side.

@@ -14,6 +14,7 @@ mod hedge;
 mod home;
 mod keepalive;
 mod legs;
+mod message;
 mod net;
 mod node;
 mod oracle;

@@ -13,30 +13,34 @@ use crate::sip::Message;
 use crate::time::Instant;
 
 impl Adapter {
-    /// CALLS §3.1: what is not looked up.
+    /// Whether the callee of this INVITE is looked up.
     pub(crate) fn may_be_looked_up(&self, call: &Call, message: &Message<'_>) -> bool {
+        self.is_looked_up(call.provider, (&call.caller, &call.callee), message.request_uri())
+    }
+
+    /// CALLS §3.1: what is not looked up. Caller and callee are spelled, `uri` is as dialled.
+    pub(crate) fn is_looked_up(
+        &self,
+        provider: Option<u8>,
+        (caller, callee): (&str, &str),
+        uri: &str,
+    ) -> bool {
         let overlay_on = self.config.adapter.mode != Mode::Server && self.overlay.is_some();
-        let Some(provider) =
-            call.provider.and_then(|at| self.config.providers.get(usize::from(at)))
+        let Some(provider) = provider.and_then(|at| self.config.providers.get(usize::from(at)))
         else {
             return false;
         };
-        let user = crate::sip::Uri::parse(message.request_uri())
-            .map(|uri| uri.user.to_owned())
-            .unwrap_or_default();
-        let emergency = self.is_emergency(message.request_uri());
+        let user = crate::adapter::names::uri_user(uri);
         let server_only = self.config.adapter.mode != Mode::Overlay
             && provider.server_only.iter().any(|prefix| user.starts_with(prefix.as_str()));
-        let own_domain =
-            call.callee.rsplit_once('@').is_some_and(|(_, host)| host == provider.domain);
-        let known_caller = !call.caller.is_empty();
+        let own_domain = callee.rsplit_once('@').is_some_and(|(_, host)| host == provider.domain);
         overlay_on
             && provider.overlay
-            && !emergency
+            && !self.is_emergency(uri)
             && !server_only
             && own_domain
-            && known_caller
-            && call.callee != call.caller
+            && !caller.is_empty()
+            && callee != caller
     }
 
     pub(crate) fn look_up_callee(&mut self, now: Instant, id: CallId) {
