@@ -244,6 +244,45 @@ fn not_found_is_not_believed_where_the_callee_s_adapter_knows_the_callee() {
 }
 
 #[test]
+fn not_found_that_overtakes_the_notice_waits_for_it() {
+    let (mut town, alice, bob) = two();
+    call(&mut town, &alice, &bob, "c1");
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    town.reply(&at_server, 404, "s", &[]);
+    let invite = rings(&mut town, &bob, 0, 400);
+    // That Bob is busy is more than the server knows.
+    town.reply(&invite, 486, "b", &[]);
+    town.world.expect(bob.at, "ACK", 100);
+    let refusal = town.world.expect(alice.at, "486 INVITE", 100);
+    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+    town.say(&alice, ack);
+    town.finish();
+}
+
+#[test]
+fn a_server_that_is_back_but_not_up_yet_ends_no_call_with_its_empty_table() {
+    let (mut town, alice, bob) = two();
+    let carol = town.registered(0, 2, "carol");
+    town.server_is(Fate::Drop);
+    let invite = carol.invite("sip:nobody@example.net", "c0");
+    town.say(&carol, invite);
+    town.world.run_ms(3_000);
+    assert_eq!(town.verdict(0), "down");
+    town.server_is(Fate::Deliver);
+    call(&mut town, &alice, &bob, "c1");
+    loop {
+        let at_server = town.world.expect(server(), "INVITE", 100);
+        town.reply(&at_server, 404, "s", &[]);
+        if at_server.one("Call-ID") == "c1" {
+            break;
+        }
+    }
+    let invite = rings(&mut town, &bob, 0, 400);
+    carried(&mut town, &alice, &bob, &invite);
+    town.finish();
+}
+
+#[test]
 fn busy_and_declined_over_the_overlay_are_final_where_the_server_is_silent() {
     for code in [486, 600, 603] {
         let (mut town, alice, bob) = two();

@@ -137,12 +137,20 @@ fn open_at(view: &View<'_>, patience: Instant, give_up: Option<Instant>) -> Step
 
 fn after_refusal(view: &View<'_>, code: u16, rang: bool) -> Step {
     if !goes_on(view, code, rang) {
+        let notice_may_come = view.started + view.hedge;
         return match view.overlay {
             OverlayLeg::Open { ringing: true } => Step::Wait(None),
+            OverlayLeg::Looking | OverlayLeg::Found
+                if is_lost_location(code) && !rang && view.now < notice_may_come =>
+            {
+                Step::Wait(Some(notice_may_come))
+            }
             _ => Step::AnswerServer,
         };
     }
     match view.overlay {
+        // Who is said not to be found has just refused: that the caller shall hear.
+        OverlayLeg::Refused(486 | 600 | 603) if is_lost_location(code) => Step::AnswerOverlay,
         OverlayLeg::Looking | OverlayLeg::Open { .. } => Step::Wait(None),
         OverlayLeg::Found => Step::OpenOverlay,
         OverlayLeg::Barred | OverlayLeg::Missing | OverlayLeg::Refused(_) => Step::AnswerServer,
@@ -154,9 +162,14 @@ fn after_refusal(view: &View<'_>, code: u16, rang: bool) -> Step {
 fn goes_on(view: &View<'_>, code: u16, rang: bool) -> bool {
     let failed_over = !rang && view.failover_codes.contains(&code);
     let strange_target = !view.registered_there && matches!(code, 403 | 404 | 480);
-    let lost_location =
-        matches!(code, 404 | 408 | 410 | 480) && (view.recovering || view.notice_acknowledged);
-    failed_over || strange_target || lost_location
+    // One that is not up has no outage behind it yet: it is in the middle of one.
+    let doubted = view.recovering || !view.server_up || view.notice_acknowledged;
+    failed_over || strange_target || (doubted && is_lost_location(code))
+}
+
+/// What a server says that was restarted and has lost its location table.
+fn is_lost_location(code: u16) -> bool {
+    matches!(code, 404 | 408 | 410 | 480)
 }
 
 #[cfg(test)]

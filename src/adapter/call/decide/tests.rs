@@ -72,7 +72,7 @@ fn a_ringing_server_leg_is_never_hedged() {
 
 #[test]
 fn final_answers_of_the_server_pass_and_wait_only_for_a_leg_that_rings() {
-    for code in [302, 403, 404, 480, 486, 488, 501, 600, 603, 606] {
+    for code in [302, 403, 486, 488, 501, 600, 603, 606] {
         assert_eq!(decide(&view(9, refused(code), FOUND)), Step::AnswerServer, "{code}");
         assert_eq!(decide(&view(9, refused(code), OPEN)), Step::AnswerServer, "{code}");
         assert_eq!(decide(&view(9, refused(code), RINGING)), Step::Wait(None), "{code}");
@@ -110,7 +110,34 @@ fn not_found_is_doubted_after_an_outage_and_after_an_acknowledged_notice() {
         assert_eq!(decide(&recovering), Step::OpenOverlay, "{code}");
         let told = View { notice_acknowledged: true, ..view(9, refused(code), FOUND) };
         assert_eq!(decide(&told), Step::OpenOverlay, "{code}");
+        let down = View { server_up: false, ..view(9, refused(code), OPEN) };
+        assert_eq!(decide(&down), Step::Wait(None), "{code}");
     }
+}
+
+#[test]
+fn not_found_waits_as_long_as_silence_would_for_the_notice_that_it_overtook() {
+    for code in [404, 410, 480] {
+        for overlay in [OverlayLeg::Looking, FOUND] {
+            let early = decide(&view(499, refused(code), overlay));
+            assert_eq!(early, Step::Wait(Some(START + HEDGE)), "{code}");
+            assert_eq!(decide(&view(500, refused(code), overlay)), Step::AnswerServer);
+            let rang = ServerLeg::Refused { code, rang: true };
+            assert_eq!(decide(&view(9, rang, overlay)), Step::AnswerServer);
+        }
+        assert_eq!(decide(&view(9, refused(code), OverlayLeg::Missing)), Step::AnswerServer);
+        assert_eq!(decide(&view(9, refused(code), OPEN)), Step::AnswerServer);
+        assert_eq!(decide(&view(9, refused(code), RINGING)), Step::Wait(None));
+    }
+}
+
+#[test]
+fn who_refuses_was_found() {
+    let told = |overlay| View { notice_acknowledged: true, ..view(9, refused(404), overlay) };
+    for code in [486, 600, 603] {
+        assert_eq!(decide(&told(OverlayLeg::Refused(code))), Step::AnswerOverlay);
+    }
+    assert_eq!(decide(&told(OverlayLeg::Refused(480))), Step::AnswerServer);
 }
 
 #[test]
