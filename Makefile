@@ -1,6 +1,6 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint fuzz bench
+.PHONY: help setup build demo test lint fuzz bench soak
 
 CARGO := scripts/cargo
 FEATURES := lab,server
@@ -31,3 +31,6 @@ fuzz: ## hostile input into every parser, for a bounded time [SECONDS=60] [ONLY=
 
 bench: build ## what adapters cost a call, and what they save -> target/bench
 	target/release/cosip-lab bench
+
+soak: build ## an hour of calls while phones move and the server dies -> target/soak [SECONDS=3600]
+	target/release/cosip-lab soak $(if $(SECONDS),--seconds $(SECONDS))

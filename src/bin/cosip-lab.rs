@@ -11,6 +11,7 @@ usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--
                       [--out DIR] [--cosip FILE] [--keep]
        cosip-lab bench [--phones N] [--pairs N] [--calls N] [--seconds N] [--rounds N]
                        [--members N] [--out DIR] [--cosip FILE] [--keep]
+       cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
                             [--secret FILE]
@@ -20,6 +21,9 @@ demo        two homes, a provider's server that fails, calls that do not: writes
             --server kamailio needs root and Debian's kamailio and iproute2
 bench       what adapters cost a call beside no adapter, and what they save when the server
             fails or an address changes: writes summary.json into DIR (target/bench)
+soak        an hour of calls a second, of phones that leave and come back, and of a server that
+            dies: no call may go wrong and no router may grow; writes summary.json into DIR
+            (target/soak)
 server      a SIP registrar and proxy on UDP; tells on stdout what it carries; with a
             password it challenges every user for that one
 dht-client  a member of the overlay; without --node it reads `put KEY VALUE` and `get KEY`
@@ -41,6 +45,7 @@ fn command() -> Result<ExitCode, Box<dyn Error>> {
         Some(Value(word)) if word == "demo" => commands::demo(&mut arguments),
         Some(Value(word)) if word == "bench" => commands::bench(&mut arguments),
         Some(Value(word)) if word == renumber::COMMAND => commands::bench_renumber(&mut arguments),
+        Some(Value(word)) if word == "soak" => commands::soak(&mut arguments),
         Some(Value(word)) if word == "server" => commands::server(&mut arguments),
         Some(Value(word)) if word == "dht-client" => commands::dht_client(&mut arguments),
         Some(Short('h') | Long("help")) => {

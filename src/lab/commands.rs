@@ -3,7 +3,7 @@
 use super::bench::{self, Load};
 use super::demo::{self, Options, ServerKind};
 use super::report::Fault;
-use super::{dht_client, hosts, server};
+use super::{dht_client, hosts, server, soak};
 use lexopt::prelude::{Long, ValueExt};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -119,6 +119,32 @@ pub fn demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
     let faults = summary.faults();
     faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
     println!("\nsummary.json and timeline.svg are in {}", options.out.display());
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `soak`: plays, and fails where a call went wrong or a router grew.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn soak(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = options("target/soak")?;
+    let (mut seconds, mut seed) = (3600u64, 1);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("seconds") => seconds = arguments.value()?.parse()?,
+            Long("seed") => seed = arguments.value()?.parse()?,
+            Long("keep") => options.keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let length = Duration::from_secs(seconds.clamp(60, 86_400));
+    let results = soak::run(&options, soak::Load::of(length, seed))?;
+    print!("\n{}", results.table());
+    let faults = results.faults();
+    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
+    println!("\nsummary.json is in {}", options.out.display());
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -19,6 +19,7 @@ pub mod report;
 pub mod rtp;
 pub mod sdp;
 pub mod server;
+pub mod soak;
 pub mod stage;
 pub mod timeline;
 pub mod world;

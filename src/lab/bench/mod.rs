@@ -114,7 +114,7 @@ impl Results {
 }
 
 /// The quantile of sorted values, 0 where there are none.
-fn quantile<T: Copy + Default>(sorted: &[T], percent: usize) -> T {
+pub(super) fn quantile<T: Copy + Default>(sorted: &[T], percent: usize) -> T {
     sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
 }
 

@@ -195,6 +195,11 @@ impl<'o> Town<'o> {
         self.homes().map(Process::memory_kb).max().unwrap_or(0)
     }
 
+    /// The memory of every router, in their order.
+    pub(in crate::lab) fn each_router_memory_kb(&self) -> Vec<u64> {
+        self.processes.iter().rev().map(Process::memory_kb).collect()
+    }
+
     /// How many threads each of the two homes' routers has, the more of both.
     pub(in crate::lab) fn routers_threads(&self) -> u64 {
         self.homes().map(Process::threads).max().unwrap_or(0)

@@ -106,6 +106,8 @@ struct Registration {
     tag: u32,
     cseq: u32,
     challenged: bool,
+    /// Whether it asks for the end of its binding.
+    leaving: bool,
     /// The status of the last final answer, 0 where there was none in time.
     status: u16,
     refresh_at: Option<Instant>,
@@ -125,6 +127,8 @@ pub struct Phone {
     sound: Outbox,
     registration: Registration,
     calls: Vec<Call>,
+    /// All calls before this one have ended, and nothing is due in them.
+    first_live: usize,
 }
 
 impl Phone {
@@ -157,6 +161,7 @@ impl Phone {
             sound: Outbox::with_capacity(OUTBOX_PACKETS_MAX, OUTBOX_PACKETS_MAX * 172),
             registration,
             calls: Vec::new(),
+            first_live: 0,
             settings,
         }
     }
@@ -179,6 +184,11 @@ impl Phone {
     /// Decides what it does when it is called next.
     pub fn set_manner(&mut self, manner: Manner) {
         self.manner = manner;
+    }
+
+    /// Decides how long it rings before somebody answers.
+    pub fn set_ring(&mut self, ring: Duration) {
+        self.settings.ring = ring;
     }
 
     /// All its calls, oldest first.
@@ -251,11 +261,11 @@ impl Phone {
 
     fn receive_sound(&mut self, now: Instant, from: SocketAddr, data: &[u8]) {
         let relayed = self.settings.relay.is_none_or(|relay| relay == from.ip());
-        let expected = self.calls.iter_mut().find(|call| relayed && call.expects(from));
+        let live = &mut self.calls[self.first_live..];
+        let expected = live.iter_mut().find(|call| relayed && call.expects(from));
         match expected {
             Some(call) => call.receive(now, from, data),
-            None => self
-                .calls
+            None => live
                 .iter_mut()
                 .filter(|call| call.is_live())
                 .for_each(|call| call.report.sound.foreign += 1),
@@ -270,9 +280,11 @@ impl Phone {
             }
         }
         if self.registration.refresh_at.take_if(|at| *at <= now).is_some() {
-            self.register(now);
+            self.send_first_register(now);
         }
-        for number in 0..self.calls.len() {
+        let over = |call: &Call| !call.is_live() && call.next_due().is_none();
+        self.first_live += self.calls[self.first_live..].iter().take_while(|it| over(it)).count();
+        for number in self.first_live..self.calls.len() {
             while let Some(due) = self.calls[number].take_due(now) {
                 self.act(now, number, due);
             }
@@ -346,7 +358,8 @@ impl Core for Phone {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let calls = self.calls.iter().fold(None, |due, call| earlier(due, call.next_due()));
+        let live = &self.calls[self.first_live..];
+        let calls = live.iter().fold(None, |due, call| earlier(due, call.next_due()));
         let own = earlier(self.registration.refresh_at, calls);
         earlier(own, self.transactions.poll_timeout())
     }

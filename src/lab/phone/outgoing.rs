@@ -18,6 +18,18 @@ const CHALLENGES_MAX: u32 = 2;
 impl Phone {
     /// Sends REGISTER, now and again before each expiry.
     pub fn register(&mut self, now: Instant) {
+        self.registration.leaving = false;
+        self.send_first_register(now);
+    }
+
+    /// Ends its binding, and registers no more.
+    pub fn sign_off(&mut self, now: Instant) {
+        self.registration.leaving = true;
+        self.send_first_register(now);
+    }
+
+    /// Sends REGISTER as it stands, without credentials.
+    pub(super) fn send_first_register(&mut self, now: Instant) {
         self.registration.challenged = false;
         self.send_register(now, None);
     }
@@ -26,6 +38,7 @@ impl Phone {
         self.registration.cseq += 1;
         let (aor, contact, via) = (self.aor(), self.contact(), self.via());
         let (own, settings) = (&self.registration, &self.settings);
+        let expires = if own.leaving { Duration::ZERO } else { settings.expires };
         let request = written(b"", |writer| {
             writer.request("REGISTER", &format!("sip:{}", settings.domain));
             writer.header(Name::Via, &via);
@@ -35,7 +48,7 @@ impl Phone {
             writer.header(Name::CallId, &own.call_id);
             writer.header(Name::CSeq, format_args!("{} REGISTER", own.cseq));
             writer.header(Name::Contact, &contact);
-            writer.header(Name::Expires, settings.expires.as_secs());
+            writer.header(Name::Expires, expires.as_secs());
             if let Some((name, value)) = &credentials {
                 writer.header(*name, value);
             }
@@ -155,8 +168,10 @@ impl Phone {
             }
         }
         self.registration.status = status;
-        let wait = if status < 300 { self.granted(message) / 2 } else { RETRY };
-        self.registration.refresh_at = Some(now + wait);
+        let success = status < 300;
+        let wait = if success { self.granted(message) / 2 } else { RETRY };
+        let signed_off = success && self.registration.leaving;
+        self.registration.refresh_at = (!signed_off).then_some(now + wait);
     }
 
     /// The lifetime that the registrar granted to our Contact.
