@@ -110,6 +110,9 @@ impl Adapter {
         to: SocketAddr,
         error: Failure,
     ) {
+        if self.portmap.owns_socket(socket) {
+            return self.portmap.handle_send_failed(now, to);
+        }
         let Some(kind) = self.sockets.get(socket).map(|s| s.kind) else { return };
         if kind == SocketKind::Overlay {
             if let Some(overlay) = &mut self.overlay {

@@ -230,7 +230,7 @@ impl Adapter {
     pub(crate) fn local_of(&self, flow: Flow) -> Option<Local> {
         match flow.via {
             net::Via::Peer(_) => Some(Local::Overlay(self.id)),
-            _ => self.sockets.local(flow, self.public_address),
+            _ => self.sockets.local(flow, &self.outside),
         }
     }
 }

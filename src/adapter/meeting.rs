@@ -11,12 +11,34 @@ use super::sockets::Facing;
 use crate::channel::Payload;
 use crate::identity::record::RendezvousList;
 use crate::limits::CHANNEL_FRESH;
-use crate::net::{NodeId, SocketKind, Transmit, Via, is_detour};
+use crate::net::{NodeId, Rejected, SocketKind, Transmit, Via, is_detour};
 use crate::overlay::{Found, SECOND_PORT};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Adapter {
+    /// A datagram on the overlay's port: for the overlay or for the channel.
+    pub(super) fn handle_overlay_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Result<(), Rejected> {
+        // What is too short to have a kind, the overlay counts.
+        let kind = data.get(2).copied().unwrap_or_default();
+        let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else {
+            return Err(Rejected::Unknown);
+        };
+        if crate::overlay::is_relayed(data) {
+            let (way, inner) = overlay.take_relayed(from, data)?;
+            channel.handle_datagram(now, way, inner)
+        } else if !crate::channel::KINDS.contains(&kind) {
+            overlay.handle_datagram(now, from, data)
+        } else {
+            channel.handle_datagram(now, from, data)
+        }
+    }
+
     /// Opens the channel to an adapter that a look-up found.
     pub(super) fn open_to(&mut self, now: Instant, found: &Found) {
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else { return };

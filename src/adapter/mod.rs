@@ -15,11 +15,13 @@ mod forward;
 mod inbound;
 mod keepalive;
 mod ladder;
+mod mapping;
 mod meeting;
 mod message;
 mod names;
 mod network;
 mod notices;
+mod outside;
 mod persist;
 mod phones;
 mod probes;
@@ -44,6 +46,7 @@ use crate::media::Media;
 use crate::net::{Event, Network, NodeId, Ticket};
 use crate::observe::trace::Trace;
 use crate::overlay::{LookupId, Overlay};
+use crate::portmap::Portmap;
 use crate::rng::Rng;
 use crate::sip::digest::Authenticator;
 use crate::sip::locate::Locator;
@@ -54,11 +57,12 @@ use crate::time::Instant;
 use crate::timer::Timers;
 use call::Call;
 use exchange::Exchange;
+use outside::Outside;
 use providers::{Foreign, ProviderState};
 use registrar::Registrar;
 use sockets::Sockets;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Whose client transaction it is: the number that the transaction layer keeps for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,8 @@ enum Wish {
     Bind(crate::net::SocketKind, SocketAddr),
     /// A socket of the relay.
     Media(crate::media::MediaTicket),
+    /// A socket or connection to the router in front.
+    Portmap(crate::portmap::PortmapTicket),
     /// A connection; to a server, `phone` is the one that it is for.
     Connect { facing: sockets::Facing, to: SocketAddr, phone: Option<SocketAddr> },
     /// A question of the locator.
@@ -200,7 +206,8 @@ pub struct Adapter {
     network: Network,
     unix_s: Option<u64>,
     clock_at: Instant,
-    public_address: Option<IpAddr>,
+    outside: Outside,
+    portmap: Portmap,
     /// The input being handled says that our own link is down.
     own_link_failed: bool,
     wan_sip_port: u16,
@@ -273,7 +280,8 @@ impl Adapter {
             network: Network::default(),
             unix_s: None,
             clock_at: now,
-            public_address: config.adapter.public_address,
+            outside: Outside::new(config.adapter.public_address),
+            portmap: Portmap::new(&mut rng),
             own_link_failed: false,
             wan_sip_port: config.adapter.wan_sip_port,
             wan_port_tries: 0,

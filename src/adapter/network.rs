@@ -5,7 +5,7 @@ use super::sockets::{Connection, Facing};
 use super::ways::Way;
 use super::{Adapter, Wish};
 use crate::config::{Config, Mode};
-use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, STOP_PATIENCE};
+use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, PORTMAP_STOP, STOP_PATIENCE};
 use crate::net::{
     Answer, ConnId, Event, Failure, Network, Request, SocketKind, Ticket, Via, is_global,
 };
@@ -35,7 +35,7 @@ impl Adapter {
         self.network = network.clone();
         if wan_changed {
             // What others saw of the old address says nothing about the new one.
-            self.public_address = self.config.adapter.public_address;
+            self.outside.forget_seen();
             let families = |v4: bool| network.wan.iter().any(|ip| ip.is_ipv4() == v4);
             self.locator.set_families(families(true), families(false));
             self.locate_providers(now);
@@ -46,7 +46,8 @@ impl Adapter {
             self.restoring.asked = true;
             self.load_files();
         }
-        self.media.set_addresses(&network.lan, &network.wan, self.public_address);
+        self.media.set_addresses(&network.lan, &network.wan, self.outside.address());
+        self.look_in_front(now);
         for provider in &mut self.providers {
             if network.wan_up {
                 provider.state.link_up(now);
@@ -107,6 +108,9 @@ impl Adapter {
         match (self.wishes.remove(&ticket), answer) {
             (Some(Wish::Bind(kind, wanted)), answer) => self.bound(now, (kind, wanted), answer),
             (Some(Wish::Media(ticket)), answer) => self.media.handle_answer(now, ticket, answer),
+            (Some(Wish::Portmap(ticket)), answer) => {
+                self.portmap.handle_answer(now, ticket, answer);
+            }
             (Some(Wish::Connect { facing, to, phone }), Ok(Answer::Connected(id, local))) => {
                 let framer = Framer::new();
                 let connection = Connection { id, facing, local, remote: to, phone, framer };
@@ -161,6 +165,7 @@ impl Adapter {
             _ if wanted.0 == SocketKind::Overlay && wanted.1.port() != 0 => self.overlay_bound(now),
             _ => {}
         }
+        self.want_mappings(now);
         if self.sockets.settled(Facing::Lan, SocketKind::Sip) {
             self.restore_phones(now);
         }
@@ -184,7 +189,7 @@ impl Adapter {
 
     fn overlay_bound(&mut self, now: Instant) {
         let mut local = self.sockets.addresses(Facing::Wan, SocketKind::Overlay);
-        if let Some(public) = self.config.adapter.public_address {
+        if let Some(public) = self.outside.given() {
             for address in &mut local {
                 if address.is_ipv4() == public.is_ipv4() {
                     address.set_ip(public);
@@ -205,9 +210,13 @@ impl Adapter {
     /// Whether an address of ours needs nobody's word: one that is global, or that the operator
     /// wrote down.
     fn counts_as_global(&self, ip: IpAddr) -> bool {
+        is_global(ip) || self.is_written_down(ip)
+    }
+
+    /// Whether the operator wrote an address down.
+    pub(super) fn is_written_down(&self, ip: IpAddr) -> bool {
         let adapter = &self.config.adapter;
-        let written = adapter.wan.iter().any(|wan| literal(wan) == Some(ip));
-        is_global(ip) || written || adapter.public_address == Some(ip)
+        adapter.wan.iter().any(|wan| literal(wan) == Some(ip)) || adapter.public_address == Some(ip)
     }
 
     /// Resolves the bootstrap entries; each answer goes to the overlay.
@@ -240,22 +249,6 @@ impl Adapter {
         }
     }
 
-    /// The overlay's members agree on our address.
-    pub(super) fn public_address_seen(&mut self, address: SocketAddr) {
-        let own = self.network.wan.contains(&address.ip());
-        let other_family =
-            self.public_address.is_some_and(|known| known.is_ipv4() != address.is_ipv4());
-        if own || other_family || self.config.adapter.public_address.is_some() {
-            return;
-        }
-        if self.public_address != Some(address.ip()) {
-            log::info!("public address: {}", address.ip());
-            self.public_address = Some(address.ip());
-            self.media.set_addresses(&self.network.lan, &self.network.wan, self.public_address);
-            self.registrar.address_changed();
-        }
-    }
-
     /// The wall clock is known, or was set.
     pub(super) fn handle_clock(&mut self, now: Instant, unix_s: u64) {
         // A router starts in 1970: what was noted before the clock was set moves with it.
@@ -282,6 +275,7 @@ impl Adapter {
         let old = core::mem::replace(&mut self.config, merged);
         self.restart_pending = pending;
         self.config_error = None;
+        self.look_in_front(now);
         for (options, provider) in self.config.providers.iter().zip(&mut self.providers) {
             provider.state.configure(options);
         }
@@ -313,6 +307,7 @@ impl Adapter {
             return;
         }
         self.stopping = Some(now);
+        self.portmap.stop(now);
         let published: Vec<String> =
             self.registrar.iter().flat_map(|(_, b)| b.addresses().map(str::to_owned)).collect();
         if let Some(overlay) = &mut self.overlay {
@@ -323,9 +318,15 @@ impl Adapter {
         self.save_all(now);
     }
 
-    /// The withdrawals had time to be acknowledged: the process may end.
+    /// When what was withdrawn had time to be acknowledged, and the process may end.
+    pub(super) fn stop_at(&self) -> Option<Instant> {
+        let patience = if self.portmap.is_idle() { STOP_PATIENCE } else { PORTMAP_STOP };
+        self.stopping.map(|since| since + patience)
+    }
+
+    /// The process may end.
     pub(super) fn stop_due(&mut self, now: Instant) {
-        if self.stopping.is_some_and(|since| now >= since + STOP_PATIENCE) {
+        if self.stop_at().is_some_and(|at| now >= at) {
             self.stopping = None;
             self.events.push_back(Event::Stopped);
         }
@@ -334,7 +335,12 @@ impl Adapter {
     /// Every own address that a Route of ours may name.
     pub(crate) fn own_addresses(&self) -> Vec<SocketAddr> {
         let mut own = self.sockets.addresses(Facing::Lan, SocketKind::Sip);
-        own.extend(self.sockets.addresses(Facing::Wan, SocketKind::Sip));
+        for local in self.sockets.addresses(Facing::Wan, SocketKind::Sip) {
+            own.push(local);
+            if self.outside.of(local) != local {
+                own.push(self.outside.of(local));
+            }
+        }
         own
     }
 
@@ -342,6 +348,7 @@ impl Adapter {
     pub(super) fn maintain(&mut self, now: Instant) {
         self.wan_port_tries = 0;
         self.bind_missing();
+        self.look_in_front(now);
         self.forget_old_notices(now);
         if self.unix_s.is_some_and(|unix_s| unix_s >= YEAR_2024_S) {
             let unix_s = self.unix_now(now);

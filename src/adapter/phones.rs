@@ -162,7 +162,7 @@ impl Adapter {
     /// Where another adapter's datagrams come from.
     pub(crate) fn peer_address(&self, node: NodeId) -> Option<IpAddr> {
         if node == self.id {
-            return self.public_address.or_else(|| self.network.wan.first().copied());
+            return self.outside.address().or_else(|| self.network.wan.first().copied());
         }
         let session = self.channel.iter().flat_map(|c| c.sessions()).find(|s| s.peer == node);
         session.map(|session| session.address.ip())

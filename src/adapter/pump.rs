@@ -6,7 +6,7 @@ use super::names::{Local, Path};
 use super::sockets::Facing;
 use super::{Adapter, Asker, ClientOwner, Wish};
 use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
-use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL, STOP_PATIENCE};
+use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL};
 use crate::media::MediaEvent;
 use crate::net::{
     ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent,
@@ -67,8 +67,9 @@ impl Core for Adapter {
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        if let Some(transmit) = self.media.poll_transmit(buf) {
-            return Some(transmit);
+        let first = self.media.poll_transmit(buf).or_else(|| self.portmap.poll_transmit(buf));
+        if first.is_some() {
+            return first;
         }
         while let Some(transmit) = self.transactions.poll_transmit(buf) {
             match transmit.via {
@@ -96,9 +97,11 @@ impl Core for Adapter {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        let (ticket, request) = self.media.poll_request()?;
-        let ticket = self.ticket(Wish::Media(ticket));
-        Some(Event::Request(ticket, request))
+        let media = self.media.poll_request().map(|(ticket, it)| (Wish::Media(ticket), it));
+        let portmap =
+            || self.portmap.poll_request().map(|(ticket, it)| (Wish::Portmap(ticket), it));
+        let (wish, request) = media.or_else(portmap)?;
+        Some(Event::Request(self.ticket(wish), request))
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -110,11 +113,12 @@ impl Core for Adapter {
         at = earlier(at, self.call_timers.next());
         at = earlier(at, self.exchange_timers.next());
         at = earlier(at, self.media.poll_timeout());
+        at = earlier(at, self.portmap.poll_timeout());
         at = earlier(at, self.registrar.poll_timeout());
         at = earlier(at, self.overlay.as_ref().and_then(|o| o.poll_timeout()));
         at = earlier(at, self.channel.as_ref().and_then(|c| c.poll_timeout()));
         at = earlier(at, self.persist.due());
-        at = earlier(at, self.stopping.map(|since| since + STOP_PATIENCE));
+        at = earlier(at, self.stop_at());
         at = earlier(at, self.gateways.poll_timeout(self.config.emergency.route.len()));
         at = earlier(at, self.next_keepalive());
         for provider in &self.providers {
@@ -147,6 +151,9 @@ impl Adapter {
         data: &[u8],
     ) -> Result<(), Rejected> {
         let Some(known) = self.sockets.get(socket) else {
+            if self.portmap.owns_socket(socket) {
+                return self.portmap.handle_datagram(now, socket, from, data);
+            }
             return self.media.handle_datagram(now, socket, from, tos, data);
         };
         let (kind, facing) = (known.kind, known.facing);
@@ -162,27 +169,6 @@ impl Adapter {
         self.handle_sip(now, Source { path, flow, local }, data)
     }
 
-    fn handle_overlay_datagram(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        data: &[u8],
-    ) -> Result<(), Rejected> {
-        // What is too short to have a kind, the overlay counts.
-        let kind = data.get(2).copied().unwrap_or_default();
-        let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else {
-            return Err(Rejected::Unknown);
-        };
-        if crate::overlay::is_relayed(data) {
-            let (way, inner) = overlay.take_relayed(from, data)?;
-            channel.handle_datagram(now, way, inner)
-        } else if !crate::channel::KINDS.contains(&kind) {
-            overlay.handle_datagram(now, from, data)
-        } else {
-            channel.handle_datagram(now, from, data)
-        }
-    }
-
     fn handle_stream(
         &mut self,
         now: Instant,
@@ -190,6 +176,7 @@ impl Adapter {
         event: StreamEvent<'_>,
     ) -> Result<(), Rejected> {
         match event {
+            _ if self.portmap.owns_connection(conn) => self.portmap.handle_stream(now, conn, event),
             StreamEvent::Opened { on, local, remote } => {
                 self.connection_opened(conn, on, local, remote)
             }
@@ -205,6 +192,7 @@ impl Adapter {
     fn handle_timeout(&mut self, now: Instant) {
         self.transactions.handle_timeout(now);
         self.media.handle_timeout(now);
+        self.portmap.handle_timeout(now);
         if let Some(channel) = &mut self.channel {
             channel.handle_timeout(now);
         }
@@ -248,6 +236,10 @@ impl Adapter {
                 let local = Local::Overlay(self.id);
                 let source = Source { path: Path::Peer(self.id), flow, local };
                 let _ = self.handle_sip(now, source, &bytes);
+            } else if self.media.take_ports_changed() {
+                self.want_mappings(now);
+            } else if self.portmap.take_changed() {
+                self.mappings_changed(now);
             } else {
                 return;
             }
@@ -353,7 +345,7 @@ impl Adapter {
                 Some(Asker::Command(ticket)) => self.answer_lookup(ticket),
                 None => {}
             },
-            OverlayEvent::PublicAddress(address) => self.public_address_seen(address),
+            OverlayEvent::PublicAddress(address) => self.public_address_seen(now, address),
             OverlayEvent::Reached { peer, address } => self.peer_reached(now, peer, address),
             OverlayEvent::Rendezvous(list) => self.rendezvous_changed(now, &list),
             OverlayEvent::Joined => {

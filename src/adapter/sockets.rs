@@ -5,6 +5,7 @@
 //! be bound is tried again with the next change and every few seconds.
 
 use super::names::Local;
+use super::outside::Outside;
 use crate::limits::{LAN_ADDRESSES_MAX, TCP_CONNECTIONS_MAX};
 use crate::net::{ConnId, SocketId, SocketKind, Via};
 use crate::sip::stream::Framer;
@@ -178,8 +179,8 @@ impl Sockets {
         self.connections.iter().find(|c| c.remote == remote && c.phone == phone)
     }
 
-    /// Our own end of a flow; `public` replaces the WAN's address where it is known.
-    pub(crate) fn local(&self, flow: Flow, public: Option<IpAddr>) -> Option<Local> {
+    /// Our own end of a flow, towards the WAN as the outside sees it.
+    pub(crate) fn local(&self, flow: Flow, outside: &Outside) -> Option<Local> {
         let (facing, mut address, tcp) = match flow.via {
             Via::Udp(id) => {
                 let socket = self.get(id)?;
@@ -191,10 +192,11 @@ impl Sockets {
             }
             Via::Peer(_) => return None,
         };
-        if let (Facing::Wan, Some(public)) = (facing, public)
-            && public.is_ipv4() == address.is_ipv4()
-        {
-            address.set_ip(public);
+        match facing {
+            Facing::Lan => {}
+            // A connection's port stands for itself alone.
+            Facing::Wan if tcp => address.set_ip(outside.ip_of(address.ip())),
+            Facing::Wan => address = outside.of(address),
         }
         Some(Local::Socket { address, tcp })
     }

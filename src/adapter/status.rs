@@ -67,8 +67,9 @@ impl Adapter {
             "network": {
                 "lan": strings(&self.network.lan),
                 "wan": strings(&self.network.wan),
-                "public_address": self.public_address.map(|ip| ip.to_string()),
+                "public_address": self.outside.address().map(|ip| ip.to_string()),
                 "wan_sip_port": self.wan_sip_port,
+                "port_mapping": self.mapping_status(),
             },
             "servers": self.servers_status(now),
             "overlay": self.overlay_status(),
@@ -228,6 +229,9 @@ impl Adapter {
         counters.insert("rtp_relayed".into(), media.relayed.into());
         counters.insert("rtp_joined".into(), media.joined.into());
         counters.insert("rtp_foreign".into(), media.foreign.into());
+        for (name, value) in self.portmap.counters().iter() {
+            counters.insert(format!("portmap_{name}"), value.into());
+        }
         if let Some(overlay) = &self.overlay {
             for (name, value) in overlay.counters().iter() {
                 counters.insert(format!("overlay_{name}"), value.into());

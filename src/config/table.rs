@@ -81,6 +81,8 @@ pub(super) const ADAPTER: Section = Section {
         public_address: Kind::Address, "", Restart,
             |c, v| c.adapter.public_address = parsed(v).pop(),
             "The address that the outside sees, where it is not the WAN's own.";
+        port_mapping: Kind::Flag, "1", Live, |c, v| c.adapter.port_mapping = yes(v),
+            "Whether a router in front is asked to open ports: PCP, NAT-PMP, UPnP-IGD.";
         sip_port: PORT, "5060", Restart, |c, v| c.adapter.sip_port = number(v),
             "SIP port on the LAN side.";
         wan_sip_port: Kind::Number { min: 0, max: 65_535 }, "0", Restart,
@@ -103,7 +105,6 @@ pub(super) const ADAPTER: Section = Section {
             "The least severe message that is logged.";
     },
     later: &[
-        Later { name: "port_mapping", harmless: "0", instead: "no port is mapped" },
         Later { name: "intercept", harmless: "0", instead: "phones must use the adapter as proxy" },
         Later { name: "intercept_port", harmless: "", instead: "nothing is intercepted" },
     ],

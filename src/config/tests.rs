@@ -189,7 +189,7 @@ fn unknown_names_are_warnings_with_the_nearest_known() {
 
 #[test]
 fn options_of_later_versions_are_notes_unless_they_ask_for_nothing() {
-    let text = "config adapter\noption intercept '0'\noption port_mapping '0'\n";
+    let text = "config adapter\noption intercept '0'\nlist intercept_port ''\n";
     assert_eq!(good(text), Config::default());
     let text = "config adapter\noption intercept '1'\nlist intercept_port 5060\n\
                 config identity\noption certificate 'adapter.crt'\n\

@@ -74,6 +74,8 @@ pub struct AdapterConfig {
     pub wan: Vec<String>,
     /// The address that the outside sees, where it is known and not the WAN's own.
     pub public_address: Option<IpAddr>,
+    /// Whether a router in front is asked to open ports.
+    pub port_mapping: bool,
     /// SIP port on the LAN side.
     pub sip_port: u16,
     /// SIP port on the WAN side; 0: chosen once and kept.
@@ -98,6 +100,7 @@ impl Default for AdapterConfig {
             lan: vec!["lan".into()],
             wan: vec!["wan".into()],
             public_address: None,
+            port_mapping: true,
             sip_port: 5060,
             wan_sip_port: 0,
             max_phones: 32,

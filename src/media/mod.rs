@@ -108,6 +108,8 @@ pub struct Media {
     lan: Vec<IpAddr>,
     wan: Vec<IpAddr>,
     public: Option<IpAddr>,
+    /// Ports that a router in front opened: our own address, and the one outside.
+    mapped: Vec<(SocketAddr, SocketAddr)>,
     ports: Ports,
     sessions: Table<Session>,
     timers: Timers,
@@ -131,6 +133,7 @@ impl Media {
             lan: Vec::new(),
             wan: Vec::new(),
             public: None,
+            mapped: Vec::new(),
             ports: Ports::new(config.port_min, config.port_max, max_calls, rng),
             sessions: Table::with_capacity(max_calls),
             timers: Timers::with_capacity(max_calls),
@@ -313,7 +316,7 @@ impl Media {
         let (mut local, mut socket) = self.leave(&hop, component)?;
         let joined = if hop.far { self.find_joined(hop.target) } else { None };
         if let Some((owner, to)) = joined {
-            let source = SocketAddr::new(self.shown(local.ip(), true), local.port());
+            let source = self.shown_at(local, true);
             let Some(next) = self.route(owner, to, source, data.len())? else { return Ok(()) };
             hop = next;
             (local, socket) = self.leave(&hop, to)?;

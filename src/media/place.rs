@@ -11,6 +11,23 @@ use siphasher::sip::SipHasher13;
 use std::net::{IpAddr, SocketAddr};
 
 impl Media {
+    /// The ports at a local address that a router in front would have to open, those of calls
+    /// first.
+    pub fn open_ports(&self, address: IpAddr) -> impl Iterator<Item = u16> {
+        self.ports.open_at(address)
+    }
+
+    /// Whether the ports of [`Media::open_ports`] changed since this was asked last.
+    pub fn take_ports_changed(&mut self) -> bool {
+        self.ports.take_changed()
+    }
+
+    /// Tells which ports a router in front opened: our own address, and the one outside, which
+    /// goes into SDP towards far sides.
+    pub fn set_mapped(&mut self, mapped: Vec<(SocketAddr, SocketAddr)>) {
+        self.mapped = mapped;
+    }
+
     /// Tells one description from the next. Keyed, so that nobody makes two look alike.
     pub(super) fn fingerprint(&self, text: &[u8]) -> u64 {
         let (low, high) = self.fingerprint_keys;
@@ -23,6 +40,14 @@ impl Media {
     pub(super) fn shown(&self, local: IpAddr, far: bool) -> IpAddr {
         let public = self.public.filter(|public| far && public.is_ipv4() == local.is_ipv4());
         public.unwrap_or(local)
+    }
+
+    /// The address and port that stand in SDP for local ones: where the router in front opened
+    /// the port, those on its outside.
+    pub(super) fn shown_at(&self, local: SocketAddr, far: bool) -> SocketAddr {
+        let mapped = self.mapped.iter().filter(|_| far).find(|(own, _)| *own == local);
+        let same_port = || SocketAddr::new(self.shown(local.ip(), far), local.port());
+        mapped.map_or_else(same_port, |(_, outside)| *outside)
     }
 
     /// Finds ports on side `to` for every line of a description.
@@ -41,8 +66,10 @@ impl Media {
             let at = Place::new(to, line).ok_or(SdpError::NoSession)?;
             let hint = said.rtp.map_or(source, |rtp| rtp.ip());
             let local = self.provide(session, at, hint)?;
-            let address = self.shown(local.ip(), far);
-            *place = Some(write::Place { address, port: local.port() });
+            let shown = self.shown_at(local, far);
+            let next = SocketAddr::new(local.ip(), local.port() + 1);
+            let rtcp = self.shown_at(next, far).port();
+            *place = Some(write::Place { address: shown.ip(), port: shown.port(), rtcp });
         }
         let address = match places.iter().flatten().next() {
             Some(place) => place.address,
@@ -149,6 +176,10 @@ impl Media {
     #[inline]
     pub(super) fn find_joined(&self, target: SocketAddr) -> Option<(Owner, Component)> {
         let public = self.public == Some(target.ip());
+        let mapped = self.mapped.iter().filter(|_| public);
+        if let Some((local, _)) = mapped.clone().find(|(_, outside)| *outside == target) {
+            return self.ports.find_local(*local);
+        }
         let mut locals = self.wan.iter().filter(|local| {
             **local == target.ip() || public && local.is_ipv4() == target.is_ipv4()
         });

@@ -107,6 +107,8 @@ pub struct Ports {
     by_port: Index,
     requests: VecDeque<(MediaTicket, Request)>,
     rng: Rng,
+    /// Ports were bound or closed.
+    changed: bool,
 }
 
 impl Ports {
@@ -125,6 +127,7 @@ impl Ports {
             by_port: Index::with_capacity(capacity, rng),
             requests: VecDeque::with_capacity(2 * READY_PAIRS * ADDRESSES_MAX),
             rng: rng.fork("media ports"),
+            changed: false,
         }
     }
 
@@ -223,6 +226,7 @@ impl Ports {
     fn unbind(&mut self, id: PairId) {
         let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.state = State::Closing;
+        self.changed = true;
         for (component, socket) in (0..).zip(core::mem::take(&mut pair.sockets)) {
             let Some(socket) = socket else { continue };
             self.by_socket.remove(&socket, id.slot());
@@ -312,6 +316,7 @@ impl Ports {
         if !failed && pool.active {
             pool.failures = 0;
             pool.ready.push_back(id);
+            self.changed = true;
             return;
         }
         if failed {
@@ -355,6 +360,21 @@ impl Ports {
             };
             (pair.state == State::Used).then_some((pair.owner, component))
         })
+    }
+
+    /// The ports of `address` that are bound: those in use first, then those of the next calls.
+    pub fn open_at(&self, address: IpAddr) -> impl Iterator<Item = u16> {
+        let of = |states: &'static [State]| {
+            let pairs = self.pairs.iter().map(|(_, pair)| pair);
+            pairs.filter(move |pair| pair.local.ip() == address && states.contains(&pair.state))
+        };
+        let pairs = of(&[State::Used]).chain(of(&[State::Ready, State::Held]));
+        pairs.flat_map(|pair| [pair.local.port(), pair.local.port() + 1])
+    }
+
+    /// Whether ports were bound or closed since this was asked last.
+    pub fn take_changed(&mut self) -> bool {
+        core::mem::take(&mut self.changed)
     }
 
     /// The pair in use that has `local`.

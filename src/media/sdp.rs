@@ -221,6 +221,8 @@ struct Media {
     port_at: usize,
     port_end: usize,
     datagrams: bool,
+    /// RTP in any profile: it comes with RTCP.
+    rtp: bool,
 }
 
 impl Media {
@@ -239,6 +241,7 @@ impl Media {
             port_at,
             port_end: port_at + port.len(),
             datagrams,
+            rtp: family.eq_ignore_ascii_case("RTP"),
         })
     }
 

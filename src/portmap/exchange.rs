@@ -61,7 +61,7 @@ impl Portmap {
         if let Stage::Resting(until) = self.stage
             && now >= until
         {
-            self.forget_gateway();
+            self.forget_gateway(now);
             self.stage = Stage::Probing(Protocol::Pcp);
         }
         match self.stage {
@@ -292,7 +292,7 @@ impl Portmap {
         if !self.mappings.any_held() && !self.stopping {
             // There may be another router now, with another protocol.
             log::info!("the router in front fell silent: asking anew");
-            self.forget_gateway();
+            self.forget_gateway(now);
             self.stage = Stage::Resting(self.quiet_until);
         }
     }
@@ -343,6 +343,7 @@ impl Portmap {
         let (Stage::Probing(protocol) | Stage::Serving(protocol)) = self.stage else { return };
         self.tried[protocol as usize] = result;
         (self.epoch, self.external) = (None, None);
+        self.changed |= self.mappings.forget_held(now);
         match protocol {
             Protocol::Pcp => self.stage = Stage::Probing(Protocol::NatPmp),
             Protocol::NatPmp => self.stage = Stage::Probing(Protocol::Upnp),
@@ -352,6 +353,7 @@ impl Portmap {
 
     /// Nothing helps for now.
     pub(super) fn rest(&mut self, now: Instant) {
+        self.changed |= self.mappings.forget_held(now);
         self.stage = Stage::Resting(now + PORTMAP_AGAIN);
         log::warn!("{}", self.report());
     }

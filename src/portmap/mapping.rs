@@ -90,6 +90,10 @@ impl Mappings {
         self.all.iter().find(|mapping| mapping.external.is_some()).map(|mapping| mapping.port)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Mapping> {
+        self.all.iter()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mapping> {
         self.all.iter_mut()
     }

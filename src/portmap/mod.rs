@@ -169,9 +169,8 @@ impl Portmap {
         for socket in core::mem::take(&mut self.sockets).into_iter().flatten() {
             self.request(Request::CloseSocket(socket));
         }
-        self.changed |= self.mappings.forget_held(now);
         (self.binding, self.place) = ([None; 2], place);
-        self.forget_gateway();
+        self.forget_gateway(now);
         self.stage = Stage::Off;
         let Some(place) = place else { return };
         self.stage = Stage::Opening;
@@ -185,14 +184,19 @@ impl Portmap {
         }
     }
 
-    fn forget_gateway(&mut self) {
+    fn forget_gateway(&mut self, now: Instant) {
+        self.changed |= self.mappings.forget_held(now);
         self.tried = [Tried::NotYet; 3];
         (self.epoch, self.external) = (None, None);
         self.device = Device::default();
     }
 
-    /// From now on these UDP ports are wanted, the most important first, and no others.
+    /// From now on these UDP ports are wanted, the most important first, and no others; none any
+    /// more after [`Portmap::stop`].
     pub fn want(&mut self, now: Instant, ports: impl Iterator<Item = u16> + Clone) {
+        if self.stopping {
+            return;
+        }
         let without = self.mappings.want(now, ports, &mut self.rng);
         self.counters.full += without as u64;
         self.drive(now);
@@ -201,6 +205,18 @@ impl Portmap {
     /// Where the gateway has opened this port of ours.
     pub fn mapped(&self, port: u16) -> Option<SocketAddr> {
         self.mappings.get(port).filter(|mapping| mapping.wanted)?.external
+    }
+
+    /// Every port of ours that the gateway has opened: our own address, and the one outside.
+    pub fn opened(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
+        let local = self.place.map(|place| place.local);
+        let open = self.mappings.iter().filter(|mapping| mapping.wanted);
+        open.filter_map(move |m| Some((SocketAddr::new(local?, m.port), m.external?)))
+    }
+
+    /// Where we are behind another router.
+    pub fn place(&self) -> Option<Place> {
+        self.place
     }
 
     /// Whether a mapping changed since this was asked last.
@@ -218,7 +234,8 @@ impl Portmap {
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
         self.end_exchange();
-        self.want(now, core::iter::empty());
+        self.mappings.want(now, core::iter::empty(), &mut self.rng);
+        self.drive(now);
     }
 
     /// Whether nothing is open or asked for.

@@ -54,6 +54,9 @@ struct Conn {
 /// What a scripted end does by itself; `None`: the message goes to its inbox.
 pub(crate) type Auto = Box<dyn FnMut(&Msg) -> Option<Vec<(SocketAddr, Vec<u8>)>>>;
 
+/// What an end answers that speaks something else than SIP.
+pub(crate) type Other = Box<dyn FnMut(Instant, &[u8]) -> Option<Vec<u8>>>;
+
 /// Decides the fate of a packet.
 pub(crate) type Rule = Box<dyn FnMut(&Packet) -> Fate>;
 
@@ -78,6 +81,7 @@ pub(crate) struct World<C> {
     pub(crate) repeat_percent: u32,
     pub(crate) jitter: Duration,
     pub(crate) autos: BTreeMap<SocketAddr, Auto>,
+    pub(crate) others: BTreeMap<SocketAddr, Other>,
     /// Scripted ends that accept TCP.
     pub(crate) listening: BTreeSet<SocketAddr>,
     pub(crate) names: Vec<(String, RecordKind, Vec<Record>)>,
@@ -111,6 +115,7 @@ impl<C: Core> World<C> {
             repeat_percent: 0,
             jitter: Duration::ZERO,
             autos: BTreeMap::new(),
+            others: BTreeMap::new(),
             listening: BTreeSet::new(),
             names: Vec::new(),
             files: Vec::new(),
@@ -358,6 +363,12 @@ impl<C: Core> World<C> {
 
     /// A scripted end takes a packet.
     fn receive(&mut self, packet: Packet) {
+        if let Some(other) = self.others.get_mut(&packet.to) {
+            if let Some(answer) = other(self.now, &packet.data) {
+                self.send(packet.to, packet.from, answer);
+            }
+            return;
+        }
         let Some(message) = Msg::parse(&packet) else { return };
         if let Some(mut auto) = self.autos.remove(&packet.to) {
             let answers = auto(&message);

@@ -30,6 +30,8 @@ pub(crate) struct Router {
     pub(crate) place: usize,
     pub(crate) lan: IpAddr,
     pub(crate) wan: IpAddr,
+    /// The router in front.
+    pub(crate) gateway: Option<IpAddr>,
     pub(crate) config: Config,
     identity: Identity,
     starts: u32,
@@ -185,7 +187,7 @@ impl Town {
         let wan = IpAddr::from([203, 0, 113, number]);
         let core = self.core(&config, &identity, 1);
         let place = self.world.add(core);
-        self.routers.push(Router { place, lan, wan, config, identity, starts: 1 });
+        self.routers.push(Router { place, lan, wan, gateway: None, config, identity, starts: 1 });
         self.start(self.routers.len() - 1);
     }
 
@@ -198,11 +200,17 @@ impl Town {
 
     /// What the driver tells a core first.
     fn start(&mut self, router: usize) {
-        let Router { place, lan, wan, .. } = self.routers[router];
+        let Router { place, lan, wan, gateway, .. } = self.routers[router];
         let seconds = 1_800_000_000 + self.world.now.millis() / 1000;
-        let network = Network { lan: vec![lan], wan: vec![wan], wan_up: true, gateway: None };
+        let network = Network { lan: vec![lan], wan: vec![wan], wan_up: true, gateway };
         self.world.input(place, Input::Clock(seconds));
         self.world.input(place, Input::Network(&network));
+    }
+
+    /// From now on a router is behind another one.
+    pub(crate) fn put_behind(&mut self, router: usize, wan: IpAddr, gateway: IpAddr) {
+        (self.routers[router].wan, self.routers[router].gateway) = (wan, Some(gateway));
+        self.start(router);
     }
 
     /// The daemon of a router ends at once and starts anew.

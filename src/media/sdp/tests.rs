@@ -14,7 +14,7 @@ fn rewrite_to(address: IpAddr, body: &[u8]) -> Result<Vec<u8>, SdpError> {
     let mut places = [None; MEDIA_LINES_MAX];
     for (index, place) in places.iter_mut().enumerate() {
         let port = 40_000 + 2 * index as u16;
-        *place = description.lines[index].map(|_| Place { address, port });
+        *place = description.lines[index].map(|_| Place { address, port, rtcp: port + 1 });
     }
     let mut out = Vec::new();
     Rewrite { description: &description, address, places }.write(body, &mut out)?;
@@ -113,8 +113,8 @@ fn lines_may_have_relay_addresses_of_their_own() {
     let description = Description::read(body, SOURCE);
     let other = "2001:db8::1".parse().unwrap();
     let places = [
-        Some(Place { address: RELAY, port: 40_000 }),
-        Some(Place { address: other, port: 40_002 }),
+        Some(Place { address: RELAY, port: 40_000, rtcp: 40_001 }),
+        Some(Place { address: other, port: 40_002, rtcp: 40_003 }),
         None,
         None,
     ];
@@ -199,4 +199,35 @@ fn a_refused_offer_keeps_its_lines_with_port_0() {
     let offer = b"v=0\r\nm=audio 4000/2 RTP/AVP 8 0\r\na=sendrecv\r\nm=video 5000 RTP/AVP 96\r\n";
     let answer = b"v=0\r\nm=audio 0 RTP/AVP 8 0\r\na=sendrecv\r\nm=video 0 RTP/AVP 96\r\n";
     assert_eq!(write::refusal(offer), answer);
+}
+
+#[test]
+fn rtcp_at_another_port_than_the_next_is_told() {
+    let rewritten = |body: &str| {
+        let description = Description::read(body.as_bytes(), SOURCE);
+        let place = Some(Place { address: RELAY, port: 40_000, rtcp: 50_000 });
+        let places = [place; MEDIA_LINES_MAX];
+        let mut out = Vec::new();
+        let rewrite = Rewrite { description: &description, address: RELAY, places };
+        rewrite.write(body.as_bytes(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let session = "v=0\r\nc=IN IP4 10.0.0.1\r\n";
+    let own = "v=0\r\nc=IN IP4 198.51.100.1\r\n";
+    let audio = "m=audio 5004 RTP/AVP 0\r\n";
+    let out = "m=audio 40000 RTP/AVP 0\r\n";
+    let told = "a=rtcp:50000\r\n";
+    let lines = format!("{session}{audio}a=sendrecv\r\n{audio}");
+    assert_eq!(rewritten(&lines), format!("{own}{out}a=sendrecv\r\n{told}{out}{told}"));
+    let line = format!("{session}{audio}a=rtcp:5009\r\na=x\r\n");
+    assert_eq!(rewritten(&line), format!("{own}{out}{told}a=x\r\n"), "once");
+    for untold in ["m=audio 0 RTP/AVP 0\r\n", "m=image 5004 udptl t38\r\n"] {
+        assert!(!rewritten(&format!("{session}{untold}")).contains("rtcp"), "{untold}");
+    }
+    let shared = format!("{session}{audio}a=rtcp-mux\r\na=rtcp:5004\r\n");
+    assert!(rewritten(&shared).contains("a=rtcp:40000\r\n"));
+    assert_eq!(
+        rewritten(&format!("{session}m=audio 5004 RTP/AVP 0")),
+        format!("{own}m=audio 40000 RTP/AVP 0\r\na=rtcp:50000")
+    );
 }

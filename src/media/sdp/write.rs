@@ -13,8 +13,10 @@ use std::net::IpAddr;
 pub struct Place {
     /// The address that goes into the description.
     pub address: IpAddr,
-    /// The even port, for RTP; RTCP has the next.
+    /// The port for RTP.
     pub port: u16,
+    /// The port for RTCP: the next one, unless a router in front opened another.
+    pub rtcp: u16,
 }
 
 /// How to change a description.
@@ -34,8 +36,14 @@ impl Rewrite<'_> {
     /// # Errors
     /// [`SdpError::TooLong`] where `out` would outgrow [`SIP_MESSAGE_BYTES_MAX`].
     pub fn write(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), SdpError> {
-        let mut writer =
-            Writer { rewrite: self, session: None, section: None, count: 0, pending: None };
+        let mut writer = Writer {
+            rewrite: self,
+            session: None,
+            section: None,
+            count: 0,
+            pending: None,
+            rtcp: None,
+        };
         let mut rest = body;
         while let Some((line, end, after)) = split_line(rest) {
             writer.line(line, end, after, out);
@@ -44,8 +52,9 @@ impl Rewrite<'_> {
                 return Err(SdpError::TooLong);
             }
         }
-        if writer.pending.is_some() {
+        if writer.pending.is_some() || writer.rtcp.is_some() {
             writer.insert_pending(out);
+            writer.insert_rtcp(out);
             // A part of a multipart body ends before its last line end.
             out.truncate(out.len() - if body.ends_with(b"\n") { 0 } else { 2 });
         }
@@ -77,6 +86,8 @@ struct Writer<'a, 'b> {
     count: usize,
     /// What to insert before the next line that is not `i=` (RFC 8866 s5: m, i, c).
     pending: Option<Pending<'b>>,
+    /// The port to tell at the section's end: RTCP is not where it would be looked for.
+    rtcp: Option<u16>,
 }
 
 impl<'b> Writer<'_, 'b> {
@@ -85,6 +96,7 @@ impl<'b> Writer<'_, 'b> {
             self.insert_pending(out);
         }
         if line.starts_with(b"m=") {
+            self.insert_rtcp(out);
             self.media(line, after, out);
         } else if self.bypasses(line) {
             return;
@@ -115,7 +127,7 @@ impl<'b> Writer<'_, 'b> {
         else {
             return false;
         };
-        let port = if spec.shared { place.port } else { place.port + 1 };
+        let port = if spec.shared { place.port } else { place.rtcp };
         match Rtcp::parse(value) {
             Some(Rtcp { connection: Some(_), .. }) => {
                 emit(out, format_args!("a=rtcp:{port} {}", Located(place.address)))
@@ -152,8 +164,17 @@ impl<'b> Writer<'_, 'b> {
             }
             _ => out.extend_from_slice(line),
         }
-        let mut section = lines(after).take_while(|line| !line.starts_with(b"m="));
-        if section.any(|line| line.starts_with(b"c=")) {
+        let has = |start: &[u8]| {
+            let mut section = lines(after).take_while(|line| !line.starts_with(b"m="));
+            section.any(|line| line.starts_with(start))
+        };
+        self.rtcp = self.section.and_then(|(line, place)| {
+            let is_rtp = media.as_ref().is_some_and(|media| media.rtp);
+            let wanted = is_rtp && !line.shared && line.rtp.is_some();
+            let elsewhere = wanted && place.rtcp != place.port + 1;
+            (elsewhere && !has(b"a=rtcp:")).then_some(place.rtcp)
+        });
+        if has(b"c=") {
             return;
         }
         self.pending = match (self.section, self.session) {
@@ -169,11 +190,16 @@ impl<'b> Writer<'_, 'b> {
         };
     }
 
+    /// RFC 3605: RTCP is not at the next port.
+    fn insert_rtcp(&mut self, out: &mut Vec<u8>) {
+        let Some(port) = self.rtcp.take() else { return };
+        end_line(out);
+        emit(out, format_args!("a=rtcp:{port}\r\n"));
+    }
+
     fn insert_pending(&mut self, out: &mut Vec<u8>) {
         let Some(pending) = self.pending.take() else { return };
-        if out.last() != Some(&b'\n') {
-            out.extend_from_slice(b"\r\n");
-        }
+        end_line(out);
         match pending {
             Pending::Relay(address) => _ = emit(out, format_args!("c={}", Located(address))),
             Pending::Session(value) => {
@@ -204,6 +230,12 @@ impl fmt::Display for Located {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = if self.0.is_ipv4() { 4 } else { 6 };
         write!(f, "IN IP{family} {}", self.0)
+    }
+}
+
+fn end_line(out: &mut Vec<u8>) {
+    if out.last() != Some(&b'\n') {
+        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -167,3 +167,40 @@ fn with_path_off_bodies_pass_and_nothing_is_bound() {
     let body = offer(PHONE, 5004, "a=candidate:1 1 UDP 1 192.168.1.20 5004 typ host\r\n");
     assert_eq!(bench.pass(session, OUT, PHONE, &body).unwrap(), body);
 }
+
+#[test]
+fn ports_that_a_router_in_front_opened_are_named_and_joined() {
+    let (wan, outside) = ("192.168.178.20", "203.0.113.9");
+    let mut bench = Bench::new(&MediaConfig::default(), &["192.168.1.1"], &[wan], None);
+    assert!(bench.media.take_ports_changed() && !bench.media.take_ports_changed());
+    let ports: Vec<u16> = bench.media.open_ports(ip(wan)).collect();
+    assert_eq!(ports.len(), 2 * ports::READY_PAIRS);
+    // Upside down: RTCP is not at the port after RTP's.
+    let open = |port: u16| (SocketAddr::new(ip(wan), port), SocketAddr::new(ip(outside), !port));
+    bench.media.set_addresses(&[ip("192.168.1.1")], &[ip(wan)], Some(ip(outside)));
+    bench.media.set_mapped(ports.iter().copied().map(open).collect());
+
+    let caller = bench.media.open(bench.now).unwrap();
+    let sent = bench.pass(caller, OUT, PHONE, &offer(PHONE, 5004, "")).unwrap();
+    let named = wanted(&sent, 0);
+    assert_eq!(named.ip(), ip(outside));
+    assert!(ports.contains(&!named.port()), "{sent}");
+    assert!(sent.ends_with(&format!("a=rtcp:{}\r\n", !(!named.port() + 1))), "{sent}");
+    assert_eq!(bench.media.open_ports(ip(wan)).next(), Some(!named.port()), "calls come first");
+
+    // The same description comes back to another phone here.
+    let other = "192.168.1.21";
+    let callee = bench.media.open(bench.now).unwrap();
+    let near = wanted(&bench.pass(callee, IN, SERVER, &sent).unwrap(), 0);
+    let answer = bench.pass(callee, OUT, other, &offer(other, 5004, "")).unwrap();
+    let back = wanted(&bench.pass(caller, IN, SERVER, &answer).unwrap(), 0);
+    assert_eq!(bench.rtp("192.168.1.21:5004", near), Some((back, addr("192.168.1.20:5004"))));
+    assert_eq!(bench.rtp("192.168.1.20:5004", back), Some((near, addr("192.168.1.21:5004"))));
+    assert_eq!(bench.media.counters().joined, 2);
+
+    // One that is not open is named as it is.
+    bench.media.set_mapped(Vec::new());
+    let sent = bench.pass(caller, OUT, PHONE, &offer(PHONE, 5004, "")).unwrap();
+    assert_eq!(wanted(&sent, 0), SocketAddr::new(ip(outside), !named.port()));
+    assert!(!sent.contains("a=rtcp"), "{sent}");
+}
