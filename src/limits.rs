@@ -352,7 +352,7 @@ pub const STATE_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a clean stop may take.
-pub const STOP_LIMIT: Duration = Duration::from_secs(2);
+pub const STOP_LIMIT: Duration = Duration::from_secs(4);
 
 /// How often addresses are looked at where the system does not tell changes.
 pub const NETWORK_RESCAN: Duration = Duration::from_secs(2);
@@ -364,4 +364,5 @@ pub const CLOCK_CHECK: Duration = Duration::from_secs(5);
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TRANSMIT_BYTES_MAX);
+const _: () = assert!(PORTMAP_STOP.as_millis() < STOP_LIMIT.as_millis());
 const _: () = assert!(OVERLAY_DATAGRAM_BYTES_MAX <= TRANSMIT_BYTES_MAX);

@@ -7,6 +7,7 @@
 use super::Adapter;
 use super::outside::{Outside, is_private};
 use super::sockets::Facing;
+use crate::limits::PORTMAP_MEDIA_AHEAD;
 use crate::net::SocketKind;
 use crate::portmap::Place;
 use crate::time::Instant;
@@ -43,7 +44,7 @@ impl Adapter {
                 let bound = self.sockets.addresses(Facing::Wan, kind);
                 ports.extend(bound.iter().filter(|a| a.ip() == place.local).map(SocketAddr::port));
             }
-            ports.extend(self.media.open_ports(place.local));
+            ports.extend(self.media.open_ports(place.local, PORTMAP_MEDIA_AHEAD));
         }
         self.portmap.want(now, ports.iter().copied());
     }

@@ -27,11 +27,16 @@ pub const PORTMAP_AGAIN: Duration = Duration::from_secs(300);
 /// After this a mapping that was refused, or a router that fell silent, is asked again.
 pub const PORTMAP_RETRY: Duration = Duration::from_secs(30);
 
-/// At a clean stop each withdrawal is sent again after this, and given up after as much again.
-pub const PORTMAP_WITHDRAWAL: Duration = Duration::from_millis(150);
+/// At a clean stop all withdrawals are sent at once, and those not answered once again after this.
+pub const PORTMAP_WITHDRAWAL: Duration = Duration::from_secs(1);
 
-/// How long a clean stop waits for mappings to be withdrawn.
-pub const PORTMAP_STOP: Duration = Duration::from_millis(1_500);
+/// How long a clean stop waits for mappings to be withdrawn: some routers take a quarter of a
+/// second for each.
+pub const PORTMAP_STOP: Duration = Duration::from_secs(3);
+
+/// Port pairs for media that are opened before a call needs them, of those that are bound in
+/// advance: two calls with two legs each.
+pub const PORTMAP_MEDIA_AHEAD: usize = 4;
 
 /// Other external ports that are tried by UPnP where the wanted one is taken.
 pub const PORTMAP_CONFLICTS_MAX: u8 = 4;

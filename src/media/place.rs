@@ -11,10 +11,10 @@ use siphasher::sip::SipHasher13;
 use std::net::{IpAddr, SocketAddr};
 
 impl Media {
-    /// The ports at a local address that a router in front would have to open, those of calls
-    /// first.
-    pub fn open_ports(&self, address: IpAddr) -> impl Iterator<Item = u16> {
-        self.ports.open_at(address)
+    /// The ports at a local address that a router in front would have to open: those of calls,
+    /// and of so many pairs that the next calls get.
+    pub fn open_ports(&self, address: IpAddr, ahead: usize) -> impl Iterator<Item = u16> {
+        self.ports.open_at(address, ahead)
     }
 
     /// Whether the ports of [`Media::open_ports`] changed since this was asked last.

@@ -107,7 +107,7 @@ pub struct Ports {
     by_port: Index,
     requests: VecDeque<(MediaTicket, Request)>,
     rng: Rng,
-    /// Ports were bound or closed.
+    /// Other ports than before are in use, or next in turn.
     changed: bool,
 }
 
@@ -199,6 +199,7 @@ impl Ports {
         if let Some(pair) = self.pairs.get_mut(id) {
             (pair.state, pair.owner) = (State::Used, owner);
         }
+        self.changed = true;
         self.refill();
         Some(id)
     }
@@ -208,6 +209,7 @@ impl Ports {
         let held_max = self.held_max;
         let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.state = State::Held;
+        self.changed = true;
         let address = pair.local.ip();
         let surplus = match self.pool(address) {
             Some(pool) if pool.active => {
@@ -362,17 +364,17 @@ impl Ports {
         })
     }
 
-    /// The ports of `address` that are bound: those in use first, then those of the next calls.
-    pub fn open_at(&self, address: IpAddr) -> impl Iterator<Item = u16> {
-        let of = |states: &'static [State]| {
-            let pairs = self.pairs.iter().map(|(_, pair)| pair);
-            pairs.filter(move |pair| pair.local.ip() == address && states.contains(&pair.state))
-        };
-        let pairs = of(&[State::Used]).chain(of(&[State::Ready, State::Held]));
-        pairs.flat_map(|pair| [pair.local.port(), pair.local.port() + 1])
+    /// The ports of `address` in use, then those of the `ahead` pairs that are taken next.
+    pub fn open_at(&self, address: IpAddr, ahead: usize) -> impl Iterator<Item = u16> {
+        let of = move |pair: &&Pair| pair.local.ip() == address;
+        let used = self.pairs.iter().map(|(_, pair)| pair).filter(of);
+        let used = used.filter(|pair| pair.state == State::Used);
+        let pools = self.pools.iter().filter(move |pool| pool.address == address);
+        let next = pools.flat_map(Pool::in_turn).filter_map(|id| self.pairs.get(id)).take(ahead);
+        used.chain(next).flat_map(|pair| [pair.local.port(), pair.local.port() + 1])
     }
 
-    /// Whether ports were bound or closed since this was asked last.
+    /// Whether other ports are in use, or next in turn, since this was asked last.
     pub fn take_changed(&mut self) -> bool {
         core::mem::take(&mut self.changed)
     }

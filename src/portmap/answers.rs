@@ -106,6 +106,10 @@ impl Portmap {
         let port = map.internal_port;
         let known = self.mappings.get(port).filter(|mapping| mapping.nonce == map.nonce);
         let wanted = known.ok_or(Rejected::Unknown)?.wanted;
+        if self.stopping {
+            self.mappings.withdrawn(now, port);
+            return Ok(());
+        }
         let waits = self.exchange.as_ref().map(|exchange| exchange.what);
         if response.result != pcp::ResultCode::SUCCESS {
             if ![Some(What::Map(port)), Some(What::Withdraw(port))].contains(&waits) {
@@ -145,6 +149,9 @@ impl Portmap {
                 }
                 self.external_is(now, address.into());
             }
+            (natpmp::Body::Map { internal_port, lifetime_s: 0, .. }, _) if self.stopping => {
+                self.mappings.withdrawn(now, internal_port);
+            }
             (_, None) => return Err(Rejected::Unknown),
             (natpmp::Body::Address(address), Some(What::Check)) => {
                 self.end_exchange();
@@ -167,13 +174,20 @@ impl Portmap {
                     _ => return Err(Rejected::Unknown),
                 }
             }
+            (natpmp::Body::Refusal { of }, Some(What::Map(port) | What::Withdraw(port)))
+                if of.is_some_and(|of| of != port) =>
+            {
+                return Err(Rejected::Unknown);
+            }
             // It is there, but has no address now.
-            (natpmp::Body::Refusal, Some(What::Check)) if response.result.is_passing() => {
+            (natpmp::Body::Refusal { .. }, Some(What::Check)) if response.result.is_passing() => {
                 self.end_exchange();
                 self.external = None;
                 self.nat_pmp_checked(now);
             }
-            (natpmp::Body::Refusal, Some(_)) => self.refused(now, response.result.is_passing()),
+            (natpmp::Body::Refusal { .. }, Some(_)) => {
+                self.refused(now, response.result.is_passing());
+            }
             _ => return Err(Rejected::Unknown),
         }
         if epoch::hear(&mut self.epoch, now, response.epoch_s, natpmp::was_restarted) {

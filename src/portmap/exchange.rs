@@ -68,6 +68,9 @@ impl Portmap {
             Stage::Probing(_) if self.mappings.is_empty() => {}
             Stage::Probing(Protocol::Upnp) => self.ask(now, What::Search),
             Stage::Probing(_) => self.ask(now, What::Check),
+            Stage::Serving(Protocol::Pcp | Protocol::NatPmp) if self.stopping => {
+                self.withdraw_all(now);
+            }
             Stage::Serving(protocol)
                 if self.next_question(protocol).is_some_and(|at| at <= now) =>
             {
@@ -75,6 +78,21 @@ impl Portmap {
                 self.ask(now, what);
             }
             _ => {}
+        }
+    }
+
+    /// A clean stop waits for no answer before the next withdrawal: the gateway goes on with them
+    /// while this process ends.
+    fn withdraw_all(&mut self, now: Instant) {
+        let Some((_, left)) = self.withdrawal.filter(|(at, _)| *at <= now) else { return };
+        self.withdrawal = (left > 1).then_some((now + PORTMAP_WITHDRAWAL, left - 1));
+        let (Some(place), stage) = (self.place, self.stage) else { return };
+        let ports: Vec<u16> = self.mappings.iter().map(|mapping| mapping.port).collect();
+        for what in ports.into_iter().map(What::Withdraw) {
+            match stage {
+                Stage::Serving(Protocol::Pcp) => self.send_pcp(place.local, what),
+                _ => self.send_nat_pmp(what),
+            }
         }
     }
 
@@ -103,7 +121,6 @@ impl Portmap {
 
     pub(super) fn ask(&mut self, now: Instant, what: What) {
         let interval = match self.stage {
-            _ if self.stopping => PORTMAP_WITHDRAWAL,
             Stage::Probing(Protocol::Pcp) | Stage::Serving(Protocol::Pcp) => pcp::FIRST_INTERVAL,
             Stage::Probing(Protocol::NatPmp) | Stage::Serving(Protocol::NatPmp) => {
                 natpmp::FIRST_INTERVAL
@@ -136,7 +153,6 @@ impl Portmap {
     pub(super) fn exchange_due(&mut self, now: Instant) {
         let Some(exchange) = &self.exchange else { return };
         let most = match (self.stage, exchange.what) {
-            _ if self.stopping => 2,
             (Stage::Probing(Protocol::Pcp), _) | (_, What::Search) => 2,
             (Stage::Probing(Protocol::NatPmp), _) => 4,
             (Stage::Serving(Protocol::Pcp), _) => 3,

@@ -17,7 +17,7 @@
 //! | `mapping` | the ports: wanted, held, when to ask |
 //! | `exchange` | the question under way, its repetition and its end |
 //! | `answers`, `device` | what PCP and NAT-PMP answer; what a UPnP device answers |
-//! | `report` | the state, for people |
+//! | `report` | the state and the counters, for people |
 //!
 //! Pure, and driven like [`crate::media`]: sockets and connections are wished for by
 //! [`Portmap::poll_request`]. Limits are those of [`crate::limits`], and 64 ports.
@@ -37,9 +37,9 @@ mod tests;
 mod upnp;
 mod xml;
 
-pub use report::Protocol;
+pub use report::{Counters, Protocol};
 
-use crate::limits::PORTMAP_DATAGRAM_BYTES_MAX;
+use crate::limits::{PORTMAP_DATAGRAM_BYTES_MAX, PORTMAP_MAPPINGS_MAX};
 use crate::net::{
     Answer, ConnId, Failure, Rejected, Request, SocketId, SocketKind, StreamEvent, Transmit,
 };
@@ -58,8 +58,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortmapTicket(pub u32);
 
-/// Transmissions between two drainings: one exchange makes two at most.
-const OUTBOX_MESSAGES: usize = 8;
+/// Transmissions between two drainings: the largest of an exchange, or all withdrawals.
+const OUTBOX_MESSAGES: usize = PORTMAP_MAPPINGS_MAX;
+const OUTBOX_BYTES: usize = 8 * PORTMAP_DATAGRAM_BYTES_MAX;
+
+/// How often a clean stop withdraws what is open.
+const WITHDRAWALS_MAX: u8 = 2;
 
 /// Where we are behind another router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,28 +89,6 @@ enum Stage {
     Resting(Instant),
 }
 
-crate::observe::counters! {
-    /// What happened since the start.
-    pub struct Counters {
-        /// Mappings opened or renewed.
-        granted,
-        /// Requests that the router in front refused.
-        refused,
-        /// Requests that it did not answer.
-        unanswered,
-        /// Times that it lost its mappings.
-        restarts,
-        /// Dropped: not from the router in front.
-        foreign,
-        /// Dropped: shape or content against the format.
-        malformed,
-        /// Dropped: an answer that nobody waits for.
-        unexpected,
-        /// Ports that were not asked for: there are too many.
-        full,
-    }
-}
-
 /// See the module's text.
 pub struct Portmap {
     rng: Rng,
@@ -126,6 +108,8 @@ pub struct Portmap {
     /// The gateway fell silent: it is left alone until then.
     quiet_until: Instant,
     stopping: bool,
+    /// At a stop: when what is still open is withdrawn, and how often it will be.
+    withdrawal: Option<(Instant, u8)>,
     next_ticket: u32,
     requests: VecDeque<(PortmapTicket, Request)>,
     outbox: Outbox,
@@ -136,7 +120,6 @@ pub struct Portmap {
 impl Portmap {
     /// Asks nobody before it has a place.
     pub fn new(rng: &mut Rng) -> Self {
-        let bytes = OUTBOX_MESSAGES * PORTMAP_DATAGRAM_BYTES_MAX;
         Self {
             rng: rng.fork("port mapping"),
             place: None,
@@ -152,9 +135,10 @@ impl Portmap {
             check_at: Instant::ZERO,
             quiet_until: Instant::ZERO,
             stopping: false,
+            withdrawal: None,
             next_ticket: 0,
             requests: VecDeque::new(),
-            outbox: Outbox::with_capacity(OUTBOX_MESSAGES, bytes),
+            outbox: Outbox::with_capacity(OUTBOX_MESSAGES, OUTBOX_BYTES),
             changed: false,
             counters: Counters::default(),
         }
@@ -233,6 +217,7 @@ impl Portmap {
     /// Withdraws everything; [`Portmap::is_idle`] tells when that is done.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.withdrawal = Some((now, WITHDRAWALS_MAX));
         self.end_exchange();
         self.mappings.want(now, core::iter::empty(), &mut self.rng);
         self.drive(now);
@@ -366,6 +351,9 @@ impl Portmap {
         let next = match (&self.exchange, self.stage) {
             (Some(exchange), _) => Some(exchange.due),
             (None, Stage::Resting(until)) if !self.mappings.is_empty() => Some(until),
+            (None, Stage::Serving(Protocol::Pcp | Protocol::NatPmp)) if self.stopping => {
+                self.withdrawal.map(|(at, _)| at)
+            }
             (None, Stage::Serving(protocol)) => self.next_question(protocol),
             _ => None,
         };

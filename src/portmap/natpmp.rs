@@ -32,8 +32,8 @@ pub(super) enum Body {
     Address(Ipv4Addr),
     /// A mapping of a UDP port; lifetime 0: deleted.
     Map { internal_port: u16, external_port: u16, lifetime_s: u32 },
-    /// Nothing but the result: the request was refused, or not understood.
-    Refusal,
+    /// The request was refused; which port it was about, where that is told.
+    Refusal { of: Option<u16> },
 }
 
 /// An answer, or an announcement of the external address.
@@ -67,7 +67,10 @@ pub(super) fn parse(data: &[u8]) -> Option<Response> {
         (ResultCode(u16::from_be_bytes([r0, r1])), u32::from_be_bytes([e0, e1, e2, e3]));
     let body = match (opcode, rest) {
         (_, _) if opcode & RESPONSE == 0 => return None,
-        (_, _) if result != ResultCode::SUCCESS => Body::Refusal,
+        (_, &[i0, i1, ..]) if result != ResultCode::SUCCESS && opcode == MAP_UDP | RESPONSE => {
+            Body::Refusal { of: Some(u16::from_be_bytes([i0, i1])) }
+        }
+        (_, _) if result != ResultCode::SUCCESS => Body::Refusal { of: None },
         (opcode, &[a, b, c, d]) if opcode == ADDRESS | RESPONSE => {
             Body::Address(Ipv4Addr::new(a, b, c, d))
         }

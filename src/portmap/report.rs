@@ -1,4 +1,4 @@
-//! What became of asking, in words.
+//! What became of asking, in words and numbers.
 
 use super::{Portmap, Stage};
 use core::fmt;
@@ -31,6 +31,28 @@ pub(super) enum Tried {
     Unanswered,
     Refused,
     Serves,
+}
+
+crate::observe::counters! {
+    /// What happened since the start.
+    pub struct Counters {
+        /// Mappings opened or renewed.
+        granted,
+        /// Requests that the router in front refused.
+        refused,
+        /// Requests that it did not answer.
+        unanswered,
+        /// Times that it lost its mappings.
+        restarts,
+        /// Dropped: not from the router in front.
+        foreign,
+        /// Dropped: shape or content against the format.
+        malformed,
+        /// Dropped: an answer that nobody waits for.
+        unexpected,
+        /// Ports that were not asked for: there are too many.
+        full,
+    }
 }
 
 impl Portmap {

@@ -3,6 +3,7 @@
 use crate::host::Host;
 use crate::process::Process;
 use crate::{provider, wait};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -75,6 +76,13 @@ impl Router {
             let status = self.status();
             status["network"]["lan"][0] == LAN && status["network"]["wan_sip_port"] != 0
         });
+    }
+
+    /// Ends the adapter as the system does at a shutdown.
+    pub(crate) fn stop(&mut self) {
+        let mut process = self.process.take().expect("the adapter runs");
+        process.signal(Signal::SIGTERM);
+        assert!(process.await_end(SOON).success(), "a clean stop");
     }
 
     /// Kills the adapter without a chance to say or save anything.
@@ -170,7 +178,6 @@ fn configuration(settings: &Settings) -> String {
          \toption mode '{mode}'\n\
          \tlist lan 'lan'\n\
          \tlist wan 'wan'\n\
-         \toption port_mapping '0'\n\
          \toption sip_port '5060'\n\
          \toption wan_sip_port '{WAN_SIP_PORT}'\n\
          \toption intercept '0'\n\

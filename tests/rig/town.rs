@@ -4,6 +4,7 @@
 //! its router is .1, its phones .10 and .11.
 
 use crate::host::{self, Host};
+use crate::modem::{Asked, Modem};
 use crate::provider::Provider;
 use crate::router::{LAN, Router, Settings};
 use crate::wait;
@@ -49,13 +50,33 @@ impl Town {
     /// As [`Self::build`], with nobody at the server's address.
     pub(crate) fn build_without_server(folder: &Path, settings: &Settings) -> Self {
         lay_cables();
+        let town = Self::start_routers(folder, settings);
+        for number in [1, 2, 3] {
+            town.await_peers(number, 2);
+        }
+        town
+    }
+
+    /// As [`Self::build`], with a modem before home 1 that opens ports when asked so.
+    pub(crate) fn build_behind(folder: &Path, settings: &Settings, asked: Asked) -> (Self, Modem) {
+        lay_cables();
+        let modem = Modem::put_before(1, folder, asked);
+        let mut town = Self::start_routers(folder, settings);
+        town.provider.start();
+        for number in [2, 3] {
+            town.await_peers(number, 1);
+        }
+        wait::until("router 1 to be reached through its modem", READY_MAX, || {
+            town.router(1).status()["overlay"]["reachable"] == "mapped"
+        });
+        (town, modem)
+    }
+
+    fn start_routers(folder: &Path, settings: &Settings) -> Self {
         let provider = Provider::new(Host::new("provider"), folder, settings.server);
         let routers = [1, 2, 3].map(|number| Router::new(number, folder, settings));
         let mut town = Self { provider, routers, folder: folder.to_owned() };
         town.routers.iter_mut().for_each(Router::start);
-        for number in [1, 2, 3] {
-            town.await_peers(number, 2);
-        }
         town
     }
 
@@ -138,7 +159,8 @@ fn lay_cables() {
     }
 }
 
-fn make_host(name: &str) {
+/// Makes a host without a cable.
+pub(crate) fn make_host(name: &str) {
     ip(&format!("netns add {name}"));
     let settings = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
     Host::new(name).on(|| fs::write(settings, "1")).unwrap();
@@ -146,7 +168,12 @@ fn make_host(name: &str) {
 }
 
 /// Lays a cable from a switch, on `side` or in the internet, to a host's interface.
-fn connect(switch: &str, side: Option<&str>, (host, interface): (&str, &str), address: &str) {
+pub(crate) fn connect(
+    switch: &str,
+    side: Option<&str>,
+    (host, interface): (&str, &str),
+    address: &str,
+) {
     let plug = format!("to-{host}");
     let side = side.map(|side| format!("-n {side} ")).unwrap_or_default();
     ip(&format!("{side}link add {plug} type veth peer name {interface} netns {host}"));
@@ -155,7 +182,8 @@ fn connect(switch: &str, side: Option<&str>, (host, interface): (&str, &str), ad
     ip(&format!("-n {host} link set {interface} up"));
 }
 
-fn ip(line: &str) {
+/// Runs `ip` with the words of a line.
+pub(crate) fn ip(line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     host::run("ip", &words);
 }

@@ -37,6 +37,11 @@ impl Pool {
         Some(id)
     }
 
+    /// The pairs in the order in which calls get them.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = PairId> {
+        self.ready.iter().copied().chain(self.held.iter().map(|(_, id)| *id))
+    }
+
     /// The pair for the next call.
     pub(super) fn pop_ready(&mut self, now: Instant) -> Option<PairId> {
         let rested = self.ready.pop_front().or_else(|| self.pop_held(now, HOLD_OFF));

@@ -173,7 +173,8 @@ fn ports_that_a_router_in_front_opened_are_named_and_joined() {
     let (wan, outside) = ("192.168.178.20", "203.0.113.9");
     let mut bench = Bench::new(&MediaConfig::default(), &["192.168.1.1"], &[wan], None);
     assert!(bench.media.take_ports_changed() && !bench.media.take_ports_changed());
-    let ports: Vec<u16> = bench.media.open_ports(ip(wan)).collect();
+    assert_eq!(bench.media.open_ports(ip(wan), 4).count(), 8);
+    let ports: Vec<u16> = bench.media.open_ports(ip(wan), 99).collect();
     assert_eq!(ports.len(), 2 * ports::READY_PAIRS);
     // Upside down: RTCP is not at the port after RTP's.
     let open = |port: u16| (SocketAddr::new(ip(wan), port), SocketAddr::new(ip(outside), !port));
@@ -186,7 +187,7 @@ fn ports_that_a_router_in_front_opened_are_named_and_joined() {
     assert_eq!(named.ip(), ip(outside));
     assert!(ports.contains(&!named.port()), "{sent}");
     assert!(sent.ends_with(&format!("a=rtcp:{}\r\n", !(!named.port() + 1))), "{sent}");
-    assert_eq!(bench.media.open_ports(ip(wan)).next(), Some(!named.port()), "calls come first");
+    assert_eq!(bench.media.open_ports(ip(wan), 0).next(), Some(!named.port()), "calls come first");
 
     // The same description comes back to another phone here.
     let other = "192.168.1.21";

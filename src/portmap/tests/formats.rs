@@ -47,7 +47,10 @@ fn nat_pmp_as_rfc_6886_draws_it() {
         natpmp::Body::Address([203, 0, 113, 9].into())
     );
     assert_eq!(natpmp::parse(&address[..11]), None);
-    assert_eq!(natpmp::parse(&[0, 0x81, 0, 2, 0, 0, 0, 9]).unwrap().body, natpmp::Body::Refusal);
+    assert_eq!(
+        natpmp::parse(&[0, 0x81, 0, 2, 0, 0, 0, 9]).unwrap().body,
+        natpmp::Body::Refusal { of: None }
+    );
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn more_ports_than_there_is_room_for_are_counted() {
     let ports: Vec<u16> = (30_000..30_100).collect();
     bench.want(&ports);
     bench.run_ms(1_000);
-    let most = crate::limits::PORTMAP_MAPPINGS_MAX;
+    let most = PORTMAP_MAPPINGS_MAX;
     assert_eq!(bench.gateway.held.len(), most);
     assert_eq!(bench.core.counters().full, (100 - most) as u64);
     // What is wanted no longer makes room.
