@@ -9,6 +9,7 @@ use super::outside::{Outside, is_private};
 use super::sockets::Facing;
 use crate::limits::PORTMAP_MEDIA_AHEAD;
 use crate::net::SocketKind;
+use crate::overlay::{OverlayStatus, Reachability, Reason};
 use crate::portmap::Place;
 use crate::time::Instant;
 use serde_json::{Value, json};
@@ -89,6 +90,16 @@ impl Adapter {
             self.change_outside(now, |outside| outside.see(address.ip()));
             self.look_in_front(now);
             self.portmap.check(now);
+        }
+    }
+
+    /// Why others reach us as they do: with what the router in front has to do with it.
+    pub(super) fn reason_of(&self, status: &OverlayStatus) -> String {
+        let apart = self.portmap.place().is_none() || status.reachable == Reachability::Direct;
+        match status.reason {
+            reason if apart => reason.to_string(),
+            Reason::OpenedPort => self.portmap.report(),
+            reason => format!("{reason}; {}", self.portmap.report()),
         }
     }
 

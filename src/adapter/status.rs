@@ -144,7 +144,7 @@ impl Adapter {
             "peers": status.peers,
             "id": status.id.to_string(),
             "reachable": status.reachable.as_str(),
-            "reason": status.reason.to_string(),
+            "reason": self.reason_of(&status),
             "rendezvous": status.rendezvous,
             "clients": status.clients,
             "joined": status.joined,

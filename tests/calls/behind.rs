@@ -102,6 +102,8 @@ fn what_the_provider_and_other_adapters_see_is_the_opened_port() {
         let spoken = if version == 2 { "PCP" } else { "NAT-PMP" };
         let wanted = format!("the router in front (10.0.0.1) opens ports by {spoken}");
         assert_eq!(state, wanted);
+        assert_eq!(status["overlay"]["reachable"], "mapped");
+        assert_eq!(status["overlay"]["reason"], wanted.as_str());
         let reply = town.world.ask(town.routers[1].place, &["lookup", &alice.aor()]);
         assert!(reply.contains("203.0.113.9:15070"), "{reply}");
 
@@ -177,6 +179,8 @@ fn a_router_in_front_that_opens_nothing_delays_nothing_and_is_named() {
     let wanted = "the router in front (10.0.0.1) does not open ports: PCP, NAT-PMP and UPnP \
                   unanswered";
     assert_eq!(status["network"]["port_mapping"]["state"], wanted);
+    let reason = status["overlay"]["reason"].as_str().unwrap();
+    assert!(reason.ends_with(&format!("; {wanted}")), "{reason}");
     town.finish();
 }
 
