@@ -9,9 +9,8 @@
 //! adapter: its packets are handed to that session at once ("joined inside"), without a way
 //! through the kernel or a hairpin of the router in front.
 //!
-//! Limits: [`crate::limits::LEGS_MAX`] legs a session, [`crate::limits::MEDIA_LINES_MAX`]
-//! relayed lines a description, and the port range. Pure: sockets are wished for by
-//! [`Media::poll_request`].
+//! Limits: [`crate::limits::LEGS_MAX`] legs a session, [`crate::limits::MEDIA_LINES_MAX`] relayed
+//! lines a description, the port range. Pure: [`Media::poll_request`] wishes for sockets.
 
 pub mod fuzz;
 pub mod multipart;
@@ -108,7 +107,7 @@ pub struct Media {
     lan: Vec<IpAddr>,
     wan: Vec<IpAddr>,
     public: Option<IpAddr>,
-    /// Ports that a router in front opened: our own address, and the one outside.
+    /// Ports that a router in front opened: inside, and outside.
     mapped: Vec<(SocketAddr, SocketAddr)>,
     ports: Ports,
     sessions: Table<Session>,

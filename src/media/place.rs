@@ -19,7 +19,7 @@ impl Media {
 
     /// Whether the ports of [`Media::open_ports`] changed since this was asked last.
     pub fn take_ports_changed(&mut self) -> bool {
-        self.ports.take_changed()
+        core::mem::take(&mut self.ports.changed)
     }
 
     /// Tells which ports a router in front opened: our own address, and the one outside, which

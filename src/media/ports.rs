@@ -108,7 +108,7 @@ pub struct Ports {
     requests: VecDeque<(MediaTicket, Request)>,
     rng: Rng,
     /// Other ports than before are in use, or next in turn.
-    changed: bool,
+    pub(super) changed: bool,
 }
 
 impl Ports {
@@ -372,11 +372,6 @@ impl Ports {
         let pools = self.pools.iter().filter(move |pool| pool.address == address);
         let next = pools.flat_map(Pool::in_turn).filter_map(|id| self.pairs.get(id)).take(ahead);
         used.chain(next).flat_map(|pair| [pair.local.port(), pair.local.port() + 1])
-    }
-
-    /// Whether other ports are in use, or next in turn, since this was asked last.
-    pub fn take_changed(&mut self) -> bool {
-        core::mem::take(&mut self.changed)
     }
 
     /// The pair in use that has `local`.

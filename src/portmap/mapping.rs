@@ -48,7 +48,7 @@ impl Mappings {
         }
         self.all.retain(|mapping| mapping.wanted || mapping.asked);
         let mut without = 0;
-        for port in ports {
+        for port in ports.clone() {
             if self.all.iter().any(|mapping| mapping.port == port) {
                 continue;
             }
@@ -65,6 +65,9 @@ impl Mappings {
             });
             without += usize::from(added.is_err());
         }
+        // What matters most is asked for first.
+        let rank = |mapping: &Mapping| ports.clone().position(|port| port == mapping.port);
+        self.all.sort_by_key(|mapping| rank(mapping).unwrap_or(usize::MAX));
         without
     }
 

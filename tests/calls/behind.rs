@@ -1,6 +1,6 @@
 //! A router behind another one, which opens ports when it is asked by PCP or NAT-PMP.
 
-use crate::net::Packet;
+use crate::net::{Fate, Packet};
 use crate::sip::Msg;
 use crate::town::{DOMAIN, Phone, Town, at, server};
 use cosip::net::Input;
@@ -165,6 +165,10 @@ fn another_address_in_front_is_told_to_the_provider() {
 #[test]
 fn a_router_in_front_that_opens_nothing_delays_nothing_and_is_named() {
     let mut town = Town::new();
+    // It lets nobody in to the overlay's port.
+    let port = (IpAddr::from(WAN), 5070).into();
+    let rule = move |packet: &Packet| if packet.to == port { Fate::Drop } else { Fate::Deliver };
+    town.world.rule = Some(Box::new(rule));
     town.put_behind(0, WAN.into(), GATEWAY.into());
     let alice = town.registered(0, 1, "alice");
     let invite = alice.invite(&format!("sip:4711@{DOMAIN}"), "out");
