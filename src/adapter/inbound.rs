@@ -10,7 +10,7 @@ use crate::net::{self, Rejected};
 use crate::sip::Name;
 use crate::sip::proxy;
 use crate::sip::transaction::{Flow, Incoming, ServerId};
-use crate::sip::{Message, Method, Via};
+use crate::sip::{Message, Method, Via, reason_phrase};
 use crate::time::Instant;
 
 /// Where a message came from.
@@ -49,7 +49,8 @@ impl Adapter {
         source: Source,
         message: &Message<'_>,
     ) -> Result<(), Rejected> {
-        if message.check().is_err() {
+        if let Err(invalid) = message.check() {
+            self.trace_wrong(now, source.path, message, &invalid);
             self.counters.sip_malformed += 1;
             return Err(Rejected::Malformed);
         }
@@ -93,6 +94,7 @@ impl Adapter {
         let ack = message.method() == Method::Ack;
         if let Err(invalid) = message.check() {
             self.counters.sip_malformed += 1;
+            self.trace_wrong(now, source.path, message, &invalid);
             if !ack {
                 let refusal = (invalid.status(), invalid.to_string());
                 self.refuse_stateless(source, message, (refusal.0, &refusal.1));
@@ -136,6 +138,7 @@ impl Adapter {
         if let Err(refusal) = proxy::validate(message)
             && !(message.method() == Method::Register)
         {
+            self.trace_wrong(now, source.path, message, &reason_phrase(refusal.status));
             return self.refuse_invalid(now, id, &refusal, message);
         }
         if source.path != Path::Peer(self.id)
@@ -154,6 +157,10 @@ impl Adapter {
         }
         if in_dialog {
             return match self.dialog_of(message, source.path) {
+                Some(at) if self.is_out_of_order(at, message, &source) => {
+                    self.trace_wrong(now, source.path, message, &"CSeq out of order");
+                    self.refuse(now, id, 500);
+                }
                 Some(at) => self.in_dialog(now, id, at, message, source),
                 // The other end's, or a copy of it by the other path, came first.
                 None if message.method() == Method::Bye

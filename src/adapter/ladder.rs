@@ -65,6 +65,20 @@ impl Adapter {
         }
     }
 
+    /// A message against the rules, where it names a call: what is wrong with it.
+    pub(crate) fn trace_wrong(
+        &mut self,
+        now: Instant,
+        from: Path,
+        message: &Message<'_>,
+        what: &dyn core::fmt::Display,
+    ) {
+        let Some(id) = self.find_call(message.call_id(), |_| true) else { return };
+        self.trace_received(now, id, from, message);
+        let wrong = format_args!("refused: {what}");
+        self.trace.add(now, id.slot(), Lane::Adapter, Lane::Adapter, wrong);
+    }
+
     /// A remark.
     pub(crate) fn trace_note(&mut self, now: Instant, id: CallId, what: &str) {
         let slot = id.slot();

@@ -3,13 +3,14 @@
 use super::inbound::Source;
 use super::names::Local;
 use super::rewrite::{self, write_via};
+use super::ways::turned;
 use super::{Adapter, ClientOwner, crossing};
-use crate::adapter::rewrite::split_list;
+use crate::media::multipart;
 use crate::sip::Message;
 use crate::sip::Name;
 use crate::sip::proxy::{Refusal, unsupported};
 use crate::sip::transaction::{ClientId, Flow, ServerId};
-use crate::sip::{Writer, reason_phrase};
+use crate::sip::{RouteSet, Uri, Writer, reason_phrase};
 use crate::time::Instant;
 use core::fmt;
 
@@ -139,11 +140,21 @@ impl Adapter {
         let room = self.transactions.client_room(client);
         let Some(local) = self.local_of(flow) else { return };
         let Ok(invite) = Message::parse(&invite) else { return };
+        let own = self.own_addresses();
+        let is_ours = |uri: &Uri<'_>| crossing::is_own(uri, &own);
+        let routes = RouteSet::of_caller(response, invite.request_uri(), is_ours);
+        let flow = turned(flow, routes.next_hop());
         let number = response.cseq().map_or(1, |(number, _)| number);
         for (method, number) in [("ACK", number), ("BYE", number.saturating_add(1))] {
             let branch = self.transactions.branch();
             let bytes = crossing::write(|out| {
-                in_dialog_request(method, number, local, &branch, &invite, response, out)
+                in_dialog_request(
+                    (method, number),
+                    (local, &branch),
+                    &routes,
+                    (&invite, response),
+                    out,
+                )
             });
             let Some(bytes) = bytes else { return };
             if method == "ACK" {
@@ -163,30 +174,16 @@ impl Adapter {
 
 /// Writes a request inside the dialog that `response` to `invite` made, as its caller.
 fn in_dialog_request(
-    method: &str,
-    number: u32,
-    local: Local,
-    branch: &dyn fmt::Display,
-    invite: &Message<'_>,
-    response: &Message<'_>,
+    (method, number): (&str, u32),
+    (local, branch): (Local, &dyn fmt::Display),
+    routes: &RouteSet<'_>,
+    (invite, response): (&Message<'_>, &Message<'_>),
     out: &mut [u8],
 ) -> Result<usize, crate::sip::TooLong> {
-    let contact = response.values(Name::Contact).next();
-    let target = contact
-        .and_then(|value| crate::sip::NameAddr::parse(value).ok())
-        .map_or_else(|| invite.request_uri(), |contact| contact.uri);
     let mut writer = Writer::new(out);
-    writer.request(method, target);
+    writer.request(method, routes.request_uri());
     write_via(&mut writer, local, branch);
-    let mut routes: heapless::Vec<&str, { crate::limits::ROUTES_MAX }> = heapless::Vec::new();
-    for header in response.headers().iter().filter(|h| h.name == Name::RecordRoute) {
-        for value in split_list(header.value) {
-            let _ = routes.push(value);
-        }
-    }
-    for route in routes.iter().rev() {
-        writer.header(Name::Route, route);
-    }
+    routes.write(&mut writer);
     writer.header(Name::MaxForwards, 70);
     for header in invite.headers() {
         if matches!(header.name, Name::From | Name::CallId) {
@@ -197,11 +194,13 @@ fn in_dialog_request(
         writer.copy(header);
     }
     writer.header(Name::CSeq, format_args!("{number} {method}"));
-    let offered = invite.body().is_empty() && !response.body().is_empty();
-    if method == "ACK" && offered {
+    let kind = response.header(Name::ContentType).unwrap_or_default();
+    let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
+    if let (Some(offer), "ACK") = (offer, method) {
         // An offer has to be answered (RFC 3264): with nothing (CALLS §3.7).
-        writer.header(Name::ContentType, response.header(Name::ContentType).unwrap_or_default());
-        return writer.finish(&crate::media::sdp::write::refusal(response.body()));
+        let offer = response.body().get(offer.text).unwrap_or_default();
+        writer.header(Name::ContentType, "application/sdp");
+        return writer.finish(&crate::media::sdp::write::refusal(offer));
     }
     writer.finish(&[])
 }

@@ -70,6 +70,17 @@ fn unknown_place() -> SocketAddr {
     (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
 }
 
+/// `flow`, turned to the address that a URI names. A name, or a connection, leads where it led.
+pub(crate) fn turned(mut flow: Flow, uri: &str) -> Flow {
+    if let (Via::Udp(_), Ok(uri)) = (flow.via, Uri::parse(uri))
+        && let Some(ip) = super::names::literal(uri.host)
+        && ip.is_ipv4() == flow.to.is_ipv4()
+    {
+        flow.to = (ip, uri.port.unwrap_or(5060)).into();
+    }
+    flow
+}
+
 impl Adapter {
     /// The way from `phone` to the server. `owner` is told when a way that is being opened stands.
     pub(crate) fn way_to_server(

@@ -26,6 +26,9 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
+        if self.is_merged(message) {
+            return self.refuse(now, server, 482);
+        }
         self.reply_trying(now, server, message);
         if let Some(id) = self.call_awaiting_retry(message) {
             return self.call_out_again(now, id, server, message, source);
@@ -85,6 +88,18 @@ impl Adapter {
         }
         self.tell_retry(now, id);
         self.advance(now, id);
+    }
+
+    /// Whether the same INVITE came by another way and is still being answered (RFC 3261
+    /// s8.2.2.2).
+    fn is_merged(&self, message: &Message<'_>) -> bool {
+        let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+        let number = message.cseq().map_or(0, |(number, _)| number);
+        let same = |call: &Call| {
+            let open = |up: &Upstream| up.cseq == number && up.state == UpstreamState::Carrying;
+            call.role == Role::Caller && call.from_tag == tag && call.upstreams.iter().any(open)
+        };
+        self.find_call(message.call_id(), same).is_some()
     }
 
     fn call_awaiting_retry(&self, message: &Message<'_>) -> Option<CallId> {

@@ -35,6 +35,18 @@ impl Adapter {
         Some((id, at))
     }
 
+    /// Whether a phone's request is older than one that it sent before (RFC 3261 s12.2.2).
+    pub(crate) fn is_out_of_order(
+        &self,
+        (id, at): DialogAt,
+        message: &Message<'_>,
+        source: &Source,
+    ) -> bool {
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        let number = message.cseq().map_or(0, |(number, _)| number);
+        source.path == Path::Lan && dialog.is_some_and(|dialog| number < dialog.phone_cseq)
+    }
+
     /// A request inside a dialog that is known.
     pub(crate) fn in_dialog(
         &mut self,
