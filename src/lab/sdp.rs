@@ -39,6 +39,13 @@ pub fn media_address(body: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, port?))
 }
 
+/// The session that a description names in its origin.
+pub fn session(body: &[u8]) -> Option<u32> {
+    let text = core::str::from_utf8(body).ok()?;
+    let origin = text.lines().find_map(|line| line.strip_prefix("o="))?;
+    origin.split(' ').nth(1)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +55,7 @@ mod tests {
         for text in ["127.0.1.10:4000", "[::1]:5004"] {
             let media: SocketAddr = text.parse().unwrap();
             assert_eq!(media_address(write(media, 1, 2).as_bytes()), Some(media));
+            assert_eq!(session(write(media, 1, 2).as_bytes()), Some(1));
         }
     }
 

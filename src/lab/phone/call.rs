@@ -98,6 +98,8 @@ pub(super) struct Call {
     pub(super) challenges: u32,
     /// Where SDP wants our sound, and where the other's comes from.
     remote: Option<SocketAddr>,
+    /// The session that the other's description names.
+    other: Option<u32>,
     /// Sound that overtook the answer that will say where it comes from (RFC 3264 s5.1).
     early: Vec<(Instant, SocketAddr, Vec<u8>)>,
     source: Source,
@@ -126,6 +128,7 @@ impl Call {
             invite_cseq: 0,
             challenges: 0,
             remote: None,
+            other: None,
             early: Vec::new(),
             sink: Sink::new(source.ssrc()),
             source,
@@ -198,7 +201,11 @@ impl Call {
     /// Takes a session description; a body without one changes nothing.
     pub(super) fn describe(&mut self, body: &[u8]) {
         let Some(remote) = sdp::media_address(body) else { return };
-        self.remote = Some(remote);
+        if self.remote.is_some_and(|old| old != remote) || self.other != sdp::session(body) {
+            // Somebody else, or from elsewhere: another source of sound.
+            self.sink = Sink::new(self.source.ssrc());
+        }
+        (self.remote, self.other) = (Some(remote), sdp::session(body));
         for (at, from, data) in core::mem::take(&mut self.early) {
             self.receive(at, from, &data);
         }

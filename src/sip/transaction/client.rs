@@ -2,7 +2,9 @@
 //!
 //! An INVITE that has had a provisional response neither retransmits nor times out: Timer C is the
 //! user's. After a CANCEL it has 64·T1 for its final response. A 2xx leads to Accepted, where every
-//! further 2xx goes to the user too, who acknowledges each.
+//! further 2xx goes to the user too, who acknowledges each. On datagrams an INVITE outlives a
+//! transport error: a copy of it may have arrived, and what comes of that must be cancelled, or
+//! acknowledged and ended.
 
 use super::store::Entry;
 use super::{
@@ -10,6 +12,7 @@ use super::{
     Transactions, make,
 };
 use crate::limits;
+use crate::net::Via;
 use crate::sip::{Message, Method};
 use crate::table::Id;
 use crate::time::{Duration, Instant};
@@ -40,6 +43,8 @@ pub(super) struct Client {
     invite: bool,
     provisional: bool,
     cancel: Cancel,
+    /// The user was told that it failed.
+    written_off: bool,
     /// None: a CANCEL made here, of which the user hears nothing.
     user: Option<u32>,
     /// The request. In Completed: the ACK of an INVITE, else nothing.
@@ -98,6 +103,7 @@ impl Transactions {
             invite: method == Method::Invite,
             provisional: false,
             cancel: Cancel::No,
+            written_off: false,
             user,
             message: request.into(),
         };
@@ -290,6 +296,9 @@ impl Transactions {
 
     /// Acts on a deadline. False where the outbox is full and the entry stays due.
     pub(super) fn on_client_due(&mut self, now: Instant, id: Id<Entry<Client>>) -> bool {
+        if self.write_off(now, id) {
+            return true;
+        }
         let Some(entry) = self.clients.get_mut(id) else { return true };
         if entry.failed || entry.ends_at.is_some_and(|at| at <= now) {
             self.end_client(id);
@@ -311,11 +320,34 @@ impl Transactions {
         true
     }
 
+    /// Where an INVITE on datagrams failed and may still be answered: tells the user, and listens.
+    fn write_off(&mut self, now: Instant, id: Id<Entry<Client>>) -> bool {
+        let Some(entry) = self.clients.get_mut(id) else { return false };
+        let client = &mut entry.inner;
+        let open = matches!(client.state, State::Trying | State::Proceeding);
+        let datagrams = matches!(entry.flow.via, Via::Udp(_));
+        if !(entry.failed && client.invite && open && datagrams) {
+            return false;
+        }
+        entry.failed = false;
+        entry.retransmit_at = None;
+        entry.ends_at.get_or_insert(now + LIFE);
+        let first = !core::mem::replace(&mut client.written_off, true);
+        if let Some(user) = client.user.filter(|_| first) {
+            self.wire.counters.transport_errors += 1;
+            let error = TransactionError::Transport;
+            let event = TransactionEvent::Failed { id: ClientId(id), user, invite: true, error };
+            self.events.push_back(Pending { event, request: None });
+        }
+        self.clients.arm(id);
+        true
+    }
+
     fn end_client(&mut self, id: Id<Entry<Client>>) {
         let finished = self.clients.is_finished(id);
         let failed = self.clients.get(id).is_some_and(|entry| entry.failed);
         let Some(client) = self.clients.remove(id) else { return };
-        if finished {
+        if finished || client.written_off {
             return;
         }
         let error = if failed {

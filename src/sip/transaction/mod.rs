@@ -169,7 +169,8 @@ impl fmt::Display for TransactionError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionEvent {
-    /// A client transaction failed: to the user as good as a 408 or 503 (RFC 3261 s8.1.3.1).
+    /// A client transaction failed: to the user as good as a 408 or 503 (RFC 3261 s8.1.3.1). Of an
+    /// INVITE that a transport error hit on datagrams, responses may still come after it.
     Failed {
         /// The transaction; until the next event is polled, its request can still be read.
         id: ClientId,

@@ -1,9 +1,10 @@
 //! What is left of a simulated call: messages, and what the ends say.
 
-use super::plan::Plan;
+use super::plan::{CAROL, Plan};
 use crate::net::Packet;
 use crate::sip::Msg;
 use cosip::lab::phone::Report;
+use cosip::lab::sdp;
 use cosip::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,9 +29,7 @@ impl Seen {
 
     /// The session that the description in it names; none without one.
     pub(super) fn session(&self) -> Option<u32> {
-        let body = self.msg.body();
-        let origin = body.lines().find_map(|line| line.strip_prefix("o="))?;
-        origin.split(' ').nth(1)?.parse().ok()
+        sdp::session(self.msg.body().as_bytes())
     }
 
     /// An INVITE that begins a dialog.
@@ -90,6 +89,12 @@ impl Evidence {
     /// The call of a caller, in its own words, when all was over.
     pub(super) fn call(&self, phone: usize) -> Option<&Report> {
         self.ends[phone].over.iter().find(|report| report.caller)
+    }
+
+    /// Whether a call of this phone was forwarded to it by a server that failed then. The
+    /// caller's adapter told another one of that call, so nobody here can save it (CALLS §4.1).
+    pub(super) fn is_cut_off(&self, phone: usize) -> bool {
+        phone == CAROL && !self.forwards.is_empty() && self.failed.is_some()
     }
 
     /// Whether a call of a phone is with a mailbox.

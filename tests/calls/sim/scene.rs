@@ -309,7 +309,11 @@ impl<'p> Scene<'p> {
                 held.push((format!("router {router}: {what}"), count.as_u64().unwrap()));
             }
         }
-        if let Node::B2bua(house) = &self.town.world.nodes[self.server] {
+        // A house that was cut off from both ends may not know that its call is over.
+        let healthy = self.watch.borrow().failed.is_none();
+        if let Node::B2bua(house) = &self.town.world.nodes[self.server]
+            && healthy
+        {
             held.push(("house: calls".into(), house.live() as u64));
         }
         let world = &self.town.world;

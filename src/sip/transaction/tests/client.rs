@@ -234,12 +234,35 @@ fn a_transport_error_ends_what_lives_on_that_flow_only() {
         assert_eq!(bench.layer.client_request(id), Some(&data[*failed.last().unwrap()][..]));
     }
     assert_eq!(failed, [0, 1]);
-    assert_eq!(bench.layer.live().1, 3);
+    assert_eq!(bench.layer.live().1, 4, "the INVITE stays for what comes of it");
     bench.layer.transport_failed(bench.now, Flow { to: elsewhere.to, ..tcp() });
     bench.layer.transport_failed(bench.now, Flow { to: elsewhere.to, ..peer() });
     let count = core::iter::from_fn(|| bench.layer.poll_event()).count();
-    assert_eq!((count, bench.layer.live().1), (2, 1));
+    assert_eq!((count, bench.layer.live().1), (2, 2));
     assert_eq!(bench.layer.counters().transport_errors, 4);
+}
+
+#[test]
+fn an_invite_that_the_network_refused_is_heard_cancelled_and_acknowledged_all_the_same() {
+    let mut bench = Bench::new();
+    let rings = request("INVITE", "z9hG4bKrings");
+    let answers = request("INVITE", "z9hG4bKanswers");
+    let (ringing, answering) = (bench.send(&rings, udp()), bench.send(&answers, udp()));
+    for _ in 0..2 {
+        bench.layer.transport_failed(bench.now, udp());
+    }
+    assert_eq!(core::iter::from_fn(|| bench.layer.poll_event()).count(), 2, "told once each");
+    bench.sent();
+    bench.wait(ms(20_000));
+    assert!(bench.sent().is_empty(), "sent no more");
+    assert_eq!(bench.hear(&reply(&rings, 180), udp()), Some((ringing, 42)));
+    assert!(bench.layer.cancel(bench.now, ringing));
+    assert_eq!(bench.sent().len(), 1, "the CANCEL");
+    assert_eq!(bench.hear(&reply(&answers, 200), udp()), Some((answering, 42)));
+    assert_eq!(bench.layer.client_request(answering), Some(&answers[..]));
+    bench.wait(ms(100_000));
+    bench.assert_empty();
+    assert!(bench.layer.poll_event().is_none(), "no second failure");
 }
 
 #[test]

@@ -9,7 +9,11 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
     let mut faults = BTreeSet::new();
     let phones: Vec<IpAddr> = evidence.ends.iter().map(|end| end.ip).collect();
     for success in evidence.seen.iter().filter(|seen| seen.is_success()) {
-        let given = phones.contains(&success.from.ip());
+        let giver = phones.iter().position(|phone| *phone == success.from.ip());
+        if giver.is_some_and(|phone| evidence.is_cut_off(phone)) {
+            continue;
+        }
+        let given = giver.is_some();
         let taken = !success.lost && success.to != evidence.server;
         if given && !acknowledged(evidence, success, true) {
             faults.insert(format!("{} gets no ACK of {}", success.from, name(success)));

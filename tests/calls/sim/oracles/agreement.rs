@@ -6,6 +6,9 @@ use cosip::lab::phone::Report;
 
 pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
     let plan = &evidence.plan;
+    if (0..evidence.ends.len()).any(|phone| evidence.is_cut_off(phone)) {
+        return Vec::new();
+    }
     let mut faults = Vec::new();
     let talking = |end: &End| standing(&end.talking);
     let callers: usize = plan.callers.iter().map(|c| talking(&evidence.ends[c.phone])).sum();

@@ -46,7 +46,7 @@ fn given(evidence: &Evidence) -> Vec<String> {
 /// A 2xx of the server that no phone heard is followed by BYE.
 fn ended(evidence: &Evidence) -> Vec<String> {
     let server = evidence.server;
-    let mut faults = Vec::new();
+    let mut faults = BTreeSet::new();
     for success in evidence.sent(server.ip()).filter(|seen| seen.is_success() && !seen.lost) {
         let dialog = (success.call().0, success.msg.tag("To"));
         let heard = evidence.ends.iter().any(|end| {
@@ -57,8 +57,8 @@ fn ended(evidence: &Evidence) -> Vec<String> {
             seen.msg.is("BYE") && (seen.msg.one("Call-ID"), seen.msg.tag("To")) == dialog
         });
         if !heard && !bye {
-            faults.push(format!("{} leaves the server's answer {dialog:?} open", success.to));
+            faults.insert(format!("{} leaves the server's answer {dialog:?} open", success.to));
         }
     }
-    faults
+    faults.into_iter().collect()
 }
