@@ -73,6 +73,21 @@ pub const CALL_LEGS_MAX: usize = LEGS_MAX;
 /// INVITEs received for one call: from the server and from other adapters.
 pub const CALL_UPSTREAMS_MAX: usize = LEGS_MAX;
 
+/// Call-IDs of one call beyond the first: of upstreams that came by a B2BUA, and those of ours.
+pub const CALL_OTHER_IDS_MAX: usize = CALL_UPSTREAMS_MAX + 1;
+
+/// The capacity of an index that finds `calls` calls by all of their Call-IDs, two for each entry.
+pub const fn call_index_max(calls: usize) -> usize {
+    calls * (1 + CALL_OTHER_IDS_MAX).div_ceil(2)
+}
+
+/// Addresses that one INVITE names as its caller: From, and what the provider asserts.
+pub const CLAIMS_MAX: usize = 4;
+
+/// How long before a notice, and after it, a leg by the server may come to belong to its call
+/// (CALLS §3.8).
+pub const NOTICE_WINDOW: Duration = Duration::from_secs(10);
+
 /// Calls that are remembered after their end, for legs that come late.
 pub const ENDED_CALLS_MAX: usize = 256;
 
@@ -117,6 +132,9 @@ pub const EMERGENCY_TRYING: Duration = Duration::from_secs(10);
 /// a held leg waits for its CANCEL (§3.8).
 pub const CALL_RETRY_WAIT: Duration = Duration::from_secs(4);
 
+/// The 180 to a held leg is repeated this often (CALLS §3.8; RFC 3261 s13.3.1.1).
+pub const HELD_RINGING_REPEAT: Duration = Duration::from_secs(60);
+
 /// Silence after a provisional response that ends a leg (RFC 3261 s16.6: more than 3 minutes).
 pub const SIP_TIMER_C: Duration = Duration::from_secs(185);
 
@@ -126,6 +144,12 @@ pub const PHONE_SILENCE: Duration = Duration::from_secs(2);
 /// A 2xx on the server leg that is not acknowledged for this long goes to the overlay leg also
 /// (CALLS §3.8).
 pub const ACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often, a second apart, the caller's adapter is asked which leg carries an answered call.
+pub const CARRIER_ASKED_MAX: u8 = 16;
+
+/// A CANCEL that the server does not confirm for this long crosses the channel (CALLS §3.8).
+pub const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A 2xx that is not acknowledged for this long will not be (RFC 3261 s13.3.1.4: 64·T1).
 pub const ACK_LIMIT: Duration = Duration::from_secs(32);

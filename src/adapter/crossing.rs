@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use super::call::identity::Rename;
 use super::names::{Local, Path, literal};
 use super::rewrite::{self, Contacts, RecordRoute, RequestPlan, ResponsePlan, Routes};
 use crate::limits::SIP_MESSAGE_BYTES_MAX;
@@ -32,6 +33,8 @@ pub(crate) struct Crossing {
     pub(crate) stand_in: Option<String>,
     /// Where a request goes instead of where its sender said.
     pub(crate) detour: Option<Detour>,
+    /// The names that the other side has for the dialog, where they are others.
+    pub(crate) rename: Option<Rename>,
     /// Our own addresses that a Route may name.
     pub(crate) own: Vec<SocketAddr>,
     /// Marks our branches, so that a request that comes back is known.
@@ -42,8 +45,8 @@ pub(crate) struct Crossing {
 pub(crate) struct Detour {
     /// The Request-URI.
     pub(crate) uri: String,
-    /// The only Route header.
-    pub(crate) route: Option<String>,
+    /// The Route headers.
+    pub(crate) routes: Vec<String>,
 }
 
 impl Crossing {
@@ -59,6 +62,7 @@ impl Crossing {
 
     fn contacts<'c>(&'c self, uri: &'c str) -> Contacts<'c> {
         match (self.from, self.to) {
+            _ if self.stand_in.is_some() => Contacts::All(uri),
             (Path::Lan, Path::Server) => Contacts::Replace { hosts: &self.phone_hosts, uri },
             (Path::Server, _) => Contacts::Keep,
             _ => Contacts::All(uri),
@@ -87,9 +91,7 @@ impl Crossing {
             Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
         );
         let (uri, routes) = match (&self.detour, self.to) {
-            (Some(detour), _) => {
-                (detour.uri.as_str(), detour.route.as_deref().map_or(Routes::Drop, Routes::One))
-            }
+            (Some(detour), _) => (detour.uri.as_str(), Routes::Set(&detour.routes)),
             (None, Path::Server) => (routed.request_uri, Routes::Routed(&routed)),
             (None, _) => (uri, Routes::Drop),
         };
@@ -98,6 +100,7 @@ impl Crossing {
             local: self.to_local,
             branch: &branch,
             routes,
+            rename: self.rename.as_ref(),
             record_route: (self.to == Path::Lan && forms_dialog).then_some(self.to_local),
             keep_record_routes: !self.touches_overlay(),
             contacts: self.contacts(&contact),
@@ -135,6 +138,7 @@ impl Crossing {
             } else {
                 self.contacts(&contact)
             },
+            to: self.rename.as_ref().map(|rename| rename.to.as_str()),
             allow_list: self.touches_overlay(),
             to_phone: self.to == Path::Lan,
             body,

@@ -122,7 +122,7 @@ impl Adapter {
         let Some(invite) = invite else { return self.refuse(now, id, 481) };
         self.reply(now, id, 200, None);
         let owner = self.calls.iter().find_map(|(call, state)| {
-            let up = state.upstreams.iter().position(|up| up.server == invite)?;
+            let up = state.upstreams.iter().position(|up| up.is_served_by(invite))?;
             Some((call, up))
         });
         if let Some((call, up)) = owner {

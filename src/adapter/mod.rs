@@ -295,7 +295,7 @@ impl Adapter {
             gateways: emergency::Gateways::new(now),
             foreign: Foreign::default(),
             calls: Table::with_capacity(tables),
-            call_index: Index::with_capacity(tables, &mut rng),
+            call_index: Index::with_capacity(limits::call_index_max(tables), &mut rng),
             call_timers: Timers::with_capacity(tables),
             running: [0; 2],
             ended_calls: call::ended::EndedCalls::default(),

@@ -68,15 +68,19 @@ impl fmt::Display for Host<'_> {
 
 /// Reads the host of a URI of another adapter back.
 pub(crate) fn node_of_host(host: &str) -> Option<NodeId> {
-    let hex = host.strip_suffix(OVERLAY_SUFFIX)?;
+    hex_bytes(host.strip_suffix(OVERLAY_SUFFIX)?).map(NodeId)
+}
+
+/// Reads 32 hexadecimal digits.
+pub(crate) fn hex_bytes(hex: &str) -> Option<[u8; 16]> {
     if hex.len() != 32 || !hex.is_ascii() {
         return None;
     }
-    let mut id = [0; 16];
-    for (at, byte) in id.iter_mut().enumerate() {
+    let mut bytes = [0; 16];
+    for (at, byte) in bytes.iter_mut().enumerate() {
         *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
     }
-    Some(NodeId(id))
+    Some(bytes)
 }
 
 /// The address that a URI's host names literally, brackets or not.

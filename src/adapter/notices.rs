@@ -1,42 +1,62 @@
-//! Notices: what adapters tell each other about a call before any leg crosses (CALLS §3.2).
+//! Notices: what adapters tell each other about a call before any leg crosses (CALLS §3.2), and
+//! which legs by the server they claim (§3.8).
+//!
+//! A notice claims at most one leg by the server for each phone: the caller's. A further one, of
+//! the same number or withheld, is somebody else's call, or a new one, and rings. An INVITE over
+//! the channel says all that a notice says, and stands for one that was lost.
 
 use super::Adapter;
-use crate::channel::{CallKey, NoticeAnswer, Payload};
+use super::call::claim::Claim;
+use super::call::ended::Phones;
+use super::call::{Call, CallId, Callee, Role};
+use crate::channel::{CallKey, Notice, NoticeAnswer, Payload};
 use crate::config::{Accept, Mode};
-use crate::limits::{NOTICE_LIFE, NOTICES_A_PEER_MAX, NOTICES_MAX};
+use crate::limits::{NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX, NOTICES_MAX};
 use crate::net::NodeId;
 use crate::time::Instant;
 
-/// A notice whose call may have come, or may come.
-#[derive(Clone, Copy, Debug)]
+/// What another adapter told of a call to a phone here.
+#[derive(Clone, Debug)]
 pub(crate) struct NoticeHeard {
     at: Instant,
     call: CallKey,
     from: NodeId,
+    callee: String,
+    /// Who calls; empty where withheld.
+    aliases: Vec<String>,
+    /// The phones that a leg by the server has come for.
+    claimed: Phones,
+    /// The caller has hung up.
+    cancelled: bool,
+}
+
+/// The call that a leg belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Belonging {
+    /// What both adapters call it.
+    pub(crate) key: CallKey,
+    /// The caller's adapter, where it told of the call.
+    pub(crate) node: Option<NodeId>,
+    /// Only as the one withheld caller that was waited for.
+    pub(crate) anonymous: bool,
+    /// The caller has hung up already.
+    pub(crate) cancelled: bool,
 }
 
 impl Adapter {
     /// Another adapter tells that a phone here is about to be called.
-    pub(super) fn notice_heard(&mut self, now: Instant, peer: NodeId, call: CallKey, callee: &str) {
+    pub(super) fn notice_heard(&mut self, now: Instant, peer: NodeId, notice: &Notice<'_>) {
+        let call = notice.call;
         let here = self.config.identity.accept != Accept::Nobody
             && self.config.adapter.mode != Mode::Server
             && self
                 .registrar
-                .by_aor(callee)
+                .by_aor(notice.callee)
                 .any(|id| self.registrar.get(id).is_some_and(|binding| !binding.silent));
         if here {
-            self.notices.retain(|known| (known.call, known.from) != (call, peer));
-            let of_peer = self.notices.iter().filter(|known| known.from == peer).count();
-            let oldest = match (of_peer >= NOTICES_A_PEER_MAX, self.notices.len() >= NOTICES_MAX) {
-                (true, _) => self.notices.iter().position(|known| known.from == peer),
-                (false, full) => full.then_some(0),
-            };
-            if let Some(oldest) = oldest {
-                self.notices.remove(oldest);
-                self.counters.notices_dropped += 1;
-            }
-            self.notices.push_back(NoticeHeard { at: now, call, from: peer });
-            self.link_running_call(call, peer);
+            let named = notice.aliases.iter().filter(|alias| !alias.is_empty());
+            let aliases = named.map(|alias| (*alias).to_owned()).collect();
+            self.take_notice(now, (peer, call), notice.callee, aliases);
         }
         let answer = if here { NoticeAnswer::Here } else { NoticeAnswer::NotHere };
         if let Some(channel) = &mut self.channel {
@@ -44,29 +64,154 @@ impl Adapter {
         }
     }
 
-    /// The adapter that told of this call.
-    pub(crate) fn noticed(&self, call_id: &str) -> Option<NodeId> {
-        let key = CallKey::of(call_id);
-        self.notices.iter().rev().find(|notice| notice.call == key).map(|notice| notice.from)
+    /// Keeps a notice, and finds the leg by the server that came before it.
+    pub(super) fn take_notice(
+        &mut self,
+        now: Instant,
+        (peer, call): (NodeId, CallKey),
+        callee: &str,
+        aliases: Vec<String>,
+    ) {
+        if self.notices.iter().any(|known| (known.call, known.from) == (call, peer)) {
+            return;
+        }
+        let of_peer = self.notices.iter().filter(|known| known.from == peer).count();
+        let oldest = match (of_peer >= NOTICES_A_PEER_MAX, self.notices.len() >= NOTICES_MAX) {
+            (true, _) => self.notices.iter().position(|known| known.from == peer),
+            (false, full) => full.then_some(0),
+        };
+        if let Some(oldest) = oldest {
+            self.notices.remove(oldest);
+            self.counters.notices_dropped += 1;
+        }
+        let claimed = self.link_running_call(now, (peer, call), callee, &aliases);
+        let callee = callee.to_owned();
+        let notice =
+            NoticeHeard { at: now, call, from: peer, callee, aliases, claimed, cancelled: false };
+        self.notices.push_back(notice);
     }
 
-    /// The server's leg may have come before its notice.
-    fn link_running_call(&mut self, key: CallKey, node: NodeId) {
-        for (_, call) in self.calls.iter_mut() {
-            let unknown = !call.callees.iter().any(|callee| callee.node == node);
-            if call.role == super::call::Role::Callee
-                && unknown
-                && CallKey::of(&call.call_id) == key
-            {
-                let _ = call.callees.push(super::call::Callee::telling(node, false));
+    /// The call that a leg for these phones belongs to: by its Call-ID, or by its caller and time.
+    pub(super) fn belonging(
+        &mut self,
+        now: Instant,
+        call_id: &str,
+        claim: &Claim,
+        phones: &Phones,
+    ) -> Belonging {
+        let key = CallKey::of(call_id);
+        let own = self.notices.iter().rposition(|n| n.call == key && self.serves(n, phones));
+        let found = own.map(|at| (at, false)).or_else(|| self.claimed_by(now, claim, phones));
+        let Some((at, anonymous)) = found else {
+            return Belonging { key, node: None, anonymous: false, cancelled: false };
+        };
+        let notice = &mut self.notices[at];
+        for phone in phones {
+            if !notice.claimed.contains(phone) {
+                let _ = notice.claimed.push(*phone);
             }
+        }
+        let (key, node, cancelled) = (notice.call, Some(notice.from), notice.cancelled);
+        Belonging { key, node, anonymous, cancelled }
+    }
+
+    /// The notice that claims a leg under a foreign Call-ID, and whether only for want of another.
+    fn claimed_by(&self, now: Instant, claim: &Claim, phones: &Phones) -> Option<(usize, bool)> {
+        let open = |(_, n): &(usize, &NoticeHeard)| {
+            let unclaimed = !phones.iter().any(|phone| n.claimed.contains(phone));
+            let lives = || self.find_keyed(Role::Callee, n.call, |c| is_linked(c, n.from));
+            let current = now < n.at + NOTICE_WINDOW || lives().is_some();
+            unclaimed && current && self.serves(n, phones)
+        };
+        let mut open = self.notices.iter().enumerate().filter(open);
+        if claim.is_anonymous() {
+            let only = open.next()?;
+            return open.next().is_none().then_some((only.0, true));
+        }
+        let named = open.filter(|(_, notice)| claim.names(&notice.aliases));
+        // Calls that the caller gave up come last: what arrives now is more likely a living one.
+        named.min_by_key(|(at, notice)| (notice.cancelled, *at)).map(|(at, _)| (at, false))
+    }
+
+    /// Whether a notice is for one of these phones.
+    fn serves(&self, notice: &NoticeHeard, phones: &Phones) -> bool {
+        self.registrar.by_aor(&notice.callee).any(|id| phones.contains(&id))
+    }
+
+    /// The server's leg may have come before its notice. Names the phones that it is for.
+    fn link_running_call(
+        &mut self,
+        now: Instant,
+        (node, key): (NodeId, CallKey),
+        callee: &str,
+        aliases: &[String],
+    ) -> Phones {
+        let phones: Phones =
+            self.registrar.by_aor(callee).take(crate::limits::CALL_LEGS_MAX).collect();
+        let others = self.notices.iter().filter(|n| now < n.at + NOTICE_WINDOW);
+        let only = !others.filter(|n| n.claimed.is_empty()).any(|n| n.callee == callee);
+        let named = |claim: &Claim| match claim.is_anonymous() {
+            true => only,
+            false => claim.names(aliases),
+        };
+        let same = |call: &Call| call.role == Role::Callee && call.key == key;
+        let unlinked = |call: &Call| {
+            call.role == Role::Callee
+                && call.callees.is_empty()
+                && now < call.started + NOTICE_WINDOW
+                && call.rings_one_of(&phones)
+                && named(&call.claim)
+        };
+        let equal = self.calls.iter().find(|(_, call)| same(call));
+        let claimed = || self.calls.iter().filter(|(_, call)| unlinked(call));
+        let found = equal.or_else(|| claimed().max_by_key(|(_, call)| call.started));
+        let Some(id) = found.map(|(id, _)| id) else {
+            self.ended_calls.link(now, key, &phones, named);
+            return Phones::new();
+        };
+        self.link_call(id, node, key)
+    }
+
+    /// A call here is one that another adapter told of. Names the phones that it rings.
+    fn link_call(&mut self, id: CallId, node: NodeId, key: CallKey) -> Phones {
+        let Some(call) = self.calls.get_mut(id) else { return Phones::new() };
+        if !is_linked(call, node) {
+            let _ = call.callees.push(Callee::telling(node, false));
+        }
+        let by_claim = call.key != key;
+        call.key = key;
+        for up in &mut call.upstreams {
+            up.anonymous |= by_claim && call.claim.is_anonymous();
+        }
+        let by_server = call.upstreams.iter().any(|up| up.path == super::names::Path::Server);
+        let phones = call.legs.iter().filter_map(|leg| leg.binding).filter(|_| by_server);
+        phones.collect()
+    }
+
+    /// Whether the caller of this call has hung up.
+    pub(super) fn is_cancelled(&self, peer: NodeId, call: CallKey) -> bool {
+        self.notices.iter().any(|n| (n.from, n.call) == (peer, call) && n.cancelled)
+    }
+
+    /// The caller of this call has hung up, and no phone here is called by it yet.
+    pub(super) fn cancel_notice(&mut self, peer: NodeId, call: CallKey) {
+        for notice in &mut self.notices {
+            notice.cancelled |= (notice.from, notice.call) == (peer, call);
         }
     }
 
     /// Forgets notices whose call came long ago, or never.
     pub(super) fn forget_old_notices(&mut self, now: Instant) {
-        while self.notices.front().is_some_and(|notice| now >= notice.at + NOTICE_LIFE) {
-            self.notices.pop_front();
-        }
+        let running: Vec<CallKey> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.role == Role::Callee && !call.callees.is_empty())
+            .map(|(_, call)| call.key)
+            .collect();
+        self.notices.retain(|n| now < n.at + NOTICE_LIFE || running.contains(&n.call));
     }
+}
+
+fn is_linked(call: &Call, node: NodeId) -> bool {
+    call.callees.iter().any(|callee| callee.node == node)
 }

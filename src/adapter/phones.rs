@@ -88,6 +88,24 @@ impl Adapter {
         self.registrar.get(binding?)?.accepted_by
     }
 
+    /// Under what addresses a caller may be shown to the callee: its From first.
+    pub(crate) fn aliases_of(
+        &self,
+        binding: Option<BindingId>,
+        provider: Option<u8>,
+        message: &Message<'_>,
+    ) -> Vec<String> {
+        let from = message.from().and_then(|from| self.spell(provider, from.uri));
+        let mut aliases: Vec<String> = from.into_iter().collect();
+        let binding = binding.and_then(|id| self.registrar.get(id));
+        for address in binding.iter().flat_map(|binding| binding.addresses()) {
+            if !aliases.iter().any(|alias| alias == address) {
+                aliases.push(address.to_owned());
+            }
+        }
+        aliases
+    }
+
     /// The phone that a request of the provider names: by our Contact's user part, else by
     /// P-Called-Party-ID, else by To (CALLS §1.2).
     pub(crate) fn binding_named(&self, message: &Message<'_>) -> Option<BindingId> {

@@ -270,7 +270,7 @@ impl Adapter {
             }
             TransactionEvent::ServerGone { id } => {
                 let owner = self.calls.iter().find_map(|(call, state)| {
-                    let up = state.upstreams.iter().position(|up| up.server == id)?;
+                    let up = state.upstreams.iter().position(|up| up.is_served_by(id))?;
                     Some((call, up))
                 });
                 if let Some((call, up)) = owner {
@@ -314,20 +314,18 @@ impl Adapter {
                 let source = Source { path: Path::Peer(peer), flow, local };
                 let _ = self.handle_sip(now, source, bytes);
             }
-            Payload::Notice(notice) => {
-                self.notice_heard(now, peer, notice.call, notice.callee);
-            }
+            Payload::Notice(notice) => self.notice_heard(now, peer, notice),
             Payload::NoticeAnswer { call, answer } => {
                 self.notice_answered(now, peer, *call, *answer == NoticeAnswer::Here);
             }
             Payload::OpenLeg { call } => self.leg_wanted(now, peer, *call),
+            Payload::CancelCall { call } => self.cancelled_across(now, peer, *call),
             Payload::Carrying { call, path } => self.carrier_named(now, peer, *call, *path),
             Payload::Rendezvous(list) => {
                 if let Some(overlay) = &mut self.overlay {
                     overlay.set_rendezvous(now, peer, list);
                 }
             }
-            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Responses and requests of the adapter's own.
 
+use super::call::goodbye::COMPLETED_ELSEWHERE;
 use super::inbound::Source;
 use super::names::Local;
 use super::rewrite::{self, write_via};
@@ -29,7 +30,7 @@ type Extra<'a> = (Name, &'a dyn fmt::Display);
 impl Adapter {
     /// Responds with a status of our own. Without `tag` a random one goes into the To of all but
     /// a 100.
-    pub(crate) fn reply(&mut self, now: Instant, id: ServerId, code: u16, tag: Option<u32>) {
+    pub(crate) fn reply(&mut self, now: Instant, id: ServerId, code: u16, tag: Option<&str>) {
         self.reply_full(now, id, (code, reason_phrase(code)), tag, &[]);
     }
 
@@ -45,7 +46,7 @@ impl Adapter {
     }
 
     /// Responds with a status of our own under this To tag.
-    pub(crate) fn reply_tagged(&mut self, now: Instant, id: ServerId, code: u16, tag: u32) {
+    pub(crate) fn reply_tagged(&mut self, now: Instant, id: ServerId, code: u16, tag: &str) {
         self.reply_full(now, id, (code, reason_phrase(code)), Some(tag), &[]);
     }
 
@@ -77,7 +78,7 @@ impl Adapter {
         now: Instant,
         id: ServerId,
         status: (u16, &str),
-        tag: Option<u32>,
+        tag: Option<&str>,
         extra: &[Extra<'_>],
     ) {
         let Some(request) = self.transactions.request(id).map(<[u8]>::to_vec) else { return };
@@ -96,12 +97,13 @@ impl Adapter {
         id: ServerId,
         message: &Message<'_>,
         status: (u16, &str),
-        tag: Option<u32>,
+        tag: Option<&str>,
         extra: &[Extra<'_>],
     ) {
         let Some(flow) = self.transactions.server_flow(id) else { return };
-        let tag = Tag(tag.unwrap_or_else(|| self.rng.next_u32()));
-        let to_tag: Option<&dyn fmt::Display> = (status.0 != 100).then_some(&tag as _);
+        let random = Tag(self.rng.next_u32());
+        let tag: &dyn fmt::Display = tag.as_ref().map_or(&random, |tag| tag);
+        let to_tag = (status.0 != 100).then_some(tag);
         let bytes =
             crossing::write(|out| rewrite::reply(message, flow.to, status, to_tag, extra, out));
         if let Some(bytes) = bytes {
@@ -125,13 +127,12 @@ impl Adapter {
         }
     }
 
-    /// Acknowledges the 2xx of a leg that lost, and `ends` its dialog (RFC 3261 s16.7, s13.2.2.4).
+    /// Acknowledges the 2xx of a leg that lost, and ends its dialog (RFC 3261 s16.7, s13.2.2.4).
     pub(crate) fn acknowledge_late(
         &mut self,
         now: Instant,
         client: ClientId,
         response: &Message<'_>,
-        ends: bool,
     ) {
         let Some(invite) = self.transactions.client_request(client).map(<[u8]>::to_vec) else {
             return;
@@ -159,7 +160,7 @@ impl Adapter {
             let Some(bytes) = bytes else { return };
             if method == "ACK" {
                 self.send(flow, &bytes);
-            } else if ends {
+            } else {
                 let owner = ClientOwner::Quiet.encode();
                 let _ = self.transactions.send_request_in(room, now, flow, &bytes, owner);
             }
@@ -194,6 +195,9 @@ fn in_dialog_request(
         writer.copy(header);
     }
     writer.header(Name::CSeq, format_args!("{number} {method}"));
+    if method == "BYE" {
+        writer.header(Name::Reason, COMPLETED_ELSEWHERE);
+    }
     let kind = response.header(Name::ContentType).unwrap_or_default();
     let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
     if let (Some(offer), "ACK") = (offer, method) {

@@ -3,6 +3,7 @@
 //! Every hop shows exactly one Via, ours; the far side's Vias stay with the stored request and
 //! come back in its responses. What a plan does not name passes unchanged and in order.
 
+use super::call::identity::Rename;
 use super::names::{Local, literal};
 use crate::sip::proxy::{Routed, copy_vias};
 use crate::sip::{Header, Message, Name, NameAddr, Uri};
@@ -38,6 +39,8 @@ pub(crate) struct RequestPlan<'a, 'm> {
     pub(crate) keep_record_routes: bool,
     /// Contact headers.
     pub(crate) contacts: Contacts<'a>,
+    /// What the dialog is called there, where it has another name.
+    pub(crate) rename: Option<&'a Rename>,
     /// What is added to the numbers of CSeq and RAck.
     pub(crate) cseq_shift: i64,
     /// Whether only the allow-list of the overlay passes.
@@ -51,10 +54,10 @@ pub(crate) struct RequestPlan<'a, 'm> {
 pub(crate) enum Routes<'a, 'm> {
     /// All are dropped.
     Drop,
-    /// All are dropped, and this one is written.
-    One(&'a str),
     /// They are written as routed: ours taken off, strict routers mended (RFC 3261 s16.4).
     Routed(&'a Routed<'a, 'm>),
+    /// These take their place.
+    Set(&'a [String]),
 }
 
 /// Writes `message`, a request, into `out` as `plan` says. Returns its length.
@@ -71,8 +74,8 @@ pub(crate) fn request(
     }
     match plan.routes {
         Routes::Drop => {}
-        Routes::One(uri) => writer.header(Name::Route, format_args!("<{uri}>")),
         Routes::Routed(routed) => routed.write_routes(&mut writer),
+        Routes::Set(routes) => routes.iter().for_each(|route| writer.header(Name::Route, route)),
     }
     let mut hops = None;
     for header in message.headers() {
@@ -81,6 +84,9 @@ pub(crate) fn request(
             Name::MaxForwards => hops = header.value.trim().parse::<u8>().ok(),
             Name::RecordRoute if !plan.keep_record_routes => {}
             Name::Contact => write_contacts(&mut writer, header, plan.contacts),
+            Name::From | Name::To | Name::CallId if plan.rename.is_some() => {
+                write_renamed(&mut writer, header.name, plan.rename);
+            }
             Name::CSeq => write_cseq(&mut writer, header, plan.cseq_shift),
             Name::RAck if plan.cseq_shift != 0 => write_rack(&mut writer, header, plan.cseq_shift),
             _ if plan.allow_list && !crosses_overlay(header) => {}
@@ -90,6 +96,15 @@ pub(crate) fn request(
     let hops = hops.unwrap_or(MAX_FORWARDS);
     writer.header(Name::MaxForwards, hops.saturating_sub(1));
     writer.finish(plan.body)
+}
+
+fn write_renamed(writer: &mut Writer<'_>, name: Name, rename: Option<&Rename>) {
+    let Some(rename) = rename else { return };
+    match name {
+        Name::From => writer.header(name, &rename.from),
+        Name::To => writer.header(name, &rename.to),
+        _ => writer.header(name, &rename.call_id),
+    }
 }
 
 /// Max-Forwards of a request that has none (RFC 3261 s16.6).
@@ -105,6 +120,8 @@ pub(crate) struct ResponsePlan<'a, 'm> {
     pub(crate) record_route: RecordRoute,
     /// Contact headers.
     pub(crate) contacts: Contacts<'a>,
+    /// To, where its tag is not the one that the answerer chose.
+    pub(crate) to: Option<&'a str>,
     /// Whether only the allow-list of the overlay passes.
     pub(crate) allow_list: bool,
     /// It goes to a phone: a 503 loses its Retry-After (CALLS §3.6).
@@ -135,14 +152,22 @@ pub(crate) fn response(
     let mut writer = Writer::new(out);
     writer.status(message.status(), message.reason());
     copy_vias(&mut writer, plan.upstream, plan.source);
+    // Inside a dialog the request says who is asked, by the name that its sender knows.
+    let in_dialog = plan.upstream.to().is_some_and(|to| to.tag().is_some());
     for header in plan.upstream.headers() {
-        if matches!(header.name, Name::From | Name::CallId | Name::CSeq) {
-            writer.copy(header);
+        match header.name {
+            Name::From | Name::CallId | Name::CSeq => writer.copy(header),
+            Name::To if in_dialog => writer.copy(header),
+            _ => {}
         }
     }
     for header in message.headers() {
         match header.name {
             Name::Via | Name::From | Name::CallId | Name::CSeq | Name::ContentLength => {}
+            Name::To if in_dialog => {}
+            Name::To if plan.to.is_some() => {
+                writer.header(Name::To, plan.to.unwrap_or_default());
+            }
             Name::RecordRoute => write_response_route(&mut writer, header, plan.record_route),
             Name::Contact => write_contacts(&mut writer, header, plan.contacts),
             Name::RetryAfter if plan.to_phone && message.status() == 503 => {}

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 const LOCAL_DIGITS_MIN: usize = 5;
 
 /// Trailing digits that make two spellings of a number equal enough to be one caller.
-const SAME_DIGITS: usize = 7;
+pub(crate) const SAME_DIGITS: usize = 7;
 
 /// What may stand between the digits of a number: RFC 3966 s5.1.1, and the bar of paper.
 const SEPARATORS: &str = " -.()/";

@@ -181,7 +181,7 @@ impl Adapter {
 
     fn call_status(&self, now: Instant, call: &Call) -> Value {
         let path = match (call.role, call.dialogs.first(), call.winner) {
-            (_, Some(dialog), Some(_)) => path_name(dialog.far.path),
+            (_, Some(dialog), Some(_)) => path_name(dialog.far().path),
             _ => "",
         };
         let stats = call.media.and_then(|media| self.media.stats(media));

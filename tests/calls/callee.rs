@@ -257,3 +257,63 @@ fn a_call_of_the_server_is_answered_without_any_overlay() {
     assert_eq!(moved.contact(), "sip:other@192.0.2.9", "never rewritten in a 3xx");
     town.finish();
 }
+
+#[test]
+fn a_phone_that_was_silent_is_not_waited_for_again_by_the_other_leg() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    pass_on(&mut town, &at_server);
+    town.world.expect(bob.at, "INVITE", 100);
+    let gone = town.world.expect(server(), "480", 2_200);
+    pass_back(&mut town, &gone);
+    let refusal = town.world.expect(alice.at, "480", 300);
+    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+    town.say(&alice, ack);
+    town.finish();
+}
+
+#[test]
+fn a_held_leg_hears_180_each_minute_and_rings_as_a_new_call_when_the_first_leg_dies() {
+    use cosip::config::Transport;
+    let mut town = Town::with(1, |config| {
+        if let Some(server) = &mut config.providers[0].server {
+            server.transport = Some(Transport::Tcp);
+        }
+    });
+    town.world.listening.insert(server());
+    let alice = town.registered(0, 1, "alice");
+    let bob = town.registered(1, 1, "bob");
+    let own = town
+        .world
+        .log
+        .iter()
+        .rev()
+        .find(|p| p.to == server() && p.tcp && p.from.ip() == town.routers[1].wan);
+    let own = own.unwrap().from;
+    let at_server = call(&mut town, &alice, &bob);
+    let (_, bytes) = forward(&at_server, &format!("sip:bob@{own};transport=tcp"));
+    town.world.send(server(), own, bytes);
+    let first = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&first, 180, "b", &[]);
+    town.world.expect(server(), "180", 100);
+    let held = town.world.expect(alice.at, "180", 1_000);
+    town.world.run_ms(60_000);
+    let ringing = |p: &&Packet| p.to == alice.at && p.data.starts_with(b"SIP/2.0 180");
+    assert_eq!(town.world.log.iter().filter(ringing).count(), 2, "and under the same tag");
+    town.world.disconnect(server());
+    let cancel = town.world.expect(bob.at, "CANCEL", 100);
+    town.reply(&cancel, 200, "b", &[]);
+    town.reply(&first, 487, "b", &[]);
+    town.world.expect(bob.at, "ACK", 100);
+    let second = town.world.expect(bob.at, "INVITE", 100);
+    assert_ne!(second.one("Call-ID"), first.one("Call-ID"));
+    assert_ne!(second.tag("From"), first.tag("From"));
+    let mut callee = town.accept(&second, "b2", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    assert!(caller.remote.ends_with(held.tag("To")), "under the tag of our 180");
+    let ack = town.world.expect(bob.at, "ACK", 100);
+    assert_eq!((ack.one("Call-ID"), ack.tag("To")), (second.one("Call-ID"), "b2"));
+    talk(&mut town, &mut caller, &mut callee);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}

@@ -4,6 +4,7 @@
 //! seed decides delay, loss and order. What crossed it is kept, and at the end of each test
 //! [`oracle`] looks through all of it, and at what the adapters still hold.
 
+mod b2bua;
 mod behind;
 mod callee;
 mod dialog;
@@ -22,6 +23,7 @@ mod node;
 mod oracle;
 mod provider;
 mod register;
+mod renamed;
 mod rescue;
 mod retry;
 mod seen;

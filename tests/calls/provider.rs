@@ -5,7 +5,7 @@ use crate::town::{DOMAIN, SERVER, server};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-type Sent = Vec<(SocketAddr, Vec<u8>)>;
+pub(crate) type Sent = Vec<(SocketAddr, Vec<u8>)>;
 
 /// A server that registers everybody and answers probes; the rest goes to its inbox.
 pub(crate) fn registrar(message: &Msg) -> Option<Sent> {
@@ -90,11 +90,11 @@ pub(crate) fn backward(message: &Msg) -> Option<(SocketAddr, Vec<u8>)> {
     Some((next, write(message.line(), &headers, message.body())))
 }
 
-fn user_of(uri: &str) -> &str {
+pub(crate) fn user_of(uri: &str) -> &str {
     uri.trim_start_matches("sip:").split('@').next().unwrap_or_default()
 }
 
-fn host_of(uri: &str) -> SocketAddr {
+pub(crate) fn host_of(uri: &str) -> SocketAddr {
     let host = uri.trim_start_matches("sip:");
     let host = host.split_once('@').map_or(host, |(_, host)| host);
     host.split(';').next().and_then(|host| host.parse().ok()).unwrap_or_else(server)

@@ -4,13 +4,16 @@
 //! further one is held and never seen by it, and the phone's answer serves them all.
 
 use super::caller::withholds;
-use super::ended::Outcome;
-use super::{CallId, Callee, Leg, LegState, Role, UpstreamState};
+use super::claim::Claim;
+use super::ended::{Outcome, Phones};
+use super::{Call, CallId, Callee, Leg, LegState, Role, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
+use crate::adapter::notices::Belonging;
 use crate::adapter::registrar::BindingId;
-use crate::limits::{CALL_RETRY_WAIT, CALL_UPSTREAMS_MAX};
+use crate::channel::CallKey;
+use crate::limits::{ACK_PATIENCE, CALL_UPSTREAMS_MAX};
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
 use crate::time::Instant;
@@ -24,18 +27,28 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
         let phones = self.phones_called(message, source.path);
+        let provider = phones.first().and_then(|id| self.registrar.get(*id)).map(|b| b.provider);
+        let claim = self.claim_of(provider, message, source.flow.to.ip());
+        let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+        let belongs = self.leg_belongs(now, message, &source, &claim, &phones);
         let known = self.find_call(message.call_id(), |call| {
             call.role == Role::Callee && call.from_tag == tag && call.rings_one_of(&phones)
         });
+        let linked = |call: &Call| {
+            let told = |node| call.callees.iter().any(|callee| callee.node == node);
+            call.rings_one_of(&phones) && belongs.node.is_some_and(told)
+        };
+        let known = known.or_else(|| self.find_keyed(Role::Callee, belongs.key, linked));
         if let Some(id) = known {
-            return self.hold(now, id, server, message, source);
+            return self.hold(now, id, server, message, source, belongs.anonymous);
         }
         let cseq = message.cseq().map_or(0, |(number, _)| number);
-        match self.ended_calls.outcome(now, (message.call_id(), tag), cseq, &phones) {
+        let leg = (message.call_id(), tag);
+        match self.ended_calls.outcome(now, leg, cseq, &phones, belongs.key) {
             Some(Outcome::Refused(code)) => return self.refuse(now, server, code),
             Some(Outcome::Settled) => return self.hold_late(now, server, message, source),
+            None if belongs.cancelled => return self.hold_late(now, server, message, source),
             None => {}
         }
         if phones.is_empty() {
@@ -47,21 +60,58 @@ impl Adapter {
             log::warn!("call refused: max_calls are running already");
             return self.refuse(now, server, 503);
         };
-        let _ =
-            call.upstreams.push(self.upstream_of(server, message, source, UpstreamState::Carrying));
-        call.provider = phones.first().and_then(|id| self.registrar.get(*id)).map(|b| b.provider);
-        call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
+        let mut upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);
+        upstream.anonymous = belongs.anonymous;
+        let _ = call.upstreams.push(upstream);
+        call.provider = provider;
+        call.callee = self.spell(provider, message.request_uri()).unwrap_or_default();
         if !withholds(message) {
             let from = message.from().map(|from| from.uri).unwrap_or_default();
-            call.caller = self.spell(call.provider, from).unwrap_or_default();
+            call.caller = self.spell(provider, from).unwrap_or_default();
         }
-        if let Path::Peer(node) = source.path {
-            call.reason = "called over the overlay";
-            let _ = call.callees.push(Callee::telling(node, true));
-        } else if let Some(node) = self.noticed(message.call_id()) {
-            let _ = call.callees.push(Callee::telling(node, false));
+        call.claim = claim;
+        call.key = belongs.key;
+        if let Some(node) = belongs.node {
+            let opened = matches!(source.path, Path::Peer(_));
+            let _ = call.callees.push(Callee::telling(node, opened));
         }
-        let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 503) };
+        self.ring_all(now, call, phones, message, source);
+    }
+
+    /// The call that an INVITE is a leg of.
+    fn leg_belongs(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        source: &Source,
+        claim: &Claim,
+        phones: &Phones,
+    ) -> Belonging {
+        let Path::Peer(node) = source.path else {
+            return self.belonging(now, message.call_id(), claim, phones);
+        };
+        let key = CallKey::of(message.call_id());
+        let callee = phones.first().and_then(|id| self.registrar.get(*id));
+        if let Some(callee) = callee.map(|binding| binding.aor.as_str().to_owned()) {
+            self.take_notice(now, (node, key), &callee, claim.aliases());
+        }
+        let cancelled = self.is_cancelled(node, key);
+        Belonging { key, node: Some(node), anonymous: false, cancelled }
+    }
+
+    /// Takes a call in and rings its phones.
+    pub(super) fn ring_all(
+        &mut self,
+        now: Instant,
+        call: Call,
+        phones: Phones,
+        message: &Message<'_>,
+        source: Source,
+    ) {
+        let server = call.upstreams.first().map(|up| up.server);
+        let Some(id) = self.insert_call(call) else {
+            return server.into_iter().for_each(|server| self.refuse(now, server, 503));
+        };
         self.trace_begin(now, id, message, source.path);
         self.open_media(now, id);
         for binding in phones {
@@ -73,11 +123,7 @@ impl Adapter {
 
     /// The phones that an INVITE names: one Contact from the server, every phone of the AOR from
     /// the overlay.
-    fn phones_called(
-        &self,
-        message: &Message<'_>,
-        path: Path,
-    ) -> heapless::Vec<BindingId, { crate::limits::CALL_LEGS_MAX }> {
+    pub(super) fn phones_called(&self, message: &Message<'_>, path: Path) -> Phones {
         match path {
             Path::Server => self.binding_named(message).into_iter().collect(),
             _ => self.bindings_of_uri(message.request_uri()),
@@ -150,9 +196,12 @@ impl Adapter {
         message: &Message<'_>,
     ) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        if call.carrier.is_some() {
+        if call.carrier.is_some() && call.upstreams[up].accepted {
             // The phone has not heard the ACK: its caller shall send it again.
             return self.relay_response(now, id, at, up, message);
+        }
+        if !call.callees.is_empty() && call.named.is_none() {
+            call.name_due.get_or_insert((now + ACK_PATIENCE, 0));
         }
         call.upstreams[up].accepted = true;
         if !matches!(call.upstreams[up].state, UpstreamState::Accepted { .. }) {
@@ -166,9 +215,8 @@ impl Adapter {
     }
 
     /// The ACK of what the server leg carries came by the direct path.
-    pub(crate) fn acknowledged_directly(&mut self, id: CallId, path: Path) {
-        let call = self.calls.get_mut(id).filter(|_| matches!(path, Path::Peer(_)));
-        let Some(call) = call else { return };
+    pub(crate) fn acknowledged_directly(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
         for (up, upstream) in call.upstreams.iter_mut().enumerate() {
             if matches!(upstream.state, UpstreamState::Accepted { .. }) {
                 upstream.state = UpstreamState::Done;
@@ -225,34 +273,6 @@ impl Adapter {
         self.reap(now, id);
     }
 
-    /// The caller hung up on one of the legs before an answer.
-    pub(crate) fn call_cancelled(&mut self, now: Instant, id: CallId, up: usize) {
-        let Some(call) = self.calls.get(id) else { return };
-        let Some(upstream) = call.upstreams.get(up) else { return };
-        if matches!(upstream.state, UpstreamState::Done | UpstreamState::Accepted { .. }) {
-            return;
-        }
-        let carrying = upstream.state == UpstreamState::Carrying;
-        let server = upstream.server;
-        self.refuse(now, server, 487);
-        self.finish_upstream(id, up);
-        self.trace_note(now, id, "cancelled");
-        if carrying {
-            self.lose_others(now, id, usize::MAX);
-            let count = self.calls.get(id).map_or(0, |call| call.upstreams.len());
-            for other in 0..count {
-                let held = self.calls.get(id).is_some_and(|call| {
-                    matches!(call.upstreams[other].state, UpstreamState::Held { .. })
-                });
-                if held {
-                    self.hold_until(id, other, now + CALL_RETRY_WAIT);
-                }
-            }
-        }
-        self.arm(id);
-        self.reap(now, id);
-    }
-
     /// What a call at the callee's side does when its time has come.
     pub(crate) fn callee_due(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
@@ -265,23 +285,14 @@ impl Adapter {
             .collect();
         for at in silent {
             self.lose_leg(now, id, at);
+            if let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at)) {
+                leg.state = LegState::Failed;
+            }
             self.phone_unreachable(now, id, at);
         }
-        let Some(call) = self.calls.get_mut(id) else { return };
+        let Some(call) = self.calls.get(id) else { return };
         let answered = call.winner.is_some();
-        let expired: heapless::Vec<_, CALL_UPSTREAMS_MAX> = call
-            .upstreams
-            .iter()
-            .enumerate()
-            .filter(|(_, u)| {
-                matches!(u.state, UpstreamState::Held { until: Some(until) } if now >= until)
-            })
-            .map(|(up, u)| (up, u.server))
-            .collect();
-        for (up, server) in expired {
-            self.refuse(now, server, 480);
-            self.finish_upstream(id, up);
-        }
+        self.held_due(now, id);
         if answered {
             self.note_late_acknowledgements(now, id);
             self.settle_held(now, id);

@@ -44,6 +44,7 @@ impl Adapter {
             self.registrar.find(source.flow, self.spell_from(message).as_ref().map(Aor::as_str));
         call.provider = self.provider_for_phone(binding, message);
         call.caller = self.caller_aor(binding, call.provider, message);
+        call.aliases = self.aliases_of(binding, call.provider, message);
         call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
         call.phone = Some(self.phone_end(binding, message, source));
         if let Some(emergency) = &mut call.emergency {
@@ -219,6 +220,8 @@ impl Adapter {
     pub(crate) fn arm(&mut self, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
         let mut at = earlier(call.decide_at, call.retry_until);
+        at = earlier(at, call.cancel_crosses);
+        at = earlier(at, call.name_due.map(|(at, _)| at));
         for leg in call.legs.iter().filter(|l| l.state.is_open()) {
             at = earlier(at, Some(leg.deadline(call.role)));
         }
@@ -307,10 +310,16 @@ pub(crate) fn withholds(message: &Message<'_>) -> bool {
 }
 
 impl Upstream {
+    /// Whether this transaction's INVITE waits here for its last answer. One that rings as a new
+    /// call has moved there.
+    pub(crate) fn is_served_by(&self, server: ServerId) -> bool {
+        self.server == server && self.state != UpstreamState::Done
+    }
+
     /// When it must be looked at again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.state {
-            UpstreamState::Held { until } => until,
+            UpstreamState::Held { until } => earlier(until, self.rings_again),
             UpstreamState::Accepted { since, late: false } => Some(since + ACK_PATIENCE),
             UpstreamState::Accepted { since, late: true } => Some(since + ACK_LIMIT),
             UpstreamState::Carrying | UpstreamState::Done => None,

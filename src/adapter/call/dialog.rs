@@ -4,20 +4,20 @@
 //! the WAN side to belong to a call (CALLS §1.5). Running calls outlive the server: where it is
 //! known down or silent, the request takes the direct path to the other adapter as well.
 
-use super::caller::peer_flow;
+use super::dialogs::{Dialog, FarEnd};
+use super::goodbye::is_completed_elsewhere;
+use super::identity::{DialogId, read_direct};
 use super::relay::sides;
-use super::{Call, CallId, Dialog, Role};
+use super::{Call, CallId, Role};
 use crate::adapter::exchange::{Exchange, Purpose};
 use crate::adapter::inbound::Source;
-use crate::adapter::names::{Local, Path};
-use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::adapter::names::Path;
+use crate::adapter::{Adapter, ClientOwner};
+use crate::channel::CallKey;
 use crate::limits::BYE_PATIENCE;
 use crate::net::NodeId;
-use crate::sip::Name;
-use crate::sip::Uri;
 use crate::sip::transaction::{Flow, ServerId};
 use crate::sip::{Message, Method};
-use crate::sip::{TooLong, Writer};
 use crate::time::Instant;
 
 /// One dialog of one call.
@@ -28,11 +28,62 @@ impl Adapter {
     pub(crate) fn dialog_of(&self, message: &Message<'_>, path: Path) -> Option<DialogAt> {
         let from = message.from()?.tag()?;
         let to = message.to()?.tag()?;
-        let (phone_tag, far_tag) = if path == Path::Lan { (from, to) } else { (to, from) };
-        let id =
-            self.find_call(message.call_id(), |call| call.dialog(phone_tag, far_tag).is_some())?;
-        let at = self.calls.get(id)?.dialog(phone_tag, far_tag)?;
+        let call_id = message.call_id();
+        if let (Path::Peer(node), Some(named)) = (path, read_direct(call_id)) {
+            return self.dialog_direct(node, named, (to, from));
+        }
+        let is = |dialog: &Dialog| match path {
+            Path::Lan => dialog.id.is(call_id, from, to),
+            _ => dialog.end_named(path, (call_id, to, from)).is_some(),
+        };
+        let id = self.find_call(call_id, |call| call.dialogs.iter().any(is))?;
+        let at = self.calls.get(id)?.dialogs.iter().position(is)?;
         Some((id, at))
+    }
+
+    /// The dialog of a request on the direct path: of the linked call, and where that forked, the
+    /// one with these tags, if the server let them pass.
+    fn dialog_direct(
+        &self,
+        node: NodeId,
+        (sender, key): (Role, CallKey),
+        (phone_tag, far_tag): (&str, &str),
+    ) -> Option<DialogAt> {
+        let role = match sender {
+            Role::Caller => Role::Callee,
+            Role::Callee => Role::Caller,
+        };
+        let linked = |call: &Call| {
+            let knows = |c: &super::Callee| c.node == node && (c.acknowledged || c.opened);
+            call.callees.iter().any(knows) && !call.dialogs.is_empty()
+        };
+        let id = self.find_keyed(role, key, linked)?;
+        let dialogs = &self.calls.get(id)?.dialogs;
+        let tagged = |d: &Dialog| d.end_tagged(phone_tag, far_tag).is_some();
+        let at = dialogs.iter().position(tagged);
+        let at = at.or_else(|| dialogs.iter().position(|d| d.confirmed));
+        Some((id, at.unwrap_or(0)))
+    }
+
+    /// The far end that sends a request in this dialog. The direct path is one of its own where
+    /// the server changes tags: there, it has its own numbers too.
+    pub(super) fn sending_end(
+        &mut self,
+        (id, at): DialogAt,
+        message: &Message<'_>,
+        source: &Source,
+    ) -> Option<usize> {
+        let name = DialogId::of(message, false);
+        let dialog = self.calls.get_mut(id)?.dialogs.get_mut(at)?;
+        let (phone_tag, far_tag) = (name.phone_tag(), name.far_tag());
+        if read_direct(&name.call_id).is_none() {
+            return dialog.end_named(source.path, (&name.call_id, phone_tag, far_tag));
+        }
+        if let Some(end) = dialog.end_tagged(phone_tag, far_tag) {
+            return Some(end);
+        }
+        let direct = FarEnd::direct(source, dialog.far().side, name);
+        dialog.learn(direct)
     }
 
     /// Whether a phone's request is older than one that it sent before (RFC 3261 s12.2.2).
@@ -52,123 +103,98 @@ impl Adapter {
         &mut self,
         now: Instant,
         server: ServerId,
-        (id, at): DialogAt,
+        at: DialogAt,
         message: &Message<'_>,
         source: Source,
     ) {
-        let invite = message.method() == Method::Invite;
+        let id = at.0;
+        let (invite, bye) = (message.method() == Method::Invite, message.method() == Method::Bye);
         if invite {
             self.reply_trying(now, server, message);
         }
-        let bye = message.method() == Method::Bye;
         self.trace_received(now, id, source.path, message);
         let outbound = source.path == Path::Lan;
-        let number = message.cseq().map_or(0, |(number, _)| number);
-        let callee = self.calls.get(id).is_some_and(|call| call.role == Role::Callee);
-        if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
-            // The same request by the other path: the phone has it already (CALLS §4.1). And a
-            // BYE on the server leg of what the overlay carries is not for the phone (§3.8).
-            let lost = callee && dialog.is_lost_leg(source.path);
-            if !outbound && (dialog.is_copy(number) || bye && (dialog.ending || lost)) {
-                return self.refuse(now, server, if bye { 200 } else { 482 });
-            }
-            dialog.ending |= bye;
-            dialog.ack_over = dialog.ack_over.filter(|_| !(outbound && invite));
-            let highest = if outbound { &mut dialog.phone_cseq } else { &mut dialog.far_cseq };
-            *highest = number.max(*highest);
+        let taken = match outbound {
+            true => self.phone_asks(at, message),
+            false => self.far_end_asks(now, at, message, &source),
+        };
+        if !taken {
+            return self.refuse(now, server, if bye { 200 } else { 482 });
         }
-        self.learn_contact((id, at), message, &source);
+        self.learn_contact(at, message, &source);
         let exchange =
             Exchange::new(Purpose::Dialog { call: id, outbound }, server, source, message);
         let Some(exchange) = self.insert_exchange(exchange) else {
             return self.refuse(now, server, 503);
         };
-        let down = outbound && self.far_is_down((id, at));
-        let Some((flow, bytes)) = self.compose_in_dialog(now, (id, at), message, &source, None)
-        else {
+        let down = outbound && self.far_is_down(at);
+        let Some((flow, bytes)) = self.compose_in_dialog(now, at, message, &source, None) else {
             return self.refuse_exchange(now, exchange, 513);
         };
         self.send_exchange(now, exchange, flow, &bytes);
+        let patience = if down { now } else { now + BYE_PATIENCE };
         if outbound && bye {
-            if let Some(node) = self.direct_path((id, at)) {
-                self.send_copy_of_bye(now, (id, at), message, &source, node);
+            if let Some(node) = self.direct_path(at) {
+                self.send_copy_of_bye(now, at, message, &source, node);
             }
-            let patience = if down { now } else { now + BYE_PATIENCE };
             self.answer_exchange_at(exchange, patience);
-        } else if outbound && self.is_by_server((id, at)) {
-            let patience = if down { now } else { now + BYE_PATIENCE };
+        } else if outbound && self.is_by_server(at) {
             self.divert_exchange_at(exchange, patience);
         }
     }
 
-    /// Writes a request of one end in terms of the other. `direct`: over the channel to this
-    /// adapter, whatever path carries the dialog.
-    pub(crate) fn compose_in_dialog(
+    /// Takes note of a request of the phone.
+    fn phone_asks(&mut self, (id, at): DialogAt, message: &Message<'_>) -> bool {
+        let number = message.cseq().map_or(0, |(number, _)| number);
+        let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
+        let Some(dialog) = dialog else { return false };
+        dialog.ending |= message.method() == Method::Bye;
+        dialog.ack_over = dialog.ack_over.filter(|_| message.method() != Method::Invite);
+        dialog.phone_cseq = number.max(dialog.phone_cseq);
+        true
+    }
+
+    /// Whether a request of a far end is for the phone: no copy by another path of one that the
+    /// phone has already (CALLS §4.1), and no goodbye on a leg that does not carry (§3.8).
+    fn far_end_asks(
         &mut self,
         now: Instant,
         (id, at): DialogAt,
         message: &Message<'_>,
         source: &Source,
-        direct: Option<NodeId>,
-    ) -> Option<(Flow, Vec<u8>)> {
-        let call = self.calls.get(id)?;
-        let dialog = call.dialogs.get(at)?;
-        let outbound = source.path == Path::Lan;
-        let (phone, media, alias) = (dialog.phone.clone(), call.media, call.alias_user.clone());
-        let far = match direct {
-            Some(node) => (Path::Peer(node), Local::Overlay(self.id)),
-            None if outbound => (dialog.far.path, dialog.far.local),
-            None => (source.path, source.local),
-        };
-        let stand_in = dialog.stand_in(source.path);
-        let side = dialog.far.side;
-        let (flow, uri, shift) = if outbound {
-            let (flow, uri) = self.next_hop_in_dialog(dialog, message, far.0);
-            (flow, uri, dialog.cseq_shift)
-        } else {
-            (phone.flow, phone.contact.clone(), 0)
-        };
-        let mut crossing = self.crossing(&phone, far, outbound, &alias);
-        crossing.stand_in = stand_in;
-        let body = self.relay_body(now, media, sides(outbound, side), source.flow, message);
-        let branch = self.transactions.branch();
-        let bytes = crossing.request(message, &uri, &branch, shift, &body)?;
-        Some((flow, bytes))
-    }
-
-    /// Where a request of the phone goes inside a dialog: next Route, else the Request-URI where
-    /// that is an address, else where the dialog came from (CALLS §1.3).
-    fn next_hop_in_dialog(
-        &self,
-        dialog: &Dialog,
-        message: &Message<'_>,
-        path: Path,
-    ) -> (Flow, String) {
-        if let Path::Peer(node) = path {
-            let contact = &dialog.far.contact;
-            let named = crate::adapter::names::uri_node(contact).is_some();
-            let uri = if named {
-                contact.clone()
-            } else {
-                format!("sip:{}", Local::Overlay(node).host())
-            };
-            return (peer_flow(node), uri);
+    ) -> bool {
+        let Some(end) = self.sending_end((id, at), message, source) else { return false };
+        let number = message.cseq().map_or(0, |(number, _)| number);
+        let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
+        let Some(dialog) = dialog else { return false };
+        if message.method() == Method::Bye {
+            if dialog.ending {
+                return false;
+            }
+            let other = dialog.other_end(end).filter(|_| read_direct(message.call_id()).is_none());
+            let elsewhere = is_completed_elsewhere(message);
+            if let Some(other) = other.filter(|_| elsewhere || !dialog.carries(end)) {
+                let side = dialog.end(other).map_or(0, |end| end.side);
+                if let Some(end) = dialog.end_mut(end) {
+                    end.over = true;
+                }
+                if dialog.carries(end) {
+                    self.carry_by(now, id, usize::from(side));
+                }
+                return false;
+            }
         }
-        let hop = self.next_hop_uri(message);
-        let mut flow = dialog.far.flow;
-        if let (crate::net::Via::Udp(_), Ok(uri)) = (flow.via, Uri::parse(hop))
-            && let Some(ip) = crate::adapter::names::literal(uri.host)
-            && ip.is_ipv4() == flow.to.is_ipv4()
-        {
-            flow.to = (ip, uri.port.unwrap_or(5060)).into();
+        if dialog.take_number(end, number, message.method()).is_none() {
+            return false;
         }
-        (flow, message.request_uri().to_owned())
+        dialog.ending |= message.method() == Method::Bye;
+        true
     }
 
     /// The adapter at the other end, where one is known for this call.
     pub(crate) fn direct_path(&self, (id, at): DialogAt) -> Option<NodeId> {
         let call = self.calls.get(id)?;
-        if matches!(call.dialogs.get(at)?.far.path, Path::Peer(_)) {
+        if matches!(call.dialogs.get(at)?.far().path, Path::Peer(_)) {
             return None;
         }
         call.callees.iter().find(|c| c.acknowledged).map(|c| c.node)
@@ -177,13 +203,11 @@ impl Adapter {
     /// Whether the server carries this dialog.
     fn is_by_server(&self, (id, at): DialogAt) -> bool {
         let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
-        dialog.is_some_and(|dialog| dialog.far.path == Path::Server)
+        dialog.is_some_and(|dialog| dialog.far().path == Path::Server)
     }
 
     fn far_is_down(&self, (id, at): DialogAt) -> bool {
-        let Some(call) = self.calls.get(id) else { return false };
-        let provider = call.provider.and_then(|at| self.providers.get(usize::from(at)));
-        self.is_by_server((id, at)) && provider.is_some_and(|provider| !provider.is_up())
+        self.is_by_server((id, at)) && self.server_is_down(id)
     }
 
     fn send_copy_of_bye(
@@ -217,7 +241,7 @@ impl Adapter {
         message: &Message<'_>,
     ) -> Vec<u8> {
         let Some(call) = self.calls.get(id) else { return message.body().to_vec() };
-        let side = call.dialogs.get(at).map_or(0, |dialog| dialog.far.side);
+        let side = call.dialogs.get(at).map_or(0, |dialog| dialog.far().side);
         let media = call.media;
         self.relay_body(now, media, sides(outbound, side), flow, message)
     }
@@ -236,14 +260,9 @@ impl Adapter {
         let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
         match dialog {
             Some(dialog) if !outbound => dialog.phone.contact = contact,
-            Some(dialog) if path == dialog.far.path => dialog.far.contact = contact,
+            Some(dialog) if path == dialog.far().path => dialog.refresh_target(contact),
             _ => {}
         }
-    }
-
-    /// See [`Dialog::stand_in`].
-    pub(crate) fn stand_in(&self, (id, at): DialogAt, path: Path) -> Option<String> {
-        self.calls.get(id)?.dialogs.get(at)?.stand_in(path)
     }
 
     /// The target refresh of RFC 3261 s12.2: the Contact that the sender gives now.
@@ -259,9 +278,10 @@ impl Adapter {
         if contact.is_empty() {
             return;
         }
+        let direct = read_direct(message.call_id()).is_some();
         match source.path {
             Path::Lan => dialog.phone.contact = contact,
-            path if path == dialog.far.path => dialog.far.contact = contact,
+            path if path == dialog.far().path && !direct => dialog.refresh_target(contact),
             _ => {}
         }
     }
@@ -273,7 +293,14 @@ impl Adapter {
         };
         let role = self.calls.get(id).map(|call| call.role);
         if role == Some(Role::Callee) && source.path != Path::Lan {
-            self.acknowledged(now, id, source.path);
+            let end = self.sending_end((id, at), message, source);
+            let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+            let side = dialog.and_then(|dialog| dialog.end(end?)).map(|end| end.side);
+            match side {
+                _ if read_direct(message.call_id()).is_some() => self.acknowledged_directly(id),
+                Some(side) => self.acknowledged(now, id, usize::from(side)),
+                None => {}
+            }
         }
         let mut over = None;
         if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
@@ -293,21 +320,6 @@ impl Adapter {
         self.arm(id);
     }
 
-    /// Ends a dialog from here: BYE to both ends.
-    pub(crate) fn send_byes(&mut self, now: Instant, (id, at): DialogAt) {
-        for to_phone in [true, false] {
-            let branch = self.transactions.branch();
-            let Some(call) = self.calls.get(id) else { return };
-            let Some(dialog) = call.dialogs.get(at) else { return };
-            let flow = if to_phone { dialog.phone.flow } else { dialog.far.flow };
-            let bytes = crossing::write(|out| write_bye(call, dialog, to_phone, &branch, out));
-            if let Some(bytes) = bytes {
-                let owner = ClientOwner::Quiet.encode();
-                let _ = self.transactions.send_request(now, flow, &bytes, owner);
-            }
-        }
-    }
-
     /// A BYE was challenged: its dialog waits for the next one.
     pub(crate) fn dialog_goes_on(&mut self, bye: &Message<'_>, path: Path) {
         let Some((id, at)) = self.dialog_of(bye, path) else { return };
@@ -325,40 +337,4 @@ impl Adapter {
         }
         self.reap(now, id);
     }
-}
-
-/// Writes a BYE of our own, in the name of the end that does not get it.
-fn write_bye(
-    call: &Call,
-    dialog: &Dialog,
-    to_phone: bool,
-    branch: &dyn core::fmt::Display,
-    out: &mut [u8],
-) -> Result<usize, TooLong> {
-    let invite = Message::parse(call.invite()).ok();
-    let name = |name| invite.as_ref().and_then(|m| m.header(name)).unwrap_or_default();
-    let caller = name(Name::From);
-    let callee = name(Name::To);
-    let phone_calls = call.role == Role::Caller;
-    let (uri, local, number) = if to_phone {
-        (&dialog.phone.contact, dialog.phone.local, dialog.far_cseq)
-    } else {
-        let shifted = i64::from(dialog.phone_cseq) + dialog.cseq_shift;
-        (&dialog.far.contact, dialog.far.local, u32::try_from(shifted).unwrap_or(0))
-    };
-    let callee_tag = if phone_calls { &dialog.far_tag } else { &dialog.phone_tag };
-    let mut writer = Writer::new(out);
-    writer.request("BYE", uri);
-    crate::adapter::rewrite::write_via(&mut writer, local, branch);
-    writer.header(Name::MaxForwards, 70);
-    if phone_calls == to_phone {
-        writer.header(Name::From, format_args!("{callee};tag={callee_tag}"));
-        writer.header(Name::To, caller);
-    } else {
-        writer.header(Name::From, caller);
-        writer.header(Name::To, format_args!("{callee};tag={callee_tag}"));
-    }
-    writer.header(Name::CallId, &call.call_id);
-    writer.header(Name::CSeq, format_args!("{} BYE", number.saturating_add(1)));
-    writer.finish(&[])
 }

@@ -4,10 +4,12 @@
 //! call was carried over the overlay and may be over: no phone rings for it again (CALLS §3.8,
 //! "equal Call-ID: always").
 
+use super::claim::Claim;
+use super::identity::read_direct;
 use super::{Call, LegState};
 use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
-use crate::limits::{CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX};
+use crate::limits::{CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, NOTICE_WINDOW};
 use crate::time::Instant;
 use std::collections::VecDeque;
 
@@ -23,7 +25,14 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug)]
 struct Ended {
     at: Instant,
+    started: Instant,
+    /// Its Call-IDs.
+    ids: Vec<CallKey>,
+    /// What both adapters call it.
     key: CallKey,
+    /// Another adapter told of it.
+    linked: bool,
+    claim: Claim,
     tag: CallKey,
     cseq: u32,
     phones: Phones,
@@ -40,15 +49,20 @@ pub(crate) struct EndedCalls {
 }
 
 impl EndedCalls {
-    /// Remembers a call; the oldest makes way.
+    /// Remembers a call; the oldest makes way. One whose first leg died is none to remember: what
+    /// comes of it later shall ring.
     pub(crate) fn remember(&mut self, now: Instant, call: &Call) {
         let refused = call.legs.iter().find_map(|leg| match leg.state {
             LegState::Refused { code, .. } => Some(code),
             _ => None,
         });
+        let silent = call.legs.iter().all(|leg| leg.state == LegState::Failed);
         let outcome = match (call.winner, refused) {
+            (Some(_), _) => Outcome::Settled,
             (None, Some(code)) => Outcome::Refused(code),
-            _ => Outcome::Settled,
+            (None, None) if call.cancelled => Outcome::Settled,
+            (None, None) if silent && !call.legs.is_empty() => Outcome::Refused(480),
+            (None, None) => return,
         };
         while self.calls.front().is_some_and(|old| now >= old.at + ENDED_CALLS_LIFE)
             || self.calls.len() == ENDED_CALLS_MAX
@@ -57,7 +71,11 @@ impl EndedCalls {
         }
         self.calls.push_back(Ended {
             at: now,
-            key: CallKey::of(&call.call_id),
+            started: call.started,
+            ids: call.call_ids().map(CallKey::of).collect(),
+            key: call.key,
+            linked: !call.callees.is_empty(),
+            claim: call.claim.clone(),
             tag: CallKey::of(&call.from_tag),
             cseq: call.upstreams.iter().map(|up| up.cseq).max().unwrap_or(0),
             phones: call.legs.iter().filter_map(|leg| leg.binding).collect(),
@@ -65,27 +83,60 @@ impl EndedCalls {
         });
     }
 
-    /// Whether a call with this Call-ID ended lately.
+    /// Whether a call with this Call-ID ended lately; on the direct path, with this name.
     pub(crate) fn knows(&self, now: Instant, call_id: &str) -> bool {
-        let key = CallKey::of(call_id);
-        self.calls.iter().any(|ended| ended.key == key && now < ended.at + ENDED_CALLS_LIFE)
+        let direct = read_direct(call_id).map(|(_, key)| key);
+        let id = CallKey::of(call_id);
+        let is = |ended: &Ended| match direct {
+            Some(key) => ended.key == key,
+            None => ended.ids.contains(&id),
+        };
+        self.calls.iter().any(|ended| is(ended) && now < ended.at + ENDED_CALLS_LIFE)
+    }
+
+    /// A notice tells of a call that a leg by the server has brought, and that is over already.
+    pub(crate) fn link(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        phones: &Phones,
+        named: impl Fn(&Claim) -> bool,
+    ) {
+        let found = self.calls.iter_mut().rev().find(|ended| {
+            let recent = now < ended.started + NOTICE_WINDOW;
+            recent && !ended.linked && ended.rang(phones) && named(&ended.claim)
+        });
+        if let Some(ended) = found {
+            (ended.key, ended.linked) = (key, true);
+        }
     }
 
     /// How the call of an INVITE for these phones ended, where it is one of those remembered.
     /// After a refusal a higher CSeq is a new attempt of the caller, not a late leg; and what the
-    /// server forks to another phone is another call.
+    /// server forks to another phone is another call. `key`: the call that the leg belongs to by
+    /// its notice, whose legs come soon after each other.
     pub(crate) fn outcome(
         &self,
         now: Instant,
         (call_id, tag): (&str, &str),
         cseq: u32,
         phones: &Phones,
+        key: CallKey,
     ) -> Option<Outcome> {
-        let (key, tag) = (CallKey::of(call_id), CallKey::of(tag));
-        let rang = |ended: &Ended| ended.phones.iter().any(|phone| phones.contains(phone));
-        let ended = self.calls.iter().rev().find(|e| e.key == key && e.tag == tag && rang(e))?;
-        let fresh = now < ended.at + ENDED_CALLS_LIFE;
-        let late_leg = ended.outcome == Outcome::Settled || cseq <= ended.cseq;
-        (fresh && late_leg).then_some(ended.outcome)
+        let (id, tag) = (CallKey::of(call_id), CallKey::of(tag));
+        let calls = || self.calls.iter().rev().filter(|ended| ended.rang(phones));
+        if let Some(ended) = calls().find(|e| e.ids.contains(&id) && e.tag == tag) {
+            let fresh = now < ended.at + ENDED_CALLS_LIFE;
+            let late_leg = ended.outcome == Outcome::Settled || cseq <= ended.cseq;
+            return (fresh && late_leg).then_some(ended.outcome);
+        }
+        let ended = calls().find(|e| e.linked && e.key == key)?;
+        (now < ended.at + NOTICE_WINDOW).then_some(ended.outcome)
+    }
+}
+
+impl Ended {
+    fn rang(&self, phones: &Phones) -> bool {
+        self.phones.iter().any(|phone| phones.contains(phone))
     }
 }

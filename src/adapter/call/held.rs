@@ -1,11 +1,14 @@
 //! Further legs of a call that rings here already: held, and ended or taken over (CALLS §3.8).
 
-use super::{CallId, Callee, LegState, Role, Upstream, UpstreamState};
+use super::{Call, CallId, Callee, LegState, Role, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::channel::CarryingPath;
-use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, CALL_UPSTREAMS_MAX};
+use crate::limits::{
+    ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, CALL_UPSTREAMS_MAX, CARRIER_ASKED_MAX,
+    HELD_RINGING_REPEAT,
+};
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
 use crate::time::Instant;
@@ -19,9 +22,11 @@ impl Adapter {
         server: ServerId,
         message: &Message<'_>,
         source: Source,
+        anonymous: bool,
     ) {
         let state = UpstreamState::Held { until: None };
-        let upstream = self.upstream_of(server, message, source, state);
+        let mut upstream = self.upstream_of(server, message, source, state);
+        upstream.anonymous = anonymous;
         let Some(call) = self.calls.get_mut(id) else { return };
         let refused = call
             .legs
@@ -41,21 +46,34 @@ impl Adapter {
             let _ = call.callees.push(Callee::telling(node, true));
         }
         let answered = call.winner.is_some();
+        self.index_call(id, message.call_id());
         self.trace_note(now, id, "second leg, held");
         self.learn_offer(now, id, up, message);
         if let Some(code) = refused {
-            self.refuse(now, server, code);
-            self.finish_upstream(id, up);
+            self.refuse_upstream(now, id, up, code);
         } else if answered {
             self.settle_held(now, id);
         } else {
             let reliable =
                 message.values(crate::sip::Name::Require).any(|v| v.eq_ignore_ascii_case("100rel"));
-            let tag = self.rng.next_u32();
-            let code = if reliable { 100 } else { 180 };
-            self.reply_tagged(now, server, code, tag);
+            if reliable {
+                self.reply_trying(now, server, message);
+            } else {
+                self.ring_held(now, id, up);
+            }
         }
         self.arm(id);
+    }
+
+    /// Tells a held leg that the phone rings, without SDP.
+    pub(crate) fn ring_held(&mut self, now: Instant, id: CallId, up: usize) {
+        let tag = self.rng.next_u32();
+        let upstream = self.calls.get_mut(id).and_then(|call| call.upstreams.get_mut(up));
+        let Some(upstream) = upstream else { return };
+        let tag = upstream.to_tag.get_or_insert_with(|| format!("{tag:08x}")).clone();
+        upstream.rings_again = Some(now + HELD_RINGING_REPEAT);
+        let server = upstream.server;
+        self.reply_tagged(now, server, 180, &tag);
     }
 
     /// A leg of a call that is over: it waits for its own CANCEL, and no phone rings for it.
@@ -95,30 +113,27 @@ impl Adapter {
     /// After the phone's answer: which of the further legs ends, which takes over.
     pub(crate) fn settle_held(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
-        let server_down = call
-            .provider
-            .and_then(|at| self.providers.get(usize::from(at)))
-            .is_some_and(|provider| !provider.is_up());
+        let server_down = self.server_is_down(id);
         let unacknowledged = call.upstreams.iter().any(|up| {
             up.path == Path::Server
                 && matches!(up.state, UpstreamState::Accepted { late, .. } if late || server_down)
-        });
-        let acknowledged = call
-            .dialogs
-            .iter()
-            .any(|d| d.confirmed && call.upstreams.iter().all(|up| !up.awaits_ack(d.far.path)));
+        }) || call.is_unnamed_at(now);
+        let acknowledged = call.is_named()
+            && call.dialogs.iter().any(|d| {
+                d.confirmed && call.upstreams.iter().all(|up| !up.awaits_ack(d.far().path))
+            });
         let winner = call.winner.map(usize::from);
         let held: heapless::Vec<_, CALL_UPSTREAMS_MAX> = call
             .upstreams
             .iter()
             .enumerate()
             .filter_map(|(up, u)| match u.state {
-                UpstreamState::Held { until } => Some((up, u.path, u.server, until)),
+                UpstreamState::Held { until } => Some((up, u.path, until)),
                 _ => None,
             })
             .collect();
         let acceptance = call.acceptance.clone();
-        for (up, path, server, until) in held {
+        for (up, path, until) in held {
             match (path, winner) {
                 (Path::Peer(_), Some(at)) if unacknowledged => {
                     if let Ok(message) = Message::parse(&acceptance) {
@@ -127,24 +142,43 @@ impl Adapter {
                     }
                 }
                 (Path::Peer(_), Some(_)) if acknowledged => {
-                    self.refuse(now, server, 482);
-                    self.finish_upstream(id, up);
+                    self.refuse_upstream(now, id, up, 482);
                 }
                 (Path::Peer(_), Some(_)) => {}
-                _ => match until {
-                    Some(until) if now >= until => {
-                        self.refuse(now, server, 480);
-                        self.finish_upstream(id, up);
-                    }
-                    Some(_) => {}
-                    None => self.hold_until(id, up, now + CALL_RETRY_WAIT),
-                },
+                _ if until.is_none() => self.hold_until(id, up, now + CALL_RETRY_WAIT),
+                _ => {}
             }
         }
         if unacknowledged {
             self.ask_for_leg(now, id);
         }
+        if let Some(call) = self.calls.get_mut(id) {
+            call.ask_again_at(now);
+        }
         self.arm(id);
+    }
+
+    /// What is due for held legs: their 180 again, or their end.
+    pub(crate) fn held_due(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+        let due: heapless::Vec<_, CALL_UPSTREAMS_MAX> = call
+            .upstreams
+            .iter()
+            .enumerate()
+            .filter_map(|(up, u)| match u.state {
+                UpstreamState::Held { until } if is_due(until) => Some((up, true, u.anonymous)),
+                UpstreamState::Held { .. } if is_due(u.rings_again) => Some((up, false, false)),
+                _ => None,
+            })
+            .collect();
+        for (up, ends, anonymous) in due {
+            match (ends, anonymous) {
+                (true, true) => self.ring_anew(now, id, up),
+                (true, false) => self.refuse_upstream(now, id, up, 480),
+                _ => self.ring_held(now, id, up),
+            }
+        }
     }
 
     pub(crate) fn hold_until(&mut self, id: CallId, up: usize, until: Instant) {
@@ -153,21 +187,20 @@ impl Adapter {
         }
     }
 
-    /// The far end acknowledged the phone's answer over `path`: that leg carries from now on.
-    pub(crate) fn acknowledged(&mut self, now: Instant, id: CallId, path: Path) {
+    /// The far end of upstream `came` acknowledged the phone's answer: that leg carries from now
+    /// on, unless the caller's adapter named the other.
+    pub(crate) fn acknowledged(&mut self, now: Instant, id: CallId, came: usize) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        let accepted = |peer: bool| {
-            call.upstreams.iter().position(|up| {
-                matches!(up.path, Path::Peer(_)) == peer
-                    && matches!(up.state, UpstreamState::Accepted { .. })
-            })
-        };
-        let came = matches!(path, Path::Peer(_));
-        let named = call.named.map(|named| named == CarryingPath::Peer);
-        let carrying = named.and_then(accepted).or_else(|| accepted(came));
-        match carrying {
-            Some(up) => self.carry_by(now, id, up),
-            None => self.acknowledged_directly(id, path),
+        let waits = |up: &Upstream| matches!(up.state, UpstreamState::Accepted { .. });
+        let named = call.named.and_then(|named| {
+            let by_peer = named == CarryingPath::Peer;
+            call.upstreams
+                .iter()
+                .position(|up| waits(up) && matches!(up.path, Path::Peer(_)) == by_peer)
+        });
+        let came = call.upstreams.get(came).filter(|up| waits(up)).map(|_| came);
+        if let Some(up) = named.or(came) {
+            self.carry_by(now, id, up);
         }
     }
 
@@ -177,13 +210,10 @@ impl Adapter {
             return;
         };
         call.carrier = Some(up as u8);
-        let upstream = &call.upstreams[up];
         for dialog in &mut call.dialogs {
-            dialog.far.path = upstream.path;
-            dialog.far.flow = upstream.flow;
-            dialog.far.local = upstream.local;
-            dialog.far.contact = upstream.contact.clone();
-            dialog.far.side = up as u8;
+            if let Some(end) = dialog.end_of_side(up as u8) {
+                dialog.carry_by(end);
+            }
         }
         for other in &mut call.upstreams {
             if matches!(other.state, UpstreamState::Accepted { .. }) {
@@ -214,5 +244,33 @@ impl Upstream {
     /// Whether the 2xx on this path still waits for its ACK.
     pub(crate) fn awaits_ack(&self, path: Path) -> bool {
         self.path == path && matches!(self.state, UpstreamState::Accepted { .. })
+    }
+}
+
+impl Call {
+    /// Whether the caller's adapter has said which leg carries, where there is one to say it. An
+    /// ACK alone proves nothing: a B2BUA may send it on its own, before the caller has the answer.
+    fn is_named(&self) -> bool {
+        self.callees.is_empty() || self.named.is_some()
+    }
+
+    /// Whether it should have said so by now.
+    fn is_unnamed_at(&self, now: Instant) -> bool {
+        let late = |(at, asked): (Instant, u8)| asked > 0 || now >= at;
+        !self.is_named() && self.winner.is_some() && self.name_due.is_some_and(late)
+    }
+
+    /// It is asked again after a second.
+    fn ask_again_at(&mut self, now: Instant) {
+        if let Some((at, asked)) = &mut self.name_due
+            && now >= *at
+        {
+            *asked = asked.saturating_add(1);
+            *at = now + ACK_PATIENCE;
+        }
+        self.name_due = self.name_due.filter(|(_, asked)| *asked < CARRIER_ASKED_MAX);
+        if self.is_named() {
+            self.name_due = None;
+        }
     }
 }

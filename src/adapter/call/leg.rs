@@ -1,7 +1,7 @@
 //! Legs: sending the INVITE on, what comes back, and what becomes of those that lose.
 
 use super::relay::{Joint, sides};
-use super::{Call, CallId, LegState, Role, UpstreamState};
+use super::{CallId, LegState, Role, UpstreamState};
 use crate::adapter::names::Path;
 use crate::adapter::{Adapter, ClientOwner};
 use crate::sip::Message;
@@ -35,6 +35,7 @@ impl Adapter {
         let far = (joint.far.0, joint.far.2);
         let mut crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
         crossing.detour = self.detour(route, message);
+        crossing.rename = call.rename.clone();
         let sides = sides(outbound, joint.side);
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
         self.expect_media(media, &joint);
@@ -80,6 +81,9 @@ impl Adapter {
         }
         if state == LegState::Lost {
             self.loser_answered(now, client, message);
+            if path == Path::Server && status >= 300 {
+                self.cancel_confirmed(id, at);
+            }
             return self.reap(now, id);
         }
         let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at)) else {
@@ -195,28 +199,9 @@ impl Adapter {
             100..=199 => {
                 self.transactions.cancel(now, client);
             }
-            200..=299 => {
-                let twin = self.twin_of(client, message);
-                if let Some(call) = twin {
-                    self.name_carrier(now, call);
-                }
-                self.acknowledge_late(now, client, message, twin.is_none());
-            }
+            200..=299 => self.acknowledge_late(now, client, message),
             _ => {}
         }
-    }
-
-    /// The call that a 2xx over the channel answers where the server leg brought that answer too:
-    /// the same phone's, under the same tag. A BYE to it would end the call.
-    fn twin_of(&self, client: ClientId, message: &Message<'_>) -> Option<CallId> {
-        let flow = self.transactions.client_flow(client);
-        let crossed = flow.is_some_and(|flow| matches!(flow.via, crate::net::Via::Peer(_)));
-        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
-        let same = |call: &Call| {
-            let mut dialogs = call.dialogs.iter();
-            call.role == Role::Caller && dialogs.any(|d| d.confirmed && d.far_tag == tag)
-        };
-        self.find_call(message.call_id(), same).filter(|_| crossed)
     }
 
     /// The transaction of leg `at` failed: nobody answered, or the transport refused.

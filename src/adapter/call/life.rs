@@ -1,12 +1,14 @@
 //! How a call begins, is found, and ends.
 
+use super::claim::Claim;
 use super::{Call, CallId, LegState, PhoneEnd, Role, Search, Upstream, UpstreamState};
 use crate::adapter::emergency::Emergency;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::adapter::registrar::BindingId;
 use crate::adapter::{Adapter, Asker, ClientOwner};
-use crate::limits::{CALL_UPSTREAMS_MAX, CALLS_EMERGENCY};
+use crate::channel::CallKey;
+use crate::limits::{CALL_OTHER_IDS_MAX, CALL_UPSTREAMS_MAX, CALLS_EMERGENCY};
 use crate::media::Side;
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
@@ -33,9 +35,14 @@ impl Adapter {
         Some(Call {
             role,
             call_id: message.call_id().to_owned(),
+            other_ids: Vec::new(),
+            key: CallKey::of(message.call_id()),
+            claim: Claim::default(),
             from_tag: from_tag.to_owned(),
+            rename: None,
             provider: None,
             caller: String::new(),
+            aliases: Vec::new(),
             callee: String::new(),
             started: now,
             upstreams: heapless::Vec::new(),
@@ -49,8 +56,11 @@ impl Adapter {
             heard: None,
             carrier: None,
             named: None,
+            name_due: None,
             winner: None,
             retry_until: None,
+            cancelled: false,
+            cancel_crosses: None,
             acceptance: Vec::new(),
             emergency: emergency.then(Emergency::default),
             alias_user: format!("c{:08x}", self.rng.next_u32()),
@@ -78,8 +88,29 @@ impl Adapter {
         self.call_index.find(call_id).find_map(|slot| {
             let id = self.calls.id_at(slot)?;
             let call = self.calls.get(id)?;
-            (call.call_id == call_id && matches(call)).then_some(id)
+            (call.goes_by(call_id) && matches(call)).then_some(id)
         })
+    }
+
+    /// The call that the adapters of both ends know by `key`, at this end of it.
+    pub(crate) fn find_keyed(
+        &self,
+        role: Role,
+        key: CallKey,
+        matches: impl Fn(&Call) -> bool,
+    ) -> Option<CallId> {
+        let named = |call: &Call| (call.role, call.key) == (role, key) && matches(call);
+        self.calls.iter().find(|(_, call)| named(call)).map(|(id, _)| id)
+    }
+
+    /// Lets messages with this Call-ID find the call.
+    pub(crate) fn index_call(&mut self, id: CallId, call_id: &str) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if call.goes_by(call_id) || call.other_ids.len() == CALL_OTHER_IDS_MAX {
+            return;
+        }
+        call.other_ids.push(call_id.to_owned());
+        self.call_index.insert(call_id, id.slot());
     }
 
     /// The upstream that an INVITE is.
@@ -100,6 +131,9 @@ impl Adapter {
             cseq: message.cseq().map_or(1, |(number, _)| number),
             state,
             accepted: false,
+            to_tag: None,
+            rings_again: None,
+            anonymous: false,
         }
     }
 
@@ -153,6 +187,15 @@ impl Adapter {
         upstreams.filter(|(_, up)| up.state == UpstreamState::Carrying).map(|(at, _)| at).collect()
     }
 
+    /// Refuses an upstream, under the tag that it knows.
+    pub(crate) fn refuse_upstream(&mut self, now: Instant, id: CallId, up: usize, code: u16) {
+        let upstream = self.calls.get(id).and_then(|call| call.upstreams.get(up));
+        let Some(upstream) = upstream else { return };
+        let (server, tag) = (upstream.server, upstream.to_tag.clone());
+        self.reply(now, server, code, tag.as_deref());
+        self.finish_upstream(id, up);
+    }
+
     /// The upstream has its last answer.
     pub(crate) fn finish_upstream(&mut self, id: CallId, up: usize) {
         if let Some(upstream) = self.calls.get_mut(id).and_then(|c| c.upstreams.get_mut(up)) {
@@ -166,7 +209,7 @@ impl Adapter {
         let answered = self.calls.get(id).is_some_and(|call| call.winner.is_some());
         let waited_for = !self.carrying_upstreams(id).is_empty();
         if !answered && !waited_for {
-            self.lose_others(now, id, usize::MAX);
+            self.first_leg_died(now, id);
         }
         self.reap(now, id);
     }
@@ -189,6 +232,7 @@ impl Adapter {
             return self.callee_due(now, id);
         }
         self.notices_due(now, id);
+        self.cross_cancel_due(now, id);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.retry_until.is_some_and(|at| now >= at) {
             return self.retry_missed(now, id);
@@ -227,7 +271,9 @@ impl Adapter {
     pub(crate) fn reap(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         if !call.is_setting_up() {
-            call.acceptance = Vec::new();
+            if call.name_due.is_none() {
+                call.acceptance = Vec::new();
+            }
             // Early dialogs whose leg lost or refused: none of them will be confirmed.
             call.dialogs.retain(|dialog| dialog.confirmed);
         }
@@ -239,6 +285,9 @@ impl Adapter {
         self.running[call.role as usize] -= 1;
         self.ended_calls.remember(now, &call);
         self.call_index.remove(call.call_id.as_str(), id.slot());
+        for call_id in &call.other_ids {
+            self.call_index.remove(call_id.as_str(), id.slot());
+        }
         self.call_timers.stop(id.slot());
         for at in 0..call.legs.len() {
             self.locator.forget(ClientOwner::Leg(id.slot(), at as u8).encode());

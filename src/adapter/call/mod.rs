@@ -4,13 +4,20 @@
 //! to the server and to other adapters; at the callee's adapter server and adapters are upstream
 //! and the legs ring phones. Media has one phone side and a far side for each leg or upstream.
 
+mod anew;
 mod answers;
 pub(crate) mod callee;
 pub(crate) mod caller;
+mod cancel;
+pub(crate) mod claim;
 pub(crate) mod decide;
 pub(crate) mod dialog;
+mod dialogs;
 pub(crate) mod ended;
+pub(crate) mod goodbye;
 mod held;
+mod hop;
+pub(crate) mod identity;
 pub(crate) mod leg;
 mod life;
 pub(crate) mod relay;
@@ -19,10 +26,9 @@ mod search;
 mod server_leg;
 
 use super::emergency::Emergency;
-use super::inbound::Source;
 use super::names::{Local, Path};
 use super::registrar::BindingId;
-use crate::channel::CarryingPath;
+use crate::channel::{CallKey, CarryingPath};
 use crate::limits::{CALL_DIALOGS_MAX, CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
 use crate::media::SessionId;
 use crate::net::NodeId;
@@ -30,6 +36,8 @@ use crate::overlay::LookupId;
 use crate::sip::transaction::{ClientId, Flow, ServerId};
 use crate::table::Id;
 use crate::time::Instant;
+use claim::Claim;
+use dialogs::Dialog;
 use std::net::SocketAddr;
 
 /// Names a call.
@@ -57,21 +65,6 @@ pub(crate) struct PhoneEnd {
     pub(crate) user: String,
 }
 
-/// The far end of a call: the server, or another adapter.
-#[derive(Clone, Debug)]
-pub(crate) struct FarEnd {
-    /// Which side it is on.
-    pub(crate) path: Path,
-    /// Where requests to it are sent.
-    pub(crate) flow: Flow,
-    /// Our own end of that flow.
-    pub(crate) local: Local,
-    /// The Contact URI that it last sent.
-    pub(crate) contact: String,
-    /// Its media side.
-    pub(crate) side: u8,
-}
-
 /// An INVITE that came to us.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -93,6 +86,12 @@ pub(crate) struct Upstream {
     pub(crate) state: UpstreamState,
     /// It was told a 2xx.
     pub(crate) accepted: bool,
+    /// The To-tag of our 180 to it: all that it hears later has this one (CALLS §3.8).
+    pub(crate) to_tag: Option<String>,
+    /// While it is held: when that 180 is repeated.
+    pub(crate) rings_again: Option<Instant>,
+    /// It belongs to this call only as the one withheld caller that was waited for.
+    pub(crate) anonymous: bool,
 }
 
 /// What an upstream leg has been told.
@@ -221,47 +220,28 @@ impl Callee {
     }
 }
 
-/// A dialog between a phone of ours and a far end: (phone, Call-ID, both tags).
-#[derive(Debug)]
-pub(crate) struct Dialog {
-    /// The phone's tag.
-    pub(crate) phone_tag: String,
-    /// The far end's tag, as the phone knows it.
-    pub(crate) far_tag: String,
-    /// The phone.
-    pub(crate) phone: PhoneEnd,
-    /// The far end.
-    pub(crate) far: FarEnd,
-    /// The far end's CSeq minus the phone's, for requests of the phone.
-    pub(crate) cseq_shift: i64,
-    /// Highest CSeq of the phone's requests.
-    pub(crate) phone_cseq: u32,
-    /// Highest CSeq of the far end's requests.
-    pub(crate) far_cseq: u32,
-    /// A 2xx was seen.
-    pub(crate) confirmed: bool,
-    /// A BYE was seen.
-    pub(crate) ending: bool,
-    /// The server's 2xx to the phone here that called, until that acknowledges it.
-    pub(crate) success: Vec<u8>,
-    /// The caller's last ACK, as it came and from where: for the case that it is lost.
-    pub(crate) ack: Option<(Source, Vec<u8>)>,
-    /// The phone's last INVITE took the direct path to this adapter, and so does its ACK.
-    pub(crate) ack_over: Option<NodeId>,
-}
-
 /// A call.
 pub(crate) struct Call {
     /// Which end this adapter is.
     pub(crate) role: Role,
-    /// Call-ID.
+    /// Call-ID of the INVITE that began it.
     pub(crate) call_id: String,
+    /// Further Call-IDs under which its dialogs are known.
+    pub(crate) other_ids: Vec<String>,
+    /// What the adapters of both ends call it: by the Call-ID at the caller's.
+    pub(crate) key: CallKey,
+    /// Whom its first leg names as the caller, at the callee's adapter.
+    pub(crate) claim: Claim,
     /// Tag of the caller's From.
     pub(crate) from_tag: String,
+    /// What the phone knows it by, where that is not what the INVITE says.
+    pub(crate) rename: Option<identity::Rename>,
     /// Index of the provider of the phone's registration.
     pub(crate) provider: Option<u8>,
     /// The caller's AOR, as spelled for look-ups; empty where unknown.
     pub(crate) caller: String,
+    /// Under what other addresses the caller may be shown.
+    pub(crate) aliases: Vec<String>,
     /// The callee's AOR, likewise.
     pub(crate) callee: String,
     /// When the INVITE came.
@@ -288,10 +268,16 @@ pub(crate) struct Call {
     pub(crate) carrier: Option<u8>,
     /// The leg that the caller's adapter says carries, at the callee's adapter.
     pub(crate) named: Option<CarryingPath>,
+    /// When the caller's adapter is asked for it again, and how often it was.
+    pub(crate) name_due: Option<(Instant, u8)>,
     /// The leg that won.
     pub(crate) winner: Option<u8>,
     /// After a challenge: the phone's next INVITE is waited for until then.
     pub(crate) retry_until: Option<Instant>,
+    /// The caller hung up before an answer.
+    pub(crate) cancelled: bool,
+    /// The phone hung up, and the server has not confirmed it: when the channel says so.
+    pub(crate) cancel_crosses: Option<Instant>,
     /// The winning 2xx, until it is acknowledged, at the callee's adapter.
     pub(crate) acceptance: Vec<u8>,
     /// What an emergency call has tried; none: it is no such call.
@@ -304,29 +290,11 @@ pub(crate) struct Call {
     pub(crate) reason: &'static str,
 }
 
-impl Dialog {
-    /// The Contact that stands for the far end in a message that took the direct path to the
-    /// phone of a dialog that the server carries: the one that the phone knows.
-    pub(crate) fn stand_in(&self, path: Path) -> Option<String> {
-        let crossed = matches!(path, Path::Peer(_)) && self.far.path == Path::Server;
-        (crossed && !self.far.contact.is_empty()).then(|| self.far.contact.clone())
-    }
-
-    /// Whether `path` is the server leg of a call that the overlay carries.
-    fn is_lost_leg(&self, path: Path) -> bool {
-        path == Path::Server && matches!(self.far.path, Path::Peer(_))
-    }
-
-    /// Whether a request of the far end is a copy of one that came before, by the other path.
-    fn is_copy(&self, number: u32) -> bool {
-        self.far_cseq != 0 && number <= self.far_cseq
-    }
-}
-
 impl Call {
     /// Whether the INVITE is still being answered.
     pub(crate) fn is_setting_up(&self) -> bool {
         self.retry_until.is_some()
+            || self.cancel_crosses.is_some()
             || self.upstreams.iter().any(|u| u.state != UpstreamState::Done)
             || self.legs.iter().any(|l| l.state.is_open())
     }
@@ -336,9 +304,14 @@ impl Call {
         !self.is_setting_up() && self.dialogs.is_empty()
     }
 
-    /// The dialog with these tags, `phone_tag` being the one on our phone's side.
-    pub(crate) fn dialog(&self, phone_tag: &str, far_tag: &str) -> Option<usize> {
-        self.dialogs.iter().position(|d| d.phone_tag == phone_tag && d.far_tag == far_tag)
+    /// The Call-IDs of its messages.
+    pub(crate) fn call_ids(&self) -> impl Iterator<Item = &str> {
+        core::iter::once(&self.call_id).chain(&self.other_ids).map(String::as_str)
+    }
+
+    /// Whether messages with this Call-ID belong to it.
+    pub(crate) fn goes_by(&self, call_id: &str) -> bool {
+        self.call_ids().any(|known| known == call_id)
     }
 
     /// The INVITE that the legs are made from; empty once nothing can open any more.

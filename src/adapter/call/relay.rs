@@ -1,10 +1,13 @@
 //! From one leg to the other: headers by [`Crossing`], bodies by the relay, and the dialogs that
 //! responses form on the way.
 
-use super::{Call, CallId, Dialog, FarEnd, PhoneEnd, Role};
+use super::dialogs::{Dialog, FarEnd};
+use super::identity::{DialogId, tag_of, with_tag};
+use super::{Call, CallId, PhoneEnd, Role};
 use crate::adapter::Adapter;
 use crate::adapter::crossing::Crossing;
 use crate::adapter::names::{Local, Path};
+use crate::limits::ROUTES_MAX;
 use crate::media::Side;
 use crate::sip::transaction::Flow;
 use crate::sip::{Message, Name};
@@ -54,33 +57,23 @@ impl Adapter {
         if let Some(ip) = crate::adapter::names::uri_address(&phone.contact) {
             let _ = phone_hosts.push(ip);
         }
-        let own = self.own_addresses();
-        if outbound {
-            Crossing {
-                from: Path::Lan,
-                from_local: phone.local,
-                to: path,
-                to_local: local,
-                user: phone.user.clone(),
-                phone_hosts,
-                stand_in: None,
-                detour: None,
-                own,
-                loops: self.loops.clone(),
-            }
+        let (from, from_local, to, to_local, user) = if outbound {
+            (Path::Lan, phone.local, path, local, phone.user.as_str())
         } else {
-            Crossing {
-                from: path,
-                from_local: local,
-                to: Path::Lan,
-                to_local: phone.local,
-                user: alias_user.to_owned(),
-                phone_hosts,
-                stand_in: None,
-                detour: None,
-                own,
-                loops: self.loops.clone(),
-            }
+            (path, local, Path::Lan, phone.local, alias_user)
+        };
+        Crossing {
+            from,
+            from_local,
+            to,
+            to_local,
+            user: user.to_owned(),
+            phone_hosts,
+            stand_in: None,
+            detour: None,
+            rename: None,
+            own: self.own_addresses(),
+            loops: self.loops.clone(),
         }
     }
 
@@ -116,7 +109,8 @@ impl Adapter {
         let Ok(request) = Message::parse(&request) else { return };
         let outbound = role == Role::Callee;
         let far = (joint.far.0, joint.far.2);
-        let crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
+        let mut crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
+        crossing.rename = upstream_name(call, up, message).map(|id| id.rename(!outbound));
         let source_flow = if outbound { joint.phone.flow } else { joint.far.1 };
         let body = self.relay_body(now, media, sides(outbound, joint.side), source_flow, message);
         if let Some(bytes) = crossing.response(message, &request, source, &body) {
@@ -134,65 +128,41 @@ impl Adapter {
         message: &Message<'_>,
         confirmed: bool,
     ) {
-        let Some(tag) = message.to().and_then(|to| to.tag()) else { return };
+        if message.to().is_none_or(|to| to.tag().is_none()) {
+            return;
+        }
         let answerer = self.contact_of(message);
         let Some(call) = self.calls.get_mut(id) else { return };
         let Some(joint) = Joint::of(call, at, up) else { return };
-        let (phone_tag, far_tag) = match call.role {
-            Role::Caller => (call.from_tag.as_str(), tag),
-            Role::Callee => (tag, call.from_tag.as_str()),
-        };
+        let Some(far) = far_end_of(call, &joint, (at, up), message, &answerer) else { return };
+        let name = DialogId::of(message, call.role == Role::Caller);
         let mut phone = joint.phone;
-        let mut far_contact = joint.far_contact;
-        if !answerer.is_empty() {
-            match call.role {
-                Role::Caller => far_contact = answerer,
-                Role::Callee => phone.contact = answerer,
-            }
+        if call.role == Role::Callee && !answerer.is_empty() {
+            phone.contact = answerer;
         }
-        let far = FarEnd {
-            path: joint.far.0,
-            flow: joint.far.1,
-            local: joint.far.2,
-            contact: far_contact,
-            side: joint.side,
-        };
-        if let Some(known) = call.dialog(phone_tag, far_tag) {
+        let ids = [name.call_id.clone(), far.id.call_id.clone()];
+        let known = call.dialogs.iter().position(|dialog| dialog.id.is_same(&name));
+        if let Some(known) = known {
             let dialog = &mut call.dialogs[known];
             dialog.confirmed |= confirmed;
-            if !far.contact.is_empty() {
-                dialog.far = far;
-            }
             dialog.phone = phone;
-            return;
+            if let Some(end) = dialog.learn(far) {
+                dialog.carry_by(end);
+            }
+        } else {
+            let (upstream, leg) = (call.upstreams.get(up), call.legs.get(at));
+            let mut dialog = Dialog::new(name, phone, far);
+            dialog.confirmed = confirmed;
+            match call.role {
+                Role::Caller => dialog.phone_cseq = upstream.map_or(1, |up| up.cseq),
+                Role::Callee => dialog.far_cseq = leg.map_or(1, |leg| leg.cseq),
+            }
+            if call.dialogs.push(dialog).is_err() {
+                self.counters.dialogs_dropped += 1;
+            }
         }
-        let upstream_cseq = call.upstreams.get(up).map_or(1, |u| u.cseq);
-        let leg_cseq = call.legs.get(at).map_or(1, |l| l.cseq);
-        let cseq_shift = match call.role {
-            Role::Caller => i64::from(leg_cseq) - i64::from(upstream_cseq),
-            Role::Callee => 0,
-        };
-        let (phone_tag, far_tag) = (phone_tag.to_owned(), far_tag.to_owned());
-        let (phone_cseq, far_cseq) = match call.role {
-            Role::Caller => (upstream_cseq, 0),
-            Role::Callee => (0, upstream_cseq),
-        };
-        let dialog = Dialog {
-            phone_tag,
-            far_tag,
-            phone,
-            far,
-            cseq_shift,
-            phone_cseq,
-            far_cseq,
-            confirmed,
-            ending: false,
-            success: Vec::new(),
-            ack: None,
-            ack_over: None,
-        };
-        if call.dialogs.push(dialog).is_err() {
-            self.counters.dialogs_dropped += 1;
+        for call_id in ids {
+            self.index_call(id, &call_id);
         }
     }
 
@@ -240,4 +210,64 @@ impl Adapter {
 /// Media sides of a body that goes from the phone outward, or inward to it.
 pub(crate) fn sides(outbound: bool, side: u8) -> (Side, Side) {
     if outbound { (Side::Phone, Side::Far(side)) } else { (Side::Far(side), Side::Phone) }
+}
+
+/// What upstream `up` calls the dialog that a phone's response is in.
+fn upstream_name(call: &Call, up: usize, response: &Message<'_>) -> Option<DialogId> {
+    let upstream = call.upstreams.get(up).filter(|_| call.role == Role::Callee)?;
+    let request = Message::parse(&upstream.request).ok()?;
+    let mut id = DialogId::of(&request, false);
+    let tag = upstream.to_tag.as_deref().or_else(|| response.to()?.tag());
+    if let Some(tag) = tag.filter(|_| tag_of(&id.phone).is_empty()) {
+        id.phone = with_tag(&id.phone, tag);
+    }
+    Some(id)
+}
+
+/// The far end of the dialog that a response to leg `at` forms with upstream `up`.
+fn far_end_of(
+    call: &Call,
+    joint: &Joint,
+    (at, up): (usize, usize),
+    message: &Message<'_>,
+    answerer: &str,
+) -> Option<FarEnd> {
+    let (path, flow, local) = joint.far;
+    let (leg, upstream) = (call.legs.get(at)?, call.upstreams.get(up)?);
+    let mut end = FarEnd {
+        path,
+        flow,
+        local,
+        contact: joint.far_contact.clone(),
+        side: joint.side,
+        id: DialogId::of(message, true),
+        routes: routes_of(message),
+        native: true,
+        direct: false,
+        shift_out: i64::from(leg.cseq) - i64::from(upstream.cseq),
+        shift_in: 0,
+        heard: 0,
+        invited: (0, 0),
+        over: false,
+    };
+    match call.role {
+        Role::Caller => {
+            end.routes.reverse();
+            end.contact = answerer.to_owned();
+        }
+        Role::Callee => {
+            end.id = upstream_name(call, up, message)?;
+            end.routes = Message::parse(&upstream.request).map(|m| routes_of(&m)).ok()?;
+            end.native = up == 0;
+            end.shift_out = 0;
+            (end.heard, end.invited) = (upstream.cseq, (upstream.cseq, leg.cseq));
+        }
+    }
+    Some(end)
+}
+
+/// The values of Record-Route, in order.
+fn routes_of(message: &Message<'_>) -> Vec<String> {
+    let routes = message.values(Name::RecordRoute).take(ROUTES_MAX);
+    routes.map(str::to_owned).collect()
 }

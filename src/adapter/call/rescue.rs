@@ -6,7 +6,7 @@
 //! goes the direct way. Asked again with each 2xx that the phone repeats: the channel may lose it.
 
 use super::dialog::DialogAt;
-use super::{CallId, Role, UpstreamState};
+use super::{Call, CallId, Role, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
@@ -27,15 +27,11 @@ impl Adapter {
         if open {
             return;
         }
-        let (key, tag) = (CallKey::of(&call.call_id), call.from_tag.as_str());
-        let mut nodes: heapless::Vec<NodeId, CALL_LEGS_MAX> =
+        let key = call.key;
+        let nodes: heapless::Vec<NodeId, CALL_LEGS_MAX> =
             call.callees.iter().filter(|c| c.acknowledged).map(|c| c.node).collect();
-        let home = |other: &super::Call| other.role == Role::Caller && other.from_tag == tag;
-        if self.find_call(&call.call_id, home).is_some() {
-            let _ = nodes.push(self.id);
-        }
         for node in nodes {
-            self.trace_note(now, id, "answer not acknowledged: asks for the other leg");
+            self.trace_note(now, id, "not acknowledged: asks for other leg");
             if node == self.id {
                 self.leg_wanted(now, node, key);
             } else if let Some(channel) = &mut self.channel {
@@ -47,12 +43,8 @@ impl Adapter {
     /// Caller's side: the phone that is called has answered, and `peer` cannot tell by the
     /// server.
     pub(crate) fn leg_wanted(&mut self, now: Instant, peer: NodeId, key: CallKey) {
-        let found = self.calls.iter().find(|(_, call)| {
-            call.role == Role::Caller
-                && call.callees.iter().any(|c| c.node == peer)
-                && CallKey::of(&call.call_id) == key
-        });
-        let Some(id) = found.map(|(id, _)| id) else { return };
+        let asked = |call: &Call| call.callees.iter().any(|c| c.node == peer);
+        let Some(id) = self.find_keyed(Role::Caller, key, asked) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
         let carrying = call.upstreams.first().is_some_and(|u| u.state == UpstreamState::Carrying);
         let winner = call.winner.and_then(|at| call.legs.get(usize::from(at))).map(|leg| leg.path);
@@ -65,8 +57,13 @@ impl Adapter {
                 self.open_overlay_legs(now, id);
                 self.arm(id);
             }
-            Some(Path::Server) => self.acknowledge_again(now, id, peer),
-            _ => {}
+            Some(path) => {
+                self.name_carrier(now, id);
+                if path == Path::Server {
+                    self.acknowledge_again(now, id, peer);
+                }
+            }
+            None => {}
         }
     }
 
@@ -81,7 +78,7 @@ impl Adapter {
             Some(_) => CarryingPath::Server,
             None => return,
         };
-        let key = CallKey::of(&call.call_id);
+        let key = call.key;
         let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
             call.callees.iter().filter(|c| c.acknowledged || c.opened).map(|c| c.node).collect();
         for node in told {
@@ -102,15 +99,12 @@ impl Adapter {
         key: CallKey,
         path: CarryingPath,
     ) {
-        let tells = |call: &super::Call| {
+        let tells = |call: &Call| {
             peer == self.id
                 || call.callees.iter().any(|c| c.node == peer)
                 || call.upstreams.iter().any(|up| up.path == Path::Peer(peer))
         };
-        let found = self.calls.iter().find(|(_, call)| {
-            call.role == Role::Callee && CallKey::of(&call.call_id) == key && tells(call)
-        });
-        let Some(id) = found.map(|(id, _)| id) else { return };
+        let Some(id) = self.find_keyed(Role::Callee, key, tells) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
         call.named = Some(path);
         let by_peer = path == CarryingPath::Peer;
@@ -129,7 +123,7 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         let by_server = call.legs.get(at).is_some_and(|leg| leg.path == Path::Server);
         let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
-        let dialog = call.dialogs.iter_mut().find(|d| d.far_tag == tag && d.ack.is_none());
+        let dialog = call.dialogs.iter_mut().find(|d| d.id.far_tag() == tag && d.ack.is_none());
         if let Some(dialog) = dialog.filter(|_| by_server) {
             dialog.success = message.raw().to_vec();
         }

@@ -67,7 +67,9 @@ impl Adapter {
             return;
         }
         self.trace_note(now, id, if own { "found: at home" } else { "found" });
-        if !own {
+        if own {
+            self.take_own_notice(now, id);
+        } else {
             self.open_channel(now, id, found);
         }
         self.advance(now, id);
@@ -87,19 +89,28 @@ impl Adapter {
         for callee in call.callees.iter_mut().filter(|callee| callee.node == node) {
             callee.notice = (count < NOTICES_SENT_MAX).then_some((again, count));
         }
-        let Some(channel) = &mut self.channel else { return };
         let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
+        let Some(channel) = &mut self.channel else { return };
         let mut notice = Notice {
-            call: CallKey::of(&call.call_id),
+            call: call.key,
             callee: &call.callee,
             aliases: heapless::Vec::new(),
             withheld,
             age_ms: now.since(call.started).as_millis() as u32,
         };
-        if !withheld {
-            let _ = notice.aliases.push(&call.caller);
+        for alias in call.aliases.iter().filter(|_| !withheld) {
+            let _ = notice.aliases.push(alias);
         }
         let _ = channel.send(now, node, &Payload::Notice(notice));
+    }
+
+    /// The callee's phone is here too: its end of the call hears the notice at once.
+    fn take_own_notice(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
+        let aliases = if withheld { Vec::new() } else { call.aliases.clone() };
+        let (key, callee) = (call.key, call.callee.clone());
+        self.take_notice(now, (self.id, key), &callee, aliases);
     }
 
     /// Repeats the notices that were not answered in time.
@@ -132,12 +143,8 @@ impl Adapter {
 
     /// The callee's adapter answered the notice.
     pub(crate) fn notice_answered(&mut self, now: Instant, peer: NodeId, key: CallKey, here: bool) {
-        let found = self.calls.iter().find(|(_, call)| {
-            call.role == Role::Caller
-                && call.callees.iter().any(|c| c.node == peer)
-                && CallKey::of(&call.call_id) == key
-        });
-        let Some(id) = found.map(|(id, _)| id) else { return };
+        let asked = |call: &Call| call.callees.iter().any(|c| c.node == peer);
+        let Some(id) = self.find_keyed(Role::Caller, key, asked) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
         for callee in call.callees.iter_mut().filter(|c| c.node == peer) {
             callee.acknowledged = here;

@@ -170,7 +170,8 @@ impl Adapter {
         let route = self.config.emergency.route.get(usize::from(route?))?;
         let dialled = message.request_uri();
         if route.proxy {
-            return Some(Detour { uri: dialled.to_owned(), route: Some(route.to_string()) });
+            let routes = vec![format!("<{route}>")];
+            return Some(Detour { uri: dialled.to_owned(), routes });
         }
         let user = match (route.user.as_str(), spelling::dialled(dialled)) {
             ("", Some(number)) => number.as_str().to_owned(),
@@ -178,7 +179,7 @@ impl Adapter {
             ("", None) => self.config.emergency.number.first().cloned().unwrap_or_default(),
             (user, _) => user.to_owned(),
         };
-        Some(Detour { uri: route.uri_of(&user), route: None })
+        Some(Detour { uri: route.uri_of(&user), routes: Vec::new() })
     }
 }
 

@@ -54,7 +54,8 @@ impl Adapter {
         let alias = dialog.and_then(|at| self.calls.get(at.0)).map(|c| c.alias_user.clone());
         let far = if outbound { (path, local) } else { (source.path, source.local) };
         let mut crossing = self.crossing(&phone, far, !outbound, &alias.unwrap_or_default());
-        crossing.stand_in = dialog.filter(|_| outbound).and_then(|at| self.stand_in(at, path));
+        crossing.stand_in =
+            dialog.filter(|_| outbound).and_then(|at| self.response_contact(at, path, &crossing));
         if let Some(bytes) = crossing.response(message, &request, source.flow.to, &body) {
             self.transactions.respond(now, server, &bytes);
         }

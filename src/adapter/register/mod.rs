@@ -201,6 +201,7 @@ impl Adapter {
             record_route: None,
             keep_record_routes: true,
             contacts: Contacts::Replace { hosts: &hosts, uri: &uri },
+            rename: None,
             cseq_shift: 0,
             allow_list: false,
             body: message.body(),

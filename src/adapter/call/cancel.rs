@@ -1,0 +1,128 @@
+//! A caller that hangs up before an answer (CALLS §3.7, §3.8).
+//!
+//! Its phone hears 200 and 487 at once, and all legs lose. A server that fails just then may leave
+//! the callee's phone ringing: what it does not confirm in a second is told over the channel.
+
+use super::{Call, CallId, Role, UpstreamState};
+use crate::adapter::Adapter;
+use crate::adapter::names::Path;
+use crate::channel::{CallKey, Payload};
+use crate::limits::{CALL_LEGS_MAX, CALL_RETRY_WAIT, CANCEL_PATIENCE};
+use crate::net::NodeId;
+use crate::time::Instant;
+
+impl Adapter {
+    /// The caller hung up on one of the legs before an answer.
+    pub(crate) fn call_cancelled(&mut self, now: Instant, id: CallId, up: usize) {
+        let Some(call) = self.calls.get(id) else { return };
+        let Some(upstream) = call.upstreams.get(up) else { return };
+        if matches!(upstream.state, UpstreamState::Done | UpstreamState::Accepted { .. }) {
+            return;
+        }
+        let carrying = upstream.state == UpstreamState::Carrying;
+        let role = call.role;
+        self.refuse_upstream(now, id, up, 487);
+        self.trace_note(now, id, "cancelled");
+        if carrying {
+            if let Some(call) = self.calls.get_mut(id) {
+                call.cancelled = true;
+            }
+            self.lose_others(now, id, usize::MAX);
+            match role {
+                Role::Caller => self.watch_cancel(now, id),
+                Role::Callee => self.hold_for_cancel(now, id),
+            }
+        }
+        self.arm(id);
+        self.reap(now, id);
+    }
+
+    /// The held legs of a call that was cancelled wait for a CANCEL of their own.
+    fn hold_for_cancel(&mut self, now: Instant, id: CallId) {
+        let count = self.calls.get(id).map_or(0, |call| call.upstreams.len());
+        for up in 0..count {
+            let held = self
+                .calls
+                .get(id)
+                .is_some_and(|call| matches!(call.upstreams[up].state, UpstreamState::Held { .. }));
+            if held {
+                self.hold_until(id, up, now + CALL_RETRY_WAIT);
+            }
+        }
+    }
+
+    /// Caller's side: the server has a second to say that the call is cancelled.
+    fn watch_cancel(&mut self, now: Instant, id: CallId) {
+        let down = self.server_is_down(id);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let told = call.callees.iter().any(|callee| callee.acknowledged);
+        let asked = call.server_legs().any(|leg| leg.client.is_some());
+        if told && asked {
+            call.cancel_crosses = Some(if down { now } else { now + CANCEL_PATIENCE });
+        }
+    }
+
+    /// Whether the provider's server is not up.
+    pub(super) fn server_is_down(&self, id: CallId) -> bool {
+        let provider = self.calls.get(id).and_then(|call| call.provider);
+        let provider = provider.and_then(|at| self.providers.get(usize::from(at)));
+        provider.is_some_and(|provider| !provider.is_up())
+    }
+
+    /// Caller's side: the last answer on leg `at`, of the server, has come.
+    pub(super) fn cancel_confirmed(&mut self, id: CallId, at: usize) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if let Some(leg) = call.legs.get_mut(at) {
+            leg.client = None;
+        }
+        if call.server_legs().all(|leg| leg.client.is_none()) {
+            call.cancel_crosses = None;
+        }
+    }
+
+    /// Caller's side: tells the callee's adapter that the caller hung up, where it is time.
+    pub(super) fn cross_cancel_due(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if call.cancel_crosses.take_if(|at| now >= *at).is_none() {
+            return;
+        }
+        let key = call.key;
+        let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
+            call.callees.iter().filter(|c| c.acknowledged).map(|c| c.node).collect();
+        self.trace_note(now, id, "CANCEL unconfirmed: told by channel");
+        for node in told {
+            if node == self.id {
+                self.cancelled_across(now, node, key);
+            } else if let Some(channel) = &mut self.channel {
+                let _ = channel.send(now, node, &Payload::CancelCall { call: key });
+            }
+        }
+    }
+
+    /// Callee's side: the caller's adapter says that the caller hung up. The phone stops ringing;
+    /// the server's leg waits for its own CANCEL, should that still come.
+    pub(crate) fn cancelled_across(&mut self, now: Instant, peer: NodeId, key: CallKey) {
+        self.cancel_notice(peer, key);
+        let rings = |call: &Call| {
+            call.winner.is_none() && call.callees.iter().any(|callee| callee.node == peer)
+        };
+        while let Some(id) = self.find_keyed(Role::Callee, key, |call| {
+            rings(call) && call.legs.iter().any(|leg| leg.state.is_open())
+        }) {
+            self.trace_note(now, id, "cancelled over the channel");
+            self.lose_others(now, id, usize::MAX);
+            let Some(call) = self.calls.get_mut(id) else { return };
+            call.cancelled = true;
+            for up in &mut call.upstreams {
+                let by_server = up.path == Path::Server && up.state == UpstreamState::Carrying;
+                up.anonymous = false;
+                if by_server {
+                    up.state = UpstreamState::Held { until: Some(now + CALL_RETRY_WAIT) };
+                }
+            }
+            self.hold_for_cancel(now, id);
+            self.arm(id);
+            self.reap(now, id);
+        }
+    }
+}

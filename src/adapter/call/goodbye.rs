@@ -1,0 +1,89 @@
+//! BYEs of the adapter's own: to both ends of a call that ends here, and to legs that lost.
+//!
+//! They carry the names and the route set of the dialog on their side (RFC 3261 s12.2.1.1).
+
+use super::dialog::DialogAt;
+use super::dialogs::{Dialog, FarEnd, shifted};
+use super::identity::Rename;
+use crate::adapter::names::{Local, Path};
+use crate::adapter::rewrite::write_via;
+use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::sip::{Message, Name, TooLong, Writer};
+use crate::time::Instant;
+use core::fmt;
+
+/// The reason of a BYE to a leg whose call goes on by another (RFC 3326).
+pub(crate) const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+/// Whether a BYE only ends a leg, and not the call.
+pub(super) fn is_completed_elsewhere(bye: &Message<'_>) -> bool {
+    let protocol = |value: &str| value.get(..3).is_some_and(|p| p.eq_ignore_ascii_case("SIP"));
+    let cause = |value: &str| value.split(';').any(|part| part.trim() == "cause=200");
+    bye.values(Name::Reason).any(|value| protocol(value) && cause(value))
+}
+
+/// What a BYE says.
+struct Bye<'a> {
+    uri: &'a str,
+    local: Local,
+    routes: &'a [String],
+    name: Rename,
+    number: u32,
+}
+
+impl Adapter {
+    /// Ends a dialog from here: BYE to both ends.
+    pub(crate) fn send_byes(&mut self, now: Instant, (id, at): DialogAt) {
+        for to_phone in [true, false] {
+            let branch = self.transactions.branch();
+            let Some(call) = self.calls.get(id) else { return };
+            let Some(dialog) = call.dialogs.get(at) else { return };
+            let (flow, bye) = match to_phone {
+                true => (dialog.phone.flow, bye_to_phone(dialog)),
+                false => (dialog.far().flow_to(dialog.far().next_hop()), bye_to_far_end(dialog)),
+            };
+            let bytes = crossing::write(|out| bye.write(&branch, out));
+            if let Some(bytes) = bytes {
+                let owner = ClientOwner::Quiet.encode();
+                let _ = self.transactions.send_request(now, flow, &bytes, owner);
+            }
+        }
+    }
+}
+
+fn bye_to_phone(dialog: &Dialog) -> Bye<'_> {
+    Bye {
+        uri: &dialog.phone.contact,
+        local: dialog.phone.local,
+        routes: &[],
+        name: dialog.id.rename(false),
+        number: dialog.far_cseq.saturating_add(1),
+    }
+}
+
+fn bye_to_far_end(dialog: &Dialog) -> Bye<'_> {
+    let far: &FarEnd = dialog.far();
+    let routes: &[String] = match far.path {
+        Path::Peer(_) => &[],
+        _ => &far.routes,
+    };
+    let number = shifted(dialog.phone_cseq, far.shift_out).saturating_add(1);
+    Bye { uri: &far.contact, local: far.local, routes, name: far.id.rename(true), number }
+}
+
+impl Bye<'_> {
+    fn write(&self, branch: &dyn fmt::Display, out: &mut [u8]) -> Result<usize, TooLong> {
+        let mut writer = Writer::new(out);
+        writer.request("BYE", self.uri);
+        write_via(&mut writer, self.local, branch);
+        for route in self.routes {
+            writer.header(Name::Route, route);
+        }
+        writer.header(Name::MaxForwards, 70);
+        writer.header(Name::From, &self.name.from);
+        writer.header(Name::To, &self.name.to);
+        writer.header(Name::CallId, &self.name.call_id);
+        writer.header(Name::CSeq, format_args!("{} BYE", self.number));
+        writer.finish(&[])
+    }
+}

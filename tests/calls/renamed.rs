@@ -1,0 +1,267 @@
+//! One ring and no lost call behind a B2BUA: other Call-IDs, other tags, other numbers, and the
+//! caller in national spelling or withheld.
+
+use crate::b2bua::{B2bua, Shows};
+use crate::net::{Fate, Packet};
+use crate::sip::{Dialog, Msg, sdp};
+use crate::town::{Phone, Town, server};
+use cosip::config::Config;
+
+const SHOWN: [Shows; 3] = [Shows::From, Shows::Nobody, Shows::Asserted("00493012345678")];
+
+fn german(config: &mut Config) {
+    let provider = &mut config.providers[0];
+    provider.country_code = "49".into();
+    provider.area_code = "89".into();
+    provider.international_prefix = "00".into();
+    provider.trunk_prefix = "0".into();
+}
+
+/// Alice, a number, and Bob, behind a B2BUA.
+fn two_renamed(shows: Shows) -> (Town, Phone, Phone) {
+    let mut town = Town::with(1, german);
+    let mut b2bua = B2bua::new(shows);
+    town.world.autos.insert(server(), Box::new(move |message| b2bua.act(message)));
+    let alice = town.registered(0, 1, "+493012345678");
+    let bob = town.registered(1, 1, "bob");
+    (town, alice, bob)
+}
+
+fn rings_of(town: &Town, phone: &Phone) -> usize {
+    let invites = |packet: &&Packet| packet.to == phone.at && packet.data.starts_with(b"INVITE");
+    let sent: std::collections::BTreeSet<_> =
+        town.world.log.iter().filter(invites).map(|packet| &packet.data).collect();
+    sent.len()
+}
+
+fn ringing(town: &mut Town, alice: &Phone, bob: &Phone) -> Msg {
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(alice, invite);
+    let invite = town.world.expect(bob.at, "INVITE", 300);
+    assert_eq!(invite.one("Call-ID"), "b2b-c1");
+    town.reply(&invite, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
+    town.world.expect(alice.at, "180", 100);
+    invite
+}
+
+/// A call that a B2BUA carries.
+fn by_b2bua(shows: Shows) -> (Town, Phone, Phone, Dialog, Dialog) {
+    let (mut town, alice, bob) = two_renamed(shows);
+    let invite = ringing(&mut town, &alice, &bob);
+    let callee = town.accept(&invite, "b", &bob.contact());
+    let caller = town.confirm(&alice, 100);
+    town.world.expect(bob.at, "ACK", 100);
+    town.world.run_ms(1_000);
+    (town, alice, bob, caller, callee)
+}
+
+fn ask(town: &mut Town, dialog: &mut Dialog, other: &Phone, method: &str, ms: u64) -> Msg {
+    let offers = method == "INVITE";
+    let description = if offers { sdp((dialog.at.ip(), 4000).into()) } else { String::new() };
+    let request = dialog.request(method, &[], &description);
+    town.world.send(dialog.at, dialog.hop, request);
+    let heard = town.world.expect(other.at, method, ms);
+    assert_eq!(heard.uri(), other.contact());
+    let (contact, body) = (format!("<{}>", other.contact()), sdp(other.media()));
+    let body = if offers { body } else { String::new() };
+    let yes = crate::sip::answer(&heard, 200, "", &[("Contact", &contact)], &body);
+    town.world.send(other.at, other.proxy, yes);
+    let yes = town.world.expect(dialog.at, &format!("200 {method}"), ms);
+    assert_eq!((yes.cseq(), yes.one("To")), (dialog.cseq, dialog.remote.as_str()));
+    if offers {
+        town.world.send(dialog.at, dialog.hop, dialog.ack(yes.cseq()));
+        assert_eq!(town.world.expect(other.at, "ACK", ms).cseq(), heard.cseq());
+    }
+    heard
+}
+
+#[test]
+fn a_call_by_a_b2bua_whose_answer_is_lost_comes_over_the_overlay_and_rings_once() {
+    for shows in SHOWN {
+        let (mut town, alice, bob) = two_renamed(shows);
+        let invite = ringing(&mut town, &alice, &bob);
+        town.server_is(Fate::Drop);
+        let mut callee = town.accept(&invite, "b", &bob.contact());
+        town.world.nothing(alice.at, "200", 950);
+        let mut caller = town.confirm(&alice, 200);
+        let ack = town.world.expect(bob.at, "ACK", 200);
+        assert_eq!((ack.one("Call-ID"), ack.cseq()), ("b2b-c1", 1001));
+        assert_eq!(rings_of(&town, &bob), 1);
+        for _ in 0..2 {
+            ask(&mut town, &mut caller, &bob, "INFO", 200);
+            ask(&mut town, &mut callee, &alice, "INFO", 200);
+            ask(&mut town, &mut caller, &bob, "INVITE", 200);
+            ask(&mut town, &mut callee, &alice, "INVITE", 200);
+        }
+        town.bye(&mut callee, alice.at);
+        town.finish();
+    }
+}
+
+#[test]
+fn both_legs_behind_a_b2bua_are_one_call_in_either_order() {
+    for shows in SHOWN {
+        // The server stalls on its way to Bob, before it says 180: the overlay leg comes first.
+        let (mut town, alice, bob) = two_renamed(shows);
+        let mut late = None;
+        town.world.rule = Some(Box::new(move |packet| {
+            let invite = packet.from == server() && packet.data.starts_with(b"INVITE");
+            match late {
+                None if invite => {
+                    late = Some(());
+                    Fate::Delay(cosip::time::Duration::from_millis(6_000))
+                }
+                _ => Fate::Deliver,
+            }
+        }));
+        let invite = alice.invite(&bob.aor(), "c1");
+        town.say(&alice, invite);
+        let at_bob = town.world.expect(bob.at, "INVITE", 4_300);
+        assert_eq!(at_bob.one("Call-ID"), "c1");
+        town.reply(&at_bob, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
+        town.world.expect(alice.at, "180", 100);
+        town.world.run_ms(2_500);
+        assert_eq!(rings_of(&town, &bob), 1, "the server's leg is held");
+        let mut callee = town.accept(&at_bob, "b", &bob.contact());
+        let mut caller = town.confirm(&alice, 100);
+        town.world.expect(bob.at, "ACK", 100);
+        town.world.run_ms(6_000);
+        assert_eq!(rings_of(&town, &bob), 1, "cancelled, not refused");
+        ask(&mut town, &mut caller, &bob, "INFO", 200);
+        ask(&mut town, &mut callee, &alice, "INFO", 200);
+        town.bye(&mut caller, bob.at);
+        town.finish();
+    }
+}
+
+#[test]
+fn in_dialog_requests_behind_a_dead_b2bua_take_the_direct_path() {
+    for shows in SHOWN {
+        let (mut town, alice, bob, mut caller, mut callee) = by_b2bua(shows);
+        ask(&mut town, &mut caller, &bob, "INFO", 200);
+        ask(&mut town, &mut callee, &alice, "INFO", 200);
+        town.server_is(Fate::Drop);
+        let mut last = 0;
+        for method in ["INFO", "INVITE", "INFO"] {
+            let heard = ask(&mut town, &mut caller, &bob, method, 2_300);
+            assert_eq!((heard.one("Call-ID"), heard.tag("To")), ("b2b-c1", "b"));
+            assert!(heard.cseq() > last, "the next number of its dialog");
+            last = heard.cseq();
+            let heard = ask(&mut town, &mut callee, &alice, method, 2_300);
+            assert_eq!((heard.one("Call-ID"), heard.tag("From")), ("c1", "Ab"));
+        }
+        town.server_is(Fate::Deliver);
+        town.world.run_ms(30_000);
+        let heard = ask(&mut town, &mut caller, &bob, "INFO", 300);
+        assert!(heard.cseq() > last, "later numbers of the server are shifted");
+        town.server_is(Fate::Drop);
+        let bye = caller.request("BYE", &[], "");
+        town.say(&alice, bye);
+        let heard = town.world.expect(bob.at, "BYE", 300);
+        assert_eq!(heard.one("Call-ID"), "b2b-c1");
+        town.reply(&heard, 200, "", &[]);
+        town.world.expect(alice.at, "200 BYE", 2_100);
+        town.finish();
+    }
+}
+
+#[test]
+fn two_callers_of_one_phone_are_never_merged() {
+    for shows in SHOWN {
+        let (mut town, alice, bob) = two_renamed(shows);
+        let carol = town.registered(2, 1, "carol");
+        let first = ringing(&mut town, &alice, &bob);
+        let invite = carol.invite(&bob.aor(), "k1");
+        town.say(&carol, invite);
+        let second = town.world.expect(bob.at, "INVITE", 500);
+        assert_eq!(second.one("Call-ID"), "b2b-k1");
+        town.reply(&second, 486, "b2", &[]);
+        let busy = town.world.expect(carol.at, "486", 300);
+        let ack = carol.ack_of_refusal(&busy, &bob.aor());
+        town.say(&carol, ack);
+        town.accept(&first, "b", &bob.contact());
+        let mut caller = town.confirm(&alice, 100);
+        town.world.expect(bob.at, "ACK", 100);
+        town.bye(&mut caller, bob.at);
+        town.finish();
+    }
+}
+
+#[test]
+fn a_refusal_by_a_b2bua_is_not_asked_again_over_the_overlay() {
+    for shows in SHOWN {
+        let (mut town, alice, bob) = two_renamed(shows);
+        let invite = ringing(&mut town, &alice, &bob);
+        town.reply(&invite, 480, "b", &[]);
+        let refusal = town.world.expect(alice.at, "480", 500);
+        let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+        town.say(&alice, ack);
+        town.world.run_ms(3_000);
+        assert_eq!(rings_of(&town, &bob), 1);
+        town.finish();
+    }
+}
+
+#[test]
+fn a_cancel_that_a_dead_server_does_not_pass_crosses_the_channel() {
+    for shows in SHOWN {
+        let (mut town, alice, bob) = two_renamed(shows);
+        let invite = ringing(&mut town, &alice, &bob);
+        town.server_is(Fate::Drop);
+        let cancel = alice.cancel(&bob.aor(), "c1");
+        town.say(&alice, cancel);
+        town.world.expect(alice.at, "200 CANCEL", 20);
+        let refusal = town.world.expect(alice.at, "487", 20);
+        let ack = alice.ack_of_refusal(&refusal, &bob.aor());
+        town.say(&alice, ack);
+        town.world.nothing(bob.at, "CANCEL", 950);
+        let cancel = town.world.expect(bob.at, "CANCEL", 150);
+        town.reply(&cancel, 200, "b", &[]);
+        town.reply(&invite, 487, "b", &[]);
+        town.world.expect(bob.at, "ACK", 100);
+        town.world.run_ms(10_000);
+        assert_eq!(rings_of(&town, &bob), 1);
+        town.finish();
+    }
+}
+
+#[test]
+fn an_answer_that_a_b2bua_acknowledges_and_never_passes_on_comes_over_the_overlay() {
+    let (mut town, alice, bob) = two_renamed(Shows::From);
+    let invite = ringing(&mut town, &alice, &bob);
+    town.world.autos.remove(&server());
+    let mut callee = town.accept(&invite, "b", &bob.contact());
+    let success = town.world.expect(server(), "200 INVITE", 100);
+    let own = Dialog::of_answer(&success, "sip:b2b@198.51.100.1:5060");
+    town.world.send(server(), success.from, own.ack(success.cseq()));
+    town.world.expect(bob.at, "ACK", 100);
+    town.server_is(Fate::Drop);
+    let mut caller = town.confirm(&alice, 1_300);
+    town.world.run_ms(100);
+    ask(&mut town, &mut caller, &bob, "INFO", 200);
+    ask(&mut town, &mut callee, &alice, "INFO", 200);
+    assert_eq!(rings_of(&town, &bob), 1);
+    town.bye(&mut callee, alice.at);
+    town.finish();
+}
+
+#[test]
+fn a_goodbye_within_one_router_reaches_the_other_phone_though_the_server_dies() {
+    let (mut town, alice, _) = two_renamed(Shows::Nobody);
+    let bob = town.registered(0, 2, "carol");
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let invite = town.world.expect(bob.at, "INVITE", 300);
+    assert_eq!(invite.one("Call-ID"), "b2b-c1");
+    let mut callee = town.accept(&invite, "b", &bob.contact());
+    town.confirm(&alice, 100);
+    town.world.expect(bob.at, "ACK", 100);
+    town.server_is(Fate::Drop);
+    let bye = callee.request("BYE", &[], "");
+    town.say(&bob, bye);
+    let heard = town.world.expect(alice.at, "BYE", 300);
+    assert_eq!(heard.one("Call-ID"), "c1");
+    town.reply(&heard, 200, "", &[]);
+    town.world.expect(bob.at, "200 BYE", 2_100);
+    town.finish();
+}
