@@ -58,10 +58,8 @@ impl Channel {
         if from == address {
             session.heard_there = now;
         }
-        // A detour is not taken as long as the peer is heard on a way of its own.
-        let worse = is_detour(&from)
-            && !is_detour(&address)
-            && now.since(session.heard_there) < CHANNEL_FRESH;
+        // A detour is not taken as long as the peer is heard where it is.
+        let worse = is_detour(&from) && now.since(session.heard_there) < CHANNEL_FRESH;
         let moves = from != address && !worse && size >= CONTROL_PACKET_BYTES;
         let question = if moves { self.challenge(now, id, from) } else { 0 };
         if ask != 0 || question != 0 {

@@ -24,6 +24,7 @@ impl Channel {
                     Some(token) => self.send_control(now, id, address, 0, token),
                     None if is_detour(&address) => {}
                     None => {
+                        session.challenge = None;
                         let question = self.challenge(now, id, address);
                         self.send_control(now, id, address, 0, question);
                     }
@@ -43,15 +44,14 @@ impl Channel {
         }
     }
 
-    /// The question to put to a new address of the peer, unless it was put there just now.
+    /// The question to put to a new address of the peer, unless one was put just now, there or at
+    /// another new address: two ends that each hear the other in two places would ask for ever.
     pub(super) fn challenge(&mut self, now: Instant, id: Id<Session>, at: SocketAddr) -> u64 {
         let token = self.rng.next_u64() | 1;
         let Some(session) = self.sessions.get_mut(id) else { return 0 };
         match &mut session.challenge {
+            Some(challenge) if now.since(challenge.sent) < CHANNEL_REPEAT_INTERVAL => 0,
             Some(challenge) if challenge.address == at => {
-                if now.since(challenge.sent) < CHANNEL_REPEAT_INTERVAL {
-                    return 0;
-                }
                 challenge.sent = now;
                 challenge.token
             }

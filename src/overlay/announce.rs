@@ -165,7 +165,8 @@ impl Overlay {
 
     /// A member reports how it sees us.
     pub(super) fn observed(&mut self, now: Instant, voter: SocketAddr, seen: SocketAddr) {
-        let voted = self.reach.observe(voter, seen, self.networks_known());
+        let voters = AGREEING.min(self.members.len().max(1));
+        let voted = self.reach.observe(voter, seen, (voters, self.networks_known().max(1)));
         if let Some(public) = voted.ip {
             self.tell(OverlayEvent::PublicAddress(public));
         }

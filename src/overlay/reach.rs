@@ -1,7 +1,7 @@
 //! Where this node is: its own addresses, and what others see.
 //!
-//! An address that is global, or that the operator gave, counts. Else the address is what members
-//! in three different networks report, or in all where members are known in fewer. Behind another
+//! An address that is global, or that the operator gave, counts. Else the address is what three
+//! members in three different networks report, or as many as there are. Behind another
 //! router, an address that this router opened for us is listed too. Where three reports differ in
 //! the port alone, the router in front has a port for each peer: then there is no address to
 //! tell, but the IP is known.
@@ -12,7 +12,7 @@ use crate::identity::record::{ADDRESSES_MAX, AddressList};
 use std::net::{IpAddr, SocketAddr};
 
 const VOTES_MAX: usize = 16;
-/// So many members in different networks have to agree, or all where there are fewer.
+/// So many members have to agree, in so many networks, or all where there are fewer.
 pub(super) const AGREEING: usize = 3;
 
 /// Own addresses, told and observed.
@@ -26,8 +26,8 @@ pub(super) struct Reach {
     public_ip: [Option<IpAddr>; 2],
     /// The address at which the router in front opened our port.
     mapped: Option<SocketAddr>,
-    /// Newest last, one of each network.
-    votes: heapless::Deque<(IpAddr, SocketAddr), VOTES_MAX>,
+    /// Newest last, one of each voter.
+    votes: heapless::Deque<(SocketAddr, SocketAddr), VOTES_MAX>,
 }
 
 /// What a report of our address led to.
@@ -62,17 +62,25 @@ impl Reach {
         core::mem::replace(&mut self.mapped, mapped) != mapped
     }
 
-    /// Takes in how `voter` sees us; `networks` says in how many networks members are known.
+    /// Takes in how `voter` sees us. `wanted` voters have to agree, in so many networks.
     pub(super) fn observe(
         &mut self,
         voter: SocketAddr,
         seen: SocketAddr,
-        networks: usize,
+        wanted: (usize, usize),
     ) -> Voted {
-        self.vote(network_of(voter.ip()), seen);
-        let (family, wanted) = (usize::from(seen.is_ipv6()), AGREEING.min(networks.max(1)));
+        self.vote(voter, seen);
+        let family = usize::from(seen.is_ipv6());
         let agree = |like: &dyn Fn(&SocketAddr) -> bool| {
-            self.votes.iter().filter(|(_, vote)| like(vote)).count() >= wanted
+            let mut networks = heapless::Vec::<IpAddr, VOTES_MAX>::new();
+            let agreeing = self.votes.iter().filter(|(_, vote)| like(vote));
+            let count = agreeing.map(|(from, _)| {
+                let network = network_of(from.ip());
+                if !networks.contains(&network) {
+                    networks.extend([network]);
+                }
+            });
+            count.count() >= wanted.0 && networks.len() >= wanted.1
         };
         let same_address = agree(&|vote| *vote == seen);
         let same_ip = agree(&|vote| vote.ip() == seen.ip());
@@ -85,17 +93,17 @@ impl Reach {
             Some(seen)
         } else {
             // One that differs is a mistake, or the first to see the next address.
-            self.public[family].filter(|_| !self.newest_differ(seen.is_ipv6(), wanted))
+            self.public[family].filter(|_| !self.newest_differ(seen.is_ipv6(), wanted.0))
         };
         voted.changed = self.public[family] != settled;
         self.public[family] = settled;
         voted
     }
 
-    fn vote(&mut self, network: IpAddr, seen: SocketAddr) {
+    fn vote(&mut self, voter: SocketAddr, seen: SocketAddr) {
         for _ in 0..self.votes.len() {
             let Some(vote) = self.votes.pop_front() else { break };
-            if vote.0 != network || vote.1.is_ipv6() != seen.is_ipv6() {
+            if vote.0 != voter || vote.1.is_ipv6() != seen.is_ipv6() {
                 let kept = self.votes.push_back(vote);
                 debug_assert!(kept.is_ok(), "as many as were there");
             }
@@ -103,7 +111,7 @@ impl Reach {
         if self.votes.is_full() {
             self.votes.pop_front();
         }
-        let voted = self.votes.push_back((network, seen));
+        let voted = self.votes.push_back((voter, seen));
         debug_assert!(voted.is_ok(), "room was made");
     }
 

@@ -18,6 +18,7 @@ mod keepalive;
 mod legs;
 mod losers;
 mod message;
+mod nats;
 mod net;
 mod node;
 mod oracle;

@@ -1,5 +1,6 @@
 //! A network of cores and scripted ends over virtual time: delay, loss, ICMP, TCP, files, names.
 
+pub(crate) mod nat;
 mod serve;
 
 use crate::sip::Msg;
@@ -9,7 +10,7 @@ use cosip::net::{
 use cosip::rng::Rng;
 use cosip::time::{Duration, Instant, earlier};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A datagram, or what was written to a TCP connection at once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +36,7 @@ pub(crate) enum Fate {
 enum Happening {
     Packet(Packet),
     Refused { node: usize, socket: u32, to: SocketAddr },
-    Connect { node: usize, ticket: u32, from: Option<std::net::IpAddr>, to: SocketAddr },
+    Connect { node: usize, ticket: u32, from: Option<IpAddr>, to: SocketAddr },
     Closed { node: usize, conn: u32 },
 }
 
@@ -84,6 +85,8 @@ pub(crate) struct World<C> {
     pub(crate) others: BTreeMap<SocketAddr, Other>,
     /// Scripted ends that accept TCP.
     pub(crate) listening: BTreeSet<SocketAddr>,
+    /// NATs, each with the address of the router behind it.
+    pub(crate) nats: Vec<(IpAddr, nat::Nat)>,
     pub(crate) names: Vec<(String, RecordKind, Vec<Record>)>,
     pub(crate) files: Vec<(usize, File, Vec<u8>)>,
     pub(crate) saves: u32,
@@ -117,6 +120,7 @@ impl<C: Core> World<C> {
             autos: BTreeMap::new(),
             others: BTreeMap::new(),
             listening: BTreeSet::new(),
+            nats: Vec::new(),
             names: Vec::new(),
             files: Vec::new(),
             saves: 0,
@@ -222,7 +226,13 @@ impl<C: Core> World<C> {
         }
     }
 
-    fn carry(&mut self, packet: Packet) {
+    fn carry(&mut self, mut packet: Packet) {
+        let now_ms = self.now.millis();
+        if let Some((_, nat)) =
+            self.nats.iter_mut().find(|n| n.0 == packet.from.ip() && !packet.tcp)
+        {
+            packet.from = nat.leave(now_ms, packet.from, packet.to);
+        }
         self.log.push(packet.clone());
         let fate = self.fate(&packet);
         let at = self.arrival(&packet);
@@ -315,13 +325,7 @@ impl<C: Core> World<C> {
     }
 
     /// A core connects: to a scripted end, or to another core that listens.
-    fn connected(
-        &mut self,
-        node: usize,
-        ticket: Ticket,
-        from: Option<std::net::IpAddr>,
-        to: SocketAddr,
-    ) {
+    fn connected(&mut self, node: usize, ticket: Ticket, from: Option<IpAddr>, to: SocketAddr) {
         let up = matches!(self.fates.get(&to), None | Some(Fate::Deliver));
         let listener = self.sockets.get(&(to, true)).map(|socket| (socket.node, socket.id));
         if !up || (listener.is_none() && !self.listening.contains(&to)) {
@@ -342,7 +346,12 @@ impl<C: Core> World<C> {
         }
     }
 
-    fn deliver(&mut self, packet: Packet) {
+    fn deliver(&mut self, mut packet: Packet) {
+        let now_ms = self.now.millis();
+        if let Some((_, nat)) = self.nats.iter().find(|n| n.1.outside == packet.to.ip()) {
+            let Some(inside) = nat.enter(now_ms, packet.from, packet.to) else { return };
+            packet.to = inside;
+        }
         let Packet { from, to, tcp, ref data, .. } = packet;
         if tcp {
             let conn = self.conns.iter().find(|c| (c.remote, c.local) == (from, to));

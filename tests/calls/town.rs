@@ -1,5 +1,6 @@
 //! Homes with a router and phones, and a provider: scripted, but for the routers.
 
+use crate::net::nat::Nat;
 use crate::net::{Fate, World};
 use crate::node::Node;
 use crate::provider::{Proxy, registrar};
@@ -147,6 +148,8 @@ pub(crate) struct Town {
     pub(crate) routers: Vec<Router>,
     pub(crate) strangers: BTreeSet<SocketAddr>,
     pub(crate) media_off: bool,
+    /// The WAN address of the next router, where it is behind another one.
+    behind: Option<IpAddr>,
     keys: NetworkKeys,
 }
 
@@ -174,8 +177,23 @@ impl Town {
             routers: Vec::new(),
             strangers: BTreeSet::from([at("198.51.100.66:5060")]),
             media_off: false,
+            behind: None,
             keys: NetworkKeys::new(&[5; 32], "town"),
         }
+    }
+
+    /// Adds a router that others can reach.
+    pub(crate) fn add_reachable(&mut self, number: u8) {
+        self.add_router(number, |_| {});
+    }
+
+    /// Adds a router behind a NAT.
+    pub(crate) fn add_behind(&mut self, number: u8, nat: Nat) {
+        let inside = IpAddr::from([10, 0, number, 2]);
+        self.world.nats.push((inside, nat));
+        self.behind = Some(inside);
+        self.add_router(number, |_| {});
+        self.behind = None;
     }
 
     fn add_router(&mut self, number: u8, change: impl Fn(&mut Config)) {
@@ -184,7 +202,7 @@ impl Town {
         self.media_off = config.media.path == cosip::config::MediaPath::Off;
         let identity = Identity::from_seed([number; 32]).unwrap();
         let lan = IpAddr::from([192, 168, number, 1]);
-        let wan = IpAddr::from([203, 0, 113, number]);
+        let wan = self.behind.unwrap_or(IpAddr::from([203, 0, 113, number]));
         let core = self.core(&config, &identity, 1);
         let place = self.world.add(core);
         self.routers.push(Router { place, lan, wan, gateway: None, config, identity, starts: 1 });

@@ -30,8 +30,10 @@ pub(crate) struct Nat {
     filter: Filter,
     symmetric: bool,
     translates: bool,
+    preserves: bool,
     life_ms: u64,
     bindings: Vec<Binding>,
+    opened: Vec<(SocketAddr, SocketAddr)>,
     next_port: u16,
 }
 
@@ -43,8 +45,10 @@ impl Nat {
             filter,
             symmetric,
             translates: true,
+            preserves: false,
             life_ms: life_s * 1000,
             bindings: Vec::new(),
+            opened: Vec::new(),
             next_port: 20_000,
         }
     }
@@ -54,21 +58,43 @@ impl Nat {
         Self { translates: false, ..Self::new(inside, Filter::Port, false, life_s) }
     }
 
+    /// A port outside is the one inside where it is free, as Linux does it.
+    #[allow(dead_code, reason = "one of two users of this file has no sound")]
+    pub(crate) fn preserving(self) -> Self {
+        Self { preserves: true, ..self }
+    }
+
+    /// A port is opened for a node inside, from now on for what leaves there, too (RFC 6887 s11).
+    #[allow(dead_code, reason = "one of two users of this file opens none")]
+    pub(crate) fn open_port(&mut self, inside: SocketAddr, port: u16) -> SocketAddr {
+        let outside = SocketAddr::new(self.outside, port);
+        self.bindings.retain(|binding| binding.inside != inside);
+        self.opened.push((inside, outside));
+        outside
+    }
+
     /// It starts anew: all bindings are gone, and ports are others.
+    #[allow(dead_code, reason = "one of two users of this file does not need it")]
     pub(crate) fn restart(&mut self) {
         self.bindings.clear();
     }
 
     /// What leaves from `inside`: where it seems to come from.
     pub(crate) fn leave(&mut self, now_ms: u64, inside: SocketAddr, to: SocketAddr) -> SocketAddr {
+        if let Some((_, outside)) = self.opened.iter().find(|(opened, _)| *opened == inside) {
+            return *outside;
+        }
         let life_ms = self.life_ms;
         self.bindings.retain(|b| b.sent.iter().any(|(_, at_ms)| now_ms < at_ms + life_ms));
         let peer = self.symmetric.then_some(to);
         let known = self.bindings.iter().position(|b| b.inside == inside && b.peer == peer);
         let at = known.unwrap_or_else(|| {
             self.next_port += 1;
-            let port = if self.translates { self.next_port } else { inside.port() };
-            let outside = SocketAddr::new(self.outside, port);
+            let same = SocketAddr::new(self.outside, inside.port());
+            let free = self.bindings.iter().all(|binding| binding.outside != same);
+            let keeps = !self.translates || self.preserves && free;
+            let other = SocketAddr::new(self.outside, self.next_port);
+            let outside = if keeps { same } else { other };
             self.bindings.push(Binding { inside, outside, peer, sent: Vec::new() });
             self.bindings.len() - 1
         });
@@ -85,6 +111,9 @@ impl Nat {
         from: SocketAddr,
         outside: SocketAddr,
     ) -> Option<SocketAddr> {
+        if let Some((inside, _)) = self.opened.iter().find(|(_, opened)| *opened == outside) {
+            return Some(*inside);
+        }
         let binding = self.bindings.iter().find(|b| b.outside == outside)?;
         let lets_in = binding.sent.iter().any(|(to, at_ms)| {
             let alive = now_ms < at_ms + self.life_ms;

@@ -1,0 +1,203 @@
+//! Routers that nobody can reach first: behind NATs of every kind, with the server dead, they call
+//! and are called, talk, and hang up after a pause longer than a NAT's memory.
+
+use crate::net::Fate;
+use crate::net::nat::{Filter, Nat};
+use crate::sip::Msg;
+use crate::town::{Phone, Town};
+use std::net::{IpAddr, SocketAddr};
+
+/// Shorter than every pause between two messages of a call here.
+const LIFE_S: u64 = 30;
+/// A short pause in signalling while people talk.
+const TALK_S: u64 = 240;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    Nat(Filter, bool),
+    Firewall,
+}
+
+const CLOSED: [Behind; 5] = [
+    Behind::Nat(Filter::Address, false),
+    Behind::Nat(Filter::Port, false),
+    Behind::Nat(Filter::Address, true),
+    Behind::Nat(Filter::Port, true),
+    Behind::Firewall,
+];
+
+impl Behind {
+    fn is_symmetric(self) -> bool {
+        matches!(self, Self::Nat(_, true))
+    }
+}
+
+/// Three reachable routers, and one more behind each of these; the last two routers are theirs.
+fn town(seed: u64, sides: [Behind; 2]) -> Town {
+    let mut town = Town::with(seed, |_| {});
+    for (number, side) in [(4, sides[0]), (5, sides[1])] {
+        let outside = IpAddr::from([198, 51, 100 + number, 9]);
+        match side {
+            Behind::Nothing => town.add_reachable(number),
+            Behind::Nat(filter, symmetric) => {
+                town.add_behind(number, Nat::new(outside, filter, symmetric, LIFE_S).preserving());
+            }
+            Behind::Firewall => {
+                town.add_reachable(number);
+                let inside = town.routers.last().unwrap().wan;
+                town.world.nats.push((inside, Nat::firewall(inside, LIFE_S)));
+            }
+        }
+    }
+    town.world.run_ms(30_000);
+    town
+}
+
+/// Where a message wants sound to be sent.
+fn media_of(message: &Msg) -> SocketAddr {
+    let value = |start: &str| {
+        let line = message.body().lines().find(|line| line.starts_with(start)).expect(start);
+        line.split(' ').nth(if start == "c=" { 2 } else { 1 }).unwrap().to_owned()
+    };
+    format!("{}:{}", value("c="), value("m=audio")).parse().unwrap()
+}
+
+/// One packet of speech.
+fn rtp(count: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 0];
+    packet.extend(count.to_be_bytes());
+    packet.extend((u32::from(count) * 160).to_be_bytes());
+    packet.extend([1, 2, 3, 4]);
+    packet.extend([0xff; 160]);
+    packet
+}
+
+/// Both talk for so long; how many packets each heard of the other in the last second.
+fn talk(town: &mut Town, ends: [(&Phone, SocketAddr); 2], seconds: u64) -> [usize; 2] {
+    let mut count = 0;
+    let start = town.world.log.len();
+    for second in 0..seconds {
+        // Speech at full rate only where it is counted.
+        let packets = if second + 1 == seconds || second == 0 { 20 } else { 1 };
+        for _ in 0..packets {
+            count += 1;
+            for (phone, to) in ends {
+                town.world.send(phone.media(), to, rtp(count));
+            }
+            town.world.run_ms(1000 / packets);
+        }
+    }
+    let last = count - 20;
+    ends.map(|(phone, _)| {
+        let heard = town.world.log[start..].iter().filter(|packet| {
+            let number = packet.data.get(2..4).map(|n| u16::from_be_bytes([n[0], n[1]]));
+            packet.to == phone.media() && number > Some(last)
+        });
+        heard.count()
+    })
+}
+
+/// A call from the first to the second, with the server dead; whether sound is promised.
+fn call(town: &mut Town, number: u32, phones: [&Phone; 2], sound: bool, what: &str) {
+    for phone in &phones {
+        let mut again = (*phone).clone();
+        again.cseq += number;
+        town.register(&mut again, 3600);
+        town.world.expect(phone.at, "200 REGISTER", 5_000);
+    }
+    town.world.run_ms(2_000);
+    let [alice, bob] = phones;
+    let before = town.world.log.len();
+    let call_id = format!("c{number}");
+    let invite = alice.invite(&bob.aor(), &call_id);
+    town.say(alice, invite);
+    let heard = town.world.expect(bob.at, "INVITE", 3_000);
+    town.reply(&heard, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
+    town.world.expect(alice.at, "180", 1_000);
+    let mut callee = town.accept(&heard, "b", &bob.contact());
+    let answer = town.world.expect(alice.at, "200 INVITE", 1_000);
+    let mut caller = crate::sip::Dialog::of_answer(&answer, &alice.contact());
+    let ack = caller.ack(answer.cseq());
+    town.say(alice, ack);
+    town.world.expect(bob.at, "ACK", 1_000);
+    let ends = [(alice, media_of(&answer)), (bob, media_of(&heard))];
+    let counts = talk(town, ends, TALK_S);
+    assert!(!sound || counts.iter().all(|heard| *heard >= 19), "{what}: {counts:?}");
+    let (bye, other) = if number % 2 == 0 { (&mut caller, bob) } else { (&mut callee, alice) };
+    let request = bye.request("BYE", &[], "");
+    town.world.send(bye.at, bye.hop, request);
+    let bye_heard = town.world.expect(other.at, "BYE", 5_000);
+    town.reply(&bye_heard, 200, "", &[]);
+    town.world.expect(bye.at, "200 BYE", 3_000);
+    town.world.run_ms(40_000);
+    // Ends that hear each other in several places do not go on asking where the other is.
+    let of_channel = |kind: u8| (0x0f..=0x10).contains(&kind) || (0x40..=0x45).contains(&kind);
+    let crossed = town.world.log[before..].iter().filter(|packet| {
+        packet.data.first() == Some(&1) && packet.data.get(2).is_some_and(|k| of_channel(*k))
+    });
+    let crossed = crossed.count();
+    assert!(crossed < 150, "{what}: {crossed} datagrams of the channel");
+}
+
+#[test]
+fn routers_behind_nats_call_and_are_called_with_the_server_dead() {
+    let mut seed = 0;
+    for callee in CLOSED {
+        for caller in [&[Behind::Nothing][..], &CLOSED].concat() {
+            seed += 1;
+            let mut town = town(seed, [caller, callee]);
+            let what = format!("{caller:?} calls {callee:?}, seed {seed}");
+            let alice = town.registered(3, 1, "alice");
+            let bob = town.registered(4, 1, "bob");
+            town.server_is(Fate::Drop);
+            town.world.run_ms(20_000);
+            let sound =
+                caller == Behind::Nothing || !(caller.is_symmetric() || callee.is_symmetric());
+            call(&mut town, 2, [&alice, &bob], sound, &what);
+            call(&mut town, 3, [&bob, &alice], sound, &what);
+            town.finish_as(&what);
+        }
+    }
+}
+
+#[test]
+fn the_status_says_how_a_router_is_reached_and_why() {
+    for (seed, (behind, word, reason)) in [
+        (Behind::Nothing, "direct", "own address"),
+        (Behind::Nat(Filter::Open, false), "mapped", "the address that others see"),
+        (Behind::Nat(Filter::Port, false), "punched", "introduce"),
+        (Behind::Firewall, "punched", "firewall"),
+        (Behind::Nat(Filter::Port, true), "relayed", "another port"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut town = town(seed as u64 + 100, [behind, Behind::Nothing]);
+        let status = town.status(3);
+        assert_eq!(status["overlay"]["reachable"], word, "{status}");
+        let said = status["overlay"]["reason"].as_str().unwrap();
+        assert!(said.contains(reason), "{behind:?}: {said}");
+        town.finish();
+    }
+}
+
+#[test]
+fn a_rendezvous_peer_that_dies_in_a_call_does_not_end_it() {
+    for seed in 0..20 {
+        let mut town = town(200 + seed, [Behind::Nothing, CLOSED[seed as usize % CLOSED.len()]]);
+        let what = format!("seed {seed}");
+        let alice = town.registered(3, 1, "alice");
+        let bob = town.registered(4, 1, "bob");
+        town.server_is(Fate::Drop);
+        call(&mut town, 2, [&alice, &bob], true, &what);
+        let keeps = |status: serde_json::Value| status["overlay"]["clients"].as_u64() > Some(0);
+        let dead = (0..4).find(|router| keeps(town.status(*router))).unwrap();
+        if dead < 3 {
+            town.world.deaf.insert(town.routers[dead].place);
+        }
+        call(&mut town, 4, [&alice, &bob], true, &what);
+        call(&mut town, 5, [&bob, &alice], true, &what);
+        town.finish_as(&what);
+    }
+}
