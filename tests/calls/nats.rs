@@ -33,6 +33,22 @@ impl Behind {
     }
 }
 
+impl Town {
+    /// Adds a router that others can reach.
+    fn add_reachable(&mut self, number: u8) {
+        self.add_router(number, |_| {});
+    }
+
+    /// Adds a router behind a NAT.
+    fn add_behind(&mut self, number: u8, nat: Nat) {
+        let inside = IpAddr::from([10, 0, number, 2]);
+        self.world.nats.push((inside, nat));
+        self.behind = Some(inside);
+        self.add_router(number, |_| {});
+        self.behind = None;
+    }
+}
+
 /// Three reachable routers, and one more behind each of these; the last two routers are theirs.
 fn town(seed: u64, sides: [Behind; 2]) -> Town {
     let mut town = Town::with(seed, |_| {});
@@ -200,4 +216,42 @@ fn a_rendezvous_peer_that_dies_in_a_call_does_not_end_it() {
         call(&mut town, 5, [&bob, &alice], true, &what);
         town.finish_as(&what);
     }
+}
+
+#[test]
+fn a_nat_that_starts_anew_between_calls_costs_no_call() {
+    for seed in 0..20 {
+        let behind = [Behind::Nat(Filter::Address, false), Behind::Nat(Filter::Port, seed % 4 < 2)];
+        let mut town = town(300 + seed, [Behind::Nothing, behind[seed as usize % 2]]);
+        let what = format!("seed {seed}");
+        let alice = town.registered(3, 1, "alice");
+        let bob = town.registered(4, 1, "bob");
+        town.server_is(Fate::Drop);
+        call(&mut town, 2, [&alice, &bob], true, &what);
+        town.world.nats[0].1.restart();
+        town.world.run_ms(35_000);
+        call(&mut town, 3, [&alice, &bob], true, &what);
+        call(&mut town, 4, [&bob, &alice], true, &what);
+        town.finish_as(&what);
+    }
+}
+
+#[test]
+fn a_port_that_was_opened_by_hand_makes_a_reachable_router() {
+    let closed = Behind::Nat(Filter::Port, false);
+    let mut town = town(400, [closed, closed]);
+    for router in [3, 4] {
+        let inside = (town.routers[router].wan, 5070).into();
+        town.world.nats[router - 3].1.open_port(inside, 5070);
+    }
+    town.world.run_ms(900_000);
+    for router in [3, 4] {
+        assert_eq!(town.status(router)["overlay"]["reachable"], "mapped");
+    }
+    let alice = town.registered(3, 1, "alice");
+    let bob = town.registered(4, 1, "bob");
+    town.server_is(Fate::Drop);
+    call(&mut town, 2, [&alice, &bob], true, "opened");
+    call(&mut town, 3, [&bob, &alice], true, "opened");
+    town.finish();
 }

@@ -5,7 +5,7 @@ mod serve;
 
 use crate::sip::Msg;
 use cosip::net::{
-    Answer, ConnId, Core, Failure, File, Input, Record, RecordKind, SocketId, StreamEvent, Ticket,
+    ConnId, Core, Failure, File, Input, Record, RecordKind, SocketId, StreamEvent, Ticket,
 };
 use cosip::rng::Rng;
 use cosip::time::{Duration, Instant, earlier};
@@ -227,12 +227,7 @@ impl<C: Core> World<C> {
     }
 
     fn carry(&mut self, mut packet: Packet) {
-        let now_ms = self.now.millis();
-        if let Some((_, nat)) =
-            self.nats.iter_mut().find(|n| n.0 == packet.from.ip() && !packet.tcp)
-        {
-            packet.from = nat.leave(now_ms, packet.from, packet.to);
-        }
+        self.leave(&mut packet);
         self.log.push(packet.clone());
         let fate = self.fate(&packet);
         let at = self.arrival(&packet);
@@ -324,33 +319,9 @@ impl<C: Core> World<C> {
         }
     }
 
-    /// A core connects: to a scripted end, or to another core that listens.
-    fn connected(&mut self, node: usize, ticket: Ticket, from: Option<IpAddr>, to: SocketAddr) {
-        let up = matches!(self.fates.get(&to), None | Some(Fate::Deliver));
-        let listener = self.sockets.get(&(to, true)).map(|socket| (socket.node, socket.id));
-        if !up || (listener.is_none() && !self.listening.contains(&to)) {
-            return self.input(node, Input::Answer(ticket, Err(Failure::Refused)));
-        }
-        let id = self.id();
-        let local = SocketAddr::new(from.unwrap_or_else(|| to.ip()), 40_000 + id as u16);
-        self.conns.push(Conn { id, node, local, remote: to });
-        self.input(node, Input::Answer(ticket, Ok(Answer::Connected(ConnId(id), local))));
-        if let Some((listener, on)) = listener {
-            let id = self.id();
-            self.conns.push(Conn { id, node: listener, local: to, remote: local });
-            let (on, local, remote) = (SocketId(on), to, local);
-            self.input(
-                listener,
-                Input::Stream(ConnId(id), StreamEvent::Opened { on, local, remote }),
-            );
-        }
-    }
-
     fn deliver(&mut self, mut packet: Packet) {
-        let now_ms = self.now.millis();
-        if let Some((_, nat)) = self.nats.iter().find(|n| n.1.outside == packet.to.ip()) {
-            let Some(inside) = nat.enter(now_ms, packet.from, packet.to) else { return };
-            packet.to = inside;
+        if !self.enters(&mut packet) {
+            return;
         }
         let Packet { from, to, tcp, ref data, .. } = packet;
         if tcp {

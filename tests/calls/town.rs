@@ -1,6 +1,5 @@
 //! Homes with a router and phones, and a provider: scripted, but for the routers.
 
-use crate::net::nat::Nat;
 use crate::net::{Fate, World};
 use crate::node::Node;
 use crate::provider::{Proxy, registrar};
@@ -149,7 +148,7 @@ pub(crate) struct Town {
     pub(crate) strangers: BTreeSet<SocketAddr>,
     pub(crate) media_off: bool,
     /// The WAN address of the next router, where it is behind another one.
-    behind: Option<IpAddr>,
+    pub(crate) behind: Option<IpAddr>,
     keys: NetworkKeys,
 }
 
@@ -182,21 +181,7 @@ impl Town {
         }
     }
 
-    /// Adds a router that others can reach.
-    pub(crate) fn add_reachable(&mut self, number: u8) {
-        self.add_router(number, |_| {});
-    }
-
-    /// Adds a router behind a NAT.
-    pub(crate) fn add_behind(&mut self, number: u8, nat: Nat) {
-        let inside = IpAddr::from([10, 0, number, 2]);
-        self.world.nats.push((inside, nat));
-        self.behind = Some(inside);
-        self.add_router(number, |_| {});
-        self.behind = None;
-    }
-
-    fn add_router(&mut self, number: u8, change: impl Fn(&mut Config)) {
+    pub(crate) fn add_router(&mut self, number: u8, change: impl Fn(&mut Config)) {
         let mut config = settings(number);
         change(&mut config);
         self.media_off = config.media.path == cosip::config::MediaPath::Off;

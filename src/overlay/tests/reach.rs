@@ -37,7 +37,7 @@ pub(super) fn add_behind(net: &mut Net, n: usize, behind: Behind) -> usize {
         }
         Behind::Firewall => ((outside, 5070).into(), Nat::firewall(outside, LIFE_S), true),
     };
-    net.nats.push(nat);
+    net.nats.push(if n.is_multiple_of(2) { nat } else { nat.preserving() });
     let i = net.add_at(n, address, Some(net.nats.len() - 1));
     let now = net.now;
     net.with(i, |node| {

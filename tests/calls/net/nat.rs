@@ -59,13 +59,11 @@ impl Nat {
     }
 
     /// A port outside is the one inside where it is free, as Linux does it.
-    #[allow(dead_code, reason = "one of two users of this file has no sound")]
     pub(crate) fn preserving(self) -> Self {
         Self { preserves: true, ..self }
     }
 
     /// A port is opened for a node inside, from now on for what leaves there, too (RFC 6887 s11).
-    #[allow(dead_code, reason = "one of two users of this file opens none")]
     pub(crate) fn open_port(&mut self, inside: SocketAddr, port: u16) -> SocketAddr {
         let outside = SocketAddr::new(self.outside, port);
         self.bindings.retain(|binding| binding.inside != inside);
@@ -74,7 +72,6 @@ impl Nat {
     }
 
     /// It starts anew: all bindings are gone, and ports are others.
-    #[allow(dead_code, reason = "one of two users of this file does not need it")]
     pub(crate) fn restart(&mut self) {
         self.bindings.clear();
     }

@@ -1,11 +1,12 @@
 //! What the cores of a world ask for, done: sockets, connections, names, files.
 
-use super::{Conn, Happening, Packet, Socket, World};
+use super::{Conn, Fate, Happening, Packet, Socket, World};
 use cosip::limits::TRANSMIT_BYTES_MAX;
 use cosip::net::{
-    Answer, ConnId, Core, Event, Failure, Input, Request, SocketId, SocketKind, Ticket, Via,
+    Answer, ConnId, Core, Event, Failure, Input, Request, SocketId, SocketKind, StreamEvent,
+    Ticket, Via,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl<C: Core> World<C> {
     pub(super) fn drain(&mut self, place: usize) {
@@ -112,5 +113,54 @@ impl<C: Core> World<C> {
         let id = self.id();
         self.sockets.insert(key, Socket { node, id });
         Ok(Answer::Bound(SocketId(id), local))
+    }
+
+    /// A core connects: to a scripted end, or to another core that listens.
+    pub(super) fn connected(
+        &mut self,
+        node: usize,
+        ticket: Ticket,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+    ) {
+        let up = matches!(self.fates.get(&to), None | Some(Fate::Deliver));
+        let listener = self.sockets.get(&(to, true)).map(|socket| (socket.node, socket.id));
+        if !up || (listener.is_none() && !self.listening.contains(&to)) {
+            return self.input(node, Input::Answer(ticket, Err(Failure::Refused)));
+        }
+        let id = self.id();
+        let local = SocketAddr::new(from.unwrap_or_else(|| to.ip()), 40_000 + id as u16);
+        self.conns.push(Conn { id, node, local, remote: to });
+        self.input(node, Input::Answer(ticket, Ok(Answer::Connected(ConnId(id), local))));
+        if let Some((listener, on)) = listener {
+            let id = self.id();
+            self.conns.push(Conn { id, node: listener, local: to, remote: local });
+            let (on, local, remote) = (SocketId(on), to, local);
+            self.input(
+                listener,
+                Input::Stream(ConnId(id), StreamEvent::Opened { on, local, remote }),
+            );
+        }
+    }
+
+    /// A datagram passes the NAT in front of its sender, if there is one.
+    pub(super) fn leave(&mut self, packet: &mut Packet) {
+        let now_ms = self.now.millis();
+        let inside = packet.from.ip();
+        let nat = self.nats.iter_mut().find(|nat| nat.0 == inside && !packet.tcp);
+        if let Some((_, nat)) = nat {
+            packet.from = nat.leave(now_ms, packet.from, packet.to);
+        }
+    }
+
+    /// A datagram comes to the NAT in front of its receiver, if there is one. False where it does
+    /// not get in.
+    pub(super) fn enters(&self, packet: &mut Packet) -> bool {
+        let now_ms = self.now.millis();
+        let nat = self.nats.iter().find(|nat| nat.1.outside == packet.to.ip());
+        let Some((_, nat)) = nat else { return true };
+        let inside = nat.enter(now_ms, packet.from, packet.to);
+        packet.to = inside.unwrap_or(packet.to);
+        inside.is_some()
     }
 }
