@@ -209,6 +209,24 @@ fn a_held_server_leg_that_is_cancelled_in_time_gets_487() {
 }
 
 #[test]
+fn a_server_leg_that_comes_after_the_answer_hears_100_so_that_it_can_be_cancelled() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    let invite = town.world.expect(bob.at, "INVITE", 1_000);
+    town.accept(&invite, "b", &bob.contact());
+    let mut caller = town.confirm(&alice, 100);
+    pass_on(&mut town, &at_server);
+    town.world.expect(server(), "100", 100);
+    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
+    let text = String::from_utf8(leg).unwrap().replace("1 INVITE", "1 CANCEL");
+    town.world.send(server(), to, text.replacen("INVITE sip:", "CANCEL sip:", 1));
+    town.world.expect(server(), "487", 100);
+    assert_eq!(rings_of(&town, &bob), 1);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
 fn a_refusal_of_the_phone_answers_all_legs_and_one_that_comes_later() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);

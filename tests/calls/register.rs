@@ -228,3 +228,20 @@ fn aliases_of_the_provider_are_found_in_the_overlay_and_called() {
 fn is_register(packet: &&Packet) -> bool {
     packet.to == server() && packet.data.starts_with(b"REGISTER")
 }
+
+#[test]
+fn a_late_answer_to_a_goodbye_does_not_end_the_registration_that_followed() {
+    let (mut town, alice, mut bob) = two();
+    town.world.autos.clear();
+    town.register(&mut bob, 0);
+    let goodbye = town.world.expect(server(), "REGISTER", 100);
+    town.world.expect(bob.at, "200 REGISTER", 2_100);
+    registered(&mut town, &mut bob, "200", 2_100);
+    town.reply(&goodbye, 200, "s", &[]);
+    town.world.run_ms(1_500);
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let invite = town.world.expect(bob.at, "INVITE", 1_000);
+    town.reply(&invite, 486, "b", &[]);
+    town.world.expect(alice.at, "486", 1_000);
+}

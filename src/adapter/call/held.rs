@@ -52,6 +52,8 @@ impl Adapter {
         if let Some(code) = refused {
             self.refuse_upstream(now, id, up, code);
         } else if answered {
+            // Its CANCEL may come only after a provisional response (RFC 3261 s9.1).
+            self.reply_trying(now, server, message);
             self.settle_held(now, id);
         } else {
             let reliable =

@@ -33,7 +33,8 @@ impl Adapter {
         let contact = registration.contact.clone();
         if registration.expires_s == 0 || registration.wildcard || contact.is_empty() {
             if registration.expires_s == 0 || registration.wildcard {
-                self.registration_gone(now, &registration.aor, &contact, true);
+                let gone = self.bindings_ended_by(&registration);
+                self.registrations_gone(now, &gone, true);
             }
             return self.accept_registration(now, server, "", 0);
         }

@@ -5,6 +5,7 @@
 //! for phones that it has accepted before. In mode `overlay` the registrar is here: [`local`].
 
 mod answer;
+mod end;
 mod local;
 mod moves;
 
@@ -258,10 +259,9 @@ impl Adapter {
         let provider = registration.provider.unwrap_or(FOREIGN);
         let granted = registration.granted_s(message);
         if registration.wildcard || granted.is_none() {
-            let aor = registration.aor.clone();
             let everything = registration.wildcard || registration.expires_s == 0;
-            let contact = registration.contact.clone();
-            return self.registration_gone(now, &aor, &contact, everything);
+            let gone = self.bindings_ended_by(registration);
+            return self.registrations_gone(now, &gone, everything);
         }
         let granted_s = granted.unwrap_or(0);
         let phone_s = match provider {
@@ -303,39 +303,6 @@ impl Adapter {
         aliases.dedup();
         aliases.truncate(crate::limits::ALIASES_MAX - 1);
         aliases
-    }
-
-    /// The provider holds no Contact of ours any more.
-    fn registration_gone(&mut self, now: Instant, aor: &str, contact: &str, everything: bool) {
-        let gone: Vec<BindingId> = self
-            .registrar
-            .by_aor(aor)
-            .filter(|id| {
-                self.registrar.get(*id).is_some_and(|b| contact.is_empty() || b.contact == contact)
-            })
-            .collect();
-        for id in gone {
-            if everything {
-                self.unpublish(now, id);
-                self.registrar.expire(id);
-            } else if let Some(binding) = self.registrar.get_mut(id) {
-                binding.forward_at = now;
-            }
-        }
-        self.persist.bindings_changed(now, false);
-    }
-
-    /// A 403 or 404 of a live provider, seen twice a minute apart, makes a phone forgotten.
-    fn registration_refused(&mut self, now: Instant, id: ExchangeId) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let Purpose::Register(registration) = &exchange.purpose else { return };
-        let Some(binding) = registration.binding else { return };
-        if self.registrar.refused(now, binding) {
-            log::info!("phone {} forgotten: its provider refuses it", registration.aor);
-            self.unpublish(now, binding);
-            self.registrar.remove(binding);
-            self.persist.bindings_changed(now, false);
-        }
     }
 
     /// What the phone is given: at most `phone_expires_s` and what the provider grants.

@@ -1,0 +1,53 @@
+//! Registrations that end before their time: where the provider holds no Contact of ours any more,
+//! and where it refuses the phone (CALLS §2.2, §2.4).
+
+use super::Registration;
+use crate::adapter::Adapter;
+use crate::adapter::exchange::{ExchangeId, Purpose};
+use crate::adapter::registrar::{Binding, BindingId};
+use crate::time::Instant;
+
+impl Adapter {
+    /// The bindings that a REGISTER ends whose answer names none of our Contacts. An answer may be
+    /// late: a phone that has registered again since goes on (RFC 3261 s10.3, step 7).
+    pub(super) fn bindings_ended_by(&self, registration: &Registration) -> Vec<BindingId> {
+        let Registration { contact, call_id, cseq, .. } = registration;
+        let is_ended = |binding: &Binding| {
+            let renewed = binding.call_id == *call_id && binding.cseq > *cseq;
+            !renewed && (contact.is_empty() || binding.contact == *contact)
+        };
+        let bindings = self.registrar.by_aor(&registration.aor);
+        bindings.filter(|id| self.registrar.get(*id).is_some_and(is_ended)).collect()
+    }
+
+    /// The provider holds no Contact of these phones any more.
+    pub(super) fn registrations_gone(
+        &mut self,
+        now: Instant,
+        gone: &[BindingId],
+        everything: bool,
+    ) {
+        for id in gone.iter().copied() {
+            if everything {
+                self.unpublish(now, id);
+                self.registrar.expire(id);
+            } else if let Some(binding) = self.registrar.get_mut(id) {
+                binding.forward_at = now;
+            }
+        }
+        self.persist.bindings_changed(now, false);
+    }
+
+    /// A 403 or 404 of a live provider, seen twice a minute apart, makes a phone forgotten.
+    pub(super) fn registration_refused(&mut self, now: Instant, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Purpose::Register(registration) = &exchange.purpose else { return };
+        let Some(binding) = registration.binding else { return };
+        if self.registrar.refused(now, binding) {
+            log::info!("phone {} forgotten: its provider refuses it", registration.aor);
+            self.unpublish(now, binding);
+            self.registrar.remove(binding);
+            self.persist.bindings_changed(now, false);
+        }
+    }
+}
