@@ -61,7 +61,7 @@ fn a_caller_who_gives_up_stops_the_ringing() {
                 town.provider.kill();
             }
             let waiting = bob.follow(&TRYING);
-            let begin: &[Step<'_>] = if server { &[Invite, Authorize] } else { &[Invite] };
+            let begin: &[Step<'_>] = if server { &[Invite, Challenged, Again] } else { &[Invite] };
             alice.call("bob", &[begin, &GIVE_UP].concat()).succeed();
             waiting.succeed();
             let waiting = bob.follow(&RING_UNTIL_CANCEL);

@@ -89,4 +89,8 @@ deaths! {
     a_proxy_is_killed: [], Killed;
     a_proxy_stalls: [], Stalled;
     a_proxy_is_cut_off: [], Unreachable;
+    a_b2bua_that_names_callers_nationally_is_killed: ["MASKED", "NATIONAL", "MAILBOX"], Killed;
+    a_b2bua_that_names_callers_nationally_stalls: ["MASKED", "NATIONAL", "MAILBOX"], Stalled;
+    a_b2bua_that_withholds_callers_is_killed: ["MASKED", "ANONYMOUS", "MAILBOX"], Killed;
+    a_b2bua_that_withholds_callers_is_cut_off: ["MASKED", "ANONYMOUS", "MAILBOX"], Unreachable;
 }

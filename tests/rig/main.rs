@@ -10,6 +10,7 @@
 mod baresip;
 mod host;
 mod modem;
+mod names;
 mod needs;
 mod process;
 mod provider;
@@ -28,6 +29,7 @@ mod behind;
 mod calls;
 mod deaths;
 mod hostile;
+mod mailbox;
 mod providers;
 mod routers;
 mod transports;

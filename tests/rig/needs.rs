@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The program of each Debian package, where it is not found by its own name.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("baresip", "baresip-core"),
     ("miniupnpd", "miniupnpd-nftables"),
+    ("dnsmasq", "dnsmasq-base"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("unshare", "util-linux"),

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) const DOMAIN: &str = "town.example";
 /// Its address and port.
 pub(crate) const ADDRESS: &str = "203.0.113.10:5060";
+/// That of its second server, where it has one.
+pub(crate) const SECOND_ADDRESS: &str = "203.0.113.11:5060";
 /// Everybody's password.
 pub(crate) const PASSWORD: &str = "secret";
 
@@ -19,6 +21,7 @@ pub(crate) const PASSWORD: &str = "secret";
 pub(crate) struct Provider {
     /// The host, which stays where the server goes.
     pub(crate) host: Host,
+    address: &'static str,
     folder: PathBuf,
     /// What kind of server it is: definitions of its settings file.
     kind: &'static [&'static str],
@@ -27,10 +30,14 @@ pub(crate) struct Provider {
 
 impl Provider {
     /// The provider without its server.
-    pub(crate) fn new(host: Host, folder: &Path, kind: &'static [&'static str]) -> Self {
-        let folder = folder.join("kamailio");
+    pub(crate) fn new(
+        (host, address): (Host, &'static str),
+        folder: &Path,
+        kind: &'static [&'static str],
+    ) -> Self {
+        let folder = folder.join(format!("kamailio-{}", host.name()));
         std::fs::create_dir_all(&folder).unwrap();
-        Self { host, folder, kind, process: None }
+        Self { host, address, folder, kind, process: None }
     }
 
     /// Starts the server, with an empty location table, and waits until it serves.
@@ -38,7 +45,12 @@ impl Provider {
         let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/kamailio/kamailio.cfg");
         let mut command = Command::new(needs::find("kamailio").unwrap());
         command.args(["-DD", "-E", "-m", "32", "-M", "4", "-f", settings]);
-        command.args(["-l", &format!("udp:{ADDRESS}"), "-l", &format!("tcp:{ADDRESS}")]);
+        command.args([
+            "-l",
+            &format!("udp:{}", self.address),
+            "-l",
+            &format!("tcp:{}", self.address),
+        ]);
         command.arg("-Y").arg(&self.folder);
         command.args(self.kind.iter().flat_map(|word| ["-A", word]));
         let log = self.folder.join("log");
@@ -52,7 +64,7 @@ impl Provider {
     }
 
     fn accepts(&self) -> bool {
-        let address = ADDRESS.parse().unwrap();
+        let address = self.address.parse().unwrap();
         let wait = Duration::from_millis(200);
         self.host.on(|| std::net::TcpStream::connect_timeout(&address, wait).is_ok())
     }

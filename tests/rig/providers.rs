@@ -1,7 +1,7 @@
 //! Providers as they are: deaf to probes, short of breath, forgetful, particular about proxies.
 
 use crate::calls::{call, end, two_phones};
-use crate::provider::ADDRESS;
+use crate::provider::{ADDRESS, Provider, SECOND_ADDRESS};
 use crate::router::Settings;
 use crate::script::Step::*;
 use crate::script::{CALL, answer};
@@ -15,6 +15,15 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long the adapters may take to trust a server again.
 const TRUST_AGAIN: Duration = Duration::from_secs(40);
+
+/// Alice calls Bob once, whose phone rings once, and this counter of her router counts the call.
+fn converse(town: &Town, (alice, bob): (&mut Sipp, &mut Sipp), counter: &str) {
+    let before = town.router(1).counter(counter);
+    let answering = bob.follow(&answer(300));
+    alice.call("bob", &CALL).succeed();
+    assert_eq!(answering.succeed().rings(), 1);
+    wait::until(counter, Duration::from_secs(5), || town.router(1).counter(counter) == before + 1);
+}
 
 #[test]
 fn a_server_that_asks_for_outbound_sees_a_phone_and_no_proxy() {
@@ -90,6 +99,30 @@ fn a_server_out_of_breath_is_helped_out_and_its_patience_is_not_the_phones() {
 }
 
 #[test]
+fn a_server_that_is_gone_makes_phones_move_to_the_next_and_costs_no_call() {
+    inside(LIMIT, |folder| {
+        let settings = Settings { named: true, ..Settings::default() };
+        let mut town = Town::build_without_server(folder, &settings);
+        let place = (Town::add_host("provider-2", "203.0.113.11"), SECOND_ADDRESS);
+        let mut second = Provider::new(place, folder, &[]);
+        town.provider.start();
+        second.start();
+        let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
+        let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
+        town.await_record(1, "bob");
+        converse(&town, (&mut alice, &mut bob), "calls_by_server");
+        assert_eq!(second.log().matches("asked: bob").count(), 0);
+        // The second one knows neither of the two yet.
+        town.provider.kill();
+        converse(&town, (&mut alice, &mut bob), "calls_by_overlay");
+        alice.follow(&[Register("", "200")]).succeed();
+        bob.follow(&[Register("", "200")]).succeed();
+        converse(&town, (&mut alice, &mut bob), "calls_by_server");
+        assert!(second.log().contains("asked: bob"));
+    });
+}
+
+#[test]
 fn a_server_that_forgot_its_phones_loses_no_call() {
     inside(LIMIT, |folder| {
         let mut town = Town::build(folder, &Settings::default());
@@ -98,11 +131,7 @@ fn a_server_that_forgot_its_phones_loses_no_call() {
         town.await_record(1, "bob");
         town.await_record(2, "alice");
         let converse = |town: &Town, alice: &mut Sipp, bob: &mut Sipp| {
-            let before = town.router(1).counter("calls_by_overlay");
-            let answering = bob.follow(&answer(300));
-            alice.call("bob", &CALL).succeed();
-            assert_eq!(answering.succeed().rings(), 1);
-            assert_eq!(town.router(1).counter("calls_by_overlay"), before + 1);
+            converse(town, (alice, bob), "calls_by_overlay");
         };
         // So quickly that nobody has missed it.
         town.provider.kill();

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) mode: &'static str,
     /// What kind of server the provider has: definitions of `tests/data/kamailio`.
     pub(crate) server: &'static [&'static str],
+    /// Whether the server is found by its name alone.
+    pub(crate) named: bool,
     /// More options of the provider's section.
     pub(crate) provider: &'static [(&'static str, &'static str)],
     /// More sections of all adapters' settings.
@@ -35,7 +37,13 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mode: "cooperative", server: &[], provider: &[], sections: String::new() }
+        Self {
+            mode: "cooperative",
+            server: &[],
+            named: false,
+            provider: &[],
+            sections: String::new(),
+        }
     }
 }
 
@@ -169,7 +177,9 @@ impl Router {
 
 fn configuration(settings: &Settings) -> String {
     let Settings { mode, sections, .. } = settings;
-    let (server, domain) = (provider::ADDRESS, provider::DOMAIN);
+    let domain = provider::DOMAIN;
+    let server = format!("sip:{}", provider::ADDRESS);
+    let server = if settings.named { "" } else { &server };
     let option = |(name, value): &(&str, &str)| format!("\toption {name} '{value}'\n");
     let provider: String = settings.provider.iter().map(option).collect();
     format!(
@@ -184,7 +194,7 @@ fn configuration(settings: &Settings) -> String {
          \n\
          config provider 'town'\n\
          \toption domain '{domain}'\n\
-         \toption server 'sip:{server}'\n\
+         \toption server '{server}'\n\
          \toption overlay '1'\n\
          \toption country_code '49'\n\
          \toption area_code '89'\n\

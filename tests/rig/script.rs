@@ -13,8 +13,10 @@ pub(crate) enum Step<'a> {
     Register(&'a str, &'a str),
     /// Calls the callee.
     Invite,
-    /// Is challenged, and calls again with the answer.
-    Authorize,
+    /// Is challenged.
+    Challenged,
+    /// Calls again, with the answer to the challenge.
+    Again,
     /// Calls, answers a challenge where one comes, and waits for this status.
     Dial(&'a str),
     /// Waits for a response with this status.
@@ -97,7 +99,8 @@ pub(crate) struct Parties<'a> {
 
 /// SIPp's scenario of `steps`.
 pub(crate) fn scenario(parties: &Parties<'_>, steps: &[Step<'_>]) -> String {
-    let mut writer = Writer { text: String::new(), cseq: 0, marks: 0, parties };
+    let mut writer =
+        Writer { text: String::new(), cseq: 0, marks: 0, invite_is_last: false, parties };
     writer.text.push_str("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario>\n");
     for step in steps {
         writer.step(*step);
@@ -116,6 +119,8 @@ struct Writer<'a> {
     /// That of the newest INVITE or REGISTER.
     cseq: u32,
     marks: u32,
+    /// Whether no request has come since the INVITE.
+    invite_is_last: bool,
     parties: &'a Parties<'a>,
 }
 
@@ -124,10 +129,14 @@ impl Writer<'_> {
         match step {
             Register(parameters, status) => self.register(parameters, status),
             Invite => self.invite(""),
-            Authorize => {
+            Challenged => {
                 self.optional("100");
                 self.receive("response=\"407\" auth=\"true\"");
-                self.answer_challenge();
+                self.ack_refusal();
+            }
+            Again => {
+                let credentials = self.credentials();
+                self.invite(&credentials);
             }
             Dial(status) => self.dial(status),
             Expect(status) => self.receive(&format!("response=\"{status}\" rrs=\"true\"")),
@@ -194,7 +203,8 @@ impl Writer<'_> {
         self.receive(&format!("response={retry}"));
         self.receive(&format!("response=\"{status}\" rrs=\"true\" next=\"{answered}\""));
         self.label(&challenged);
-        self.answer_challenge();
+        self.ack_refusal();
+        self.step(Again);
         self.allow_early(status);
         self.receive(&format!("response=\"{status}\" rrs=\"true\""));
         self.label(&answered);
@@ -204,12 +214,6 @@ impl Writer<'_> {
         for status in ["100", "180", "183"].iter().filter(|status| **status != but) {
             self.optional(status);
         }
-    }
-
-    fn answer_challenge(&mut self) {
-        self.ack_refusal();
-        let credentials = self.credentials();
-        self.invite(&credentials);
     }
 
     fn invite(&mut self, more: &str) {
@@ -283,8 +287,10 @@ impl Writer<'_> {
 
     /// Answers the INVITE, also where another request has come since.
     fn reply(&mut self, status: &str, body: &str, again: bool) {
+        // SIPp remembers one Via, which is all that a phone behind its router is sent.
+        let via = if self.invite_is_last { "[last_Via:]" } else { "Via: [$Via]" };
         let text = format!(
-            "SIP/2.0 {status}\nVia: [$Via]\nFrom: [$From]\nTo: [$To]{TAG}\n[last_Call-ID:]\n\
+            "SIP/2.0 {status}\n{via}\nFrom: [$From]\nTo: [$To]{TAG}\n[last_Call-ID:]\n\
              CSeq: [$CSeq]\n[last_Record-Route:]\n{}\n{}",
             self.contact(),
             ending(body)
@@ -293,7 +299,8 @@ impl Writer<'_> {
     }
 
     fn receive_request(&mut self, method: &str) {
-        if method != "INVITE" {
+        self.invite_is_last = method == "INVITE";
+        if !self.invite_is_last {
             return self.receive(&format!("request=\"{method}\""));
         }
         self.text.push_str("<recv request=\"INVITE\" rrs=\"true\"><action>\n");
@@ -325,7 +332,8 @@ impl Writer<'_> {
 /// Headers of the INVITE that its answers repeat.
 const REMEMBERED: [&str; 4] = ["Via", "From", "To", "CSeq"];
 
-const TAG: &str = ";tag=[call_number]";
+/// Not the same in two calls, nor in two phones.
+const TAG: &str = ";tag=[pid]-[call_number]";
 
 /// The end of a message's head, and its body.
 fn ending(body: &str) -> String {

@@ -24,6 +24,7 @@ pub(crate) struct Sipp {
     transport: Transport,
     /// Where it sends its requests.
     proxy: String,
+    port: u16,
     folder: PathBuf,
     scripts: u32,
 }
@@ -58,6 +59,7 @@ impl Sipp {
             socket: socket.clone(),
             transport: Transport::Udp,
             proxy: format!("{LAN}:5060"),
+            port: 5060,
             folder,
             scripts: 0,
         }
@@ -66,6 +68,12 @@ impl Sipp {
     /// Lets it send its requests to `server` instead of its router.
     pub(crate) fn with_proxy(mut self, server: &str) -> Self {
         self.proxy = server.to_owned();
+        self
+    }
+
+    /// Lets it have another port than phones have.
+    pub(crate) fn on_port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -85,7 +93,8 @@ impl Sipp {
         let parties = Parties { user: &self.user, callee };
         fs::write(file("xml"), scenario(&parties, steps)).unwrap();
         let mut command = Command::new(needs::find("sipp").unwrap());
-        command.arg("-sf").arg(file("xml")).args(["-i", self.socket.address, "-p", "5060"]);
+        command.arg("-sf").arg(file("xml")).args(["-i", self.socket.address]);
+        command.args(["-p", &self.port.to_string()]);
         command.args(["-t", if self.transport == Transport::Tcp { "t1" } else { "u1" }]);
         command.args(["-m", "1", "-nostdin", "-timeout_error"]);
         command.args(["-timeout", &format!("{SCRIPT_S}s")]);
@@ -100,7 +109,7 @@ impl Sipp {
         crate::wait::until(&format!("{} to listen", script.name), Duration::from_secs(5), || {
             let table = format!("/proc/thread-self/net/{}", self.transport);
             let bound = self.socket.host.on(|| fs::read_to_string(table));
-            bound.unwrap().contains(":13C4") || script.has_begun()
+            bound.unwrap().contains(&format!(":{:04X} ", self.port)) || script.has_begun()
         });
         script
     }

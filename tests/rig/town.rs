@@ -5,7 +5,9 @@
 
 use crate::host::{self, Host};
 use crate::modem::{Asked, Modem};
-use crate::provider::Provider;
+use crate::names;
+use crate::process::Process;
+use crate::provider::{ADDRESS, Provider};
 use crate::router::{LAN, Router, Settings};
 use crate::wait;
 use std::fs;
@@ -21,6 +23,8 @@ pub(crate) struct Town {
     pub(crate) provider: Provider,
     /// The routers of homes 1, 2 and 3.
     routers: [Router; 3],
+    /// The name server, where the provider's servers are found by name.
+    _names: Option<Process>,
     folder: PathBuf,
 }
 
@@ -73,9 +77,13 @@ impl Town {
     }
 
     fn start_routers(folder: &Path, settings: &Settings) -> Self {
-        let provider = Provider::new(Host::new("provider"), folder, settings.server);
+        let provider = Provider::new((Host::new("provider"), ADDRESS), folder, settings.server);
         let routers = [1, 2, 3].map(|number| Router::new(number, folder, settings));
-        let mut town = Self { provider, routers, folder: folder.to_owned() };
+        let names = settings.named.then(|| {
+            let host = Self::add_host("names", names::ADDRESS);
+            names::serve(&host, folder)
+        });
+        let mut town = Self { provider, routers, _names: names, folder: folder.to_owned() };
         town.routers.iter_mut().for_each(Router::start);
         town
     }
@@ -102,6 +110,13 @@ impl Town {
     pub(crate) fn socket(&self, home: u8, place: u8) -> Socket {
         let address = ["192.168.1.10", "192.168.1.11"][usize::from(place)];
         Socket { host: Host::new(&phone_name(home, place)), address }
+    }
+
+    /// Connects a further host to the internet.
+    pub(crate) fn add_host(name: &str, address: &str) -> Host {
+        make_host(name);
+        connect("internet", None, (name, "eth0"), &format!("{address}/24"));
+        Host::new(name)
     }
 
     /// The test's folder.

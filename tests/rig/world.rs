@@ -14,8 +14,8 @@ const INSIDE: &str = "COSIP_RIG_TEST";
 /// The folder of that test.
 const FOLDER: &str = "COSIP_RIG_FOLDER";
 
-const PROGRAMS: [&str; 8] =
-    ["kamailio", "sipp", "baresip", "miniupnpd", "nft", "ip", "unshare", "setpriv"];
+const PROGRAMS: [&str; 9] =
+    ["kamailio", "sipp", "baresip", "dnsmasq", "miniupnpd", "nft", "ip", "unshare", "setpriv"];
 
 /// Runs `test` in a world of its own, for at most `limit`. To be called by the test function
 /// itself with a closure, whose type names the test.
