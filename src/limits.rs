@@ -2,9 +2,11 @@
 
 mod overlay;
 mod portmap;
+mod transfer;
 
 pub use overlay::*;
 pub use portmap::*;
+pub use transfer::*;
 
 use core::time::Duration;
 

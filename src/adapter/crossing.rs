@@ -133,10 +133,10 @@ impl Crossing {
                 (Path::Server, Path::Lan) => RecordRoute::Keep,
                 _ => RecordRoute::Drop,
             },
-            contacts: if redirect && !self.touches_overlay() {
-                Contacts::Keep
-            } else {
-                self.contacts(&contact)
+            contacts: match redirect {
+                true if self.touches_overlay() => Contacts::Names,
+                true => Contacts::Keep,
+                false => self.contacts(&contact),
             },
             to: self.rename.as_ref().map(|rename| rename.to.as_str()),
             allow_list: self.touches_overlay(),

@@ -161,6 +161,9 @@ impl Adapter {
                     self.trace_wrong(now, source.path, message, &"CSeq out of order");
                     self.refuse(now, id, 500);
                 }
+                Some(at) if message.method() == Method::Refer => {
+                    self.refer(now, id, at, message, source);
+                }
                 Some(at) => self.in_dialog(now, id, at, message, source),
                 // The other end's, or a copy of it by the other path, came first.
                 None if message.method() == Method::Bye
@@ -189,12 +192,12 @@ impl Adapter {
     }
 
     /// What other adapters may ask: calls and texts, where those are taken, and what belongs to
-    /// calls. No REFER: it would make a phone here dial what the peer wants (CALLS §1.4).
+    /// calls.
     fn takes_from_peers(&self, method: Method<'_>, in_dialog: bool) -> bool {
         let calls = self.config.identity.accept != Accept::Nobody
             && self.config.adapter.mode != Mode::Server;
         match method {
-            Method::Refer => false,
+            Method::Refer => in_dialog && calls,
             Method::Invite | Method::Message => in_dialog || calls,
             _ => true,
         }

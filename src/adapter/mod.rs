@@ -36,6 +36,7 @@ mod sockets;
 pub mod spelling;
 mod status;
 mod targets;
+mod transfer;
 mod ways;
 
 use crate::channel::Channel;
@@ -138,6 +139,8 @@ pub(crate) enum Asker {
     Call(call::CallId),
     /// A text that is on its way.
     Message(exchange::ExchangeId),
+    /// A REFER of another adapter.
+    Transfer,
     /// `cosip lookup`.
     Command(Ticket),
 }
@@ -227,6 +230,7 @@ pub struct Adapter {
     /// Running calls: of callers here, of callees here.
     running: [usize; 2],
     ended_calls: call::ended::EndedCalls,
+    transfers: transfer::Transfers,
     exchanges: Table<Exchange>,
     exchange_timers: Timers,
     media: Media,
@@ -299,6 +303,7 @@ impl Adapter {
             call_timers: Timers::with_capacity(tables),
             running: [0; 2],
             ended_calls: call::ended::EndedCalls::default(),
+            transfers: transfer::Transfers::default(),
             exchanges: Table::with_capacity(exchanges),
             exchange_timers: Timers::with_capacity(exchanges),
             media: Media::new(&config.media, tables, &mut rng),

@@ -334,12 +334,14 @@ impl Adapter {
             OverlayEvent::Found(found) => match self.askers.get(&found.lookup).copied() {
                 Some(Asker::Call(call)) => self.callee_found(now, call, &found),
                 Some(Asker::Message(text)) => self.recipient_found(now, text, &found),
+                Some(Asker::Transfer) => self.transfer_found(now, found.lookup),
                 Some(Asker::Command(ticket)) => self.answers.entry(ticket).or_default().push(found),
                 None => {}
             },
             OverlayEvent::Done { lookup, .. } => match self.askers.remove(&lookup) {
                 Some(Asker::Call(call)) => self.lookup_done(now, call),
                 Some(Asker::Message(text)) => self.recipient_lookup_done(now, text),
+                Some(Asker::Transfer) => self.transfer_lookup_done(now, lookup),
                 Some(Asker::Command(ticket)) => self.answer_lookup(ticket),
                 None => {}
             },

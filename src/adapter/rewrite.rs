@@ -4,7 +4,7 @@
 //! come back in its responses. What a plan does not name passes unchanged and in order.
 
 use super::call::identity::Rename;
-use super::names::{Local, literal};
+use super::names::{self, Local, literal};
 use crate::sip::proxy::{Routed, copy_vias};
 use crate::sip::{Header, Message, Name, NameAddr, Uri};
 use crate::sip::{TooLong, Writer};
@@ -18,6 +18,8 @@ pub(crate) enum Contacts<'a> {
     Keep,
     /// URIs whose host is one of these addresses become `uri`; header parameters stay.
     Replace { hosts: &'a [IpAddr], uri: &'a str },
+    /// Those that name a host by its address are left out: of a redirection over the overlay.
+    Names,
     /// Every URI becomes `uri`; header parameters are dropped with it.
     All(&'a str),
 }
@@ -208,6 +210,27 @@ pub(crate) fn reply(
     writer.finish(&[])
 }
 
+/// `message`, a request, with another value of one header, or without it.
+pub(crate) fn with_header(
+    message: &Message<'_>,
+    name: Name,
+    value: Option<&str>,
+) -> Option<Vec<u8>> {
+    super::crossing::write(|out| {
+        let mut writer = Writer::new(out);
+        writer.request(message.method().as_str(), message.request_uri());
+        for header in message.headers() {
+            match value {
+                _ if header.name == Name::ContentLength => {}
+                _ if header.name != name => writer.copy(header),
+                Some(value) => writer.header(name, value),
+                None => {}
+            }
+        }
+        writer.finish(message.body())
+    })
+}
+
 /// The values of one header line, split at commas outside quotes and angle brackets.
 pub(crate) fn split_list(value: &str) -> impl Iterator<Item = &str> {
     crate::sip::Split::new(value, b',')
@@ -288,6 +311,7 @@ fn write_contacts(writer: &mut Writer<'_>, header: &Header<'_>, contacts: Contac
             _ => None,
         };
         match (contacts, own) {
+            (Contacts::Names, _) if names::uri_address(contact.uri).is_some() => {}
             (Contacts::All(uri), _) => writer.header(Name::Contact, format_args!("<{uri}>")),
             (_, Some(uri)) => {
                 writer.header(Name::Contact, ContactValue { contact: &contact, uri });
@@ -356,7 +380,11 @@ fn crosses_overlay(header: &Header<'_>) -> bool {
         | Name::MimeVersion
         | Name::InfoPackage
         | Name::RecvInfo
-        | Name::SessionId => true,
+        | Name::SessionId
+        | Name::ReferTo
+        | Name::ReferredBy
+        // Only where it names a dialog between the two adapters; see `transfer`.
+        | Name::Replaces => true,
         _ => false,
     }
 }

@@ -9,8 +9,9 @@ use super::caller::retry_deadline;
 use super::{Call, CallId, LegState, Role};
 use crate::adapter::Adapter;
 use crate::adapter::names::Path;
-use crate::sip::Message;
+use crate::limits::REDIRECTS_MAX;
 use crate::sip::proxy::rank;
+use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
 
 impl Call {
@@ -83,11 +84,41 @@ impl Adapter {
         let unheard = call.heard.is_none();
         let challenged = from_server && unheard && matches!(m.status(), 401 | 407);
         let emergency = call.emergency.as_mut().filter(|_| challenged);
+        if !from_server {
+            return self.follow_redirection(now, id);
+        }
         if challenged && emergency.is_none_or(|e| e.passes_challenge(at, m)) {
             call.retry_until = Some(retry_deadline(now));
             self.relay_response(now, id, at, 0, m);
             self.finish_upstream(id, 0);
         }
+    }
+
+    /// Follows a redirection over the overlay, once no leg there is open: to whom the overlay
+    /// resolves, and nobody else (CALLS §1.4). The phone hears of none.
+    fn follow_redirection(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let mut peers = call.legs.iter().filter(|leg| matches!(leg.path, Path::Peer(_)));
+        let Some((300..=399, at)) = call.best_refusal(false) else { return };
+        if call.redirects == REDIRECTS_MAX || peers.any(|leg| leg.state.is_open()) {
+            return;
+        }
+        let answer = call.legs[at].answer.clone();
+        let Ok(message) = Message::parse(&answer) else { return };
+        let mut contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
+        let callee = contacts.find_map(|contact| {
+            let callee = self.spell(call.provider, contact.uri)?;
+            let both = (call.caller.as_str(), callee.as_str());
+            let new = callee != call.callee;
+            (new && self.is_looked_up(call.provider, both, contact.uri)).then_some(callee)
+        });
+        let Some((callee, call)) = callee.zip(self.calls.get_mut(id)) else { return };
+        (call.legs[at].state, call.legs[at].answer) = (LegState::Failed, Vec::new());
+        call.callees.clear();
+        call.callee = callee;
+        call.redirects += 1;
+        self.trace_note(now, id, "redirected");
+        self.look_up_callee(now, id);
     }
 
     /// What came while the phone's next INVITE was waited for is told to that.

@@ -53,13 +53,15 @@ impl Adapter {
         }
         call.accepted_by = self.accepted_by(binding);
         let lookup = self.may_be_looked_up(&call, message);
+        let referred =
+            self.is_referred(now, source.flow.to.ip(), &call.callee) && call.emergency.is_none();
         let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 503) };
         self.trace_begin(now, id, message, source.path);
         self.open_media(now, id);
         if lookup {
             self.look_up_callee(now, id);
         }
-        if self.config.adapter.mode != Mode::Overlay {
+        if self.config.adapter.mode != Mode::Overlay && !referred {
             self.open_server_leg(now, id, message, None);
         }
         self.advance(now, id);
@@ -116,7 +118,9 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         let invite = call.invite().to_vec();
         let Ok(message) = Message::parse(&invite) else { return };
-        let (target, cseq) = (message.request_uri().to_owned(), message.cseq());
+        let dialled = if call.redirects == 0 { Some(message.request_uri()) } else { None };
+        let target = dialled.map_or_else(|| format!("sip:{}", call.callee), str::to_owned);
+        let cseq = message.cseq();
         let mut opened = heapless::Vec::<usize, { crate::limits::CALL_LEGS_MAX }>::new();
         let known_alive = call.callees.iter().any(|c| c.acknowledged && !c.opened);
         for callee in &mut call.callees {
@@ -203,6 +207,7 @@ impl Adapter {
             .and_then(|at| self.providers.get(usize::from(at)))
             .is_none_or(|s| s.is_up());
         let reason = match server_view(call).0 {
+            ServerLeg::Absent if self.config.adapter.mode != Mode::Overlay => "transferred over it",
             ServerLeg::Absent => "no server in this mode",
             ServerLeg::Failed => "server unreachable",
             ServerLeg::Refused { .. } => "server refused",

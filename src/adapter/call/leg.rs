@@ -28,6 +28,12 @@ impl Adapter {
     ) {
         let Some(call) = self.calls.get(id) else { return };
         let Some(joint) = Joint::of(call, at, 0) else { return };
+        if let Path::Peer(node) = joint.far.0
+            && let Some(without) = self.without_foreign_replaces(message, node)
+            && let Ok(message) = Message::parse(&without)
+        {
+            return self.send_invite_as(now, id, at, &message);
+        }
         let (role, media, provider, room) = (call.role, call.media, call.provider, call.room());
         let leg = &call.legs[at];
         let (target, flow, path, route) = (leg.target.clone(), leg.flow, leg.path, leg.route);

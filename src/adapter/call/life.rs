@@ -44,6 +44,7 @@ impl Adapter {
             caller: String::new(),
             aliases: Vec::new(),
             callee: String::new(),
+            redirects: 0,
             started: now,
             upstreams: heapless::Vec::new(),
             legs: heapless::Vec::new(),

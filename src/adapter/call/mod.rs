@@ -242,8 +242,10 @@ pub(crate) struct Call {
     pub(crate) caller: String,
     /// Under what other addresses the caller may be shown.
     pub(crate) aliases: Vec<String>,
-    /// The callee's AOR, likewise.
+    /// The callee's AOR, likewise; after a redirection that of whom it names.
     pub(crate) callee: String,
+    /// How often its overlay legs were redirected.
+    pub(crate) redirects: u8,
     /// When the INVITE came.
     pub(crate) started: Instant,
     /// INVITEs that came to us; at the callee's adapter more than one.
