@@ -28,6 +28,8 @@ const DENIALS: u8 = 2;
 const NO_WITNESS: Duration = Duration::from_secs(5);
 const AGAIN_NEAR: Duration = Duration::from_secs(60);
 const AGAIN_CLIENT: Duration = Duration::from_secs(600);
+/// The router in front has opened our port: those who refused us before look again after a minute.
+const AGAIN_MAPPED: Duration = Duration::from_secs(62);
 /// Members told at a time what we are, and the pause after them.
 const TOLD_AT_ONCE: usize = 4;
 const TOLD_PAUSE: Duration = Duration::from_millis(100);
@@ -225,11 +227,12 @@ impl Overlay {
         let before = core::mem::replace(&mut self.judge.judged, judged);
         (self.judge.witness, self.judge.hold) = (None, None);
         let again = match judged {
-            Judged::Client => Some(AGAIN_CLIENT),
-            Judged::Near => Some(AGAIN_NEAR),
+            Judged::Client if self.reach.is_mapped() => Some(AGAIN_MAPPED),
+            Judged::Client => Some(self.rng.jitter(AGAIN_CLIENT)),
+            Judged::Near => Some(self.rng.jitter(AGAIN_NEAR)),
             Judged::Member | Judged::Unknown => None,
         };
-        self.judge.at = again.map(|pause| now + self.rng.jitter(pause));
+        self.judge.at = again.map(|pause| now + pause);
         self.judge.asked.clear();
         self.judge.refusals = 0;
         if before != judged {

@@ -62,6 +62,11 @@ impl Reach {
         core::mem::replace(&mut self.mapped, mapped) != mapped
     }
 
+    /// Whether the router in front opened our port.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.mapped.is_some()
+    }
+
     /// Takes in how `voter` sees us. `wanted` voters have to agree, in so many networks.
     pub(super) fn observe(
         &mut self,

@@ -294,16 +294,7 @@ impl Portmap {
         let Stage::Serving(protocol) = self.stage else {
             return self.try_next(now, Tried::Unanswered);
         };
-        match what {
-            What::Map(port) => {
-                if let Some(mapping) = self.mappings.get_mut(port) {
-                    mapping.missed(now, PORTMAP_RETRY, &mut self.rng);
-                }
-            }
-            // Its lifetime ends it.
-            What::Withdraw(port) => self.mappings.withdrawn(now, port),
-            _ => self.checked(now, protocol),
-        }
+        self.put_off(now, protocol, what, PORTMAP_RETRY);
         self.quiet_until = now + PORTMAP_RETRY;
         if !self.mappings.any_held() && !self.stopping {
             // There may be another router now, with another protocol.
@@ -320,18 +311,23 @@ impl Portmap {
         let Stage::Serving(protocol) = self.stage else {
             return self.try_next(now, Tried::Refused);
         };
+        let pause = if passing { PORTMAP_RETRY } else { PORTMAP_AGAIN };
+        self.put_off(now, protocol, what, pause);
+        if !passing && !self.mappings.any_held() {
+            self.try_next(now, Tried::Refused);
+        }
+    }
+
+    /// What came to nothing is asked again after a pause, but for withdrawals: lifetimes end too.
+    fn put_off(&mut self, now: Instant, protocol: Protocol, what: What, pause: Duration) {
         match what {
             What::Map(port) => {
-                let pause = if passing { PORTMAP_RETRY } else { PORTMAP_AGAIN };
                 if let Some(mapping) = self.mappings.get_mut(port) {
                     mapping.missed(now, pause, &mut self.rng);
                 }
             }
             What::Withdraw(port) => self.mappings.withdrawn(now, port),
             _ => self.checked(now, protocol),
-        }
-        if !passing && !self.mappings.any_held() {
-            self.try_next(now, Tried::Refused);
         }
     }
 

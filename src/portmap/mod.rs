@@ -186,11 +186,6 @@ impl Portmap {
         self.drive(now);
     }
 
-    /// Where the gateway has opened this port of ours.
-    pub fn mapped(&self, port: u16) -> Option<SocketAddr> {
-        self.mappings.get(port).filter(|mapping| mapping.wanted)?.external
-    }
-
     /// Every port of ours that the gateway has opened: our own address, and the one outside.
     pub fn opened(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
         let local = self.place.map(|place| place.local);

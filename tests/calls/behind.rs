@@ -83,8 +83,8 @@ fn town_behind(front: &Rc<RefCell<Front>>) -> Town {
 /// The last SIP message of a method that the server was sent.
 fn seen(town: &Town, method: &str) -> Msg {
     let to_server = |packet: &&Packet| packet.to == server();
-    let messages = town.world.log.iter().filter(to_server).filter_map(Msg::parse);
-    messages.filter(|message| message.is(method)).last().expect("the server was asked")
+    let mut messages = town.world.log.iter().rev().filter(to_server).filter_map(Msg::parse);
+    messages.find(|message| message.is(method)).expect("the server was asked")
 }
 
 #[test]

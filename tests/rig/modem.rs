@@ -19,9 +19,9 @@ const SETTINGS: &str = "miniupnpd.conf";
 /// How it can be asked to open ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    ByPcp,
-    ByNatPmp,
-    ByUpnp,
+    Pcp,
+    NatPmp,
+    Upnp,
 }
 
 /// See the module's text.
@@ -50,7 +50,7 @@ impl Modem {
              add rule inet modem out jump from; \
              add rule inet modem out oifname outer ip saddr 192.168.178.0/24 masquerade",
         );
-        if asked == Asked::ByNatPmp {
+        if asked == Asked::NatPmp {
             // miniupnpd speaks both or neither; PCP's version is 2.
             host.nft(
                 "add chain inet modem input { type filter hook input priority 0; }; \
@@ -64,8 +64,8 @@ impl Modem {
              upnp_table_name=modem\nupnp_nat_table_name=modem\nupnp_forward_chain=opened\n\
              upnp_nat_chain=to\nupnp_nat_postrouting_chain=from\n\
              allow 1024-65535 192.168.178.0/24 1024-65535\ndeny 0-65535 0.0.0.0/0 0-65535\n",
-            yes(asked != Asked::ByUpnp),
-            yes(asked == Asked::ByUpnp),
+            yes(asked != Asked::Upnp),
+            yes(asked == Asked::Upnp),
         );
         fs::write(folder.join(SETTINGS), text).unwrap();
         let process = Some(start(&host, folder));

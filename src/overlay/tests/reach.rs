@@ -90,6 +90,25 @@ fn an_open_nat_is_no_obstacle() {
 }
 
 #[test]
+fn a_port_that_is_opened_at_the_address_that_was_refused_makes_a_member_soon() {
+    for seed in 0..10 {
+        let mut net = Net::joined(160 + seed, 8);
+        // An odd number: its NAT keeps port numbers.
+        let node = add_behind(&mut net, 201, Behind::Nat(Filter::Port, false));
+        net.run_ms(30_000);
+        let status = net.peers[node].node.status();
+        assert_eq!(status.reachable, Reachability::Punched);
+        let outside = net.nats[0].open_port(net.peers[node].address, 5070);
+        assert_eq!(Some(outside), status.public_address);
+        let now = net.now;
+        net.with(node, |node| node.set_mapped(now, Some(outside)));
+        net.run_ms(75_000);
+        let status = net.peers[node].node.status();
+        assert_eq!((status.reachable, status.reason), (Reachability::Mapped, Reason::OpenedPort));
+    }
+}
+
+#[test]
 fn two_routers_one_behind_a_nat_are_a_network() {
     for (seed, behind) in CLOSED.into_iter().enumerate() {
         let mut net = Net::new(140 + seed as u8, 20);

@@ -69,7 +69,8 @@ impl Bench {
     }
 
     pub(super) fn mapped(&self, port: u16) -> Option<String> {
-        self.core.mapped(port).map(|address| address.to_string())
+        let mut opened = self.core.opened();
+        opened.find(|(own, _)| own.port() == port).map(|(_, outside)| outside.to_string())
     }
 
     /// Hands in a datagram, and tells whether it was taken.
