@@ -28,6 +28,7 @@ mod register;
 mod renamed;
 mod rescue;
 mod retry;
+mod rfc3665;
 mod seen;
 #[cfg(feature = "lab")]
 mod sim;

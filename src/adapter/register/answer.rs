@@ -30,8 +30,14 @@ impl Adapter {
         let Ok(request) = Message::parse(&request) else { return };
         let limit_s = self.config.adapter.phone_expires.as_secs() as u32;
         let limit_s = if registration.provider.is_some() { limit_s } else { u32::MAX };
+        // A query names no Contact: the phone has the one that it gave before.
+        let known = registration.binding.and_then(|id| self.registrar.get(id));
+        let contact = match (registration.contact.as_str(), known) {
+            ("", Some(binding)) => binding.contact.as_str(),
+            (own, _) => own,
+        };
         let bytes = crossing::write(|out| {
-            write_response(message, &request, source, registration, limit_s, out)
+            write_response(message, &request, source, (registration, contact), limit_s, out)
         });
         if let Some(bytes) = bytes {
             self.transactions.respond(now, server, &bytes);
@@ -107,7 +113,7 @@ fn write_response(
     message: &Message<'_>,
     request: &Message<'_>,
     source: SocketAddr,
-    registration: &Registration,
+    phone: (&Registration, &str),
     limit_s: u32,
     out: &mut [u8],
 ) -> Result<usize, TooLong> {
@@ -124,7 +130,7 @@ fn write_response(
             },
             Name::Contact => {
                 for value in split_list(header.value) {
-                    write_contact(&mut writer, value, registration, limit_s);
+                    write_contact(&mut writer, value, phone, limit_s);
                 }
             }
             _ => writer.copy(header),
@@ -133,10 +139,17 @@ fn write_response(
     writer.finish(message.body())
 }
 
-fn write_contact(writer: &mut Writer<'_>, value: &str, registration: &Registration, limit_s: u32) {
-    let contact = NameAddr::parse(value).ok().filter(|c| registration.is_ours(c.uri));
+/// `phone`: its registration, and its Contact as it wrote it, if that is known.
+fn write_contact(
+    writer: &mut Writer<'_>,
+    value: &str,
+    (registration, own): (&Registration, &str),
+    limit_s: u32,
+) {
+    let ours = |contact: &NameAddr<'_>| !own.is_empty() && registration.is_ours(contact.uri);
+    let contact = NameAddr::parse(value).ok().filter(ours);
     let Some(contact) = contact else { return writer.header(Name::Contact, value) };
-    let mut text = format!("<{}>", registration.contact);
+    let mut text = format!("<{own}>");
     for (name, value) in contact.params.iter() {
         let limited = match name.eq_ignore_ascii_case("expires").then(|| delta_seconds(value)) {
             Some(Some(seconds)) => seconds.min(limit_s).to_string(),

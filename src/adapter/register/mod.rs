@@ -72,8 +72,11 @@ impl Adapter {
         if registration.provider.is_some() && self.config.adapter.mode == Mode::Overlay {
             return self.register_here(now, server, message, source, registration);
         }
-        if let Some(id) =
-            registration.binding.filter(|id| self.is_fresh(now, *id, &registration, &source))
+        // A further Contact is not ours to answer for.
+        let alone = message.values(Name::Contact).count() == 1;
+        if let Some(id) = registration
+            .binding
+            .filter(|id| alone && self.is_fresh(now, *id, &registration, &source))
         {
             self.counters.registrations_refreshed += 1;
             return self.answer_refresh(now, server, id, &registration);
@@ -133,7 +136,11 @@ impl Adapter {
         let instance = contact.as_ref().and_then(|c| c.params.get("+sip.instance"));
         let instance = instance.unwrap_or_default().to_owned();
         let contact = contact.map_or_else(String::new, |c| c.uri.to_owned());
-        let binding = self.registrar.same_phone(&aor, &instance, &contact, source.flow);
+        let binding = match contact.is_empty() && !wildcard {
+            // A query (RFC 3261 s10.2.3) comes from where the phone registered.
+            true => self.registrar.find(source.flow, Some(&aor)),
+            false => self.registrar.same_phone(&aor, &instance, &contact, source.flow),
+        };
         let wan_user = match binding.and_then(|id| self.registrar.get(id)) {
             Some(known) => known.wan_user.clone(),
             None => self.registrar.wan_user(&aor, &instance, &contact, source.flow),
@@ -262,6 +269,9 @@ impl Adapter {
             let everything = registration.wildcard || registration.expires_s == 0;
             let gone = self.bindings_ended_by(registration);
             return self.registrations_gone(now, &gone, everything);
+        }
+        if registration.contact.is_empty() {
+            return;
         }
         let granted_s = granted.unwrap_or(0);
         let phone_s = match provider {
