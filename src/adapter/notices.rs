@@ -22,8 +22,8 @@ pub(crate) struct NoticeHeard {
     call: CallKey,
     from: NodeId,
     callee: String,
-    /// Who calls; empty where withheld.
-    aliases: Vec<String>,
+    /// Who calls.
+    claim: Claim,
     /// The phones that a leg by the server has come for.
     claimed: Phones,
     /// The caller has hung up.
@@ -54,9 +54,8 @@ impl Adapter {
                 .by_aor(notice.callee)
                 .any(|id| self.registrar.get(id).is_some_and(|binding| !binding.silent));
         if here {
-            let named = notice.aliases.iter().filter(|alias| !alias.is_empty());
-            let aliases = named.map(|alias| (*alias).to_owned()).collect();
-            self.take_notice(now, (peer, call), notice.callee, aliases);
+            let claim = Claim::told(notice.aliases.iter().copied());
+            self.take_notice(now, (peer, call), notice.callee, &claim);
         }
         let answer = if here { NoticeAnswer::Here } else { NoticeAnswer::NotHere };
         if let Some(channel) = &mut self.channel {
@@ -64,15 +63,23 @@ impl Adapter {
         }
     }
 
-    /// Keeps a notice, and finds the leg by the server that came before it.
+    /// Keeps a notice, or what a leg adds to it, and finds the leg by the server that came before.
     pub(super) fn take_notice(
         &mut self,
         now: Instant,
         (peer, call): (NodeId, CallKey),
         callee: &str,
-        aliases: Vec<String>,
+        claim: &Claim,
     ) {
-        if self.notices.iter().any(|known| (known.call, known.from) == (call, peer)) {
+        let known = self.notices.iter().position(|n| (n.call, n.from) == (call, peer));
+        if let Some(at) = known {
+            self.notices[at].claim.learn_session(claim);
+            self.unmix(call, claim);
+            if self.notices[at].claimed.is_empty() {
+                let claim = self.notices[at].claim.clone();
+                self.notices[at].claimed =
+                    self.link_running_call(now, (peer, call), callee, &claim);
+            }
             return;
         }
         let of_peer = self.notices.iter().filter(|known| known.from == peer).count();
@@ -84,10 +91,10 @@ impl Adapter {
             self.notices.remove(oldest);
             self.counters.notices_dropped += 1;
         }
-        let claimed = self.link_running_call(now, (peer, call), callee, &aliases);
-        let callee = callee.to_owned();
+        let claimed = self.link_running_call(now, (peer, call), callee, claim);
+        let (callee, claim) = (callee.to_owned(), claim.clone());
         let notice =
-            NoticeHeard { at: now, call, from: peer, callee, aliases, claimed, cancelled: false };
+            NoticeHeard { at: now, call, from: peer, callee, claim, claimed, cancelled: false };
         self.notices.push_back(notice);
     }
 
@@ -119,18 +126,30 @@ impl Adapter {
     fn claimed_by(&self, now: Instant, claim: &Claim, phones: &Phones) -> Option<(usize, bool)> {
         let open = |(_, n): &(usize, &NoticeHeard)| {
             let unclaimed = !phones.iter().any(|phone| n.claimed.contains(phone));
-            let lives = || self.find_keyed(Role::Callee, n.call, |c| is_linked(c, n.from));
-            let current = now < n.at + NOTICE_WINDOW || lives().is_some();
+            let current = now < n.at + NOTICE_WINDOW || self.lives(n);
+            let current = current || self.ended_calls.awaits(now, n.call);
             unclaimed && current && self.serves(n, phones)
         };
-        let mut open = self.notices.iter().enumerate().filter(open);
+        let open = || self.notices.iter().enumerate().filter(open);
         if claim.is_anonymous() {
-            let only = open.next()?;
-            return open.next().is_none().then_some((only.0, true));
+            let same = open().find(|(_, notice)| claim.is_same_session(&notice.claim));
+            let only = || open().next().filter(|_| open().count() == 1);
+            let same = same.map(|(at, _)| (at, false));
+            return same.or_else(|| only().map(|(at, _)| (at, true)));
         }
-        let named = open.filter(|(_, notice)| claim.names(&notice.aliases));
-        // Calls that the caller gave up come last: what arrives now is more likely a living one.
-        named.min_by_key(|(at, notice)| (notice.cancelled, *at)).map(|(at, _)| (at, false))
+        let named = open().filter(|(_, notice)| claim.is_same_caller(&notice.claim));
+        // Calls that are over come last: what arrives now is more likely a living one.
+        let over = |notice: &NoticeHeard| {
+            let ended = || !self.lives(notice) && self.ended_calls.awaits(now, notice.call);
+            notice.cancelled || ended()
+        };
+        named.min_by_key(|(at, notice)| (over(notice), *at)).map(|(at, _)| (at, false))
+    }
+
+    /// Whether the call of a notice is here, and not over.
+    fn lives(&self, notice: &NoticeHeard) -> bool {
+        let told = |call: &Call| is_linked(call, notice.from);
+        self.find_keyed(Role::Callee, notice.call, told).is_some()
     }
 
     /// Whether a notice is for one of these phones.
@@ -144,15 +163,15 @@ impl Adapter {
         now: Instant,
         (node, key): (NodeId, CallKey),
         callee: &str,
-        aliases: &[String],
+        told: &Claim,
     ) -> Phones {
         let phones: Phones =
             self.registrar.by_aor(callee).take(crate::limits::CALL_LEGS_MAX).collect();
-        let others = self.notices.iter().filter(|n| now < n.at + NOTICE_WINDOW);
+        let others = self.notices.iter().filter(|n| now < n.at + NOTICE_WINDOW && n.call != key);
         let only = !others.filter(|n| n.claimed.is_empty()).any(|n| n.callee == callee);
         let named = |claim: &Claim| match claim.is_anonymous() {
-            true => only,
-            false => claim.names(aliases),
+            true => only || claim.is_same_session(told),
+            false => claim.is_same_caller(told),
         };
         let same = |call: &Call| call.role == Role::Callee && call.key == key;
         let unlinked = |call: &Call| {
@@ -164,12 +183,46 @@ impl Adapter {
         };
         let equal = self.calls.iter().find(|(_, call)| same(call));
         let claimed = || self.calls.iter().filter(|(_, call)| unlinked(call));
-        let found = equal.or_else(|| claimed().max_by_key(|(_, call)| call.started));
+        let likely = |call: &Call| {
+            let sure = call.claim.is_same_session(told);
+            (sure, !call.claim.is_anonymous(), call.started)
+        };
+        // Of several withheld callers it may be any: the leg over the overlay will tell.
+        let ambiguous = claimed().filter(|(_, call)| call.claim.is_anonymous()).count() > 1;
+        let certain = |call: &Call| {
+            !ambiguous || !call.claim.is_anonymous() || call.claim.is_same_session(told)
+        };
+        let claimed = claimed().filter(|(_, call)| certain(call));
+        let found = equal.or_else(|| claimed.max_by_key(|(_, call)| likely(call)));
         let Some(id) = found.map(|(id, _)| id) else {
             self.ended_calls.link(now, key, &phones, named);
             return Phones::new();
         };
         self.link_call(id, node, key)
+    }
+
+    /// Two withheld callers were taken for each other: now that a leg over the overlay tells which
+    /// session its caller offers, each gets its own call.
+    fn unmix(&mut self, key: CallKey, leg: &Claim) {
+        let withheld = |call: &Call| {
+            call.role == Role::Callee && call.claim.is_anonymous() && call.winner.is_none()
+        };
+        let taken = self.find_keyed(Role::Callee, key, |call| {
+            withheld(call) && call.upstreams.len() == 1 && call.claim.is_other_session(leg)
+        });
+        let is_own =
+            |(_, call): &(CallId, &Call)| withheld(call) && call.claim.is_same_session(leg);
+        let own = self.calls.iter().find(is_own).map(|(id, _)| id);
+        let (Some(taken), Some(own)) = (taken, own) else { return };
+        let Some(other) = self.calls.get(own).map(|call| (call.key, call.callees.clone())) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(taken) else { return };
+        let told = (call.key, core::mem::replace(&mut call.callees, other.1));
+        call.key = other.0;
+        if let Some(call) = self.calls.get_mut(own) {
+            (call.key, call.callees) = told;
+        }
     }
 
     /// A call here is one that another adapter told of. Names the phones that it rings.

@@ -265,3 +265,45 @@ fn a_goodbye_within_one_router_reaches_the_other_phone_though_the_server_dies() 
     town.world.expect(bob.at, "200 BYE", 2_100);
     town.finish();
 }
+
+#[test]
+fn two_withheld_callers_at_once_are_told_apart_by_the_sessions_that_they_offer() {
+    let (mut town, alice, bob) = two_renamed(Shows::Nobody);
+    let carol = town.registered(2, 1, "carol");
+    let callers = [(&alice, "c1", "773310"), (&carol, "k1", "991827")];
+    for (caller, call_id, session) in callers {
+        let invite = String::from_utf8(caller.invite(&bob.aor(), call_id)).unwrap();
+        let length = format!("Content-Length: {}", sdp(caller.media()).len());
+        let longer = format!("Content-Length: {}", sdp(caller.media()).len() + 5);
+        let invite = invite.replace("o=- 1 ", &format!("o=- {session} ")).replace(&length, &longer);
+        town.say(caller, invite.into_bytes());
+    }
+    let first = town.world.expect(bob.at, "INVITE", 300);
+    let second = town.world.expect(bob.at, "INVITE", 300);
+    // The server dies before it has passed any 180 on, and both overlay legs come.
+    town.server_is(Fate::Drop);
+    for (invite, tag) in [(&first, "b1"), (&second, "b2")] {
+        town.reply(invite, 180, tag, &[("Contact", &format!("<{}>", bob.contact()))]);
+    }
+    for (caller, ..) in callers {
+        town.world.expect(caller.at, "180", 5_000);
+    }
+    assert_eq!(rings_of(&town, &bob), 2, "each caller rings once");
+    let of_carol = second.one("Call-ID") == "b2b-k1";
+    let (gone, call_id, answered) =
+        if of_carol { (&carol, "k1", &alice) } else { (&alice, "c1", &carol) };
+    let cancel = gone.cancel(&bob.aor(), call_id);
+    town.say(gone, cancel);
+    let refusal = town.world.expect(gone.at, "487", 100);
+    let ack = gone.ack_of_refusal(&refusal, &bob.aor());
+    town.say(gone, ack);
+    let cancel = town.world.expect(bob.at, "CANCEL", 1_100);
+    assert_eq!(cancel.one("Call-ID"), second.one("Call-ID"));
+    town.reply(&cancel, 200, "b2", &[]);
+    town.reply(&second, 487, "b2", &[]);
+    town.accept(&first, "b1", &bob.contact());
+    let mut caller = town.confirm(answered, 1_300);
+    town.world.expect(bob.at, "ACK", 100);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}

@@ -45,11 +45,13 @@ impl Adapter {
         }
         let cseq = message.cseq().map_or(0, |(number, _)| number);
         let leg = (message.call_id(), tag);
-        match self.ended_calls.outcome(now, leg, cseq, &phones, belongs.key) {
-            Some(Outcome::Refused(code)) => return self.refuse(now, server, code),
-            Some(Outcome::Settled) => return self.hold_late(now, server, message, source),
-            None if belongs.cancelled => return self.hold_late(now, server, message, source),
-            None => {}
+        let ended = self.ended_calls.outcome(now, leg, cseq, &phones, belongs.key);
+        match ended {
+            Some(Outcome::Refused(code)) if !belongs.anonymous => {
+                return self.refuse(now, server, code);
+            }
+            None if !belongs.cancelled => {}
+            _ => return self.hold_late(now, server, message, source, belongs.anonymous),
         }
         if phones.is_empty() {
             return self.refuse(now, server, 404);
@@ -93,7 +95,7 @@ impl Adapter {
         let key = CallKey::of(message.call_id());
         let callee = phones.first().and_then(|id| self.registrar.get(*id));
         if let Some(callee) = callee.map(|binding| binding.aor.as_str().to_owned()) {
-            self.take_notice(now, (node, key), &callee, claim.aliases());
+            self.take_notice(now, (node, key), &callee, claim);
         }
         let cancelled = self.is_cancelled(node, key);
         Belonging { key, node: Some(node), anonymous: false, cancelled }

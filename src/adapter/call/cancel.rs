@@ -1,7 +1,8 @@
 //! A caller that hangs up before an answer (CALLS §3.7, §3.8).
 //!
 //! Its phone hears 200 and 487 at once, and all legs lose. A server that fails just then may leave
-//! the callee's phone ringing: what it does not confirm in a second is told over the channel.
+//! the callee's phone ringing, and what a B2BUA answers says nothing of its other side: so a
+//! second later the callee's adapter is told over the channel, whatever came back.
 
 use super::{Call, CallId, Role, UpstreamState};
 use crate::adapter::Adapter;
@@ -51,7 +52,7 @@ impl Adapter {
         }
     }
 
-    /// Caller's side: the server has a second to say that the call is cancelled.
+    /// Caller's side: the server has a second to cancel the call at the other end.
     fn watch_cancel(&mut self, now: Instant, id: CallId) {
         let down = self.server_is_down(id);
         let Some(call) = self.calls.get_mut(id) else { return };
@@ -69,17 +70,6 @@ impl Adapter {
         provider.is_some_and(|provider| !provider.is_up())
     }
 
-    /// Caller's side: the last answer on leg `at`, of the server, has come.
-    pub(super) fn cancel_confirmed(&mut self, id: CallId, at: usize) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        if let Some(leg) = call.legs.get_mut(at) {
-            leg.client = None;
-        }
-        if call.server_legs().all(|leg| leg.client.is_none()) {
-            call.cancel_crosses = None;
-        }
-    }
-
     /// Caller's side: tells the callee's adapter that the caller hung up, where it is time.
     pub(super) fn cross_cancel_due(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
@@ -89,7 +79,7 @@ impl Adapter {
         let key = call.key;
         let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
             call.callees.iter().filter(|c| c.acknowledged).map(|c| c.node).collect();
-        self.trace_note(now, id, "CANCEL unconfirmed: told by channel");
+        self.trace_note(now, id, "CANCEL: told over the channel too");
         for node in told {
             if node == self.id {
                 self.cancelled_across(now, node, key);
@@ -100,29 +90,55 @@ impl Adapter {
     }
 
     /// Callee's side: the caller's adapter says that the caller hung up. The phone stops ringing;
-    /// the server's leg waits for its own CANCEL, should that still come.
+    /// the server's leg waits for its own CANCEL, should that still come. A phone that has answered
+    /// meanwhile is in a call with nobody: that ends.
     pub(crate) fn cancelled_across(&mut self, now: Instant, peer: NodeId, key: CallKey) {
         self.cancel_notice(peer, key);
+        let told = |call: &Call| call.callees.iter().any(|callee| callee.node == peer);
         let rings = |call: &Call| {
-            call.winner.is_none() && call.callees.iter().any(|callee| callee.node == peer)
+            told(call) && call.winner.is_none() && call.legs.iter().any(|leg| leg.state.is_open())
         };
-        while let Some(id) = self.find_keyed(Role::Callee, key, |call| {
-            rings(call) && call.legs.iter().any(|leg| leg.state.is_open())
-        }) {
-            self.trace_note(now, id, "cancelled over the channel");
-            self.lose_others(now, id, usize::MAX);
-            let Some(call) = self.calls.get_mut(id) else { return };
-            call.cancelled = true;
-            for up in &mut call.upstreams {
-                let by_server = up.path == Path::Server && up.state == UpstreamState::Carrying;
-                up.anonymous = false;
-                if by_server {
-                    up.state = UpstreamState::Held { until: Some(now + CALL_RETRY_WAIT) };
-                }
-            }
-            self.hold_for_cancel(now, id);
-            self.arm(id);
-            self.reap(now, id);
+        while let Some(id) = self.find_keyed(Role::Callee, key, rings) {
+            self.stop_ringing(now, id);
         }
+        let alone = |call: &Call| {
+            told(call) && call.winner.is_some() && call.named.is_none() && !call.dialogs.is_empty()
+        };
+        while let Some(id) = self.find_keyed(Role::Callee, key, alone) {
+            self.end_unheard_answer(now, id);
+        }
+    }
+
+    fn stop_ringing(&mut self, now: Instant, id: CallId) {
+        self.trace_note(now, id, "cancelled over the channel");
+        self.lose_others(now, id, usize::MAX);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.cancelled = true;
+        for up in &mut call.upstreams {
+            let by_server = up.path == Path::Server && up.state == UpstreamState::Carrying;
+            up.anonymous = false;
+            if by_server {
+                up.state = UpstreamState::Held { until: Some(now + CALL_RETRY_WAIT) };
+            }
+        }
+        self.hold_for_cancel(now, id);
+        self.arm(id);
+        self.reap(now, id);
+    }
+
+    /// The phone's 2xx is acknowledged and its call ended: no caller is there to do it.
+    fn end_unheard_answer(&mut self, now: Instant, id: CallId) {
+        let count = self.calls.get(id).map_or(0, |call| call.dialogs.len());
+        for at in 0..count {
+            self.acknowledge_phone(id, at);
+        }
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.name_due = None;
+        for up in &mut call.upstreams {
+            if matches!(up.state, UpstreamState::Accepted { .. }) {
+                up.state = UpstreamState::Done;
+            }
+        }
+        self.end_call(now, id, "the caller has hung up");
     }
 }

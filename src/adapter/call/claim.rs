@@ -9,14 +9,18 @@ use crate::adapter::names::literal;
 use crate::adapter::spelling;
 use crate::config::Provider;
 use crate::limits::CLAIMS_MAX;
+use crate::media::multipart;
 use crate::sip::{Message, Name, NameAddr, Uri};
 use std::net::IpAddr;
 
-/// The addresses that an INVITE names as its caller.
+/// What is known of the caller of a leg, or of a call that a notice tells of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claim {
-    /// As spelled for look-ups; and as written where that has another domain.
+    /// Its addresses, as spelled for look-ups; none where it is withheld.
     names: heapless::Vec<String, CLAIMS_MAX>,
+    /// Which session its SDP describes: user and id of `o=` (RFC 8866 s5.2). A B2BUA that withholds
+    /// the caller seldom touches it, so it tells one withheld caller from another.
+    session: Option<String>,
 }
 
 impl Claim {
@@ -25,19 +29,49 @@ impl Claim {
         self.names.is_empty()
     }
 
-    /// The names, as a notice has them.
-    pub(crate) fn aliases(&self) -> Vec<String> {
-        self.names.to_vec()
+    /// The caller that a notice names.
+    pub(crate) fn told<'a>(aliases: impl Iterator<Item = &'a str>) -> Self {
+        let aliases = aliases.filter(|alias| !alias.is_empty()).take(CLAIMS_MAX);
+        Self { names: aliases.map(str::to_owned).collect(), session: None }
     }
 
-    /// Whether it names one of these aliases: seven equal digits at the end suffice.
-    pub(crate) fn names(&self, aliases: &[String]) -> bool {
-        let same = |alias: &String, name: &String| {
-            alias == name || is_number(alias) && spelling::same_number(alias, name)
-        };
-        self.names.iter().any(|name| aliases.iter().any(|alias| same(alias, name)))
+    /// Takes what a leg says of a call that a notice told of.
+    pub(crate) fn learn_session(&mut self, leg: &Self) {
+        if leg.session.is_some() {
+            self.session.clone_from(&leg.session);
+        }
+    }
+
+    /// Whether both name one caller: seven equal digits at the end suffice.
+    pub(crate) fn is_same_caller(&self, other: &Self) -> bool {
+        let same = |a: &String, b: &String| a == b || is_number(a) && spelling::same_number(a, b);
+        self.names.iter().any(|name| other.names.iter().any(|alias| same(alias, name)))
+    }
+
+    /// Whether each offers a session, and not the same.
+    pub(crate) fn is_other_session(&self, other: &Self) -> bool {
+        self.session.is_some() && other.session.is_some() && self.session != other.session
+    }
+
+    /// Whether both offer one and the same session.
+    pub(crate) fn is_same_session(&self, other: &Self) -> bool {
+        self.session.is_some() && self.session == other.session
     }
 }
+
+/// User and session id of a description's `o=`, where the id is none that many phones have.
+fn session_of(message: &Message<'_>) -> Option<String> {
+    let kind = message.header(Name::ContentType).unwrap_or_default();
+    let found = multipart::find(kind, message.body())?;
+    let text = core::str::from_utf8(message.body().get(found.text)?).ok()?;
+    let origin = text.lines().find_map(|line| line.strip_prefix("o="))?;
+    let mut words = origin.split(' ');
+    let (user, id) = (words.next()?, words.next()?);
+    (id.len() >= SESSION_ID_DIGITS_MIN).then(|| format!("{user} {id}"))
+}
+
+/// Shorter ids of sessions are counters that begin anew with each start of a phone.
+const SESSION_ID_DIGITS_MIN: usize = 6;
 
 fn is_number(alias: &str) -> bool {
     let user = alias.rsplit_once('@').map_or(alias, |(user, _)| user);
@@ -53,7 +87,7 @@ impl Adapter {
         message: &Message<'_>,
         source: IpAddr,
     ) -> Claim {
-        let mut claim = Claim::default();
+        let mut claim = Claim { session: session_of(message), ..Claim::default() };
         let options = provider.and_then(|at| self.config.providers.get(usize::from(at)));
         let Some(options) = options else { return claim };
         let from = message.from().map(|from| from.uri).filter(|_| !withholds(message));

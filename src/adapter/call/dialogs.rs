@@ -64,6 +64,8 @@ pub(crate) struct Dialog {
     pub(crate) phone_cseq: u32,
     /// Highest CSeq of the requests that the phone got.
     pub(crate) far_cseq: u32,
+    /// Number of the last INVITE that the phone got.
+    pub(crate) invited: u32,
     /// A 2xx was seen.
     pub(crate) confirmed: bool,
     /// A BYE was seen.
@@ -110,6 +112,7 @@ impl Dialog {
             carrying: 0,
             phone_cseq: 0,
             far_cseq: 0,
+            invited: 0,
             confirmed: false,
             ending: false,
             success: Vec::new(),
@@ -221,19 +224,17 @@ impl Dialog {
         self.far_cseq = shifted(number, far.shift_in);
         if method == Method::Invite {
             far.invited = (number, self.far_cseq);
+            self.invited = self.far_cseq;
         }
         Some(far.shift_in)
     }
 
-    /// What is added to the number of a far end's ACK: as to that of its INVITE.
+    /// What is added to the number of a far end's ACK: as to that of its INVITE, or so that it
+    /// belongs to the last one that the phone got, by whatever way that came.
     pub(crate) fn ack_shift(&self, end: usize, number: u32) -> i64 {
-        match self.ends.get(end) {
-            Some(far) if far.invited.0 == number => {
-                i64::from(far.invited.1) - i64::from(far.invited.0)
-            }
-            Some(far) => far.shift_in,
-            None => 0,
-        }
+        let known = self.ends.get(end).map(|far| far.invited).filter(|(own, _)| *own == number);
+        let (own, invited) = known.unwrap_or((number, self.invited));
+        i64::from(invited) - i64::from(own)
     }
 
     /// The Contact by which the phone knows its far end, where that is the server's own.

@@ -6,10 +6,10 @@
 
 use super::claim::Claim;
 use super::identity::read_direct;
-use super::{Call, LegState};
+use super::{Call, LegState, Role};
 use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
-use crate::limits::{CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, NOTICE_WINDOW};
+use crate::limits::{ACK_LIMIT, CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, NOTICE_WINDOW};
 use crate::time::Instant;
 use std::collections::VecDeque;
 
@@ -32,6 +32,8 @@ struct Ended {
     key: CallKey,
     /// Another adapter told of it.
     linked: bool,
+    /// Nobody answered it, at the caller's adapter.
+    given_up: bool,
     claim: Claim,
     tag: CallKey,
     cseq: u32,
@@ -75,6 +77,7 @@ impl EndedCalls {
             ids: call.call_ids().map(CallKey::of).collect(),
             key: call.key,
             linked: !call.callees.is_empty(),
+            given_up: call.role == Role::Caller && call.winner.is_none(),
             claim: call.claim.clone(),
             tag: CallKey::of(&call.from_tag),
             cseq: call.upstreams.iter().map(|up| up.cseq).max().unwrap_or(0),
@@ -130,12 +133,26 @@ impl EndedCalls {
             let late_leg = ended.outcome == Outcome::Settled || cseq <= ended.cseq;
             return (fresh && late_leg).then_some(ended.outcome);
         }
-        let ended = calls().find(|e| e.linked && e.key == key)?;
-        (now < ended.at + NOTICE_WINDOW).then_some(ended.outcome)
+        calls().find(|e| e.is_awaited(now, key)).map(|ended| ended.outcome)
+    }
+
+    /// Whether a call that ended was given up by its caller here, without an answer.
+    pub(crate) fn was_given_up(&self, now: Instant, key: CallKey) -> bool {
+        self.calls.iter().any(|e| e.given_up && e.key == key && now < e.at + ENDED_CALLS_LIFE)
+    }
+
+    /// Whether a leg of a linked call that ended may still come.
+    pub(crate) fn awaits(&self, now: Instant, key: CallKey) -> bool {
+        self.calls.iter().any(|ended| ended.is_awaited(now, key))
     }
 }
 
 impl Ended {
+    /// Its caller's leg to the server lives for 64·T1 (CALLS §3.7), and so may what comes of it.
+    fn is_awaited(&self, now: Instant, key: CallKey) -> bool {
+        self.linked && self.key == key && now < self.at + ACK_LIMIT
+    }
+
     fn rang(&self, phones: &Phones) -> bool {
         self.phones.iter().any(|phone| phones.contains(phone))
     }

@@ -1,7 +1,8 @@
-//! BYEs of the adapter's own: to both ends of a call that ends here, and to legs that lost.
+//! ACK and BYE of the adapter's own: to both ends of a call that ends here, and to legs that lost.
 //!
 //! They carry the names and the route set of the dialog on their side (RFC 3261 s12.2.1.1).
 
+use super::CallId;
 use super::dialog::DialogAt;
 use super::dialogs::{Dialog, FarEnd, shifted};
 use super::identity::Rename;
@@ -22,8 +23,9 @@ pub(super) fn is_completed_elsewhere(bye: &Message<'_>) -> bool {
     bye.values(Name::Reason).any(|value| protocol(value) && cause(value))
 }
 
-/// What a BYE says.
-struct Bye<'a> {
+/// What such a request says.
+struct Own<'a> {
+    method: &'a str,
     uri: &'a str,
     local: Local,
     routes: &'a [String],
@@ -51,8 +53,22 @@ impl Adapter {
     }
 }
 
-fn bye_to_phone(dialog: &Dialog) -> Bye<'_> {
-    Bye {
+impl Adapter {
+    /// Acknowledges the answer of a phone here in the name of a caller that does not.
+    pub(super) fn acknowledge_phone(&mut self, id: CallId, at: usize) {
+        let branch = self.transactions.branch();
+        let Some(dialog) = self.calls.get(id).and_then(|call| call.dialogs.get(at)) else { return };
+        let ack = Own { method: "ACK", number: dialog.invited, ..bye_to_phone(dialog) };
+        let flow = dialog.phone.flow;
+        if let Some(bytes) = crossing::write(|out| ack.write(&branch, out)) {
+            self.send(flow, &bytes);
+        }
+    }
+}
+
+fn bye_to_phone(dialog: &Dialog) -> Own<'_> {
+    Own {
+        method: "BYE",
         uri: &dialog.phone.contact,
         local: dialog.phone.local,
         routes: &[],
@@ -61,20 +77,21 @@ fn bye_to_phone(dialog: &Dialog) -> Bye<'_> {
     }
 }
 
-fn bye_to_far_end(dialog: &Dialog) -> Bye<'_> {
+fn bye_to_far_end(dialog: &Dialog) -> Own<'_> {
     let far: &FarEnd = dialog.far();
     let routes: &[String] = match far.path {
         Path::Peer(_) => &[],
         _ => &far.routes,
     };
     let number = shifted(dialog.phone_cseq, far.shift_out).saturating_add(1);
-    Bye { uri: &far.contact, local: far.local, routes, name: far.id.rename(true), number }
+    let name = far.id.rename(true);
+    Own { method: "BYE", uri: &far.contact, local: far.local, routes, name, number }
 }
 
-impl Bye<'_> {
+impl Own<'_> {
     fn write(&self, branch: &dyn fmt::Display, out: &mut [u8]) -> Result<usize, TooLong> {
         let mut writer = Writer::new(out);
-        writer.request("BYE", self.uri);
+        writer.request(self.method, self.uri);
         write_via(&mut writer, self.local, branch);
         for route in self.routes {
             writer.header(Name::Route, route);
@@ -83,7 +100,7 @@ impl Bye<'_> {
         writer.header(Name::From, &self.name.from);
         writer.header(Name::To, &self.name.to);
         writer.header(Name::CallId, &self.name.call_id);
-        writer.header(Name::CSeq, format_args!("{} BYE", self.number));
+        writer.header(Name::CSeq, format_args!("{} {}", self.number, self.method));
         writer.finish(&[])
     }
 }

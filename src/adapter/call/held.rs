@@ -85,13 +85,16 @@ impl Adapter {
         server: ServerId,
         message: &Message<'_>,
         source: Source,
+        anonymous: bool,
     ) {
         self.reply_trying(now, server, message);
         let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
             return self.refuse(now, server, 480);
         };
         let state = UpstreamState::Held { until: Some(now + CALL_RETRY_WAIT) };
-        let _ = call.upstreams.push(self.upstream_of(server, message, source, state));
+        let mut upstream = self.upstream_of(server, message, source, state);
+        upstream.anonymous = anonymous;
+        let _ = call.upstreams.push(upstream);
         let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 480) };
         self.trace_begin(now, id, message, source.path);
         self.trace_note(now, id, "this call is over: held");

@@ -87,9 +87,6 @@ impl Adapter {
         }
         if state == LegState::Lost {
             self.loser_answered(now, client, message);
-            if path == Path::Server && status >= 300 {
-                self.cancel_confirmed(id, at);
-            }
             return self.reap(now, id);
         }
         let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at)) else {

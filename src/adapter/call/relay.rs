@@ -155,7 +155,10 @@ impl Adapter {
             dialog.confirmed = confirmed;
             match call.role {
                 Role::Caller => dialog.phone_cseq = upstream.map_or(1, |up| up.cseq),
-                Role::Callee => dialog.far_cseq = leg.map_or(1, |leg| leg.cseq),
+                Role::Callee => {
+                    dialog.far_cseq = leg.map_or(1, |leg| leg.cseq);
+                    dialog.invited = dialog.far_cseq;
+                }
             }
             if call.dialogs.push(dialog).is_err() {
                 self.counters.dialogs_dropped += 1;

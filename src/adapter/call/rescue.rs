@@ -44,7 +44,9 @@ impl Adapter {
     /// server.
     pub(crate) fn leg_wanted(&mut self, now: Instant, peer: NodeId, key: CallKey) {
         let asked = |call: &Call| call.callees.iter().any(|c| c.node == peer);
-        let Some(id) = self.find_keyed(Role::Caller, key, asked) else { return };
+        let Some(id) = self.find_keyed(Role::Caller, key, asked) else {
+            return self.tell_that_it_ended(now, peer, key);
+        };
         let Some(call) = self.calls.get_mut(id) else { return };
         let carrying = call.upstreams.first().is_some_and(|u| u.state == UpstreamState::Carrying);
         let winner = call.winner.and_then(|at| call.legs.get(usize::from(at))).map(|leg| leg.path);
@@ -64,6 +66,19 @@ impl Adapter {
                 }
             }
             None => {}
+        }
+    }
+
+    /// Caller's side: the call that is asked for got no answer before its caller was gone. Of a
+    /// call that a restart made unknown nothing is said: the server may carry it.
+    fn tell_that_it_ended(&mut self, now: Instant, peer: NodeId, key: CallKey) {
+        if !self.ended_calls.was_given_up(now, key) {
+            return;
+        }
+        if peer == self.id {
+            self.cancelled_across(now, peer, key);
+        } else if let Some(channel) = &mut self.channel {
+            let _ = channel.send(now, peer, &Payload::CancelCall { call: key });
         }
     }
 

@@ -2,6 +2,7 @@
 //! §3.2).
 
 use super::caller::{peer_flow, withholds};
+use super::claim::Claim;
 use super::{Call, CallId, Callee, Role, Search};
 use crate::adapter::{Adapter, Asker};
 use crate::channel::{CallKey, Notice, Payload};
@@ -108,9 +109,10 @@ impl Adapter {
     fn take_own_notice(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
         let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
-        let aliases = if withheld { Vec::new() } else { call.aliases.clone() };
+        let aliases = call.aliases.iter().filter(|_| !withheld);
+        let claim = Claim::told(aliases.map(String::as_str));
         let (key, callee) = (call.key, call.callee.clone());
-        self.take_notice(now, (self.id, key), &callee, aliases);
+        self.take_notice(now, (self.id, key), &callee, &claim);
     }
 
     /// Repeats the notices that were not answered in time.
