@@ -286,7 +286,9 @@ impl Overlay {
     ) {
         if let Some(addresses) = &job.addresses {
             self.store.set_addresses(&asker.node.id, addresses);
-            if addresses.addresses().contains(&asker.node.address) {
+            // Whoever needs rendezvous peers there has to be dialled back first.
+            let open = addresses.rendezvous().is_empty();
+            if open && addresses.addresses().contains(&asker.node.address) {
                 self.moved(now, &asker.node);
             }
         }

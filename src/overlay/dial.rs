@@ -165,8 +165,12 @@ impl Overlay {
 
     /// A node is reachable after all.
     fn reached(&mut self, now: Instant, id: Id<Dial>, near: bool) {
-        if let Some(dial) = self.dials.wishes.remove(id) {
-            self.list(now, &dial.node, near);
+        let Some(Dial { node, .. }) = self.dials.wishes.remove(id) else { return };
+        if self.address_of(node.id).is_some_and(|known| known != node.address) {
+            // An id has one place: the old one has to be silent first.
+            self.heard_at(now, &node);
+        } else {
+            self.list(now, &node, near);
         }
     }
 

@@ -52,11 +52,11 @@ impl Overlay {
         // Nobody is probed for having asked: the answer, no larger than the question, invites
         // strangers to prove where they are.
         let client = matches!(claim, Some(Claim::Client | Claim::Keep));
-        if self.members.get(&node.id).is_some() {
-            if proven && !client {
-                self.heard_at(now, node);
-            }
-        } else if claim == Some(Claim::Member) {
+        if proven && !client && self.members.get(&node.id).is_some() {
+            self.heard_at(now, node);
+        }
+        // Whoever was reachable elsewhere need not be so here.
+        if claim == Some(Claim::Member) {
             self.want_listed(now, node);
         }
     }
@@ -122,7 +122,7 @@ impl Overlay {
     }
 
     /// This id proved that it reads what is sent to this address.
-    fn heard_at(&mut self, now: Instant, node: &Node) {
+    pub(super) fn heard_at(&mut self, now: Instant, node: &Node) {
         let Some(member) = self.members.get(&node.id) else {
             return self.heard_new(now, node);
         };

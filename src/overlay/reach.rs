@@ -97,8 +97,9 @@ impl Reach {
         let settled = if same_address {
             Some(seen)
         } else {
-            // One that differs is a mistake, or the first to see the next address.
-            self.public[family].filter(|_| !self.newest_differ(seen.is_ipv6(), wanted.0))
+            // One that differs is a mistake, or the first to see the next address; as many as
+            // agree are a NAT that has a port for each peer.
+            self.public[family].filter(|public| self.most_see(*public))
         };
         voted.changed = self.public[family] != settled;
         self.public[family] = settled;
@@ -120,20 +121,17 @@ impl Reach {
         debug_assert!(voted.is_ok(), "room was made");
     }
 
-    /// Whether the newest `count` reports of a family all speak against the settled address.
-    fn newest_differ(&self, v6: bool, count: usize) -> bool {
-        let settled = self.public[usize::from(v6)];
-        let newest = self.votes.iter().rev().filter(|(_, vote)| vote.is_ipv6() == v6);
-        let against = newest.take(count).filter(|(_, vote)| Some(*vote) != settled).count();
-        against >= count.max(2)
+    /// Whether more reports of its family speak for an address than against it.
+    fn most_see(&self, address: SocketAddr) -> bool {
+        let of_family = self.votes.iter().filter(|(_, vote)| vote.is_ipv6() == address.is_ipv6());
+        let balance: i32 = of_family.map(|(_, vote)| if *vote == address { 1 } else { -1 }).sum();
+        balance > 0
     }
 
-    /// Whether the newest report speaks against the settled address: then others are asked.
+    /// Whether the newest report is not what is settled: then others are asked.
     pub(super) fn is_doubtful(&self) -> bool {
         let newest = self.votes.iter().next_back();
-        newest.is_some_and(|(_, vote)| {
-            self.public[usize::from(vote.is_ipv6())].is_some_and(|public| public != *vote)
-        })
+        newest.is_some_and(|(_, vote)| self.public[usize::from(vote.is_ipv6())] != Some(*vote))
     }
 
     /// Our address as others see it.

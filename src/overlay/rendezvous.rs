@@ -27,7 +27,7 @@ const MISSED_MAX: u8 = 3;
 /// A flow that was not refreshed for so long is given up by whoever keeps it.
 const KEPT_S: u32 = 90;
 /// Members that refused or failed are left alone for so long.
-const AVOIDED_S: u32 = 300;
+const AVOIDED_S: u32 = 30;
 const AVOIDED: usize = 64;
 /// Closest members among which rendezvous peers are chosen.
 const CHOICE: usize = 16;

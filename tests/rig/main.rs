@@ -27,6 +27,7 @@ mod answers;
 mod awkward;
 mod behind;
 mod calls;
+mod closed;
 mod deaths;
 mod hostile;
 mod mailbox;

@@ -1,5 +1,6 @@
 //! Behaviour of nodes together, over virtual time with real keys.
 
+mod abuse;
 mod hostile;
 mod net;
 mod reach;

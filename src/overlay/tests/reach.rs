@@ -1,8 +1,6 @@
 //! Nodes that nobody can reach first, behind every kind of NAT: they find, are found and are met.
 
-use super::super::id::Node;
 use super::super::judge::Judged;
-use super::super::wire_out::Encoder;
 use super::super::*;
 use super::net::nat::{Filter, Nat};
 use super::net::{Net, address, aor, contact};
@@ -18,7 +16,7 @@ pub(super) enum Behind {
 
 const LIFE_S: u64 = 30;
 /// What lets nobody in unasked.
-const CLOSED: [Behind; 5] = [
+pub(super) const CLOSED: [Behind; 5] = [
     Behind::Nat(Filter::Address, false),
     Behind::Nat(Filter::Port, false),
     Behind::Nat(Filter::Address, true),
@@ -49,7 +47,7 @@ pub(super) fn add_behind(net: &mut Net, n: usize, behind: Behind) -> usize {
     i
 }
 
-fn town(seed: u8, n: usize, behind: Behind) -> (Net, usize) {
+pub(super) fn town(seed: u8, n: usize, behind: Behind) -> (Net, usize) {
     let mut net = Net::joined(seed, n);
     let client = add_behind(&mut net, 200, behind);
     net.run_ms(30_000);
@@ -282,119 +280,6 @@ fn an_idle_client_stays_below_forty_bytes_a_second() {
     assert!(per_s < 40, "{per_s} B/s");
 }
 
-/// What a node counts, and how much it was sent and sends in a moment.
-fn given(net: &mut Net, i: usize, from: SocketAddr, data: &[u8]) -> (usize, usize) {
-    let (now, mut buf) = (net.now, [0; 1200]);
-    let node = &mut net.peers[i].node;
-    let _ = node.handle_datagram(now, from, data);
-    let (mut back, mut elsewhere) = (0, 0);
-    while let Some(Transmit { to, len, .. }) = node.poll_transmit(&mut buf) {
-        *(if to == from { &mut back } else { &mut elsewhere }) += len;
-    }
-    (back, elsewhere)
-}
-
-#[test]
-fn introductions_are_refused_unproven_and_bounded_for_the_proven() {
-    for seed in 0..20 {
-        let (mut net, client) = town(40 + seed, 8, CLOSED[usize::from(seed) % CLOSED.len()]);
-        let id = net.peers[client].node.id();
-        let keeper = net.peers.iter().position(|p| p.node.keeper.address_of(&id).is_some());
-        let keeper = keeper.unwrap();
-        let keys = NetworkKeys::new(&super::net::SECRET, "test");
-        let stranger = NodeId([seed; 16]);
-        let ask = |token: &Token, wanted: &NodeId| {
-            Encoder::introduce(stranger, 7, token, wanted).finish(&keys, 0).to_vec()
-        };
-        let from = SocketAddr::from(([198, 51, 100, 1], 999));
-        let plain = ask(&wire::NO_TOKEN, &id);
-        let (back, elsewhere) = given(&mut net, keeper, from, &plain);
-        assert!(back <= plain.len() && elsewhere == 0, "{back} {elsewhere}");
-        // Proven: one a second for one caller, however many callers there are.
-        let mut told = 0;
-        for n in 0..200u16 {
-            let from = SocketAddr::from(([198, 51, 100, (n % 50) as u8], 1000 + n));
-            let token = net.peers[keeper].node.guard.token(&from);
-            let (back, elsewhere) = given(&mut net, keeper, from, &ask(&token, &id));
-            assert!(back > 0 && elsewhere <= plain.len());
-            told += usize::from(elsewhere > 0);
-        }
-        assert!((5..=10).contains(&told), "{told} of one target");
-        let counters = *net.peers[keeper].node.counters();
-        assert_eq!(counters.introductions_refused, 200 - told as u64);
-        let token = net.peers[keeper].node.guard.token(&from);
-        let (_, elsewhere) = given(&mut net, keeper, from, &ask(&token, &NodeId([0xee; 16])));
-        assert_eq!(elsewhere, 0, "a stranger's flow is not kept");
-    }
-}
-
-#[test]
-fn nothing_is_relayed_but_for_those_who_were_introduced() {
-    let (mut net, client) = town(61, 8, Behind::Nat(Filter::Port, true));
-    let id = net.peers[client].node.id();
-    let keeper = net.peers.iter().position(|p| p.node.keeper.address_of(&id).is_some()).unwrap();
-    let keys = NetworkKeys::new(&super::net::SECRET, "test");
-    let from = SocketAddr::from(([198, 51, 100, 1], 999));
-    let (me, data) = (NodeId([9; 16]), [7; 1000]);
-    let token = net.peers[keeper].node.guard.token(&from);
-    let relay = Encoder::relay(me, &token, &id, &data).finish(&keys, 0).to_vec();
-    assert_eq!(given(&mut net, keeper, from, &relay), (0, 0), "not introduced");
-    let introduce = Encoder::introduce(me, 7, &token, &id).finish(&keys, 0).to_vec();
-    assert!(given(&mut net, keeper, from, &introduce).1 > 0);
-    let unproven = Encoder::relay(me, &wire::NO_TOKEN, &id, &data).finish(&keys, 0).to_vec();
-    assert_eq!(given(&mut net, keeper, from, &unproven), (0, 0), "not proven");
-    let moved = SocketAddr::from(([198, 51, 100, 1], 998));
-    let token = net.peers[keeper].node.guard.token(&moved);
-    let stolen = Encoder::relay(me, &token, &id, &data).finish(&keys, 0).to_vec();
-    assert_eq!(given(&mut net, keeper, moved, &stolen), (0, 0), "introduced from elsewhere");
-    let sent = (0..200).filter(|_| given(&mut net, keeper, from, &relay).1 > 0).count();
-    assert!((60..=66).contains(&sent), "{sent} kB at once");
-    let counters = net.peers[keeper].node.counters();
-    assert_eq!((counters.relayed, counters.relay_refused), (sent as u64, 203 - sent as u64));
-    // Whoever does not keep our flow introduces nobody to us.
-    let guest = Node { id: me, address: from };
-    let told = Encoder::introduction(me, &guest).finish(&keys, 0).to_vec();
-    assert_eq!(given(&mut net, client, from, &told), (0, 0));
-    assert_eq!(net.peers[client].node.counters().introductions_refused, 1);
-}
-
-#[test]
-fn dialling_for_others_is_bounded_and_sends_no_more_than_was_asked_for() {
-    let mut net = Net::joined(62, 4);
-    let keys = NetworkKeys::new(&super::net::SECRET, "test");
-    let asker = net.peers[1].node.id();
-    let mut pings = 0;
-    for n in 0..200u32 {
-        let target = SocketAddr::from(([203, 0, (n >> 8) as u8, n as u8], 5070));
-        let node = Node { id: NodeId([3; 16]), address: target };
-        let dial = Encoder::dial(asker, u64::from(n), &wire::NO_TOKEN, &node);
-        let dial = { dial }.finish(&keys, 0).to_vec();
-        let (back, elsewhere) = given(&mut net, 0, address(1), &dial);
-        assert!(back + elsewhere <= dial.len(), "{back} {elsewhere} for {}", dial.len());
-        pings += usize::from(elsewhere > 0);
-    }
-    assert_eq!(pings, crate::limits::ERRANDS_MAX);
-}
-
-#[test]
-fn flows_are_kept_for_so_many_and_given_up_when_nobody_refreshes_them() {
-    let mut net = Net::joined(63, 4);
-    let keys = NetworkKeys::new(&super::net::SECRET, "test");
-    for n in 0..100u8 {
-        let from = SocketAddr::from(([198, 51, 100, n], 999));
-        let token = net.peers[0].node.guard.token(&from);
-        let claim = wire::Claim::Keep;
-        let ping = Encoder::ping(NodeId([n + 1; 16]), 1, &token, 0, claim, &from);
-        let ping = { ping }.finish(&keys, 0).to_vec();
-        given(&mut net, 0, from, &ping);
-    }
-    let status = net.peers[0].node.status();
-    assert_eq!(status.clients, crate::limits::CLIENTS_MAX);
-    assert_eq!(net.peers[0].node.counters().clients_full, 100 - status.clients as u64);
-    net.run_ms(100_000);
-    assert_eq!(net.peers[0].node.status().clients, 0);
-}
-
 #[test]
 fn a_port_that_the_router_in_front_opened_makes_a_member() {
     for seed in 0..20 {
@@ -410,5 +295,28 @@ fn a_port_that_the_router_in_front_opened_makes_a_member() {
         assert!(net.peers[..8].iter().all(|p| p.node.status().peers == 8));
         let found = net.resolve(2, &aor(1)).0.pop().unwrap();
         assert!(found.addresses.contains(&outside), "{found:?}");
+    }
+}
+
+#[test]
+fn who_moves_behind_a_nat_is_a_client_there() {
+    for seed in 0..20 {
+        let mut net = Net::joined(84 + seed, 4);
+        net.publish(3, &aor(3), &contact(3));
+        net.run_ms(2000);
+        let outside = IpAddr::from([100, 64, 7, 3]);
+        net.nats.push(Nat::new(outside, Filter::Port, seed % 2 == 0, LIFE_S));
+        let inside = SocketAddr::from(([10, 0, 0, 3], 5070));
+        (net.peers[3].address, net.peers[3].nat) = (inside, Some(0));
+        let now = net.now;
+        net.with(3, |node| node.set_local(now, &[], &[inside]));
+        net.run_ms(30_000);
+        let status = net.peers[3].node.status();
+        assert_eq!(status.rendezvous, 2, "{status:?}");
+        let id = net.peers[3].node.id();
+        net.run_ms(900_000);
+        assert!(net.peers[..3].iter().all(|p| p.node.address_of(id).is_none()));
+        let found = net.resolve(1, &aor(3)).0.pop().unwrap();
+        assert_eq!(found.rendezvous.len(), 2);
     }
 }

@@ -1,0 +1,74 @@
+//! A router behind another one that maps nothing: an own modem between it and the internet.
+
+use crate::calls::{call, end, two_phones};
+use crate::host::Host;
+use crate::router::Settings;
+use crate::town::{Town, ip, make_host};
+use crate::transport::Transport;
+use crate::wait;
+use crate::world::inside;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(180);
+/// A new address, a verdict on it, and two members that keep a flow.
+const SETTLED: Duration = Duration::from_secs(80);
+
+/// Puts a modem between a router and the internet, which translates addresses and lets nobody in
+/// unasked. `masquerade` is its rule.
+fn put_behind_modem(town: &Town, home: u8, masquerade: &str) {
+    let (modem, router) = (format!("modem-{home}"), format!("router-{home}"));
+    make_host(&modem);
+
+    ip(&format!("link add to-{modem} type veth peer name wan netns {modem}"));
+    ip(&format!("link set to-{modem} master internet up"));
+    ip(&format!("-n {modem} address add 203.0.113.{}/24 dev wan", 50 + home));
+    ip(&format!("-n {modem} link set wan up"));
+    ip(&format!("link set to-{router} netns {modem}"));
+    ip(&format!("-n {modem} address add 10.77.0.1/24 dev to-{router}"));
+    ip(&format!("-n {modem} link set to-{router} up"));
+    let host = Host::new(&modem);
+    host.on(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap();
+    host.nft(&format!(
+        "add table ip front; add chain ip front out {{ type nat hook postrouting priority 100; }}; \
+         add rule ip front out oifname wan {masquerade}; \
+         add chain ip front in {{ type filter hook input priority 0; policy drop; }}; \
+         add chain ip front through {{ type filter hook forward priority 0; policy drop; }}; \
+         add rule ip front through iifname != wan accept; \
+         add rule ip front through ct state established,related accept"
+    ));
+    ip(&format!("-n {router} address del 203.0.113.{}/24 dev wan", 20 + home));
+    ip(&format!("-n {router} address add 10.77.0.2/24 dev wan"));
+    ip(&format!("-n {router} route add default via 10.77.0.1"));
+    wait::until("the way through the modem", SETTLED, || {
+        let overlay = &town.router(home).status()["overlay"];
+        overlay["rendezvous"].as_u64() == Some(2)
+    });
+}
+
+fn called_and_calling(folder: &Path, masquerade: &str, reachable: &str) {
+    let mut town = Town::build(folder, &Settings::default());
+    put_behind_modem(&town, 2, masquerade);
+    wait::until(&format!("router 2 to be {reachable}"), SETTLED, || {
+        town.router(2).status()["overlay"]["reachable"] == reachable
+    });
+    let (mut alice, mut bob) = two_phones(&town, Transport::Udp);
+    town.provider.kill();
+    call(&mut alice, &mut bob);
+    assert_eq!(town.router(1).call_path(), "overlay");
+    end(&mut bob, &mut alice);
+    call(&mut bob, &mut alice);
+    assert_eq!(town.router(2).call_path(), "overlay");
+    end(&mut bob, &mut alice);
+}
+
+#[test]
+fn a_router_behind_a_modem_calls_and_is_called_without_a_server() {
+    inside(LIMIT, |folder| called_and_calling(folder, "masquerade", "punched"));
+}
+
+#[test]
+fn so_does_one_behind_a_modem_that_has_a_port_for_each_peer() {
+    inside(LIMIT, |folder| called_and_calling(folder, "masquerade fully-random", "relayed"));
+}
