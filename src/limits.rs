@@ -2,10 +2,12 @@
 
 mod overlay;
 mod portmap;
+mod register;
 mod transfer;
 
 pub use overlay::*;
 pub use portmap::*;
+pub use register::*;
 pub use transfer::*;
 
 use core::time::Duration;
@@ -160,28 +162,8 @@ pub const ACK_LIMIT: Duration = Duration::from_secs(32);
 /// the direct path (CALLS §4.1).
 pub const BYE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A REGISTER of a known phone that is not answered for this long is answered from here
-/// (CALLS §2.4).
-pub const REGISTER_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Two refusals of a provider at least this far apart, and at most
-/// [`PHONE_REFUSED_FORGOTTEN`], make a phone forgotten (CALLS §2.4).
-pub const PHONE_REFUSED_AGAIN: Duration = Duration::from_secs(60);
-
-/// See [`PHONE_REFUSED_AGAIN`].
-pub const PHONE_REFUSED_FORGOTTEN: Duration = Duration::from_secs(3600);
-
-/// Requests to one server whose silence is watched; what is sent beyond has no vote.
-pub const SERVER_REQUESTS_MAX: usize = 32;
-
-/// Changes of a server's state that the status shows.
-pub const SERVER_HISTORY_MAX: usize = 16;
-
 /// Addresses of one phone: its AOR and the aliases.
 pub const ALIASES_MAX: usize = 8;
-
-/// Over this time a server that came back gets the REGISTERs of its phones (CALLS §5).
-pub const RECOVERY_SPREAD: Duration = Duration::from_secs(900);
 
 /// Addresses served on each side.
 pub const LAN_ADDRESSES_MAX: usize = 4;
@@ -189,26 +171,8 @@ pub const LAN_ADDRESSES_MAX: usize = 4;
 /// TCP connections to phones and servers.
 pub const TCP_CONNECTIONS_MAX: usize = 4608;
 
-/// Servers that one provider's section names: the first and its fallbacks.
-pub const SERVERS_MAX: usize = 4;
-
-/// Addresses of one provider's servers; what DNS and the section name beyond is not used.
-pub const SERVER_TARGETS_MAX: usize = 8;
-
-/// For how long a target that failed is tried after the others.
-pub const TARGET_FAILED: Duration = Duration::from_secs(600);
-
 /// INVITEs of one call to targets of the server: the phone's own, and the next where that fails.
 pub const CALL_SERVER_LEGS_MAX: usize = 2;
-
-/// Sources of one provider beyond its targets.
-pub const PROVIDER_SOURCES_MAX: usize = 8;
-
-/// Servers of phones of no configured provider.
-pub const FOREIGN_SOURCES_MAX: usize = 16;
-
-/// How often the server's names are resolved again.
-pub const LOCATE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Addresses to join the overlay through.
 pub const BOOTSTRAP_ADDRESSES_MAX: usize = 16;
@@ -239,19 +203,6 @@ pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a clean stop waits for withdrawals to be acknowledged.
 pub const STOP_PATIENCE: Duration = Duration::from_millis(400);
-
-/// Changes of registrations within this time are written together.
-pub const VOLATILE_FILE_DELAY: Duration = Duration::from_millis(200);
-
-/// While changes go on, the volatile file is written this often: it is written whole, and after
-/// a power cut every phone registers.
-pub const VOLATILE_FILE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The file of learned phones on flash is written this often at most, but for new addresses.
-pub const BINDINGS_FILE_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// Format of the file of learned phones.
-pub const BINDINGS_FILE_VERSION: u8 = 1;
 
 /// The file of peers is written this often.
 pub const PEERS_FILE_INTERVAL: Duration = Duration::from_secs(86_400);

@@ -96,7 +96,7 @@ impl Adapter {
         if let Some(connection) = self.sockets.remove_connection(id) {
             let flow = Flow { via: Via::Stream(id), to: connection.remote };
             if let Some(phone) = connection.phone {
-                self.registrar.connection_lost(phone, connection.remote);
+                self.registrar.connection_lost(now, phone, connection.remote);
             }
             self.transactions.transport_failed(now, flow);
         }

@@ -267,7 +267,7 @@ impl Adapter {
             return self.message_failed(now, id, client);
         }
         exchange.client = None;
-        if error == TransactionError::Transport && self.to_next_target(now, id) {
+        if error == TransactionError::Transport && self.try_next_target(now, id) {
             return;
         }
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
@@ -310,7 +310,7 @@ impl Adapter {
             }
             Patience::Divert => self.divert_exchange(now, id),
             Patience::Shield => {
-                self.register_due(now, id);
+                self.register_due(now, id, now);
                 self.wait_for_target(now, id);
             }
             Patience::Message => self.advance_message(now, id),

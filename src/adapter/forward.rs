@@ -81,7 +81,7 @@ impl Adapter {
 
     /// Sends an exchange's request to the server's next target, where it went to one and there
     /// is another (RFC 3263 s4.3).
-    pub(crate) fn to_next_target(&mut self, now: Instant, id: ExchangeId) -> bool {
+    pub(crate) fn try_next_target(&mut self, now: Instant, id: ExchangeId) -> bool {
         let Some(exchange) = self.exchanges.get(id).filter(|e| !e.tried.is_empty()) else {
             return false;
         };
@@ -151,12 +151,12 @@ impl Adapter {
 
     /// There is no way to the server now.
     fn exchange_without_way(&mut self, now: Instant, id: ExchangeId) {
-        if self.to_next_target(now, id) {
+        if self.try_next_target(now, id) {
             return;
         }
         let Some(exchange) = self.exchanges.get(id) else { return };
         match exchange.purpose {
-            Purpose::Register(_) => self.register_due(now, id),
+            Purpose::Register(_) => self.register_due(now, id, now),
             Purpose::Message(_) => return self.server_copy_failed(now, id),
             _ => {}
         }

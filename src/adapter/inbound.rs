@@ -36,6 +36,9 @@ impl Adapter {
             self.counters.sip_malformed += 1;
             return Err(Rejected::Malformed);
         };
+        if source.path == Path::Lan {
+            self.flow_spoke(now, source.flow);
+        }
         if message.is_request() {
             self.handle_request(now, source, &message)
         } else {
@@ -70,10 +73,9 @@ impl Adapter {
                     self.exchange_answered(now, id, client, message);
                 }
             }
-            ClientOwner::Probe(_)
-            | ClientOwner::Locate(..)
-            | ClientOwner::Gateway(_)
-            | ClientOwner::Quiet => {}
+            ClientOwner::Renewal(slot) => self.renewal_answered(now, slot, client, message),
+            ClientOwner::Quiet => self.answer_challenge(now, client, message),
+            ClientOwner::Probe(_) | ClientOwner::Locate(..) | ClientOwner::Gateway(_) => {}
         }
         Ok(())
     }

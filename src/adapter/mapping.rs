@@ -68,7 +68,7 @@ impl Adapter {
         self.media.set_addresses(&self.network.lan, &self.network.wan, address);
         self.media.set_mapped(self.outside.mapped().collect());
         if shown(&self.outside) != before {
-            self.registrar.address_changed();
+            self.address_changed(now);
         }
         let overlay_port = self.config.overlay.port;
         let opened = self.outside.mapped().find(|(own, _)| own.port() == overlay_port);

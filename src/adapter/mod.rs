@@ -8,6 +8,7 @@
 
 mod call;
 mod connections;
+mod credentials;
 mod crossing;
 mod emergency;
 mod exchange;
@@ -78,6 +79,8 @@ pub(crate) enum ClientOwner {
     Gateway(u8),
     /// The search for one server of this provider: the first, or one of its fallbacks.
     Locate(u8, u8),
+    /// A REGISTER of our own for the phone in this slot.
+    Renewal(u32),
     /// Nobody's: its answer changes nothing.
     Quiet,
 }
@@ -88,6 +91,7 @@ impl ClientOwner {
     fn encode(self) -> u32 {
         let (kind, detail, slot) = match self {
             Self::Quiet => (0, 0, 0),
+            Self::Renewal(slot) => (0, 1, slot),
             Self::Leg(slot, leg) => (1, u32::from(leg), slot),
             Self::Exchange(slot) => (2, 0, slot),
             Self::Probe(provider) => (3, 0, u32::from(provider)),
@@ -101,6 +105,7 @@ impl ClientOwner {
         let slot = user & ((1 << Self::SLOT_BITS) - 1);
         let detail = (user >> Self::SLOT_BITS & 0x3f) as u8;
         match (user >> 30, detail) {
+            (0, 1) => Self::Renewal(slot),
             (1, leg) => Self::Leg(slot, leg),
             (2, _) => Self::Exchange(slot),
             (3, 0) => Self::Probe(slot as u8),
@@ -188,6 +193,10 @@ crate::observe::counters! {
         emergency_calls_failed,
         /// Registrations answered from here because the server did not.
         registrations_shielded,
+        /// Registrations that the adapter made by itself, with an account's credentials.
+        registrations_renewed,
+        /// Registrations of its own that the provider does not take.
+        accounts_refused,
         /// Registrations answered from the last 200.
         registrations_refreshed,
         /// TCP connections refused because there are too many, or closed for what they sent.
@@ -220,6 +229,7 @@ pub struct Adapter {
     authenticator: Authenticator,
     loops: LoopDetector,
     registrar: Registrar,
+    renewals: register::Renewals,
     providers: Vec<ProviderState>,
     locator: Locator,
     gateways: emergency::Gateways,
@@ -278,7 +288,6 @@ impl Adapter {
         let overlay = keys.map(|keys| {
             Overlay::new(identity, keys, overlay_limits(config), start_count, rng.bytes(), now)
         });
-        let channel = keys.map(|keys| Channel::new(identity, keys, &mut rng, CHANNEL_SESSIONS_MAX));
         Self {
             id: identity.id(),
             network: Network::default(),
@@ -294,6 +303,7 @@ impl Adapter {
             authenticator: authenticator(&mut rng),
             loops: LoopDetector::new(rng.bytes()),
             registrar: Registrar::new(phones, &mut rng),
+            renewals: register::Renewals::new(&mut rng),
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),
             gateways: emergency::Gateways::new(now),
@@ -308,7 +318,7 @@ impl Adapter {
             exchange_timers: Timers::with_capacity(exchanges),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
-            channel,
+            channel: keys.map(|keys| Channel::new(identity, keys, &mut rng, CHANNEL_SESSIONS_MAX)),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
             askers: BTreeMap::new(),

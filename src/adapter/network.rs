@@ -57,8 +57,18 @@ impl Adapter {
         }
         if wan_changed {
             log::info!("WAN addresses: {:?}", self.network.wan);
-            self.registrar.address_changed();
+            self.address_changed(now);
         }
+    }
+
+    /// The address that providers see of us is another one: phones are registered anew, and what
+    /// was asked from the old one will not be answered.
+    pub(super) fn address_changed(&mut self, now: Instant) {
+        for provider in &mut self.providers {
+            provider.state.own_link_failed();
+        }
+        self.forget_renewals();
+        self.registrar.address_changed(now);
     }
 
     /// Closes sockets that have no place any more and asks for those that are missing.

@@ -7,8 +7,8 @@
 use super::Adapter;
 use super::registrar::Binding;
 use crate::limits::{
-    BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, VOLATILE_FILE_DELAY,
-    VOLATILE_FILE_INTERVAL,
+    BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, RENEWAL_WAIT,
+    VOLATILE_FILE_DELAY, VOLATILE_FILE_INTERVAL,
 };
 use crate::net::{File, Request, SocketKind, Via};
 use crate::sip::transaction::Flow;
@@ -96,6 +96,8 @@ struct Saved<'a> {
     granted_s: u32,
     accepted_by: Option<SocketAddr>,
     known_since_s: u64,
+    /// The phone's REGISTER, where an account repeats it.
+    template: &'a [u8],
 }
 
 /// Where a file is written to, string by string; postcard's own goes byte by byte.
@@ -239,6 +241,7 @@ impl Adapter {
                 granted_s: seconds(binding.granted_until),
                 accepted_by: binding.accepted_by,
                 known_since_s: binding.known_since_s,
+                template: &binding.own.template,
             };
             match postcard::serialize_with_flavor(&saved, Bytes(data)) {
                 Ok(extended) => data = extended,
@@ -296,11 +299,13 @@ impl Adapter {
         binding.granted_until = left(saved.granted_s);
         binding.accepted_by = saved.accepted_by;
         binding.known_since_s = saved.known_since_s;
+        binding.own.template = saved.template.into();
         binding.registered = volatile && expires_at > now;
         if let Some(id) = self.registrar.restore(binding)
             && self.registrar.get(id).is_some_and(|b| b.registered)
         {
             self.publish(now, id);
+            self.registrar.renew_at(id, now + RENEWAL_WAIT);
         }
     }
 

@@ -188,13 +188,19 @@ impl Adapter {
 
     /// A phone does not answer: its records are withdrawn until it speaks again (CALLS §2.6).
     pub(crate) fn phone_fell_silent(&mut self, now: Instant, id: BindingId) {
-        let Some(binding) = self.registrar.get_mut(id) else { return };
-        if binding.silent {
+        let Some(binding) = self.registrar.get(id).filter(|binding| !binding.silent) else {
             return;
-        }
-        binding.silent = true;
-        log::info!("phone {} does not answer", binding.aor.as_str());
+        };
+        log::info!("phone {} does not answer", binding.aor);
+        self.registrar.fell_silent(id);
         self.unpublish(now, id);
+    }
+
+    /// Something came from this flow: the phones there that did not answer speak again.
+    pub(crate) fn flow_spoke(&mut self, now: Instant, flow: crate::sip::transaction::Flow) {
+        while let Some(id) = self.registrar.silent_on(flow) {
+            self.phone_spoke(now, id);
+        }
     }
 
     /// A phone was heard.

@@ -10,7 +10,8 @@ use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Adapter {
-    /// OPTIONS from a registered AOR.
+    /// OPTIONS from a registered AOR. To a server that is not up, or has never answered one, it
+    /// goes once: the next probe repeats it soon enough.
     pub(super) fn probe(&mut self, now: Instant, at: u8) {
         let Some(aor) = self
             .registrar
@@ -41,9 +42,12 @@ impl Adapter {
         });
         let owner = ClientOwner::Probe(at).encode();
         let Some(bytes) = bytes else { return };
-        if self.transactions.send_request(now, flow, &bytes, owner).is_ok()
+        if let Ok(client) = self.transactions.send_request(now, flow, &bytes, owner)
             && let Some(provider) = self.providers.get_mut(usize::from(at))
         {
+            if !(provider.is_up() && provider.state.answers_probes()) {
+                self.transactions.stop_retransmitting(client);
+            }
             provider.probed = Some(to);
             provider.state.on_request_sent(now, owner, Sent::Probe);
         }

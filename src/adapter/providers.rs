@@ -179,7 +179,7 @@ impl Adapter {
     /// probe's (CALLS §1.5).
     fn is_registering(&self, owner: ClientOwner) -> bool {
         match owner {
-            ClientOwner::Probe(_) => true,
+            ClientOwner::Probe(_) | ClientOwner::Renewal(_) => true,
             ClientOwner::Exchange(slot) => {
                 let exchange = self.exchanges.id_at(slot).and_then(|id| self.exchanges.get(id));
                 exchange.is_some_and(|e| matches!(e.purpose, Purpose::Register(_)))
@@ -196,8 +196,8 @@ impl Adapter {
         for at in 0..self.providers.len() {
             let Some(provider) = self.providers.get_mut(at) else { return };
             if let Some(number) = provider.targets.number(to) {
-                provider.targets.failed(now, to);
                 provider.state.on_transport_error(now, ClientOwner::Quiet.encode(), number);
+                self.target_silent(now, Some(at as u8), to);
                 self.note_change(now, at as u8);
             }
         }
@@ -212,15 +212,15 @@ impl Adapter {
     ) {
         let Some(at) = self.provider_of_owner(owner) else { return };
         let target = self.target_of_owner(owner);
+        if let Some(target) = target.filter(|_| !self.own_link_failed) {
+            self.target_silent(now, Some(at), target);
+        }
         let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
         if self.own_link_failed {
             provider.state.own_link_failed();
-        } else if let Some(target) = target {
-            provider.targets.failed(now, target);
-            if error == TransactionError::Transport {
-                let number = provider.targets.number(target).unwrap_or_default();
-                provider.state.on_transport_error(now, owner.encode(), number);
-            }
+        } else if let (Some(target), TransactionError::Transport) = (target, error) {
+            let number = provider.targets.number(target).unwrap_or_default();
+            provider.state.on_transport_error(now, owner.encode(), number);
         }
         self.note_change(now, at);
     }
@@ -229,6 +229,9 @@ impl Adapter {
     pub(crate) fn target_silent(&mut self, now: Instant, provider: Option<u8>, to: SocketAddr) {
         if let Some(provider) = provider.and_then(|at| self.providers.get_mut(usize::from(at))) {
             provider.targets.failed(now, to);
+            if !provider.targets.serves(now, to) {
+                self.registrar.target_lost(now, to);
+            }
         }
     }
 
@@ -258,6 +261,7 @@ impl Adapter {
                 let exchange = self.exchanges.get(self.exchanges.id_at(slot)?)?;
                 exchange.sent_to.map(|(_, flow)| flow.to)
             }
+            ClientOwner::Renewal(slot) => self.renewals.way(slot).1,
             ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
         }
     }
@@ -274,6 +278,7 @@ impl Adapter {
             ClientOwner::Exchange(slot) => {
                 self.exchanges.get(self.exchanges.id_at(slot)?)?.provider
             }
+            ClientOwner::Renewal(slot) => self.renewals.way(slot).0,
             ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
         }
     }

@@ -213,6 +213,7 @@ impl Adapter {
         self.providers_due(now);
         self.keepalives_due(now);
         self.bindings_due(now);
+        self.renewals_due(now);
         if now >= self.maintenance_at {
             self.maintenance_at = now + MAINTENANCE_INTERVAL;
             self.maintain(now);
@@ -262,6 +263,7 @@ impl Adapter {
                             self.exchange_failed(now, exchange, id, error);
                         }
                     }
+                    ClientOwner::Renewal(slot) => self.renewal_transport(now, slot, id, error),
                     ClientOwner::Probe(_)
                     | ClientOwner::Locate(..)
                     | ClientOwner::Gateway(_)

@@ -6,16 +6,15 @@
 //! by forgetting the phone that has been gone longest.
 
 mod binding;
+mod refresh;
 
-use crate::limits::{PHONE_REFUSED_AGAIN, PHONE_REFUSED_FORGOTTEN, RECOVERY_SPREAD};
-use crate::net::Via;
 use crate::rng::Rng;
 use crate::sip::transaction::Flow;
 use crate::table::{Id, Index, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earlier};
 use crate::timer::Timers;
-pub use binding::{Binding, Registered};
-use std::net::SocketAddr;
+pub use binding::{Binding, Own, Registered};
+pub use refresh::Renewed;
 
 /// The provider of phones whose domain no section names: they are passed on and found again, but
 /// neither shielded nor put into the overlay.
@@ -34,6 +33,10 @@ pub struct Registrar {
     by_aor: Index,
     by_user: Index,
     expiry: Timers,
+    /// When phones are registered without them.
+    renewals: Timers,
+    /// Some phone may be silent: none is sought for every message.
+    any_silent: bool,
 }
 
 /// A phone that registers over UDP is at least heard of again within this after its time ran out
@@ -49,6 +52,8 @@ impl Registrar {
             by_aor: Index::with_capacity(keys, rng),
             by_user: Index::with_capacity(max_phones, rng),
             expiry: Timers::with_capacity(max_phones),
+            renewals: Timers::with_capacity(max_phones),
+            any_silent: false,
         }
     }
 
@@ -100,12 +105,7 @@ impl Registrar {
     /// phone that names its address may also come by a flow that it has not registered yet, such
     /// as a connection just opened anew: its host counts (CALLS §1.4).
     pub fn find(&self, flow: Flow, aor: Option<&str>) -> Option<BindingId> {
-        let sends = |binding: &Binding| match (flow.via, binding.flow.via) {
-            (Via::Udp(_), Via::Udp(_)) => {
-                flow.to == binding.flow.to || Some(flow.to) == binding.contact_address()
-            }
-            (a, b) => a == b,
-        };
+        let sends = |binding: &Binding| binding.sends_on(flow);
         let lives_there = |binding: &Binding| flow.to.ip() == binding.flow.to.ip();
         let named = |of: &dyn Fn(&Binding) -> bool| {
             self.by_aor(aor?).find(|id| self.get(*id).is_some_and(of))
@@ -141,6 +141,15 @@ impl Registrar {
             }
         }
         loose
+    }
+
+    /// The phone, registered or known, that has this Contact.
+    pub fn by_contact(&self, aor: &str, contact: &str) -> Option<BindingId> {
+        self.by_aor.find(aor).find_map(|slot| {
+            let id = self.table.id_at(slot)?;
+            let binding = self.table.get(id)?;
+            (binding.aor == aor && binding.contact == contact).then_some(id)
+        })
     }
 
     /// The user part that stands for a new phone on the WAN side: its Contact's, with a suffix
@@ -182,8 +191,9 @@ impl Registrar {
         unix_s: u64,
         accepted: Registered,
     ) -> Result<(BindingId, bool), Full> {
-        let same =
-            self.same_phone(&accepted.aor, &accepted.instance, &accepted.contact, accepted.flow);
+        let same = accepted.known.filter(|id| self.table.get(*id).is_some()).or_else(|| {
+            self.same_phone(&accepted.aor, &accepted.instance, &accepted.contact, accepted.flow)
+        });
         let granted = Duration::from_secs(u64::from(accepted.granted_s));
         let binding = Binding {
             aor: accepted.aor,
@@ -197,17 +207,22 @@ impl Registrar {
             cseq: accepted.cseq,
             expires_at: now + Duration::from_secs(u64::from(accepted.phone_s)),
             granted_until: now + granted,
+            granted_s: accepted.granted_s,
             forward_at: now + granted / 2,
             accepted_by: accepted.accepted_by,
             known_since_s: unix_s,
             silent: false,
             registered: true,
             refused_at: None,
+            answer: accepted.answer.into(),
+            own: Own { template: accepted.template.into(), ..Own::default() },
         };
         if let Some(id) = same {
             self.unlink(id);
             if let Some(entry) = self.table.get_mut(id) {
+                let own = core::mem::take(&mut entry.own);
                 *entry = binding;
+                entry.own.goes_on(own);
             }
             self.link(id);
             return Ok((id, false));
@@ -222,38 +237,6 @@ impl Registrar {
         Ok((id, true))
     }
 
-    /// A refresh was answered from the last 200.
-    pub fn refresh(&mut self, now: Instant, id: BindingId, given_s: u32, cseq: u32) {
-        let Some(binding) = self.table.get_mut(id) else { return };
-        binding.expires_at = now + Duration::from_secs(u64::from(given_s));
-        binding.cseq = cseq;
-        self.expiry.set(id.slot(), binding.expires_at + GRACE);
-    }
-
-    /// A known phone was answered without its server.
-    #[expect(clippy::too_many_arguments, reason = "each is one fact of the REGISTER")]
-    pub fn shield(
-        &mut self,
-        now: Instant,
-        unix_s: u64,
-        id: BindingId,
-        flow: Flow,
-        contact: &str,
-        given_s: u32,
-        cseq: u32,
-    ) {
-        self.unlink(id);
-        if let Some(binding) = self.table.get_mut(id) {
-            binding.flow = flow;
-            binding.contact = contact.to_owned();
-            binding.registered = true;
-            binding.forward_at = now;
-            binding.known_since_s = unix_s.max(binding.known_since_s);
-        }
-        self.link(id);
-        self.refresh(now, id, given_s, cseq);
-    }
-
     /// Puts a phone of the last run back.
     pub fn restore(&mut self, binding: Binding) -> Option<BindingId> {
         let id = self.table.insert(binding).ok()?;
@@ -261,32 +244,18 @@ impl Registrar {
         Some(id)
     }
 
-    /// A live provider refused the phone. True when that happened twice, a minute apart.
-    pub fn refused(&mut self, now: Instant, id: BindingId) -> bool {
-        let Some(binding) = self.table.get_mut(id) else { return false };
-        match binding.refused_at {
-            Some(first) if now.since(first) > PHONE_REFUSED_FORGOTTEN => {
-                binding.refused_at = Some(now);
-                false
-            }
-            Some(first) => now.since(first) >= PHONE_REFUSED_AGAIN,
-            None => {
-                binding.refused_at = Some(now);
-                false
-            }
-        }
-    }
-
     /// Forgets a phone.
     pub fn remove(&mut self, id: BindingId) {
         self.unlink(id);
         self.expiry.stop(id.slot());
+        self.renewals.stop(id.slot());
         self.table.remove(id);
     }
 
     /// A phone's registration ran out: it stays known.
     pub fn expire(&mut self, id: BindingId) {
         self.expiry.stop(id.slot());
+        self.renewals.stop(id.slot());
         if let Some(binding) = self.table.get_mut(id) {
             binding.registered = false;
         }
@@ -298,64 +267,9 @@ impl Registrar {
         self.table.id_at(slot)
     }
 
-    /// When the next registration runs out.
+    /// When the next registration runs out, or is renewed.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.expiry.next()
-    }
-
-    /// Forgets phones that no provider accepted for `survive_days`.
-    pub fn forget_old(&mut self, unix_s: u64, survive_days: u16) {
-        let limit_s = u64::from(survive_days) * 86_400;
-        let old: Vec<BindingId> = self
-            .table
-            .iter()
-            .filter(|(_, b)| !b.registered && unix_s > b.known_since_s.saturating_add(limit_s))
-            .map(|(id, _)| id)
-            .collect();
-        for id in old {
-            self.remove(id);
-        }
-    }
-
-    /// The wall clock jumped forward when it was set: what was noted before `unset_s` was noted
-    /// on the clock of 1970, and is no older for the jump.
-    pub fn clock_set(&mut self, jump_s: u64, unset_s: u64) {
-        for (_, binding) in self.table.iter_mut().filter(|(_, b)| b.known_since_s < unset_s) {
-            binding.known_since_s = binding.known_since_s.saturating_add(jump_s);
-        }
-    }
-
-    /// Our WAN address changed: the next refresh of every phone is forwarded.
-    pub fn address_changed(&mut self) {
-        for (_, binding) in self.table.iter_mut() {
-            binding.forward_at = Instant::ZERO;
-        }
-    }
-
-    /// A server came back: the next REGISTER of each of its phones is forwarded, spread over time.
-    pub fn spread_refreshes(&mut self, now: Instant, provider: u8, rng: &mut Rng) {
-        let span_ms = RECOVERY_SPREAD.as_millis() as u32;
-        for (_, binding) in self.table.iter_mut().filter(|(_, b)| b.provider == provider) {
-            let at = now + Duration::from_millis(u64::from(rng.below(span_ms)));
-            binding.forward_at = binding.forward_at.min(at);
-        }
-    }
-
-    /// A connection to a phone stands again.
-    pub fn reconnected(&mut self, to: SocketAddr, flow: Flow) {
-        for (_, binding) in self.table.iter_mut() {
-            if binding.contact_address() == Some(to) && matches!(binding.flow.via, Via::Stream(_)) {
-                binding.flow = flow;
-            }
-        }
-    }
-
-    /// The connection to a server that a phone's registration depends on is gone.
-    pub fn connection_lost(&mut self, phone: SocketAddr, server: SocketAddr) {
-        let depends = |b: &Binding| b.flow.to == phone && b.accepted_by == Some(server);
-        for (_, binding) in self.table.iter_mut().filter(|(_, binding)| depends(binding)) {
-            binding.forward_at = Instant::ZERO;
-        }
+        earlier(self.expiry.next(), self.renewals.next())
     }
 
     fn link(&mut self, id: BindingId) {

@@ -20,6 +20,8 @@ pub(crate) enum Contacts<'a> {
     Replace { hosts: &'a [IpAddr], uri: &'a str },
     /// Those that name a host by its address are left out: of a redirection over the overlay.
     Names,
+    /// As `Replace`, and of the phone's own URIs only `contact` stays: here it has one Contact.
+    One { hosts: &'a [IpAddr], contact: &'a str, uri: &'a str },
     /// Every URI becomes `uri`; header parameters are dropped with it.
     All(&'a str),
 }
@@ -298,20 +300,27 @@ fn write_contacts(writer: &mut Writer<'_>, header: &Header<'_>, contacts: Contac
         writer.copy(header);
         return;
     }
+    let mut kept = false;
     for value in split_list(header.value) {
         let Ok(contact) = NameAddr::parse(value) else {
             writer.header(Name::Contact, value);
             continue;
         };
+        let host = names::uri_address(contact.uri);
+        let at_one_of = |hosts: &[IpAddr]| host.is_some_and(|host| hosts.contains(&host));
         let own = match contacts {
-            Contacts::Replace { hosts, uri } => {
-                let host = Uri::parse(contact.uri).ok().and_then(|u| literal(u.host));
-                host.is_some_and(|host| hosts.contains(&host)).then_some(uri)
+            Contacts::Replace { hosts, uri } => at_one_of(hosts).then_some(uri),
+            Contacts::One { hosts, contact: one, uri } => {
+                let own = contact.uri == one || at_one_of(hosts);
+                if own && (contact.uri != one || core::mem::replace(&mut kept, true)) {
+                    continue;
+                }
+                own.then_some(uri)
             }
             _ => None,
         };
         match (contacts, own) {
-            (Contacts::Names, _) if names::uri_address(contact.uri).is_some() => {}
+            (Contacts::Names, _) if host.is_some() => {}
             (Contacts::All(uri), _) => writer.header(Name::Contact, format_args!("<{uri}>")),
             (_, Some(uri)) => {
                 writer.header(Name::Contact, ContactValue { contact: &contact, uri });

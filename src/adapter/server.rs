@@ -138,7 +138,7 @@ impl ServerState {
 
     /// Why.
     pub fn reason(&self) -> Reason {
-        self.reason
+        if self.link_up { self.reason } else { Reason::OwnLink }
     }
 
     /// Since when.
@@ -229,6 +229,12 @@ impl ServerState {
     /// A request could not leave, or came back from our own router: what waits says nothing.
     pub fn own_link_failed(&mut self) {
         self.waiting.clear();
+    }
+
+    /// Whether a request that could wait may go to a server that is not up. True as often as a
+    /// probe is due, and instead of one.
+    pub fn may_ask(&mut self, now: Instant) -> bool {
+        self.link_up && self.prober.take_turn(now)
     }
 
     /// Whether it has ever answered an OPTIONS.

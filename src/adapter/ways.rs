@@ -209,6 +209,7 @@ impl Adapter {
             ClientOwner::Probe(_)
             | ClientOwner::Locate(..)
             | ClientOwner::Gateway(_)
+            | ClientOwner::Renewal(_)
             | ClientOwner::Quiet => {}
         }
     }

@@ -51,7 +51,7 @@ impl<'a> Params<'a> {
     }
 
     /// Names and values as written, with quotes. A semicolon too many gives an empty name.
-    pub(super) fn pairs(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+    pub fn pairs(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
         Split::new(self.raw, b';').map(|piece| match find_outside(piece, b'=') {
             None => (piece, None),
             Some(at) => {

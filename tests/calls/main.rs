@@ -4,6 +4,8 @@
 //! seed decides delay, loss and order. What crossed it is kept, and at the end of each test
 //! [`oracle`] looks through all of it, and at what the adapters still hold.
 
+mod account;
+mod answers;
 mod b2bua;
 mod behind;
 mod callee;
@@ -22,7 +24,10 @@ mod nats;
 mod net;
 mod node;
 mod oracle;
+#[cfg(feature = "lab")]
+mod outages;
 mod provider;
+mod recovery;
 mod redirect;
 mod register;
 mod renamed;
@@ -36,5 +41,6 @@ mod sip;
 mod targets;
 mod town;
 mod transfer;
+mod verdict;
 mod wan;
 mod wrong;

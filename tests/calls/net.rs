@@ -29,13 +29,15 @@ pub(crate) enum Fate {
     Drop,
     /// Comes back as ICMP port unreachable; a TCP connection is refused.
     Refuse,
+    /// Does not leave the router: no route.
+    NoRoute,
     Delay(Duration),
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Packet(Packet),
-    Refused { node: usize, socket: u32, to: SocketAddr },
+    Refused { node: usize, socket: u32, to: SocketAddr, here: bool },
     Connect { node: usize, ticket: u32, from: Option<IpAddr>, to: SocketAddr },
     Closed { node: usize, conn: u32 },
 }
@@ -241,11 +243,12 @@ impl<C: Core> World<C> {
         match fate {
             Fate::Deliver => self.push(at, Happening::Packet(packet)),
             Fate::Delay(more) => self.push(at + more, Happening::Packet(packet)),
-            Fate::Refuse => {
+            Fate::Refuse | Fate::NoRoute => {
+                let here = fate == Fate::NoRoute;
                 self.lost.insert(self.log.len() - 1);
                 if let Some(socket) = self.sockets.get(&(packet.from, false)) {
                     let (node, socket, to) = (socket.node, socket.id, packet.to);
-                    self.push(at, Happening::Refused { node, socket, to });
+                    self.push(at, Happening::Refused { node, socket, to, here });
                 }
             }
             Fate::Drop => {
@@ -305,9 +308,9 @@ impl<C: Core> World<C> {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Packet(packet) => self.deliver(packet),
-            Happening::Refused { node, socket, to } if !self.deaf.contains(&node) => {
-                let (socket, error) = (SocketId(socket), Failure::Refused);
-                self.input(node, Input::SendFailed { socket, to, error });
+            Happening::Refused { node, socket, to, here } if !self.deaf.contains(&node) => {
+                let error = if here { Failure::Unreachable } else { Failure::Refused };
+                self.input(node, Input::SendFailed { socket: SocketId(socket), to, error });
             }
             Happening::Refused { .. } => {}
             Happening::Connect { node, ticket, from, to } => {

@@ -227,6 +227,12 @@ impl Town {
         self.start(router);
     }
 
+    /// The provider gives a router another address.
+    pub(crate) fn renumber(&mut self, router: usize, last: u8) {
+        self.routers[router].wan = IpAddr::from([203, 0, 113, last]);
+        self.start(router);
+    }
+
     /// A phone at the router, not registered yet.
     pub(crate) fn phone(&mut self, router: usize, number: u8, user: &str) -> Phone {
         let lan = IpAddr::from([192, 168, router as u8 + 1, 10 + number]);

@@ -8,46 +8,56 @@ use crate::adapter::{Adapter, crossing};
 use crate::sip::Name;
 use crate::sip::NameAddr;
 use crate::sip::proxy::copy_vias;
-use crate::sip::transaction::ServerId;
+use crate::sip::transaction::{Flow, ServerId};
 use crate::sip::{Message, delta_seconds};
 use crate::sip::{TooLong, Writer};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Adapter {
-    /// Passes the provider's response on: our Contact becomes the phone's, with the time that
-    /// the phone is given; foreign ones pass, and so does everything else.
+    /// The provider's response as the phone gets it: our Contact becomes the phone's, with the time
+    /// that the phone is given; foreign ones pass, and so does everything else.
+    pub(super) fn phone_answer(
+        &self,
+        request: &Message<'_>,
+        source: SocketAddr,
+        registration: &Registration,
+        message: &Message<'_>,
+    ) -> Option<Vec<u8>> {
+        let granted_s = registration.granted_s(message).unwrap_or(0);
+        let given_s = match registration.provider {
+            Some(_) => self.phone_expires_s(granted_s, registration.expires_s),
+            None => granted_s,
+        };
+        let ours = |uri: &str| registration.is_ours(uri);
+        let other = |uri: &str| {
+            let id = self.registrar.by_wan_user(registration.user_at_ours(uri)?)?;
+            self.registrar.get(id).map(|binding| binding.contact.clone())
+        };
+        let own = Own { is: &ours, contact: &registration.contact, other: &other, given_s };
+        crossing::write(|out| write_response(message, request, source, &own, out))
+    }
+
+    /// Passes the provider's response on.
     pub(super) fn pass_register_response(
         &mut self,
         now: Instant,
         id: ExchangeId,
         message: &Message<'_>,
     ) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let (server, source) = (exchange.server, exchange.source.flow.to);
+        exchange.answered = true;
+        let Some(exchange) = self.exchanges.get(id) else { return };
         let Purpose::Register(registration) = &exchange.purpose else { return };
-        let request = exchange.request.clone();
-        let Ok(request) = Message::parse(&request) else { return };
-        let limit_s = self.config.adapter.phone_expires.as_secs() as u32;
-        let limit_s = if registration.provider.is_some() { limit_s } else { u32::MAX };
-        // A query names no Contact: the phone has the one that it gave before.
-        let known = registration.binding.and_then(|id| self.registrar.get(id));
-        let contact = match (registration.contact.as_str(), known) {
-            ("", Some(binding)) => binding.contact.as_str(),
-            (own, _) => own,
-        };
-        let bytes = crossing::write(|out| {
-            write_response(message, &request, source, (registration, contact), limit_s, out)
-        });
-        if let Some(bytes) = bytes {
+        let Ok(request) = Message::parse(&exchange.request) else { return };
+        if let Some(bytes) = self.phone_answer(&request, source, registration, message) {
             self.transactions.respond(now, server, &bytes);
-        }
-        if let Some(exchange) = self.exchanges.get_mut(id) {
-            exchange.answered = true;
         }
     }
 
-    /// Answers a refresh from the last 200.
+    /// Answers a refresh from the last 200. Where the provider's time is over, the server was not
+    /// there to grant more.
     pub(super) fn answer_refresh(
         &mut self,
         now: Instant,
@@ -56,41 +66,81 @@ impl Adapter {
         registration: &Registration,
     ) {
         let Some(binding) = self.registrar.get(id) else { return };
-        let left_s = binding.granted_until.since(now).as_secs() as u32;
+        let left_s = match binding.granted_until.since(now).as_secs() as u32 {
+            0 => u32::MAX,
+            left_s => left_s,
+        };
         let given_s = self.phone_expires_s(left_s, registration.expires_s);
         self.registrar.refresh(now, id, given_s, registration.cseq);
-        self.accept_registration(now, server, &registration.contact, given_s);
+        self.answer_from_last(now, server, id, &registration.contact, given_s);
     }
 
-    /// The server is silent or failed: a known phone is answered from here (CALLS §2.4).
-    pub(crate) fn register_due(&mut self, now: Instant, id: ExchangeId) {
-        let Some(exchange) = self.exchanges.get(id).filter(|e| !e.answered) else { return };
-        let server = exchange.server;
+    /// Answers a REGISTER as the provider answered the last one (RFC 3608 s5: a 200 without
+    /// Service-Route would clear the phone's).
+    fn answer_from_last(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        id: BindingId,
+        contact: &str,
+        given_s: u32,
+    ) {
+        let last = self.registrar.get(id).map_or(&[][..], |binding| &binding.answer);
+        let request = self.transactions.request(server).unwrap_or_default();
+        let flow = self.transactions.server_flow(server);
+        let bytes = match (Message::parse(last), Message::parse(request), flow) {
+            (Ok(last), Ok(request), Some(flow)) if given_s > 0 => {
+                let ours = |uri: &str| uri == contact;
+                let own = Own { is: &ours, contact, other: &|_| None, given_s };
+                crossing::write(|out| write_response(&last, &request, flow.to, &own, out))
+            }
+            _ => None,
+        };
+        match bytes {
+            Some(bytes) => {
+                self.transactions.respond(now, server, &bytes);
+            }
+            None => self.accept_registration(now, server, contact, given_s),
+        }
+    }
+
+    /// The server is silent or failed: a known phone is answered from here (CALLS §2.4). The server
+    /// is asked again from `again_at` on.
+    pub(crate) fn register_due(&mut self, now: Instant, id: ExchangeId, again_at: Instant) {
+        let Some(exchange) = self.exchanges.get_mut(id).filter(|e| !e.answered) else { return };
+        let (server, flow) = (exchange.server, exchange.source.flow);
         let Purpose::Register(registration) = &exchange.purpose else { return };
         let Some(binding) = registration.binding else { return };
+        exchange.answered = true;
+        let registration = registration.clone();
+        self.shield(now, server, binding, (&registration, flow), again_at);
+    }
+
+    /// Answers the REGISTER of a known phone without its server.
+    pub(super) fn shield(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        binding: BindingId,
+        (registration, flow): (&Registration, Flow),
+        again_at: Instant,
+    ) {
         let limit_s = self.config.adapter.phone_expires.as_secs() as u32;
         let given_s = registration.expires_s.min(limit_s);
-        let (contact, cseq) = (registration.contact.clone(), registration.cseq);
+        let contact = registration.contact.as_str();
         self.counters.registrations_shielded += 1;
-        if given_s > 0 && !contact.is_empty() {
-            let flow = self.exchanges.get(id).map(|exchange| exchange.source.flow);
-            if let Some(flow) = flow {
-                let unix_s = self.unix_now(now);
-                self.registrar.shield(now, unix_s, binding, flow, &contact, given_s, cseq);
-                self.publish(now, binding);
-                self.persist.bindings_changed(now, false);
-            }
-        }
         if given_s == 0 {
             // The phone says goodbye; the server hears it when it is back, or the time runs out.
             self.unpublish(now, binding);
             self.registrar.expire(binding);
             self.persist.bindings_changed(now, false);
+        } else if !contact.is_empty() {
+            let (unix_s, cseq) = (self.unix_now(now), registration.cseq);
+            self.registrar.shield(now, unix_s, binding, (flow, contact, given_s, cseq), again_at);
+            self.publish(now, binding);
+            self.persist.bindings_changed(now, false);
         }
-        self.accept_registration(now, server, &contact, given_s);
-        if let Some(exchange) = self.exchanges.get_mut(id) {
-            exchange.answered = true;
-        }
+        self.answer_from_last(now, server, binding, contact, given_s);
     }
 
     /// Responds 200 with the phone's own Contact.
@@ -109,28 +159,45 @@ impl Adapter {
     }
 }
 
+/// Our own Contact in a 200.
+struct Own<'a> {
+    /// Whether a URI is it.
+    is: &'a dyn Fn(&str) -> bool,
+    /// What the phone calls it.
+    contact: &'a str,
+    /// What another phone of ours calls this URI, where it is that one's.
+    other: &'a dyn Fn(&str) -> Option<String>,
+    /// Seconds that the phone is given.
+    given_s: u32,
+}
+
 fn write_response(
     message: &Message<'_>,
     request: &Message<'_>,
     source: SocketAddr,
-    phone: (&Registration, &str),
-    limit_s: u32,
+    own: &Own<'_>,
     out: &mut [u8],
 ) -> Result<usize, TooLong> {
     let mut writer = Writer::new(out);
     writer.status(message.status(), message.reason());
     copy_vias(&mut writer, request, source);
+    for header in request.headers() {
+        if matches!(header.name, Name::From | Name::CallId | Name::CSeq) {
+            writer.copy(header);
+        }
+    }
+    let accepted = message.status() < 300;
     for header in message.headers() {
         match header.name {
-            Name::Via | Name::ContentLength => {}
+            Name::Via | Name::From | Name::CallId | Name::CSeq | Name::ContentLength => {}
             Name::RetryAfter if message.status() == 503 => {}
-            Name::Expires => match delta_seconds(header.value) {
-                Some(value) => writer.header(Name::Expires, value.min(limit_s)),
+            Name::Expires if accepted => match delta_seconds(header.value) {
+                Some(seconds) => writer.header(Name::Expires, seconds.min(own.given_s)),
                 None => writer.copy(header),
             },
             Name::Contact => {
                 for value in split_list(header.value) {
-                    write_contact(&mut writer, value, phone, limit_s);
+                    write_contact(&mut writer, value, own);
                 }
             }
             _ => writer.copy(header),
@@ -139,28 +206,33 @@ fn write_response(
     writer.finish(message.body())
 }
 
-/// `phone`: its registration, and its Contact as it wrote it, if that is known.
-fn write_contact(
-    writer: &mut Writer<'_>,
-    value: &str,
-    (registration, own): (&Registration, &str),
-    limit_s: u32,
-) {
-    let ours = |contact: &NameAddr<'_>| !own.is_empty() && registration.is_ours(contact.uri);
-    let contact = NameAddr::parse(value).ok().filter(ours);
-    let Some(contact) = contact else { return writer.header(Name::Contact, value) };
-    let mut text = format!("<{own}>");
-    for (name, value) in contact.params.iter() {
-        let limited = match name.eq_ignore_ascii_case("expires").then(|| delta_seconds(value)) {
-            Some(Some(seconds)) => seconds.min(limit_s).to_string(),
-            _ => value.to_owned(),
+/// The time is always written: where the 200 names none, the phone would take what it asked for.
+fn write_contact(writer: &mut Writer<'_>, value: &str, own: &Own<'_>) {
+    let Ok(contact) = NameAddr::parse(value) else { return writer.header(Name::Contact, value) };
+    if !(own.is)(contact.uri) {
+        return match (own.other)(contact.uri) {
+            Some(uri) => writer.header(Name::Contact, format_args!("<{uri}>{}", contact.params)),
+            None => writer.header(Name::Contact, value),
         };
+    }
+    write_timed_contact(writer, own.contact, &contact, own.given_s);
+}
+
+/// Writes a Contact with the parameters of `like`, but another URI and time.
+pub(super) fn write_timed_contact(
+    writer: &mut Writer<'_>,
+    uri: &str,
+    like: &NameAddr<'_>,
+    expires_s: u32,
+) {
+    let mut text = format!("<{uri}>");
+    for (name, value) in like.params.pairs().filter(|(n, _)| !n.eq_ignore_ascii_case("expires")) {
         text.push(';');
         text.push_str(name);
-        if !limited.is_empty() {
+        if let Some(value) = value {
             text.push('=');
-            text.push_str(&limited);
+            text.push_str(value);
         }
     }
-    writer.header(Name::Contact, text);
+    writer.header(Name::Contact, format_args!("{text};expires={expires_s}"));
 }

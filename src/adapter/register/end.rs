@@ -12,9 +12,11 @@ impl Adapter {
     /// late: a phone that has registered again since goes on (RFC 3261 s10.3, step 7).
     pub(super) fn bindings_ended_by(&self, registration: &Registration) -> Vec<BindingId> {
         let Registration { contact, call_id, cseq, .. } = registration;
+        // Where the phone wanted to stay, nothing of its address is known to be there.
+        let all = contact.is_empty() || (!registration.wildcard && registration.expires_s > 0);
         let is_ended = |binding: &Binding| {
             let renewed = binding.call_id == *call_id && binding.cseq > *cseq;
-            !renewed && (contact.is_empty() || binding.contact == *contact)
+            !renewed && (all || binding.contact == *contact)
         };
         let bindings = self.registrar.by_aor(&registration.aor);
         bindings.filter(|id| self.registrar.get(*id).is_some_and(is_ended)).collect()
@@ -33,6 +35,7 @@ impl Adapter {
                 self.registrar.expire(id);
             } else if let Some(binding) = self.registrar.get_mut(id) {
                 binding.forward_at = now;
+                binding.answer = Box::default();
             }
         }
         self.persist.bindings_changed(now, false);

@@ -1,12 +1,13 @@
 //! Mode `overlay`: there is no server, the registrar is here (CALLS §2.5).
 
 use super::{Adapter, Registration};
+use crate::adapter::credentials::secret;
 use crate::adapter::inbound::Source;
 use crate::adapter::registrar::Registered;
 use crate::config::Account;
 use crate::sip::Message;
 use crate::sip::Name;
-use crate::sip::digest::{Algorithm, Credentials, Secret, Verdict};
+use crate::sip::digest::{Algorithm, Credentials, Verdict};
 use crate::sip::transaction::ServerId;
 use crate::time::Instant;
 
@@ -20,7 +21,8 @@ impl Adapter {
         source: Source,
         registration: Registration,
     ) {
-        let Some(account) = self.account_of(&registration).cloned() else {
+        let Some(account) = self.account_of(registration.provider, &registration.aor).cloned()
+        else {
             return self.refuse(now, server, 403);
         };
         match self.verify(now, &account, message) {
@@ -48,6 +50,7 @@ impl Adapter {
             .collect();
         let registered = Registered {
             aor: registration.aor,
+            known: registration.binding,
             provider,
             contact: registration.contact,
             wan_user: registration.wan_user,
@@ -59,6 +62,8 @@ impl Adapter {
             phone_s,
             accepted_by: None,
             aliases,
+            answer: Vec::new(),
+            template: Vec::new(),
         };
         let unix_s = self.unix_now(now);
         let Ok((binding, new)) = self.registrar.register(now, unix_s, registered) else {
@@ -68,12 +73,6 @@ impl Adapter {
         self.publish(now, binding);
         self.persist.bindings_changed(now, new);
         self.accept_registration(now, server, &contact, phone_s);
-    }
-
-    fn account_of(&self, registration: &Registration) -> Option<&Account> {
-        self.config.accounts.iter().find(|account| {
-            self.spell(registration.provider, &account.aor).is_some_and(|a| a == registration.aor)
-        })
     }
 
     fn verify(&mut self, now: Instant, account: &Account, message: &Message<'_>) -> Verdict {
@@ -103,15 +102,5 @@ impl Adapter {
         let extra: heapless::Vec<(Name, &dyn core::fmt::Display), 2> =
             offers.iter().map(|offer| (Name::WwwAuthenticate, offer as _)).collect();
         self.reply_with(now, server, 401, &extra);
-    }
-}
-
-fn secret(account: &Account) -> Secret<'_> {
-    Secret {
-        user: &account.user,
-        realm: &account.realm,
-        password: account.password.as_ref().map(|secret| secret.expose()),
-        ha1: account.ha1.as_ref().map(|secret| secret.expose()),
-        ha1_sha256: account.ha1_sha256.as_ref().map(|secret| secret.expose()),
     }
 }

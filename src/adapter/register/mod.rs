@@ -8,33 +8,43 @@ mod answer;
 mod end;
 mod local;
 mod moves;
+mod read;
+mod renewal;
+
+pub(crate) use renewal::Renewals;
 
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Local;
 use super::registrar::{Binding, BindingId, FOREIGN, Registered};
 use super::rewrite::{Contacts, RequestPlan, Routes};
+use super::server::State;
 use super::{Adapter, crossing, rewrite};
 use crate::config::Mode;
-use crate::limits::REGISTER_PATIENCE;
+use crate::limits::{
+    REGISTER_ANSWER_BYTES_MAX, REGISTER_PATIENCE, RETRY_AFTER_MAX, SERVER_FAILED_PATIENCE,
+};
 use crate::sip::Name;
 use crate::sip::NameAddr;
 use crate::sip::proxy::Routed;
 use crate::sip::transaction::ServerId;
 use crate::sip::{Message, delta_seconds};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+use std::net::IpAddr;
 
 /// A REGISTER on its way to the provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Registration {
     /// The address of record, as spelled for look-ups.
     pub(crate) aor: String,
     /// The provider that it is for; none: passed on, and forgotten.
     pub(crate) provider: Option<u8>,
-    /// The phone's Contact URI, exactly; empty for a query and for `*`.
+    /// The phone's Contact URI, exactly; empty for `*`.
     pub(crate) contact: String,
     /// `Contact: *`.
     pub(crate) wildcard: bool,
+    /// No Contact: the phone asks what is registered, and changes nothing.
+    pub(crate) query: bool,
     /// `+sip.instance`, if the phone has one.
     pub(crate) instance: String,
     /// What the phone asks for, in seconds.
@@ -53,9 +63,6 @@ pub(crate) struct Registration {
     pub(crate) shield_at: Option<Instant>,
 }
 
-/// What a phone that names no time is given at most (RFC 3261 s10.2).
-const EXPIRES_DEFAULT_S: u32 = 3600;
-
 impl Adapter {
     /// A REGISTER from a phone.
     pub(crate) fn register(
@@ -72,34 +79,33 @@ impl Adapter {
         if registration.provider.is_some() && self.config.adapter.mode == Mode::Overlay {
             return self.register_here(now, server, message, source, registration);
         }
+        let known = registration.binding.filter(|_| registration.provider.is_some());
+        let state = self.state_of(registration.provider);
+        let up = state == State::Up;
+        // While the server is not up, what known phones send is answered at once, and is its best
+        // probe: as much of it is forwarded as probes would go (CALLS §2.4). A goodbye always is.
+        let held = known.is_some()
+            && !up
+            && registration.expires_s > 0
+            && !self.may_ask(now, registration.provider);
         // A further Contact is not ours to answer for.
         let alone = message.values(Name::Contact).count() == 1;
-        if let Some(id) = registration
-            .binding
-            .filter(|id| alone && self.is_fresh(now, *id, &registration, &source))
-        {
+        let fresh =
+            registration.binding.filter(|id| self.is_fresh(now, *id, &registration, &source));
+        if let Some(id) = fresh.filter(|_| alone && (up || held)) {
             self.counters.registrations_refreshed += 1;
             return self.answer_refresh(now, server, id, &registration);
         }
-        let full = registration.binding.is_none()
-            && registration.expires_s > 0
-            && self.registrar.is_full();
-        if full {
-            self.counters.phones_refused_full += 1;
-            log::warn!("phone {} refused: max_phones are registered", registration.aor);
+        if let Some(id) = known.filter(|_| held) {
+            return self.shield(now, server, id, (&registration, source.flow), now);
+        }
+        if registration.provider.is_some() && known.is_none() && state == State::Down {
             return self.refuse(now, server, 503);
         }
-        let known = registration.binding.is_some() && registration.provider.is_some();
-        let down = registration
-            .provider
-            .and_then(|at| self.providers.get(usize::from(at)))
-            .is_some_and(|provider| !provider.is_up());
-        if down && !known && self.known_down(registration.provider) {
+        if self.finds_no_room(&registration) {
             return self.refuse(now, server, 503);
         }
-        if known {
-            registration.shield_at = Some(if down { now } else { now + REGISTER_PATIENCE });
-        }
+        registration.shield_at = known.map(|_| if up { now + REGISTER_PATIENCE } else { now });
         let provider = registration.provider;
         let accepted_by = self.accepted_by(registration.binding);
         let purpose = Purpose::Register(Box::new(registration));
@@ -110,55 +116,42 @@ impl Adapter {
             return self.refuse(now, server, 503);
         };
         self.send_out(now, id, message);
+        if known.is_some() && !up {
+            self.send_once(id);
+        }
         self.wait_for_target(now, id);
         self.pump_locator(now);
     }
 
-    fn known_down(&self, provider: Option<u8>) -> bool {
-        provider
-            .and_then(|at| self.providers.get(usize::from(at)))
-            .is_some_and(|provider| provider.state.state() == super::server::State::Down)
+    /// What probes a server that is not up is not sent again: the next one repeats it.
+    fn send_once(&mut self, id: ExchangeId) {
+        if let Some(client) = self.exchanges.get(id).and_then(|exchange| exchange.client) {
+            self.transactions.stop_retransmitting(client);
+        }
     }
 
-    fn read_registration(&self, message: &Message<'_>, source: &Source) -> Registration {
-        let to = message.to().map(|to| to.uri).unwrap_or_default();
-        let provider = self.provider_of_uri(to);
-        let aor = match provider {
-            Some(_) => self.spell(provider, to).unwrap_or_default(),
-            None => to.to_ascii_lowercase(),
-        };
-        let first = message.values(Name::Contact).next().unwrap_or_default();
-        let wildcard = first.trim() == "*";
-        let contact = NameAddr::parse(first).ok().filter(|_| !wildcard);
-        let header = message.header(Name::Expires).and_then(delta_seconds);
-        let parameter = contact.as_ref().and_then(|c| c.params.get("expires"));
-        let expires_s = parameter.and_then(delta_seconds).or(header).unwrap_or(EXPIRES_DEFAULT_S);
-        let instance = contact.as_ref().and_then(|c| c.params.get("+sip.instance"));
-        let instance = instance.unwrap_or_default().to_owned();
-        let contact = contact.map_or_else(String::new, |c| c.uri.to_owned());
-        let binding = match contact.is_empty() && !wildcard {
-            // A query (RFC 3261 s10.2.3) comes from where the phone registered.
-            true => self.registrar.find(source.flow, Some(&aor)),
-            false => self.registrar.same_phone(&aor, &instance, &contact, source.flow),
-        };
-        let wan_user = match binding.and_then(|id| self.registrar.get(id)) {
-            Some(known) => known.wan_user.clone(),
-            None => self.registrar.wan_user(&aor, &instance, &contact, source.flow),
-        };
-        Registration {
-            aor,
-            provider,
-            contact,
-            wildcard,
-            instance,
-            expires_s,
-            wan_user,
-            call_id: message.call_id().to_owned(),
-            cseq: message.cseq().map_or(0, |(number, _)| number),
-            binding,
-            local: None,
-            shield_at: None,
+    /// What is thought of a provider's server; of none that is configured, nothing bad.
+    fn state_of(&self, provider: Option<u8>) -> State {
+        provider
+            .and_then(|at| self.providers.get(usize::from(at)))
+            .map_or(State::Up, |provider| provider.state.state())
+    }
+
+    fn may_ask(&mut self, now: Instant, provider: Option<u8>) -> bool {
+        provider
+            .and_then(|at| self.providers.get_mut(usize::from(at)))
+            .is_some_and(|provider| provider.state.may_ask(now))
+    }
+
+    fn finds_no_room(&mut self, registration: &Registration) -> bool {
+        let full = registration.binding.is_none()
+            && registration.expires_s > 0
+            && self.registrar.is_full();
+        if full {
+            self.counters.phones_refused_full += 1;
+            log::warn!("phone {} refused: max_phones are registered", registration.aor);
         }
+        full
     }
 
     /// Whether the last 200 still answers this refresh (CALLS §2.2).
@@ -177,7 +170,7 @@ impl Adapter {
         registration.expires_s > 0
             && !registration.contact.is_empty()
             && binding.is_refresh(source.flow, &registration.call_id, &registration.contact)
-            && now < binding.forward_at
+            && (now < binding.forward_at || binding.is_renewed(now))
             && target.is_some()
     }
 
@@ -188,12 +181,24 @@ impl Adapter {
         message: &Message<'_>,
         local: Local,
     ) -> Option<Vec<u8>> {
-        let branch = self.transactions.branch();
-        let own = self.own_addresses();
         let exchange = self.exchanges.get_mut(id)?;
         let source = exchange.source.flow.to.ip();
         let Purpose::Register(registration) = &mut exchange.purpose else { return None };
         registration.local = Some(local);
+        let registration = registration.clone();
+        self.write_register(message, &registration, local, source)
+    }
+
+    /// Writes a REGISTER with our Contact in place of the phone's.
+    fn write_register(
+        &mut self,
+        message: &Message<'_>,
+        registration: &Registration,
+        local: Local,
+        source: IpAddr,
+    ) -> Option<Vec<u8>> {
+        let branch = self.transactions.branch();
+        let own = self.own_addresses();
         let mut hosts: heapless::Vec<_, 2> = heapless::Vec::new();
         let _ = hosts.push(source);
         if let Some(ip) = super::names::uri_address(&registration.contact) {
@@ -208,7 +213,7 @@ impl Adapter {
             routes: Routes::Routed(&routed),
             record_route: None,
             keep_record_routes: true,
-            contacts: Contacts::Replace { hosts: &hosts, uri: &uri },
+            contacts: Contacts::One { hosts: &hosts, contact: &registration.contact, uri: &uri },
             rename: None,
             cseq_shift: 0,
             allow_list: false,
@@ -239,9 +244,8 @@ impl Adapter {
             }
             500..=599 if self.leave_target(now, id) => return,
             500..=599 if known => {
-                if !answered {
-                    self.register_due(now, id);
-                }
+                let again_at = self.asked_again_at(now, message);
+                self.register_due(now, id, again_at);
                 return self.end_exchange(now, id);
             }
             403 | 404 => self.registration_refused(now, id),
@@ -251,6 +255,13 @@ impl Adapter {
             self.pass_register_response(now, id, message);
         }
         self.end_exchange(now, id);
+    }
+
+    /// When a server that failed is asked again: when it says, and not soon (Retry-After).
+    fn asked_again_at(&mut self, now: Instant, message: &Message<'_>) -> Instant {
+        let wanted = message.header(Name::RetryAfter).and_then(delta_seconds).unwrap_or(0);
+        let wanted = Duration::from_secs(u64::from(wanted)).min(RETRY_AFTER_MAX);
+        now + wanted + self.rng.jitter(SERVER_FAILED_PATIENCE)
     }
 
     fn registration_accepted(
@@ -263,6 +274,9 @@ impl Adapter {
     ) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Purpose::Register(registration) = &exchange.purpose else { return };
+        if registration.query {
+            return;
+        }
         let provider = registration.provider.unwrap_or(FOREIGN);
         let granted = registration.granted_s(message);
         if registration.wildcard || granted.is_none() {
@@ -270,16 +284,22 @@ impl Adapter {
             let gone = self.bindings_ended_by(registration);
             return self.registrations_gone(now, &gone, everything);
         }
-        if registration.contact.is_empty() {
-            return;
-        }
         let granted_s = granted.unwrap_or(0);
         let phone_s = match provider {
             FOREIGN => granted_s,
             _ => self.phone_expires_s(granted_s, registration.expires_s),
         };
+        let (answer, template) = match Message::parse(&exchange.request) {
+            Ok(request) => (
+                self.phone_answer(&request, source.flow.to, registration, message),
+                self.template_of(registration, &request),
+            ),
+            Err(_) => return,
+        };
+        let answer = answer.filter(|answer| answer.len() <= REGISTER_ANSWER_BYTES_MAX);
         let registered = Registered {
             aor: registration.aor.clone(),
+            known: registration.binding,
             provider,
             contact: registration.contact.clone(),
             wan_user: registration.wan_user.clone(),
@@ -291,10 +311,13 @@ impl Adapter {
             phone_s,
             accepted_by,
             aliases: self.aliases_in(provider, message, &registration.aor),
+            answer: answer.unwrap_or_default(),
+            template,
         };
         let unix_s = self.unix_now(now);
         match self.registrar.register(now, unix_s, registered) {
             Ok((binding, new)) => {
+                self.renew_by_ourselves(binding);
                 self.publish(now, binding);
                 self.persist.bindings_changed(now, new);
             }
@@ -331,40 +354,6 @@ impl Adapter {
             self.registrar.expire(id);
             self.persist.bindings_changed(now, false);
         }
-    }
-}
-
-impl Registration {
-    /// Our Contact towards the provider.
-    pub(crate) fn wan_contact(&self, local: Local) -> String {
-        let at = if self.wan_user.is_empty() { "" } else { "@" };
-        format!("sip:{}{at}{}{}", self.wan_user, local.host(), local.parameter())
-    }
-
-    /// Whether a Contact of the provider's 200 is the one that we gave it.
-    pub(crate) fn is_ours(&self, uri: &str) -> bool {
-        let Some(local) = self.local else { return false };
-        let ours = self.wan_contact(local);
-        match (crate::sip::Uri::parse(uri), crate::sip::Uri::parse(&ours)) {
-            (Ok(a), Ok(b)) => {
-                a.user == b.user
-                    && a.host.eq_ignore_ascii_case(b.host)
-                    && a.port.unwrap_or(5060) == b.port.unwrap_or(5060)
-            }
-            _ => false,
-        }
-    }
-
-    /// The seconds that the provider granted our Contact; none where it lists none of ours.
-    fn granted_s(&self, message: &Message<'_>) -> Option<u32> {
-        let header = message.header(Name::Expires).and_then(delta_seconds);
-        let ours = message
-            .values(Name::Contact)
-            .filter_map(|value| NameAddr::parse(value).ok())
-            .find(|contact| self.is_ours(contact.uri))?;
-        let parameter = ours.params.get("expires").and_then(delta_seconds);
-        let granted = parameter.or(header).unwrap_or(self.expires_s);
-        (granted > 0).then_some(granted)
     }
 }
 

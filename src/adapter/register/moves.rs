@@ -4,6 +4,7 @@
 use crate::adapter::Adapter;
 use crate::adapter::exchange::{ExchangeId, Patience, Purpose};
 use crate::time::Instant;
+use std::net::SocketAddr;
 
 impl Adapter {
     /// Grants the target that the REGISTER went to the silence of a hedge, where there is another
@@ -13,9 +14,7 @@ impl Adapter {
         let Purpose::Register(registration) = &exchange.purpose else { return };
         let Some(provider) = exchange.provider else { return };
         let shield_at = registration.shield_at.filter(|_| !exchange.answered);
-        let another = self.next_target(now, provider, exchange.accepted_by, &exchange.tried);
-        let state = self.providers.get(usize::from(provider)).map(|provider| &provider.state);
-        let move_at = another.and(state).map(|state| now + state.hedge());
+        let move_at = self.next_target_due(now, provider, exchange.accepted_by, &exchange.tried);
         match (move_at, shield_at) {
             (Some(at), shield) if shield.is_none_or(|shield| at < shield) => {
                 self.set_patience(id, at, Patience::NextTarget);
@@ -23,6 +22,19 @@ impl Adapter {
             (_, Some(at)) => self.set_patience(id, at, Patience::Shield),
             _ => {}
         }
+    }
+
+    /// When a target that stays silent is left for the next one, where there is one.
+    pub(super) fn next_target_due(
+        &self,
+        now: Instant,
+        provider: u8,
+        accepted: Option<SocketAddr>,
+        tried: &[SocketAddr],
+    ) -> Option<Instant> {
+        self.next_target(now, provider, accepted, tried)?;
+        let state = &self.providers.get(usize::from(provider))?.state;
+        Some(now + state.hedge())
     }
 
     /// The target that the REGISTER went to is silent.
@@ -37,7 +49,7 @@ impl Adapter {
     pub(super) fn leave_target(&mut self, now: Instant, id: ExchangeId) -> bool {
         let Some(exchange) = self.exchanges.get(id) else { return false };
         let (provider, last) = (exchange.provider, exchange.tried.last().copied());
-        let moved = self.to_next_target(now, id);
+        let moved = self.try_next_target(now, id);
         if let Some(last) = last.filter(|_| moved) {
             self.target_silent(now, provider, last);
             self.wait_for_target(now, id);

@@ -1,6 +1,8 @@
 //! One phone's registration: what is kept of it.
 
+use super::BindingId;
 use crate::net::Via;
+use crate::sip::digest::Session;
 use crate::sip::transaction::Flow;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -30,6 +32,8 @@ pub struct Binding {
     pub expires_at: Instant,
     /// When the time that the provider granted is over.
     pub granted_until: Instant,
+    /// How long that was, in seconds.
+    pub granted_s: u32,
     /// From when on a refresh is forwarded: the provider's half-life, or a change of address.
     pub forward_at: Instant,
     /// The target that accepted it.
@@ -41,6 +45,39 @@ pub struct Binding {
     /// Whether its registration has not run out.
     pub registered: bool,
     pub(super) refused_at: Option<Instant>,
+    /// The provider's last 200, as the phone sees it; empty where there is none.
+    pub answer: Box<[u8]>,
+    /// What the adapter needs to register it by itself.
+    pub own: Own,
+}
+
+/// What the adapter needs to register a phone by itself (CALLS §2.2).
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The phone's last REGISTER that was accepted; empty where no account serves its address.
+    pub template: Box<[u8]>,
+    /// The challenge that is being answered.
+    pub session: Option<Session>,
+    /// Number of our last CSeq.
+    pub cseq: u32,
+    /// The shortest registration that the provider takes, where it said so.
+    pub expires_min_s: u32,
+    /// Failures since the last success.
+    pub failures: u8,
+    /// The provider does not take our credentials.
+    pub refused: bool,
+}
+
+impl Own {
+    /// Whether the adapter can register the phone by itself.
+    pub fn works(&self) -> bool {
+        !self.template.is_empty() && !self.refused
+    }
+
+    /// After a REGISTER of the phone: what was agreed with the provider before stays.
+    pub(super) fn goes_on(&mut self, before: Self) {
+        *self = Self { template: core::mem::take(&mut self.template), refused: false, ..before };
+    }
 }
 
 /// What a REGISTER that was accepted says.
@@ -48,6 +85,8 @@ pub struct Binding {
 pub struct Registered {
     /// Address of record, as spelled for look-ups.
     pub aor: String,
+    /// The phone that it is from, where that was known when it came.
+    pub known: Option<BindingId>,
     /// Index of the provider.
     pub provider: u8,
     /// The Contact URI, exactly.
@@ -70,6 +109,10 @@ pub struct Registered {
     pub accepted_by: Option<SocketAddr>,
     /// Further addresses.
     pub aliases: Vec<String>,
+    /// The provider's 200, as the phone sees it; empty where there is none.
+    pub answer: Vec<u8>,
+    /// The REGISTER itself, where the adapter can repeat it by itself.
+    pub template: Vec<u8>,
 }
 
 impl Binding {
@@ -79,6 +122,21 @@ impl Binding {
         let uri = crate::sip::Uri::parse(&self.contact).ok()?;
         let ip = crate::adapter::names::literal(uri.host)?;
         (ip == self.flow.to.ip()).then(|| (ip, uri.port.unwrap_or(5060)).into())
+    }
+
+    /// Whether the adapter keeps it registered by itself, and the provider has granted that.
+    pub fn is_renewed(&self, now: Instant) -> bool {
+        self.own.works() && self.own.failures == 0 && now < self.granted_until
+    }
+
+    /// Whether what comes on this flow is from this phone.
+    pub fn sends_on(&self, flow: Flow) -> bool {
+        match (flow.via, self.flow.via) {
+            (Via::Udp(_), Via::Udp(_)) => {
+                flow.to == self.flow.to || Some(flow.to) == self.contact_address()
+            }
+            (a, b) => a == b,
+        }
     }
 
     /// Whether a REGISTER repeats the last one: same source, Call-ID and Contact (CALLS §2.2).
@@ -100,12 +158,15 @@ impl Binding {
             cseq: 0,
             expires_at,
             granted_until: expires_at,
+            granted_s: 0,
             forward_at: Instant::ZERO,
             accepted_by: None,
             known_since_s: 0,
             silent: false,
             registered: false,
             refused_at: None,
+            answer: Box::default(),
+            own: Own::default(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The table of phones, by what a registration does to it.
 
 use super::*;
+use crate::limits::RECOVERY_SPREAD;
+use crate::net::Via;
 use crate::net::{ConnId, SocketId};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -17,6 +19,7 @@ fn start() -> Instant {
 fn phone(n: u16) -> Registered {
     Registered {
         aor: format!("p{n}@example.net"),
+        known: None,
         provider: 0,
         contact: format!("sip:p{n}@192.168.1.{}:5060", n % 250),
         wan_user: format!("p{n}"),
@@ -28,6 +31,8 @@ fn phone(n: u16) -> Registered {
         phone_s: 120,
         accepted_by: None,
         aliases: vec![format!("+4989{n:05}@example.net")],
+        answer: Vec::new(),
+        template: Vec::new(),
     }
 }
 
@@ -118,7 +123,8 @@ fn a_registration_runs_out_but_the_phone_stays_known() {
     let again = phone(1);
     let same = bench.registrar.same_phone(&again.aor, &again.instance, "sip:x", udp("10.0.0.1:1"));
     assert_eq!(same, Some(id));
-    bench.registrar.shield(bench.now, 1_000_500, id, udp("10.0.0.1:1"), "sip:x@10.0.0.1:1", 60, 3);
+    let asked = (udp("10.0.0.1:1"), "sip:x@10.0.0.1:1", 60, 3);
+    bench.registrar.shield(bench.now, 1_000_500, id, asked, bench.now);
     assert_eq!(bench.found("p1@example.net"), 1);
     let binding = bench.registrar.get(id).unwrap();
     assert_eq!((binding.contact.as_str(), binding.known_since_s), ("sip:x@10.0.0.1:1", 1_000_500));
@@ -166,7 +172,7 @@ fn refreshes_go_on_at_half_the_providers_time_and_after_a_change() {
     assert_eq!(bench.registrar.get(id).unwrap().forward_at, start() + HOUR / 2);
     bench.registrar.spread_refreshes(bench.now, 0, &mut Rng::new([1; 32]));
     assert!(bench.registrar.get(id).unwrap().forward_at <= bench.now + RECOVERY_SPREAD);
-    bench.registrar.address_changed();
+    bench.registrar.address_changed(bench.now);
     assert!(bench.registrar.get(id).unwrap().forward_at <= bench.now);
 }
 

@@ -17,6 +17,9 @@ pub(super) struct Prober {
     backoff: Duration,
     /// Whether the server is taken for up.
     quiet: bool,
+    /// When the last probe went, and the last request in place of one.
+    probed: Option<Instant>,
+    asked: Option<Instant>,
     /// Whether an OPTIONS has ever been answered: only then its silence says something.
     answered: bool,
     rng: Rng,
@@ -25,8 +28,16 @@ pub(super) struct Prober {
 impl Prober {
     pub(super) fn new(now: Instant, probe: Duration, rng: &mut Rng) -> Self {
         let rng = rng.fork("probe");
-        let mut prober =
-            Self { next: now, probe, backoff: BACKOFF_MIN, quiet: true, answered: false, rng };
+        let mut prober = Self {
+            next: now,
+            probe,
+            backoff: BACKOFF_MIN,
+            quiet: true,
+            probed: None,
+            asked: None,
+            answered: false,
+            rng,
+        };
         prober.heard(now);
         prober
     }
@@ -69,10 +80,27 @@ impl Prober {
         if now < self.next {
             return false;
         }
+        self.probed = Some(now);
         if failing {
             self.backoff = (self.backoff * 2).min(self.probe);
         }
         self.next = now + self.interval();
+        true
+    }
+
+    /// Whether another request may go in place of a probe while the server is not up: half an
+    /// interval after the last one at the earliest. Where OPTIONS brings no answer anyway, it takes
+    /// no turn away.
+    pub(super) fn take_turn(&mut self, now: Instant) -> bool {
+        let last = self.probed.filter(|_| self.answered).max(self.asked);
+        if last.is_some_and(|last| now.since(last) < self.backoff / 2) {
+            return false;
+        }
+        self.asked = Some(now);
+        self.backoff = (self.backoff * 2).min(self.probe);
+        if self.answered {
+            self.next = now + self.interval();
+        }
         true
     }
 

@@ -312,6 +312,35 @@ fn an_answer_while_down_makes_probes_quick_again() {
 }
 
 #[test]
+fn a_request_may_take_the_turn_of_a_probe_and_no_more() {
+    let mut bench = Bench::new();
+    let key = bench.send(Sent::Probe);
+    bench.server.on_response(bench.now, key);
+    bench.fall();
+    let mut asked = 0;
+    for _ in 0..600 {
+        bench.pass(ms(1000));
+        asked += usize::from(bench.server.may_ask(bench.now));
+    }
+    let all = asked + bench.probes.len();
+    assert!(asked >= 8, "requests go too: {asked}");
+    assert!(all <= 30, "but both together no faster than probes: {all}");
+    bench.server.link_down();
+    bench.pass(Duration::from_secs(600));
+    assert!(!bench.server.may_ask(bench.now), "not without a link");
+}
+
+#[test]
+fn a_request_that_could_not_leave_says_nothing_of_the_server() {
+    let mut bench = Bench::new();
+    bench.request();
+    bench.pass(ms(400));
+    bench.server.own_link_failed();
+    bench.pass(ms(60_000));
+    assert!(bench.is(State::Up, Reason::Start));
+}
+
+#[test]
 fn jitter_differs_from_adapter_to_adapter() {
     let first = |seed| {
         let mut bench = Bench::with(&Provider::default(), seed);
@@ -346,7 +375,7 @@ fn our_own_link_freezes_the_verdict() {
     bench.request();
     bench.server.on_transport_error(bench.now, 1, 0);
     bench.pass(Duration::from_secs(3600));
-    assert!(bench.is(State::Suspect, Reason::Silent));
+    assert!(bench.is(State::Suspect, Reason::OwnLink));
     assert_eq!((bench.server.poll_timeout(), bench.probes.len()), (None, 0));
     bench.server.link_up(bench.now);
     bench.pass(ms(3000));

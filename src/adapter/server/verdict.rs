@@ -45,6 +45,8 @@ pub enum Reason {
     Answered,
     /// Enough answers over the hold ended an outage.
     Recovered,
+    /// Our own link is down: what was thought before stands.
+    OwnLink,
 }
 
 impl fmt::Display for Reason {
@@ -58,6 +60,7 @@ impl fmt::Display for Reason {
             Self::ErrorOnAll => "transport errors on all targets",
             Self::Answered => "answers",
             Self::Recovered => "answers again",
+            Self::OwnLink => "our own link is down: nothing is known of the server",
         })
     }
 }

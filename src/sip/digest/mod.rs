@@ -1,16 +1,19 @@
 //! Digest authentication: RFC 7616, and RFC 2617 as phones still speak it (RFC 8760 for SIP).
 //!
 //! MD5 and SHA-256, with `qop=auth` or without qop. [`Challenge`] and [`Credentials`] are views of
-//! header values, [`answer`] is the client's side, [`Authenticator`] the server's. Not here: the
+//! header values, [`answer`] is the client's side, with [`Session`] over several requests, and
+//! [`Authenticator`] the server's. Not here: the
 //! session variants, auth-int and hashed user names, which no phone was seen to need.
 
 mod authenticator;
 mod parse;
+mod session;
 #[cfg(test)]
 mod tests;
 
 pub use authenticator::{Authenticator, Offer, Verdict};
 pub use parse::{Challenge, Credentials, DigestError};
+pub use session::Session;
 
 use core::fmt;
 use md5::{Digest, Md5};
@@ -106,6 +109,12 @@ impl Secret<'_> {
     /// Whether it can answer, and judge answers, by this algorithm.
     pub fn serves(&self, algorithm: Algorithm) -> bool {
         self.password.is_some() || self.stored(algorithm).is_some()
+    }
+
+    /// Whether it can answer this challenge.
+    pub fn can_answer(&self, challenge: &Challenge<'_>) -> bool {
+        let stored = challenge.realm == self.realm && self.stored(challenge.algorithm).is_some();
+        stored || self.password.is_some()
     }
 
     fn stored(&self, algorithm: Algorithm) -> Option<&str> {

@@ -137,6 +137,14 @@ impl<'a> Credentials<'a> {
     }
 }
 
+/// The nonce that an Authentication-Info header asks the next request to use (RFC 7616 s3.5).
+pub(super) fn next_nonce(value: &str) -> Option<String> {
+    let mut found = [None];
+    read_parameters(value, &["nextnonce"], &mut found).ok()?;
+    let [nonce] = found;
+    nonce.filter(|nonce| !nonce.is_empty()).map(str::to_owned)
+}
+
 fn algorithm_of(name: Option<&str>) -> Result<Algorithm, DigestError> {
     name.map_or(Some(Algorithm::Md5), Algorithm::parse).ok_or(DigestError::Unsupported)
 }
@@ -162,10 +170,18 @@ fn read<'a>(
 ) -> Result<(), DigestError> {
     const SCHEME: &str = "Digest";
     let value = value.trim();
-    let (scheme, mut rest) = value.split_at_checked(SCHEME.len()).ok_or(DigestError::Scheme)?;
+    let (scheme, rest) = value.split_at_checked(SCHEME.len()).ok_or(DigestError::Scheme)?;
     if !scheme.eq_ignore_ascii_case(SCHEME) || !rest.starts_with(is_space) {
         return Err(DigestError::Scheme);
     }
+    read_parameters(rest, names, found)
+}
+
+fn read_parameters<'a>(
+    mut rest: &'a str,
+    names: &[&str],
+    found: &mut [Option<&'a str>],
+) -> Result<(), DigestError> {
     loop {
         // Empty elements of a list are allowed (RFC 7230 s7).
         rest = rest.trim_start_matches(|c| is_space(c) || c == ',');

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::rng::Rng;
+use crate::sip::{Message, Name};
 use crate::time::{Duration, Instant};
 use proptest::prelude::*;
 
@@ -224,4 +225,52 @@ proptest! {
         let verdict = server.verify(Instant::ZERO, &credentials, "INVITE", &secret);
         prop_assert_eq!(verdict, Verdict::Denied);
     }
+}
+
+fn response(head: &str) -> Vec<u8> {
+    let rest = "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+                To: <sip:a@b>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n";
+    format!("SIP/2.0 {head}\r\n{rest}").into_bytes()
+}
+
+#[test]
+fn a_session_answers_the_first_challenge_that_it_can_and_counts() {
+    let secret = Secret { user: "alice", password: Some("open"), ..Secret::default() };
+    let hash = Secret { user: "alice", realm: "r", ha1: Some("00"), ..Secret::default() };
+    let text = response(
+        "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"\r\n\
+         WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"\r\n\
+         WWW-Authenticate: Digest realm=\"r\", nonce=\"m\", qop=\"auth\", opaque=\"o\"",
+    );
+    let challenge = Message::parse(&text).unwrap();
+    let mut session = Session::challenged(&challenge, &secret).unwrap();
+    for count in 1..=3 {
+        let (name, value) = session.credentials(&secret, "REGISTER", "sip:b", "c").unwrap();
+        assert_eq!(name, Name::Authorization);
+        assert!(value.contains("algorithm=SHA-256") && value.contains("nonce=\"n\""), "{value}");
+        assert!(value.contains(&format!("nc={count:08x}")), "{value}");
+    }
+    let mut by_hash = Session::challenged(&challenge, &hash).unwrap();
+    let (_, value) = by_hash.credentials(&hash, "REGISTER", "sip:b", "c").unwrap();
+    assert!(value.contains("algorithm=MD5") && value.contains("opaque=\"o\""), "{value}");
+    let strange = Secret { realm: "other", ..hash };
+    assert!(Session::challenged(&challenge, &strange).is_none(), "a hash is for its own realm");
+    assert!(session.is_same(&Session::challenged(&challenge, &secret).unwrap()));
+    assert!(!session.is_same(&by_hash));
+}
+
+#[test]
+fn a_session_takes_the_next_nonce_and_answers_proxies() {
+    let secret = Secret { user: "alice", password: Some("open"), ..Secret::default() };
+    let text = response("407 No\r\nProxy-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=auth");
+    let mut session = Session::challenged(&Message::parse(&text).unwrap(), &secret).unwrap();
+    let (name, _) = session.credentials(&secret, "INVITE", "sip:b", "c").unwrap();
+    assert_eq!(name, Name::ProxyAuthorization);
+    let text = response("200 OK\r\nAuthentication-Info: nextnonce=\"next\", qop=auth");
+    session.accepted(&Message::parse(&text).unwrap());
+    let (_, value) = session.credentials(&secret, "INVITE", "sip:b", "c").unwrap();
+    assert!(value.contains("nonce=\"next\"") && value.contains("nc=00000001"), "{value}");
+    session.accepted(&Message::parse(&response("200 OK")).unwrap());
+    let (_, value) = session.credentials(&secret, "INVITE", "sip:b", "c").unwrap();
+    assert!(value.contains("nonce=\"next\"") && value.contains("nc=00000002"), "{value}");
 }

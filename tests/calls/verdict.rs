@@ -1,0 +1,95 @@
+//! What the status says of a server, how soon, and what it does not believe.
+
+use crate::net::Fate;
+use crate::town::{DOMAIN, Town, server, two};
+use cosip::net::{Input, Network};
+
+fn status(town: &mut Town) -> (String, String) {
+    let server = town.status(0)["servers"][0].clone();
+    let text = |name: &str| server[name].as_str().unwrap().to_owned();
+    (text("state"), text("reason"))
+}
+
+#[test]
+fn the_status_says_why_calls_take_the_overlay_within_2_s() {
+    let reasons = [(Fate::Drop, "no answer"), (Fate::Refuse, "transport errors on all targets")];
+    for (fate, reason) in reasons {
+        let (mut town, alice, bob) = two();
+        town.server_is(fate);
+        let invite = alice.invite(&bob.aor(), "c1");
+        let sign = town.world.now.millis();
+        town.say(&alice, invite);
+        let told = |town: &mut Town| status(town).1 == reason;
+        while !told(&mut town) {
+            town.world.run_ms(10);
+            assert!(town.world.now.millis() - sign <= 2_000, "{:?}", status(&mut town));
+        }
+        println!("status says \"{reason}\" after {} ms", town.world.now.millis() - sign);
+        let heard = town.world.expect(bob.at, "INVITE", 1_000);
+        let why = town.status(0)["calls"][0]["reason"].clone();
+        assert!(why.as_str().unwrap().starts_with("server "), "{why}");
+        let history = town.status(0)["servers"][0]["history"].clone();
+        assert!(!history.as_array().unwrap().is_empty());
+        town.reply(&heard, 603, "b", &[]);
+        town.world.expect(alice.at, "603", 200);
+        town.world.run_ms(32_000);
+        town.finish();
+    }
+}
+
+#[test]
+fn our_own_link_freezes_the_verdict_and_the_status_says_so() {
+    let (mut town, mut alice, _) = two();
+    let place = town.routers[0].place;
+    let (lan, wan) = (town.routers[0].lan, town.routers[0].wan);
+    let link = |up| Network { lan: vec![lan], wan: vec![wan], wan_up: up, ..Network::default() };
+    town.world.input(place, Input::Network(&link(false)));
+    town.server_is(Fate::Drop);
+    for _ in 0..10 {
+        town.world.run_ms(60_000);
+        town.register(&mut alice, 3600);
+        town.world.expect(alice.at, "200 REGISTER", 20);
+    }
+    let (state, reason) = status(&mut town);
+    assert_eq!((state.as_str(), reason.starts_with("our own link is down")), ("up", true));
+    town.world.fates.clear();
+    town.world.input(place, Input::Network(&link(true)));
+    town.world.run_ms(10_000);
+    assert_eq!(town.verdict(0), "up");
+    assert_eq!(town.status(0)["servers"][0]["history"].as_array().unwrap().len(), 0);
+    town.finish();
+}
+
+#[test]
+fn what_does_not_leave_this_router_says_nothing_of_the_server() {
+    let (mut town, alice, _) = two();
+    town.server_is(Fate::NoRoute);
+    let invite = alice.invite(&format!("sip:+4930123@{DOMAIN}"), "c1");
+    town.say(&alice, invite);
+    town.world.expect(alice.at, "503", 9_000);
+    town.world.run_ms(60_000);
+    assert_eq!(status(&mut town), ("up".into(), "not asked yet".into()));
+    town.finish();
+}
+
+/// An SBC that has never answered an OPTIONS is not down for its silence.
+#[test]
+fn a_server_deaf_to_options_is_up_while_it_answers_anything_else() {
+    let (mut town, mut alice, _) = two();
+    let mut auto = town.world.autos.remove(&server()).unwrap();
+    let deaf = move |message: &crate::sip::Msg| match message.method() {
+        "OPTIONS" => Some(Vec::new()),
+        _ => auto(message),
+    };
+    town.world.autos.insert(server(), Box::new(deaf));
+    for _ in 0..60 {
+        town.world.run_ms(60_000);
+        town.register(&mut alice, 3600);
+        town.world.expect(alice.at, "200 REGISTER", 20);
+    }
+    assert_eq!(town.verdict(0), "up");
+    let asked = |p: &&crate::net::Packet| p.to == server() && p.data.starts_with(b"OPTIONS");
+    let probes = town.world.log.iter().filter(asked).count();
+    assert!(probes <= 2 * 60, "{probes} in an hour of two routers: each goes once");
+    town.finish();
+}
