@@ -74,7 +74,6 @@ impl Adapter {
         let known = self.notices.iter().position(|n| (n.call, n.from) == (call, peer));
         if let Some(at) = known {
             self.notices[at].claim.learn_session(claim);
-            self.unmix(call, claim);
             if self.notices[at].claimed.is_empty() {
                 let claim = self.notices[at].claim.clone();
                 self.notices[at].claimed =
@@ -132,10 +131,8 @@ impl Adapter {
         };
         let open = || self.notices.iter().enumerate().filter(open);
         if claim.is_anonymous() {
-            let same = open().find(|(_, notice)| claim.is_same_session(&notice.claim));
-            let only = || open().next().filter(|_| open().count() == 1);
-            let same = same.map(|(at, _)| (at, false));
-            return same.or_else(|| only().map(|(at, _)| (at, true)));
+            let (at, notice) = open().next().filter(|_| open().count() == 1)?;
+            return Some((at, !claim.is_same_session(&notice.claim)));
         }
         let named = open().filter(|(_, notice)| claim.is_same_caller(&notice.claim));
         // Calls that are over come last: what arrives now is more likely a living one.
@@ -170,7 +167,7 @@ impl Adapter {
         let others = self.notices.iter().filter(|n| now < n.at + NOTICE_WINDOW && n.call != key);
         let only = !others.filter(|n| n.claimed.is_empty()).any(|n| n.callee == callee);
         let named = |claim: &Claim| match claim.is_anonymous() {
-            true => only || claim.is_same_session(told),
+            true => only,
             false => claim.is_same_caller(told),
         };
         let same = |call: &Call| call.role == Role::Callee && call.key == key;
@@ -187,42 +184,12 @@ impl Adapter {
             let sure = call.claim.is_same_session(told);
             (sure, !call.claim.is_anonymous(), call.started)
         };
-        // Of several withheld callers it may be any: the leg over the overlay will tell.
-        let ambiguous = claimed().filter(|(_, call)| call.claim.is_anonymous()).count() > 1;
-        let certain = |call: &Call| {
-            !ambiguous || !call.claim.is_anonymous() || call.claim.is_same_session(told)
-        };
-        let claimed = claimed().filter(|(_, call)| certain(call));
-        let found = equal.or_else(|| claimed.max_by_key(|(_, call)| likely(call)));
+        let found = equal.or_else(|| claimed().max_by_key(|(_, call)| likely(call)));
         let Some(id) = found.map(|(id, _)| id) else {
             self.ended_calls.link(now, key, &phones, named);
             return Phones::new();
         };
         self.link_call(id, node, key)
-    }
-
-    /// Two withheld callers were taken for each other: now that a leg over the overlay tells which
-    /// session its caller offers, each gets its own call.
-    fn unmix(&mut self, key: CallKey, leg: &Claim) {
-        let withheld = |call: &Call| {
-            call.role == Role::Callee && call.claim.is_anonymous() && call.winner.is_none()
-        };
-        let taken = self.find_keyed(Role::Callee, key, |call| {
-            withheld(call) && call.upstreams.len() == 1 && call.claim.is_other_session(leg)
-        });
-        let is_own =
-            |(_, call): &(CallId, &Call)| withheld(call) && call.claim.is_same_session(leg);
-        let own = self.calls.iter().find(is_own).map(|(id, _)| id);
-        let (Some(taken), Some(own)) = (taken, own) else { return };
-        let Some(other) = self.calls.get(own).map(|call| (call.key, call.callees.clone())) else {
-            return;
-        };
-        let Some(call) = self.calls.get_mut(taken) else { return };
-        let told = (call.key, core::mem::replace(&mut call.callees, other.1));
-        call.key = other.0;
-        if let Some(call) = self.calls.get_mut(own) {
-            (call.key, call.callees) = told;
-        }
     }
 
     /// A call here is one that another adapter told of. Names the phones that it rings.

@@ -18,8 +18,8 @@ use std::net::IpAddr;
 pub(crate) struct Claim {
     /// Its addresses, as spelled for look-ups; none where it is withheld.
     names: heapless::Vec<String, CLAIMS_MAX>,
-    /// Which session its SDP describes: user and id of `o=` (RFC 8866 s5.2). A B2BUA that withholds
-    /// the caller seldom touches it, so it tells one withheld caller from another.
+    /// Which session its SDP describes: user, id and address of `o=`, together unique (RFC 8866
+    /// s5.2). Where a B2BUA that withholds the caller leaves it alone, it proves a guess right.
     session: Option<String>,
 }
 
@@ -48,18 +48,13 @@ impl Claim {
         self.names.iter().any(|name| other.names.iter().any(|alias| same(alias, name)))
     }
 
-    /// Whether each offers a session, and not the same.
-    pub(crate) fn is_other_session(&self, other: &Self) -> bool {
-        self.session.is_some() && other.session.is_some() && self.session != other.session
-    }
-
     /// Whether both offer one and the same session.
     pub(crate) fn is_same_session(&self, other: &Self) -> bool {
         self.session.is_some() && self.session == other.session
     }
 }
 
-/// User and session id of a description's `o=`, where the id is none that many phones have.
+/// User, id and address of a description's `o=`, where the id is none that many phones have.
 fn session_of(message: &Message<'_>) -> Option<String> {
     let kind = message.header(Name::ContentType).unwrap_or_default();
     let found = multipart::find(kind, message.body())?;
@@ -67,7 +62,8 @@ fn session_of(message: &Message<'_>) -> Option<String> {
     let origin = text.lines().find_map(|line| line.strip_prefix("o="))?;
     let mut words = origin.split(' ');
     let (user, id) = (words.next()?, words.next()?);
-    (id.len() >= SESSION_ID_DIGITS_MIN).then(|| format!("{user} {id}"))
+    let address = words.next_back()?.trim_end();
+    (id.len() >= SESSION_ID_DIGITS_MIN).then(|| format!("{user} {id} {address}"))
 }
 
 /// Shorter ids of sessions are counters that begin anew with each start of a phone.
