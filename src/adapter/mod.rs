@@ -205,6 +205,8 @@ crate::observe::counters! {
         detours_missing,
         /// SIP messages that did not fit into the channel's or a socket's queue.
         transmissions_dropped,
+        /// ACKs of phones whose number is that of no INVITE.
+        acks_of_nothing,
         /// Calls ended because their media had stopped.
         calls_media_dead,
     }

@@ -109,7 +109,7 @@ fn a_cancel_of_what_is_answered_changes_nothing_and_one_of_nothing_is_refused() 
 }
 
 #[test]
-fn repeated_requests_do_no_harm() {
+fn an_ack_with_a_wrong_number_and_repeated_requests_do_no_harm() {
     let (mut town, alice, bob) = two();
     town.server_is(Fate::Drop);
     let invite = alice.invite(&bob.aor(), "c1");
@@ -119,6 +119,9 @@ fn repeated_requests_do_no_harm() {
     town.accept(&at_bob, "b", &bob.contact());
     let success = town.world.expect(alice.at, "200 INVITE", 100);
     let mut caller = Dialog::of_answer(&success, &alice.contact());
+    town.say(&alice, caller.ack(9));
+    town.world.run_ms(200);
+    assert_eq!(counted(&mut town, 0, "acks_of_nothing"), 1);
     town.say(&alice, caller.ack(1));
     town.say(&alice, caller.ack(1));
     assert!(town.world.expect(bob.at, "ACK", 100).cseq() == 1);

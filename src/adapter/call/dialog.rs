@@ -86,16 +86,28 @@ impl Adapter {
         dialog.learn(direct)
     }
 
-    /// Whether a phone's request is older than one that it sent before (RFC 3261 s12.2.2).
-    pub(crate) fn is_out_of_order(
+    /// The dialog of a request that comes from its phone, and the request's number.
+    fn asked_by_phone(
         &self,
         (id, at): DialogAt,
         message: &Message<'_>,
         source: &Source,
-    ) -> bool {
-        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
-        let number = message.cseq().map_or(0, |(number, _)| number);
-        source.path == Path::Lan && dialog.is_some_and(|dialog| number < dialog.phone_cseq)
+    ) -> Option<(&Dialog, u32)> {
+        let dialog = self.calls.get(id)?.dialogs.get(at).filter(|_| source.path == Path::Lan)?;
+        Some((dialog, message.cseq().map_or(0, |(number, _)| number)))
+    }
+
+    /// Whether a phone's request is older than one that it sent before (RFC 3261 s12.2.2).
+    pub(crate) fn is_out_of_order(&self, at: DialogAt, m: &Message<'_>, source: &Source) -> bool {
+        let asked = self.asked_by_phone(at, m, source);
+        asked.is_some_and(|(dialog, number)| number < dialog.phone_cseq)
+    }
+
+    /// Whether a phone acknowledges what it has never asked (RFC 3261 s13.2.2.4: the number of an
+    /// ACK is its INVITE's).
+    fn acknowledges_nothing(&self, at: DialogAt, ack: &Message<'_>, source: &Source) -> bool {
+        let asked = self.asked_by_phone(at, ack, source);
+        asked.is_some_and(|(dialog, number)| number > dialog.phone_invite)
     }
 
     /// A request inside a dialog that is known.
@@ -151,6 +163,9 @@ impl Adapter {
         dialog.ending |= message.method() == Method::Bye;
         dialog.ack_over = dialog.ack_over.filter(|_| message.method() != Method::Invite);
         dialog.phone_cseq = number.max(dialog.phone_cseq);
+        if message.method() == Method::Invite {
+            dialog.phone_invite = dialog.phone_cseq;
+        }
         true
     }
 
@@ -291,6 +306,10 @@ impl Adapter {
         let Some((id, at)) = self.dialog_of(message, source.path) else {
             return self.route_stray(now, message, source);
         };
+        if self.acknowledges_nothing((id, at), message, source) {
+            self.counters.acks_of_nothing += 1;
+            return self.trace_wrong(now, source.path, message, &"no INVITE has this CSeq");
+        }
         let role = self.calls.get(id).map(|call| call.role);
         if role == Some(Role::Callee) && source.path != Path::Lan {
             let end = self.sending_end((id, at), message, source);

@@ -62,6 +62,8 @@ pub(crate) struct Dialog {
     carrying: usize,
     /// Highest CSeq of the phone's requests.
     pub(crate) phone_cseq: u32,
+    /// CSeq of the phone's last INVITE; 0 before any.
+    pub(crate) phone_invite: u32,
     /// Highest CSeq of the requests that the phone got.
     pub(crate) far_cseq: u32,
     /// Number of the last INVITE that the phone got.
@@ -111,6 +113,7 @@ impl Dialog {
             ends,
             carrying: 0,
             phone_cseq: 0,
+            phone_invite: 0,
             far_cseq: 0,
             invited: 0,
             confirmed: false,

@@ -13,10 +13,10 @@ use super::relay::sides;
 use crate::adapter::Adapter;
 use crate::adapter::crossing::{Crossing, Detour};
 use crate::adapter::inbound::Source;
-use crate::adapter::names::{Local, Path, literal};
+use crate::adapter::names::{Local, Path};
 use crate::net::NodeId;
 use crate::sip::transaction::Flow;
-use crate::sip::{Message, Method, NameAddr, Uri};
+use crate::sip::{Message, Method, NameAddr};
 use crate::time::Instant;
 
 /// A request on its way: where to, and what becomes of it.
@@ -156,14 +156,7 @@ impl FarEnd {
 
     /// The way to an address that a URI names; where it names none, the way that the call took.
     pub(super) fn flow_to(&self, hop: &str) -> Flow {
-        let mut flow = self.flow;
-        if let (crate::net::Via::Udp(_), Ok(uri)) = (flow.via, Uri::parse(hop))
-            && let Some(ip) = literal(uri.host)
-            && ip.is_ipv4() == flow.to.is_ipv4()
-        {
-            flow.to = (ip, uri.port.unwrap_or(5060)).into();
-        }
-        flow
+        crate::adapter::ways::turned(self.flow, hop)
     }
 
     /// The Request-URI towards another adapter.

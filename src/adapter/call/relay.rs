@@ -154,7 +154,10 @@ impl Adapter {
             let mut dialog = Dialog::new(name, phone, far);
             dialog.confirmed = confirmed;
             match call.role {
-                Role::Caller => dialog.phone_cseq = upstream.map_or(1, |up| up.cseq),
+                Role::Caller => {
+                    dialog.phone_cseq = upstream.map_or(1, |up| up.cseq);
+                    dialog.phone_invite = dialog.phone_cseq;
+                }
                 Role::Callee => {
                     dialog.far_cseq = leg.map_or(1, |leg| leg.cseq);
                     dialog.invited = dialog.far_cseq;
