@@ -5,6 +5,7 @@
 
 use crate::{host, needs, wait};
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,7 +37,10 @@ pub(crate) fn inside<F: FnOnce(&Path)>(limit: Duration, test: F) {
         std::process::id()
     ));
     fs::create_dir_all(&folder).unwrap();
+    let began = Instant::now();
     run_again(name, &folder, limit);
+    // Past the capture of the test harness: worlds are most of the time that all tests take.
+    let _ = writeln!(std::io::stderr(), "{name}: {:.1} s", began.elapsed().as_secs_f64());
     let _ = fs::remove_dir_all(&folder);
 }
 
