@@ -6,7 +6,8 @@
 //! the life of a NAT's binding and gets an answer from it, says yes. Where all were contacted, as
 //! in a small network, they try it from a second port: such a node is listed as *near*, and keeps
 //! flows too if it is told nothing better, because routers exist that let a whole address in.
-//! Nobody's word is taken for what it knew before: firewalls come and go.
+//! Nobody's word is taken for what it knew before: firewalls come and go. For another member, an
+//! address is pinged once a minute, whatever its port.
 
 use super::Overlay;
 use super::answer::Asker;
@@ -43,7 +44,6 @@ pub(super) struct Dial {
 pub(super) struct Errand {
     node: Node,
     asker: Asker,
-    again: bool,
 }
 
 /// All of both.
@@ -122,9 +122,11 @@ impl Overlay {
             let pushed = dial.asked.push(witness.id);
             debug_assert!(pushed.is_ok(), "not full");
             let purpose = Purpose::Vouch(id);
-            self.ask(now, witness.address, Some(witness.id), purpose, 0, |me, request| {
+            let to = witness.address;
+            let asked = self.ask(now, to, Some(witness.id), purpose, 0, |me, request| {
                 Encoder::dial(me, request, &NO_TOKEN, &node)
             });
+            self.keep_if(id, asked);
         } else if dial.noes > 0 {
             self.refuse(now, id);
         } else if dial.nears > 0 {
@@ -132,7 +134,15 @@ impl Overlay {
         } else {
             let claim = self.judge.claim();
             let purpose = Purpose::SecondPort(id);
-            self.ping(now, node.address, None, purpose, &NO_TOKEN, claim);
+            let asked = self.ping(now, node.address, None, purpose, &NO_TOKEN, claim);
+            self.keep_if(id, asked);
+        }
+    }
+
+    /// A wish that could not be looked into is forgotten: no answer would end it.
+    fn keep_if(&mut self, id: Id<Dial>, asked: bool) {
+        if !asked {
+            self.dials.wishes.remove(id);
         }
     }
 
@@ -191,11 +201,12 @@ impl Overlay {
     pub(super) fn answer_dial(&mut self, now: Instant, asker: &Asker, node: &Node) {
         let now_s = self.seconds(now);
         let member = self.address_of(asker.node.id) == Some(asker.node.address);
-        if !(member || asker.proven) || self.upkeep.errands.is_recent(&node.address, now_s) {
+        let target = contact(&node.address);
+        if !(member || asker.proven) || !self.upkeep.errands.is_free(&target, now_s) {
             return self.answer_dialed(now, asker, Verdict::Unsure);
         }
-        let second = self.upkeep.contacts.contains(&contact(&node.address), now_s);
-        let errand = Errand { node: *node, asker: *asker, again: true };
+        let second = self.upkeep.contacts.contains(&target, now_s);
+        let errand = Errand { node: *node, asker: *asker };
         match self.dials.errands.insert(errand) {
             Ok(id) => self.run_errand(now, id, second),
             Err(_) => self.answer_dialed(now, asker, Verdict::Unsure),
@@ -228,14 +239,9 @@ impl Overlay {
         self.end_errand(now, id, verdict);
     }
 
-    /// Nobody answered where a node should be: once more, then no.
-    pub(super) fn errand_missed(&mut self, now: Instant, id: Id<Errand>, second: bool) {
-        let Some(errand) = self.dials.errands.get_mut(id) else { return };
-        if core::mem::take(&mut errand.again) {
-            self.run_errand(now, id, second);
-        } else {
-            self.end_errand(now, id, Verdict::No);
-        }
+    /// Nobody answered where a node should be.
+    pub(super) fn errand_missed(&mut self, now: Instant, id: Id<Errand>) {
+        self.end_errand(now, id, Verdict::No);
     }
 
     fn end_errand(&mut self, now: Instant, id: Id<Errand>, verdict: Verdict) {

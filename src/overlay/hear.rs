@@ -82,6 +82,7 @@ impl Overlay {
             Purpose::Errand(id, second) => self.errand_answered(now, id, node.id, second),
             Purpose::Keep(proven) => self.keep_answered(now, node, hello, proven),
             Purpose::Punch => self.heard_met(now, node, true),
+            Purpose::Held => self.kept_answered(now, node),
             _ => return Err(self.malformed()),
         }
         Ok(())

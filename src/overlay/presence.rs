@@ -88,7 +88,7 @@ impl Overlay {
         }
         // What leaves from the second port reaches whoever lets a whole address in.
         let second = matches!(pending.purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
-        if pending.purpose != Purpose::Punch && !second {
+        if !matches!(pending.purpose, Purpose::Punch | Purpose::Held) && !second {
             self.heard_at(now, node);
         }
         self.members.measure(&node.id, now.since(pending.sent));

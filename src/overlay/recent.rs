@@ -32,6 +32,18 @@ impl Recent {
         false
     }
 
+    /// Whether nothing happened lately at the place of `address`, be it another's; from now on
+    /// something did.
+    pub(super) fn is_free(&mut self, address: &SocketAddr, now_s: u32) -> bool {
+        let (at, print) = self.place(address);
+        let Some(place) = self.places.get_mut(at) else { return false };
+        if *place != (0, 0) && now_s.saturating_sub(place.1) < self.seconds {
+            return false;
+        }
+        *place = (print, now_s);
+        true
+    }
+
     /// Notes `address`; another one at its place is forgotten.
     pub(super) fn note(&mut self, address: &SocketAddr, now_s: u32) {
         let (at, print) = self.place(address);

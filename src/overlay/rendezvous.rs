@@ -24,6 +24,8 @@ use std::net::SocketAddr;
 const KEEP_ALIVE: Duration = Duration::from_secs(22);
 const KEEP_ALIVE_JITTER_MS: u32 = 3000;
 const MISSED_MAX: u8 = 3;
+/// A member that does not keep our flow yet is asked again after so long.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// A flow that was not refreshed for so long is given up by whoever keeps it.
 const KEPT_S: u32 = 90;
 /// Members that refused or failed are left alone for so long.
@@ -86,8 +88,20 @@ impl Rendezvous {
 struct Kept {
     node: Node,
     heard_s: u32,
+    /// Somebody of its id asks from here, while it is being asked where it was.
+    elsewhere: Option<SocketAddr>,
     credit: Bucket,
     introductions: Bucket,
+}
+
+/// What becomes of the wish to have a flow kept.
+enum Keeping {
+    Kept,
+    /// Somebody of this id is elsewhere, and is to be asked there.
+    Rival(Node),
+    /// It is being asked.
+    Waiting,
+    Full,
 }
 
 /// The flows that this node keeps for others.
@@ -125,22 +139,35 @@ impl Keeper {
         kept.is_some_and(|kept| kept.introductions.take(now))
     }
 
-    /// Keeps a flow, or its newer address. False where there are too many.
-    fn keep(&mut self, now: Instant, node: &Node, now_s: u32) -> bool {
+    /// Keeps a flow. A known client at another address stays where it was until it is silent
+    /// there: anybody can say its id.
+    fn keep(&mut self, now: Instant, node: &Node, now_s: u32) -> Keeping {
         if let Some(kept) = self.0.iter_mut().find(|kept| kept.node.id == node.id) {
-            (kept.node, kept.heard_s) = (*node, now_s);
-            return true;
+            if kept.node.address == node.address {
+                kept.heard_s = now_s;
+                return Keeping::Kept;
+            }
+            let asked = kept.elsewhere.replace(node.address).is_some();
+            return if asked { Keeping::Waiting } else { Keeping::Rival(kept.node) };
         }
         if self.0.len() >= CLIENTS_MAX {
-            return false;
+            return Keeping::Full;
         }
         self.0.push(Kept {
             node: *node,
             heard_s: now_s,
+            elsewhere: None,
             credit: Bucket::new(super::guard::CLIENT_BURST, super::guard::CLIENT_PER_S, now),
             introductions: Bucket::new(INTRODUCTIONS_BURST, INTRODUCTIONS_PER_S, now),
         });
-        true
+        Keeping::Kept
+    }
+
+    /// Leaves a client where it is.
+    fn stay(&mut self, node: &Node) -> Option<&mut Kept> {
+        let kept = self.0.iter_mut().find(|kept| kept.node == *node)?;
+        kept.elsewhere = None;
+        Some(kept)
     }
 
     /// Gives up the flows that were not refreshed.
@@ -161,8 +188,31 @@ impl Overlay {
         if self.judge.judged() == Judged::Client {
             return;
         }
-        if !self.keeper.keep(now, node, now_s) {
-            self.counters.clients_full += 1;
+        match self.keeper.keep(now, node, now_s) {
+            Keeping::Kept | Keeping::Waiting => {}
+            Keeping::Rival(there) => {
+                let claim = self.judge.claim();
+                let (to, who) = (there.address, Some(there.id));
+                if !self.ping(now, to, who, Purpose::Held, &NO_TOKEN, claim) {
+                    self.keeper.stay(&there);
+                }
+            }
+            Keeping::Full => self.counters.clients_full += 1,
+        }
+    }
+
+    /// A client is still where its flow is kept: whoever else says its id is not heard.
+    pub(super) fn kept_answered(&mut self, now: Instant, node: &Node) {
+        let now_s = self.seconds(now);
+        if let Some(kept) = self.keeper.stay(node) {
+            kept.heard_s = now_s;
+        }
+    }
+
+    /// A client is silent where its flow is kept: it is where it asks from now.
+    pub(super) fn kept_missed(&mut self, id: NodeId) {
+        if let Some(kept) = self.keeper.0.iter_mut().find(|kept| kept.node.id == id) {
+            kept.node.address = kept.elsewhere.take().unwrap_or(kept.node.address);
         }
     }
 
@@ -230,15 +280,22 @@ impl Overlay {
             return;
         };
         let new_token = flow.token != hello.token;
-        (flow.token, flow.missed) = (hello.token, 0);
+        flow.token = hello.token;
         if hello.kept {
+            flow.missed = 0;
             if !core::mem::replace(&mut flow.kept, true) {
                 self.rendezvous_changed(now);
             }
         } else if new_token {
             self.ask_to_keep(now, node, &hello.token);
         } else if proven {
-            self.drop_flow(now, at);
+            // It may be asking at the address that we had before.
+            flow.missed += 1;
+            flow.at = now + KEEP_AGAIN;
+            if flow.missed > MISSED_MAX {
+                self.drop_flow(now, at);
+            }
+            self.rendezvous.arm();
         }
     }
 

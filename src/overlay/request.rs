@@ -36,6 +36,8 @@ pub(super) enum Purpose {
     Errand(Id<Errand>, bool),
     /// To have our flow kept; true where the address was proven.
     Keep(bool),
+    /// To see whether a client is still where its flow is kept, while it is heard elsewhere.
+    Held,
     /// To be introduced to this node; true where the address was proven.
     Meet(NodeId, bool),
     /// To open a hole.

@@ -191,10 +191,11 @@ impl Overlay {
             (Purpose::Publish(id), Some(node)) => self.publish_missed(now, id, node, over),
             (Purpose::Announce(seq), Some(node)) => self.announce_missed(now, node, seq, over),
             (Purpose::Judge, Some(node)) => self.witness_missed(now, node, over),
+            (Purpose::Held, Some(node)) if over => self.kept_missed(node),
             (Purpose::Keep(_), Some(node)) => self.keep_missed(now, node, over),
             (Purpose::Vouch(id), _) if !over => self.vouched(now, id, Verdict::Unsure),
             (Purpose::SecondPort(id), _) => self.second_port_missed(now, id, over),
-            (Purpose::Errand(id, second), _) if !over => self.errand_missed(now, id, second),
+            (Purpose::Errand(id, _), _) if over => self.errand_missed(now, id),
             _ => {}
         }
     }

@@ -34,7 +34,6 @@ const RECENT_S: u32 = 60;
 /// Longer than NATs keep a binding that nobody uses: five minutes (RFC 4787 s4.3).
 const CONTACTS_S: u32 = 330;
 const CONTACTS: usize = 2048;
-const ERRANDS_S: u32 = 5;
 const DOUBTS_MAX: u8 = 4;
 const DOUBT_ASKED: usize = 3;
 
@@ -71,7 +70,7 @@ impl Upkeep {
             introduced: Recent::new(rng, RECENT, RECENT_S),
             contacts: Recent::new(rng, CONTACTS, CONTACTS_S),
             sent: Recent::new(rng, CONTACTS, CONTACTS_S),
-            errands: Recent::new(rng, RECENT, ERRANDS_S),
+            errands: Recent::new(rng, CONTACTS, RECENT_S),
             doubts: 0,
             moves: heapless::Vec::new(),
             told_own_id_s: 0,

@@ -7,6 +7,7 @@ use super::super::*;
 use super::net::nat::Filter;
 use super::net::{Net, address};
 use super::reach::{Behind, CLOSED, town};
+use std::net::IpAddr;
 
 /// What a node counts, and how much it was sent and sends in a moment.
 fn given(net: &mut Net, i: usize, from: SocketAddr, data: &[u8]) -> (usize, usize) {
@@ -119,4 +120,83 @@ fn flows_are_kept_for_so_many_and_given_up_when_nobody_refreshes_them() {
     assert_eq!(net.peers[0].node.counters().clients_full, 100 - status.clients as u64);
     net.run_ms(100_000);
     assert_eq!(net.peers[0].node.status().clients, 0);
+}
+
+#[test]
+fn who_says_a_clients_id_does_not_get_its_introductions() {
+    for seed in 0..20 {
+        let (mut net, client) = town(110 + seed, 8, CLOSED[usize::from(seed) % CLOSED.len()]);
+        let id = net.peers[client].node.id();
+        let keys = NetworkKeys::new(&super::net::SECRET, "test");
+        let mallory = SocketAddr::from(([198, 51, 100, 66], 666));
+        let of = |net: &Net, i: usize| net.peers[i].node.keeper.address_of(&id);
+        let before: Vec<_> = (0..8).map(|i| of(&net, i)).collect();
+        assert_eq!(before.iter().flatten().count(), 2);
+        for _ in 0..30 {
+            for i in (0..8).filter(|i| before[*i].is_some()) {
+                let token = net.peers[i].node.guard.token(&mallory);
+                let claim = wire::Claim::Keep;
+                let ping = Encoder::ping(id, 1, &token, 0, claim, &mallory);
+                let ping = { ping }.finish(&keys, 0).to_vec();
+                let now = net.now;
+                let _ = net.with(i, |node| node.handle_datagram(now, mallory, &ping));
+            }
+            net.run_ms(4000);
+            let after: Vec<_> = (0..8).map(|i| of(&net, i)).collect();
+            assert_eq!(before, after);
+        }
+    }
+}
+
+#[test]
+fn an_address_is_dialled_for_others_once_a_minute_whatever_its_port() {
+    let mut net = Net::joined(64, 4);
+    let keys = NetworkKeys::new(&super::net::SECRET, "test");
+    let asker = net.peers[1].node.id();
+    let dial = |net: &mut Net| {
+        let mut sent = 0;
+        for port in 1..100 {
+            let target = SocketAddr::from(([203, 0, 113, 1], port));
+            let node = Node { id: NodeId([3; 16]), address: target };
+            let dial = Encoder::dial(asker, u64::from(port), &wire::NO_TOKEN, &node);
+            let dial = { dial }.finish(&keys, 0).to_vec();
+            sent += usize::from(given(net, 0, address(1), &dial).1 > 0);
+        }
+        sent
+    };
+    assert_eq!(dial(&mut net), 1);
+    net.record = true;
+    net.run_ms(30_000);
+    net.record = false;
+    let victim = |(to, _): &&(SocketAddr, Vec<u8>)| to.ip() == IpAddr::from([203, 0, 113, 1]);
+    assert_eq!(net.peers[0].keep.iter().filter(victim).count(), 0, "not once more by itself");
+    assert_eq!(dial(&mut net), 0);
+    net.run_ms(31_000);
+    assert_eq!(dial(&mut net), 1);
+}
+
+#[test]
+fn a_wish_to_be_listed_that_cannot_be_looked_into_is_not_kept_for_ever() {
+    let mut net = Net::joined(65, 4);
+    let keys = NetworkKeys::new(&super::net::SECRET, "test");
+    let now = net.now;
+    let nowhere = SocketAddr::from(([203, 0, 113, 1], 9));
+    let wait = Duration::from_secs(1);
+    let purpose = request::Purpose::Check;
+    let node = &mut net.peers[0].node;
+    while node.requests.start(now, &mut node.rng, nowhere, None, purpose, wait).is_some() {}
+    for n in 0..100u8 {
+        let from = SocketAddr::from(([198, 51, 100, n], 999));
+        let token = net.peers[0].node.guard.token(&from);
+        let claim = wire::Claim::Member;
+        let ping = Encoder::ping(NodeId([n + 1; 16]), 1, &token, 0, claim, &from);
+        let ping = { ping }.finish(&keys, 0).to_vec();
+        given(&mut net, 0, from, &ping);
+    }
+    assert_eq!(net.peers[0].node.counters().dials_full, 0);
+    net.run_ms(10_000);
+    let late = net.add(9, &[address(0)]);
+    net.run_ms(10_000);
+    let id = net.peers[late].node.id();
+    assert!(net.peers[0].node.address_of(id).is_some());
 }
