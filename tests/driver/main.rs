@@ -40,6 +40,15 @@ fn a_closed_port_is_reported_with_its_address_and_others_still_get_through() {
 }
 
 #[test]
+fn two_programs_of_one_machine_hear_the_announcements_of_the_router_in_front() {
+    let group = SocketAddr::from(([224, 0, 0, 1], 5350));
+    let hear = Request::Bind { kind: SocketKind::Portmap, local: group };
+    let first = Rig::start(Options::default(), core::slice::from_ref(&hear));
+    let second = Rig::start(Options::default(), &[hear]);
+    assert_eq!((first.bound(2), second.bound(2)), (group, group));
+}
+
+#[test]
 fn ipv6_is_served_alike() {
     let local: SocketAddr = "[::1]:0".parse().unwrap();
     let Ok(socket) = UdpSocket::bind(local) else { return };
