@@ -3,14 +3,10 @@
 use super::exchange::What;
 use super::report::Tried;
 use super::{Portmap, Protocol, Stage, epoch, natpmp, pcp, upnp};
-use crate::limits::PORTMAP_DATAGRAM_BYTES_MAX;
+use crate::limits::{PORTMAP_CHECK, PORTMAP_DATAGRAM_BYTES_MAX};
 use crate::net::Rejected;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
-
-/// After an announcement all clients of a gateway ask anew: each after a random time up to this,
-/// in milliseconds.
-const ANNOUNCED_SPREAD_MS: u32 = 500;
 
 impl Portmap {
     /// Takes a datagram; `announced`: it came by multicast.
@@ -62,8 +58,14 @@ impl Portmap {
             return Ok(());
         }
         let response = pcp::parse(data).ok_or(Rejected::Malformed)?;
-        if announced && (probing || response.map.is_some()) {
-            return Err(Rejected::Unknown);
+        if announced {
+            let last = self.epoch.filter(|_| !probing && response.map.is_none());
+            let last = last.ok_or(Rejected::Unknown)?;
+            // Anybody on the link can forge it: the gateway itself is asked.
+            if pcp::was_restarted(&last, now, response.epoch_s) {
+                self.check(now);
+            }
+            return Ok(());
         }
         if response.result == pcp::ResultCode::UNSUPPORTED_VERSION {
             self.exchange.as_ref().ok_or(Rejected::Unknown)?;
@@ -72,26 +74,23 @@ impl Portmap {
         }
         let waits = self.exchange.as_ref().map(|exchange| exchange.what);
         // Ours are known by their nonces; others must answer a question to be heard.
-        let answered = match (response.map, waits) {
-            (None, _) if announced => None,
-            (Some(map), _) => Some(self.heard_map(now, &response, &map)?),
+        match (response.map, waits) {
+            (Some(map), _) => self.heard_map(now, &response, &map)?,
             (None, Some(What::Check)) => {
                 self.end_exchange();
                 if probing {
                     self.serve(now, Protocol::Pcp);
                 }
                 self.checked(now, Protocol::Pcp);
-                Some(())
             }
             // Too short to tell the mapping: the request was not understood.
             (None, Some(_)) if response.result != pcp::ResultCode::SUCCESS => {
                 self.refused(now, response.result.is_passing());
-                Some(())
             }
             (None, _) => return Err(Rejected::Unknown),
-        };
+        }
         if epoch::hear(&mut self.epoch, now, response.epoch_s, pcp::was_restarted) {
-            self.gateway_restarted(now, answered.is_none());
+            self.gateway_restarted(now);
         }
         Ok(())
     }
@@ -144,11 +143,15 @@ impl Portmap {
         let waits = self.exchange.as_ref().map(|exchange| exchange.what);
         match (response.body, waits) {
             (natpmp::Body::Address(address), _) if announced => {
-                if self.stage != Stage::Serving(Protocol::NatPmp) {
-                    return Err(Rejected::Unknown);
+                let last = self.epoch.ok_or(Rejected::Unknown)?;
+                let moved = self.external != Some(address.into());
+                // Anybody on the link can forge it: the gateway itself is asked.
+                if moved || natpmp::was_restarted(&last, now, response.epoch_s) {
+                    self.check(now);
                 }
-                self.external_is(now, address.into());
+                return Ok(());
             }
+            _ if announced => return Err(Rejected::Unknown),
             (natpmp::Body::Map { internal_port, lifetime_s: 0, .. }, _) if self.stopping => {
                 self.mappings.withdrawn(now, internal_port);
             }
@@ -191,7 +194,7 @@ impl Portmap {
             _ => return Err(Rejected::Unknown),
         }
         if epoch::hear(&mut self.epoch, now, response.epoch_s, natpmp::was_restarted) {
-            self.gateway_restarted(now, announced);
+            self.gateway_restarted(now);
         }
         Ok(())
     }
@@ -237,12 +240,17 @@ impl Portmap {
     }
 
     /// The gateway lost its mappings: all are asked for anew, and count until that is answered.
-    pub(super) fn gateway_restarted(&mut self, now: Instant, announced: bool) {
+    /// Once a minute at most, the next time being put off: one whose clock is wrong says so in each
+    /// answer.
+    pub(super) fn gateway_restarted(&mut self, now: Instant) {
         self.counters.restarts += 1;
+        if self.restart_at > now + PORTMAP_CHECK {
+            return;
+        }
+        let at = now.max(self.restart_at);
+        self.restart_at = at + PORTMAP_CHECK;
         log::info!("the router in front was restarted: ports are opened anew");
-        let spread = if announced { ANNOUNCED_SPREAD_MS } else { 0 };
-        let at = now + Duration::from_millis(self.rng.below(spread).into());
-        self.mappings.iter_mut().for_each(|mapping| mapping.at = at);
+        self.mappings.iter_mut().for_each(|mapping| mapping.at = mapping.at.min(at));
         self.quiet_until = now;
     }
 }

@@ -119,7 +119,7 @@ impl Portmap {
             (What::Map(port), Outcome::Refused(code)) => self.map_refused(now, port, code),
             (What::Entry(_), Outcome::Refused(upnp::NO_SUCH_ENTRY)) => {
                 self.end_exchange();
-                self.gateway_restarted(now, false);
+                self.gateway_restarted(now);
             }
             (What::Withdraw(port), _) => {
                 self.end_exchange();

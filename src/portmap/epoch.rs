@@ -9,7 +9,7 @@ pub(super) struct Epoch {
     pub(super) at: Instant,
 }
 
-/// Takes in what a gateway tells. True where `was_restarted` finds that it began anew.
+/// Takes in what a gateway answered. True where `was_restarted` finds that it began anew.
 pub(super) fn hear(
     last: &mut Option<Epoch>,
     now: Instant,

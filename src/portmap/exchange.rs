@@ -62,6 +62,9 @@ impl Portmap {
             && now >= until
         {
             self.forget_gateway(now);
+            if self.sockets[0].is_none() {
+                return self.open_sockets();
+            }
             self.stage = Stage::Probing(Protocol::Pcp);
         }
         match self.stage {
@@ -127,6 +130,9 @@ impl Portmap {
             }
             _ => upnp::FIRST_INTERVAL,
         };
+        if what == What::Check {
+            self.checked_at = now;
+        }
         self.exchange = Some(Exchange {
             what,
             due: now,
@@ -359,14 +365,14 @@ impl Portmap {
         match protocol {
             Protocol::Pcp => self.stage = Stage::Probing(Protocol::NatPmp),
             Protocol::NatPmp => self.stage = Stage::Probing(Protocol::Upnp),
-            Protocol::Upnp => self.rest(now),
+            Protocol::Upnp => self.rest(now, PORTMAP_AGAIN),
         }
     }
 
     /// Nothing helps for now.
-    pub(super) fn rest(&mut self, now: Instant) {
+    pub(super) fn rest(&mut self, now: Instant, pause: Duration) {
         self.changed |= self.mappings.forget_held(now);
-        self.stage = Stage::Resting(now + PORTMAP_AGAIN);
+        self.stage = Stage::Resting(now + pause);
         log::warn!("{}", self.report());
     }
 }

@@ -39,13 +39,15 @@ mod xml;
 
 pub use report::{Counters, Protocol};
 
-use crate::limits::{PORTMAP_DATAGRAM_BYTES_MAX, PORTMAP_MAPPINGS_MAX};
+use crate::limits::{
+    PORTMAP_DATAGRAM_BYTES_MAX, PORTMAP_MAPPINGS_MAX, PORTMAP_RENEW_MIN, PORTMAP_RETRY,
+};
 use crate::net::{
     Answer, ConnId, Failure, Rejected, Request, SocketId, SocketKind, StreamEvent, Transmit,
 };
 use crate::outbox::Outbox;
 use crate::rng::Rng;
-use crate::time::{Instant, earlier};
+use crate::time::{Duration, Instant, earlier};
 use device::Device;
 use epoch::Epoch;
 use exchange::Exchange;
@@ -61,6 +63,10 @@ pub struct PortmapTicket(pub u32);
 /// Transmissions between two drainings: the largest of an exchange, or all withdrawals.
 const OUTBOX_MESSAGES: usize = PORTMAP_MAPPINGS_MAX;
 const OUTBOX_BYTES: usize = 8 * PORTMAP_DATAGRAM_BYTES_MAX;
+
+/// All clients of a gateway hear its announcement: each asks after a random time up to this, in
+/// milliseconds.
+const CHECK_SPREAD_MS: u32 = 500;
 
 /// How often a clean stop withdraws what is open.
 const WITHDRAWALS_MAX: u8 = 2;
@@ -105,6 +111,10 @@ pub struct Portmap {
     external: Option<IpAddr>,
     device: Device,
     check_at: Instant,
+    /// When the gateway was asked last whether it is still the same.
+    checked_at: Instant,
+    /// When the next restart may be acted upon.
+    restart_at: Instant,
     /// The gateway fell silent: it is left alone until then.
     quiet_until: Instant,
     stopping: bool,
@@ -133,6 +143,8 @@ impl Portmap {
             external: None,
             device: Device::default(),
             check_at: Instant::ZERO,
+            checked_at: Instant::ZERO,
+            restart_at: Instant::ZERO,
             quiet_until: Instant::ZERO,
             stopping: false,
             withdrawal: None,
@@ -156,12 +168,18 @@ impl Portmap {
         (self.binding, self.place) = ([None; 2], place);
         self.forget_gateway(now);
         self.stage = Stage::Off;
-        let Some(place) = place else { return };
+        self.open_sockets();
+    }
+
+    /// Asks for the sockets that are missing.
+    fn open_sockets(&mut self) {
+        let Some(place) = self.place else { return };
         self.stage = Stage::Opening;
         let main = SocketAddr::new(place.local, 0);
         let listener = SocketAddr::from((Ipv4Addr::new(224, 0, 0, 1), pcp::CLIENT_PORT));
         for (at, local) in [main, listener].into_iter().enumerate() {
-            if at == 0 || place.local.is_ipv4() {
+            let missing = self.sockets[at].is_none() && self.binding[at].is_none();
+            if missing && (at == 0 || place.local.is_ipv4()) {
                 let bind = Request::Bind { kind: SocketKind::Portmap, local };
                 self.binding[at] = Some(self.request(bind));
             }
@@ -203,9 +221,12 @@ impl Portmap {
         core::mem::take(&mut self.changed)
     }
 
-    /// Somebody saw us under another address: the gateway is asked soon whether it has changed.
+    /// Somebody saw us under another address, or an announcement says that the gateway changed:
+    /// it is asked soon, and not often.
     pub fn check(&mut self, now: Instant) {
-        self.check_at = self.check_at.min(now);
+        let spread = Duration::from_millis(self.rng.below(CHECK_SPREAD_MS).into());
+        let soon = (now + spread).max(self.checked_at + PORTMAP_RENEW_MIN);
+        self.check_at = self.check_at.min(soon);
         self.drive(now);
     }
 
@@ -251,7 +272,7 @@ impl Portmap {
             (Err(failure), Some(_)) => {
                 log::warn!("no socket for port mapping: {failure}");
                 self.binding[0] = None;
-                self.rest(now);
+                self.rest(now, PORTMAP_RETRY);
             }
             (Ok(Answer::Connected(id, _)), _) if dialed => self.connected(id),
             (Err(_), None) if dialed => self.unanswered(now),

@@ -42,7 +42,7 @@ crate::observe::counters! {
         refused,
         /// Requests that it did not answer.
         unanswered,
-        /// Times that it lost its mappings.
+        /// Answers that say that it lost its mappings.
         restarts,
         /// Dropped: not from the router in front.
         foreign,

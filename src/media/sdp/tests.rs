@@ -224,6 +224,14 @@ fn rtcp_at_another_port_than_the_next_is_told() {
     for untold in ["m=audio 0 RTP/AVP 0\r\n", "m=image 5004 udptl t38\r\n"] {
         assert!(!rewritten(&format!("{session}{untold}")).contains("rtcp"), "{untold}");
     }
+    let description = Description::read(line.as_bytes(), SOURCE);
+    let last = Some(Place { address: RELAY, port: 65_535, rtcp: 65_534 });
+    let places = [last; MEDIA_LINES_MAX];
+    let mut text = Vec::new();
+    let rewrite = Rewrite { description: &description, address: RELAY, places };
+    let bare = format!("{session}{audio}");
+    rewrite.write(bare.as_bytes(), &mut text).unwrap();
+    assert!(text.ends_with(b"a=rtcp:65534\r\n"), "there is no next port");
     let shared = format!("{session}{audio}a=rtcp-mux\r\na=rtcp:5004\r\n");
     assert!(rewritten(&shared).contains("a=rtcp:40000\r\n"));
     assert_eq!(

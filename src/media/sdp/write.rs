@@ -171,7 +171,7 @@ impl<'b> Writer<'_, 'b> {
         self.rtcp = self.section.and_then(|(line, place)| {
             let is_rtp = media.as_ref().is_some_and(|media| media.rtp);
             let wanted = is_rtp && !line.shared && line.rtp.is_some();
-            let elsewhere = wanted && place.rtcp != place.port + 1;
+            let elsewhere = wanted && place.port.checked_add(1) != Some(place.rtcp);
             (elsewhere && !has(b"a=rtcp:")).then_some(place.rtcp)
         });
         if has(b"c=") {

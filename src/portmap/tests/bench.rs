@@ -32,6 +32,8 @@ pub(super) struct Bench {
     pub(super) deaf: bool,
     /// Nobody listens at the gateway: ICMP says so.
     pub(super) closed_port: bool,
+    /// So many more sockets cannot be bound.
+    pub(super) unbindable: u32,
     /// What was sent, and when.
     pub(super) sent: Vec<(Instant, SocketAddr, Vec<u8>)>,
     pub(super) closed: Vec<Request>,
@@ -54,6 +56,7 @@ impl Bench {
             loss_percent: 0,
             deaf: false,
             closed_port: false,
+            unbindable: 0,
             sent: Vec::new(),
             closed: Vec::new(),
             arrivals: VecDeque::new(),
@@ -149,7 +152,13 @@ impl Bench {
             match request {
                 Request::Bind { local, .. } => {
                     let socket = if local.ip().is_multicast() { LISTENER } else { MAIN };
-                    let answer = Ok(Answer::Bound(socket, local));
+                    let answer = match self.unbindable.checked_sub(1) {
+                        Some(left) => {
+                            self.unbindable = left;
+                            Err(Failure::NotOurs)
+                        }
+                        None => Ok(Answer::Bound(socket, local)),
+                    };
                     self.core.handle_answer(self.now, ticket, answer);
                 }
                 Request::Connect { to, .. } => {

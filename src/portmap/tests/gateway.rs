@@ -25,6 +25,8 @@ pub(super) struct Gateway {
     pub(super) upnp: Option<u8>,
     pub(super) outside: Ipv4Addr,
     pub(super) booted: Instant,
+    /// Its clock goes backwards, by so much with each answer.
+    pub(super) sinks: Option<u32>,
     pub(super) lifetime_s_max: u32,
     /// Refuses every mapping, with this code of the protocol at hand.
     pub(super) refuses: Option<u16>,
@@ -44,6 +46,7 @@ impl Gateway {
             upnp: None,
             outside: OUTSIDE,
             booted: Instant::ZERO,
+            sinks: None,
             lifetime_s_max: u32::MAX,
             refuses: None,
             only_permanent: false,
@@ -58,7 +61,11 @@ impl Gateway {
         self.held.clear();
     }
 
-    fn epoch(&self, now: Instant) -> [u8; 4] {
+    fn epoch(&mut self, now: Instant) -> [u8; 4] {
+        if let Some(epoch) = &mut self.sinks {
+            *epoch -= 10;
+            return epoch.to_be_bytes();
+        }
         (now.since(self.booted).as_secs() as u32).to_be_bytes()
     }
 

@@ -73,6 +73,27 @@ fn unusable_grants_are_refused() {
 }
 
 #[test]
+fn an_announcement_is_believed_only_where_the_gateway_confirms_it() {
+    for (protocol, announcement) in [
+        (Protocol::Pcp, [&[2, 0x80, 0, 0, 0, 0, 0, 0][..], &[0; 16]].concat()),
+        (Protocol::NatPmp, [&[0, 0x80, 0, 0, 0, 0, 0, 0][..], &[203, 0, 113, 66]].concat()),
+    ] {
+        let mut bench = Bench::new(with(protocol));
+        bench.want(&[5062, 5070]);
+        bench.run_ms(50_000);
+        let (mapped, grants, sent) = (bench.mapped(5062), bench.gateway.grants, bench.sent.len());
+        // Anybody on the link can forge one.
+        for _ in 0..1_000 {
+            bench.inject(LISTENER, gateway(5351), &announcement);
+            bench.run_ms(10);
+        }
+        assert_eq!((bench.mapped(5062), bench.gateway.grants), (mapped, grants), "{protocol}");
+        assert_eq!(bench.core.counters().restarts, 0, "{protocol}");
+        assert!(bench.sent.len() <= sent + 4, "{protocol}: {}", bench.sent.len() - sent);
+    }
+}
+
+#[test]
 fn nonsense_is_counted_and_forgotten() {
     for protocol in ALL {
         let mut bench = Bench::new(with(protocol));

@@ -168,6 +168,35 @@ fn a_restart_that_is_announced_is_noticed_at_once() {
 }
 
 #[test]
+fn a_socket_that_cannot_be_bound_at_first_is_bound_later() {
+    // The main socket's bind fails, and that of the one for announcements; twice.
+    for failures in [1, 2, 4] {
+        let mut bench = Bench::new(with(Protocol::Pcp));
+        bench.unbindable = failures;
+        bench.want(&[5062]);
+        bench.run_ms(1_000);
+        assert_eq!(bench.mapped(5062), None);
+        assert!(bench.core.report().ends_with("it could not be asked"), "{}", bench.core.report());
+        bench.run_ms(100_000);
+        assert!(bench.mapped(5062).is_some(), "{failures}: {}", bench.core.report());
+    }
+}
+
+#[test]
+fn a_gateway_whose_clock_goes_backwards_is_asked_anew_once_a_minute() {
+    for protocol in [Protocol::Pcp, Protocol::NatPmp] {
+        let mut bench = Bench::new(with(protocol));
+        bench.gateway.sinks = Some(1_000_000);
+        bench.want(&[5062, 5070]);
+        bench.run_ms(600_000);
+        assert!(bench.mapped(5062).is_some() && bench.mapped(5070).is_some());
+        assert!(bench.core.counters().restarts > 10, "{protocol}");
+        // One or both, each minute.
+        assert!((11..=24).contains(&bench.gateway.grants), "{protocol}: {}", bench.gateway.grants);
+    }
+}
+
+#[test]
 fn another_outer_address_is_found_and_told() {
     for protocol in ALL {
         let mut bench = Bench::new(with(protocol));
