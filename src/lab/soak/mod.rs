@@ -219,7 +219,7 @@ impl<'t, 'o> Soak<'t, 'o> {
         }
         if now >= self.next.fail {
             self.next.fail += self.load.fail_every;
-            let fault = if self.deaths % 2 == 0 { Fault::Stopped } else { Fault::Killed };
+            let fault = if self.deaths.is_multiple_of(2) { Fault::Stopped } else { Fault::Killed };
             self.deaths += 1;
             self.next.recover = Some((now + self.load.fail_for, fault));
             self.town.fail_server(fault)?;
