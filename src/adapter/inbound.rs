@@ -61,7 +61,7 @@ impl Adapter {
         let Some((client, user)) = received else { return Ok(()) };
         let owner = ClientOwner::decode(user);
         if source.path == Path::Server {
-            self.server_spoke(now, owner, source);
+            self.server_spoke(now, (owner, client), source);
         }
         match owner {
             ClientOwner::Leg(slot, at) => match self.calls.id_at(slot) {

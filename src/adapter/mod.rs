@@ -23,6 +23,7 @@ mod names;
 mod network;
 mod notices;
 mod outside;
+mod owners;
 mod persist;
 mod phones;
 mod probes;

@@ -49,10 +49,10 @@ impl Adapter {
         let call = notice.call;
         let here = self.config.identity.accept != Accept::Nobody
             && self.config.adapter.mode != Mode::Server
-            && self
-                .registrar
-                .by_aor(notice.callee)
-                .any(|id| self.registrar.get(id).is_some_and(|binding| !binding.silent));
+            && self.registrar.by_aor(notice.callee).any(|id| {
+                let binding = self.registrar.get(id);
+                self.is_shared(id) && binding.is_some_and(|binding| !binding.silent)
+            });
         if here {
             let claim = Claim::told(notice.aliases.iter().copied());
             self.take_notice(now, (peer, call), notice.callee, &claim);

@@ -136,6 +136,20 @@ impl Adapter {
         }
     }
 
+    /// As [`Self::bindings_of_uri`], for another adapter: of providers that are in the overlay.
+    pub(crate) fn bindings_for_peers(&self, uri: &str) -> heapless::Vec<BindingId, CALL_LEGS_MAX> {
+        let mut bindings = self.bindings_of_uri(uri);
+        bindings.retain(|id| self.is_shared(*id));
+        bindings
+    }
+
+    /// Whether a phone's provider allows it in the overlay (CALLS §2.3).
+    pub(crate) fn is_shared(&self, id: BindingId) -> bool {
+        let provider = self.registrar.get(id).map(|binding| usize::from(binding.provider));
+        let options = provider.and_then(|at| self.config.providers.get(at));
+        options.is_some_and(|provider| provider.overlay)
+    }
+
     /// A registered phone as an end of a call: over the flow that its REGISTERs use, to the port
     /// that its Contact names where that is at the same address.
     pub(crate) fn phone_of_binding(&self, id: BindingId) -> Option<PhoneEnd> {
@@ -215,12 +229,7 @@ impl Adapter {
     /// Puts a phone's addresses into the overlay, where its provider allows it (CALLS §2.3).
     pub(crate) fn publish(&mut self, now: Instant, id: BindingId) {
         let Some(binding) = self.registrar.get(id) else { return };
-        let allowed = self
-            .config
-            .providers
-            .get(usize::from(binding.provider))
-            .is_some_and(|provider| provider.overlay);
-        if !allowed || binding.silent || self.config.adapter.mode == Mode::Server {
+        if !self.is_shared(id) || binding.silent || self.config.adapter.mode == Mode::Server {
             return;
         }
         let Some(overlay) = &mut self.overlay else { return };

@@ -1,7 +1,6 @@
 //! The providers' servers: where they are, whether they answer, and the way to them.
 
 use super::call::CallId;
-use super::exchange::Purpose;
 use super::inbound::Source;
 use super::server::{Reason, Sent, ServerState, State};
 use super::targets::{Target, TargetList};
@@ -11,7 +10,7 @@ use crate::limits::{FOREIGN_SOURCES_MAX, LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
 use crate::net::Request;
 use crate::rng::Rng;
 use crate::sip::locate::{Query, Targets, Transport};
-use crate::sip::transaction::TransactionError;
+use crate::sip::transaction::{ClientId, TransactionError};
 use crate::time::{Instant, earlier};
 use std::net::{IpAddr, SocketAddr};
 
@@ -152,8 +151,16 @@ impl Adapter {
     }
 
     /// A response came from the WAN side.
-    pub(crate) fn server_spoke(&mut self, now: Instant, owner: ClientOwner, source: Source) {
+    pub(crate) fn server_spoke(
+        &mut self,
+        now: Instant,
+        (owner, client): (ClientOwner, ClientId),
+        source: Source,
+    ) {
         let from = source.flow.to;
+        if !self.is_running(owner, client) {
+            return self.server_lives(now, from);
+        }
         let registers = self.is_registering(owner);
         let target = self.target_of_owner(owner);
         if let Some(at) = self.provider_of_owner(owner) {
@@ -175,19 +182,15 @@ impl Adapter {
         }
     }
 
-    /// Whether an answer to this request makes its sender known as a server: a REGISTER's or a
-    /// probe's (CALLS §1.5).
-    fn is_registering(&self, owner: ClientOwner) -> bool {
-        match owner {
-            ClientOwner::Probe(_) | ClientOwner::Renewal(_) => true,
-            ClientOwner::Exchange(slot) => {
-                let exchange = self.exchanges.id_at(slot).and_then(|id| self.exchanges.get(id));
-                exchange.is_some_and(|e| matches!(e.purpose, Purpose::Register(_)))
+    /// A sign of life that answers nothing that is waited for.
+    fn server_lives(&mut self, now: Instant, from: SocketAddr) {
+        for at in 0..self.providers.len() {
+            let Some(provider) = self.providers.get_mut(at) else { return };
+            if provider.targets.number(from).is_some() {
+                provider.state.on_heard(now);
+                provider.targets.answered(from);
+                self.note_change(now, at as u8);
             }
-            ClientOwner::Leg(..)
-            | ClientOwner::Locate(..)
-            | ClientOwner::Gateway(_)
-            | ClientOwner::Quiet => false,
         }
     }
 
@@ -207,9 +210,12 @@ impl Adapter {
     pub(crate) fn server_failed(
         &mut self,
         now: Instant,
-        owner: ClientOwner,
+        (owner, client): (ClientOwner, ClientId),
         error: TransactionError,
     ) {
+        if !self.is_running(owner, client) {
+            return;
+        }
         let Some(at) = self.provider_of_owner(owner) else { return };
         let target = self.target_of_owner(owner);
         if let Some(target) = target.filter(|_| !self.own_link_failed) {
@@ -247,40 +253,6 @@ impl Adapter {
         let provider = self.providers.get(usize::from(provider))?;
         let order = provider.targets.order(now, accepted);
         order.into_iter().find(|target| !tried.contains(&target.addr))
-    }
-
-    /// Where the request of this owner went.
-    fn target_of_owner(&self, owner: ClientOwner) -> Option<SocketAddr> {
-        match owner {
-            ClientOwner::Probe(at) => self.providers.get(usize::from(at))?.probed,
-            ClientOwner::Leg(slot, at) => {
-                let call = self.calls.get(self.calls.id_at(slot)?)?;
-                Some(call.legs.get(usize::from(at))?.flow.to)
-            }
-            ClientOwner::Exchange(slot) => {
-                let exchange = self.exchanges.get(self.exchanges.id_at(slot)?)?;
-                exchange.sent_to.map(|(_, flow)| flow.to)
-            }
-            ClientOwner::Renewal(slot) => self.renewals.way(slot).1,
-            ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
-        }
-    }
-
-    fn provider_of_owner(&self, owner: ClientOwner) -> Option<u8> {
-        match owner {
-            ClientOwner::Probe(at) => Some(at),
-            ClientOwner::Leg(slot, at) => {
-                let call = self.calls.get(self.calls.id_at(slot)?)?;
-                let leg = call.legs.get(usize::from(at))?;
-                let asked = leg.path == super::names::Path::Server && leg.route.is_none();
-                asked.then_some(call.provider)?
-            }
-            ClientOwner::Exchange(slot) => {
-                self.exchanges.get(self.exchanges.id_at(slot)?)?.provider
-            }
-            ClientOwner::Renewal(slot) => self.renewals.way(slot).0,
-            ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
-        }
     }
 
     fn note_change(&mut self, now: Instant, at: u8) {

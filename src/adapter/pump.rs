@@ -251,7 +251,7 @@ impl Adapter {
         match event {
             TransactionEvent::Failed { id, user, error, .. } => {
                 let owner = ClientOwner::decode(user);
-                self.server_failed(now, owner, error);
+                self.server_failed(now, (owner, id), error);
                 match owner {
                     ClientOwner::Leg(slot, at) => {
                         if let Some(call) = self.calls.id_at(slot) {

@@ -1,7 +1,7 @@
 //! What the status says of a server, how soon, and what it does not believe.
 
 use crate::net::Fate;
-use crate::town::{DOMAIN, Town, server, two};
+use crate::town::{DOMAIN, Town, at, server, two};
 use cosip::net::{Input, Network};
 
 fn status(town: &mut Town) -> (String, String) {
@@ -69,6 +69,69 @@ fn what_does_not_leave_this_router_says_nothing_of_the_server() {
     town.world.expect(alice.at, "503", 9_000);
     town.world.run_ms(60_000);
     assert_eq!(status(&mut town), ("up".into(), "not asked yet".into()));
+    town.finish();
+}
+
+/// What is left of a call may be answered when its place is another call's, at another server.
+#[test]
+fn a_late_answer_speaks_for_the_server_that_gave_it() {
+    let other = at("198.51.100.2:5060");
+    let mut town = Town::with(1, |config| {
+        let mut second = config.providers[0].clone();
+        second.domain = "example.org".into();
+        second.server.as_mut().unwrap().host = other.ip().to_string();
+        config.providers.push(second);
+    });
+    town.world.autos.insert(other, Box::new(crate::provider::registrar));
+    let alice = town.registered(0, 1, "alice");
+    let mut carol = town.phone(0, 2, "carol");
+    let of_other =
+        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(DOMAIN, "example.org");
+    let register = of_other(Town::register_text(&mut carol, 3600, &[]));
+    town.say(&carol, register.into_bytes());
+    town.world.expect(carol.at, "200 REGISTER", 100);
+    let uri = format!("sip:+4930123@{DOMAIN}");
+    let invite = alice.invite(&uri, "c1");
+    town.say(&alice, invite);
+    let late = town.world.expect(server(), "INVITE", 100);
+    let cancel = alice.cancel(&uri, "c1");
+    town.say(&alice, cancel);
+    let refusal = town.world.expect(alice.at, "487", 100);
+    let ack = alice.ack_of_refusal(&refusal, &uri);
+    town.say(&alice, ack);
+    town.world.run_ms(200);
+    let invite = of_other(carol.invite(&uri, "c2"));
+    town.say(&carol, invite.into_bytes());
+    town.world.expect(other, "INVITE", 100);
+    town.world.run_ms(600);
+    let states = |town: &mut Town| {
+        let status = town.status(0);
+        [0, 1].map(|at| status["servers"][at]["state"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(states(&mut town)[1], "suspect");
+    town.reply(&late, 487, "s", &[]);
+    town.world.run_ms(20);
+    assert_eq!(states(&mut town), ["up", "suspect"]);
+    town.world.expect(carol.at, "503", 9_000);
+    town.world.run_ms(32_000);
+    town.finish();
+}
+
+/// Whose provider is not in the overlay is not called over it, whoever knows the adapter.
+#[test]
+fn overlay_0_keeps_other_adapters_away() {
+    let (mut town, alice, bob) = two();
+    let mut config = town.routers[1].config.clone();
+    config.providers[0].overlay = false;
+    town.world.input(town.routers[1].place, Input::Config(&config));
+    town.server_is(Fate::Drop);
+    let invite = alice.invite(&bob.aor(), "c1");
+    town.say(&alice, invite);
+    let text = alice.request(("MESSAGE", &bob.aor()), "m1", 1, &[], "hello");
+    town.say(&alice, text);
+    town.world.nothing(bob.at, "INVITE", 9_000);
+    town.world.nothing(bob.at, "MESSAGE", 1_000);
+    town.world.run_ms(32_000);
     town.finish();
 }
 

@@ -128,7 +128,7 @@ impl Adapter {
     pub(super) fn phones_called(&self, message: &Message<'_>, path: Path) -> Phones {
         match path {
             Path::Server => self.binding_named(message).into_iter().collect(),
-            _ => self.bindings_of_uri(message.request_uri()),
+            _ => self.bindings_for_peers(message.request_uri()),
         }
     }
 

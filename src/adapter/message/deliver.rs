@@ -23,7 +23,7 @@ impl Adapter {
         source: Source,
     ) {
         let phones: heapless::Vec<BindingId, CALL_LEGS_MAX> = match source.path {
-            Path::Peer(_) => self.bindings_of_uri(message.request_uri()),
+            Path::Peer(_) => self.bindings_for_peers(message.request_uri()),
             _ => self.binding_named(message).into_iter().collect(),
         };
         if phones.is_empty() {

@@ -53,6 +53,11 @@ impl Renewals {
         Self { running: BTreeMap::new(), key: rng.bytes() }
     }
 
+    /// Whether this transaction is the one for this phone.
+    pub(crate) fn is_running(&self, slot: u32, client: ClientId) -> bool {
+        self.running.get(&slot).is_some_and(|renewal| renewal.client == client)
+    }
+
     /// The provider that the one for this phone goes to, and its target.
     pub(crate) fn way(&self, slot: u32) -> (Option<u8>, Option<SocketAddr>) {
         let renewal = self.running.get(&slot);
