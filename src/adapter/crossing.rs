@@ -32,7 +32,7 @@ pub(crate) struct Crossing {
     /// The whole URI of that Contact, where it is not to be one of ours.
     pub(crate) stand_in: Option<String>,
     /// Where a request goes instead of where its sender said.
-    pub(crate) detour: Option<Detour>,
+    pub(crate) next_hop: Option<NextHop>,
     /// The names that the other side has for the dialog, where they are others.
     pub(crate) rename: Option<Rename>,
     /// Our own addresses that a Route may name.
@@ -41,8 +41,9 @@ pub(crate) struct Crossing {
     pub(crate) loops: LoopDetector,
 }
 
-/// An emergency route, as the request that takes it names it.
-pub(crate) struct Detour {
+/// A next hop that the sender of a request does not know, as the request names it: an emergency
+/// route, or the remote target and route set of another leg.
+pub(crate) struct NextHop {
     /// The Request-URI.
     pub(crate) uri: String,
     /// The Route headers.
@@ -90,8 +91,8 @@ impl Crossing {
             message.method(),
             Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
         );
-        let (uri, routes) = match (&self.detour, self.to) {
-            (Some(detour), _) => (detour.uri.as_str(), Routes::Set(&detour.routes)),
+        let (uri, routes) = match (&self.next_hop, self.to) {
+            (Some(hop), _) => (hop.uri.as_str(), Routes::Set(&hop.routes)),
             (None, Path::Server) => (routed.request_uri, Routes::Routed(&routed)),
             (None, _) => (uri, Routes::Drop),
         };

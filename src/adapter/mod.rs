@@ -206,6 +206,10 @@ crate::observe::counters! {
         detours_missing,
         /// SIP messages that did not fit into the channel's or a socket's queue.
         transmissions_dropped,
+        /// REFERs of other adapters refused because too many are under way.
+        transfers_refused_full,
+        /// Legs and adapters of a call for which it had no room.
+        call_parts_dropped,
         /// ACKs of phones whose number is that of no INVITE.
         acks_of_nothing,
         /// Calls ended because their media had stopped.

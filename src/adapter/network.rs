@@ -360,6 +360,7 @@ impl Adapter {
         self.bind_missing();
         self.look_in_front(now);
         self.forget_old_notices(now);
+        self.forget_old_referrals(now);
         if self.unix_s.is_some_and(|unix_s| unix_s >= YEAR_2024_S) {
             let unix_s = self.unix_now(now);
             self.registrar.forget_old(unix_s, self.config.adapter.survive_days);

@@ -195,9 +195,8 @@ impl Adapter {
     /// A call here is one that another adapter told of. Names the phones that it rings.
     fn link_call(&mut self, id: CallId, node: NodeId, key: CallKey) -> Phones {
         let Some(call) = self.calls.get_mut(id) else { return Phones::new() };
-        if !is_linked(call, node) {
-            let _ = call.callees.push(Callee::telling(node, false));
-        }
+        let full =
+            !is_linked(call, node) && call.callees.push(Callee::telling(node, false)).is_err();
         let by_claim = call.key != key;
         call.key = key;
         for up in &mut call.upstreams {
@@ -205,7 +204,11 @@ impl Adapter {
         }
         let by_server = call.upstreams.iter().any(|up| up.path == super::names::Path::Server);
         let phones = call.legs.iter().filter_map(|leg| leg.binding).filter(|_| by_server);
-        phones.collect()
+        let phones = phones.collect();
+        if full {
+            self.no_room_in_call("another adapter");
+        }
+        phones
     }
 
     /// Whether the caller of this call has hung up.

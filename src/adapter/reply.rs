@@ -24,7 +24,7 @@ impl fmt::Display for Tag {
     }
 }
 
-/// The longest request whose answer is written from it; a longer one is not answered.
+/// A header that a response of ours has beside those of every response.
 type Extra<'a> = (Name, &'a dyn fmt::Display);
 
 impl Adapter {

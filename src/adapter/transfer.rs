@@ -7,11 +7,11 @@
 
 use super::Asker;
 use super::call::dialog::DialogAt;
-use super::call::{Call, Role};
+use super::call::{Call, CallId, Role};
 use super::inbound::Source;
 use super::names::{self, Path};
 use super::{Adapter, rewrite};
-use crate::limits::{TRANSFER_LIFE, TRANSFERS_MAX};
+use crate::limits::{TRANSFER_LIFE, TRANSFERS_A_CALL_MAX, TRANSFERS_MAX};
 use crate::net::NodeId;
 use crate::overlay::LookupId;
 use crate::sip::transaction::ServerId;
@@ -23,15 +23,18 @@ use std::net::IpAddr;
 /// A REFER of another adapter, until the overlay has said whether it knows whom it names.
 struct Asked {
     lookup: LookupId,
+    call: CallId,
     server: ServerId,
     source: Source,
     request: Vec<u8>,
     callee: String,
 }
 
-/// A phone was told to call somebody.
+/// A phone was told to call somebody, and may still: while the call lives that it was told in, and
+/// for [`TRANSFER_LIFE`] after. A phone may ask its user first.
 struct Referral {
-    until: Instant,
+    call: CallId,
+    until: Option<Instant>,
     phone: IpAddr,
     callee: String,
 }
@@ -40,7 +43,7 @@ struct Referral {
 #[derive(Default)]
 pub(super) struct Transfers {
     asked: VecDeque<Asked>,
-    referrals: VecDeque<Referral>,
+    referrals: Vec<Referral>,
 }
 
 impl Adapter {
@@ -102,13 +105,18 @@ impl Adapter {
         let Some(callee) = self.transfer_target(at, message) else {
             return self.refuse_transfer(now, server, message, source);
         };
-        let room = self.transfers.asked.len() < TRANSFERS_MAX;
+        self.forget_old_referrals(now);
+        let room = self.has_room_for_transfer(at.0, &callee);
         let Some(overlay) = self.overlay.as_mut().filter(|_| room) else {
+            // None gives way: what a phone may still dial stays a transfer.
+            self.counters.transfers_refused_full += 1;
+            log::warn!("transfer refused: too many are under way");
             return self.refuse(now, server, 503);
         };
         let lookup = overlay.lookup(now, &callee);
         let request = message.raw().to_vec();
-        self.transfers.asked.push_back(Asked { lookup, server, source, request, callee });
+        let call = at.0;
+        self.transfers.asked.push_back(Asked { lookup, call, server, source, request, callee });
         self.note_asker(lookup, Asker::Transfer);
     }
 
@@ -140,20 +148,16 @@ impl Adapter {
         if let Some(overlay) = &mut self.overlay {
             overlay.cancel_lookup(lookup);
         }
-        let Some(Asked { server, source, request, callee, .. }) = self.take_asked(lookup) else {
-            return;
-        };
+        let Some(asked) = self.take_asked(lookup) else { return };
+        let Asked { call, server, source, request, callee, .. } = asked;
         let Ok(message) = Message::parse(&request) else { return };
         let at = self.dialog_of(&message, source.path);
         let Some((at, phone)) = at.and_then(|at| Some((at, self.phone_of_dialog(at)?))) else {
             return self.refuse(now, server, 481);
         };
-        if self.transfers.referrals.len() == TRANSFERS_MAX {
-            self.transfers.referrals.pop_front();
-        }
-        let (until, phone) = (now + TRANSFER_LIFE, phone.flow.to.ip());
+        let phone = phone.flow.to.ip();
         let uri = format!("<sip:{callee}{}>", replaces_of(refer_to(&message).unwrap_or_default()));
-        self.transfers.referrals.push_back(Referral { until, phone, callee });
+        self.transfers.referrals.push(Referral { call, until: None, phone, callee });
         let named = rewrite::with_header(&message, Name::ReferTo, Some(&uri));
         match named.as_deref().map(Message::parse) {
             Some(Ok(message)) => self.in_dialog(now, server, at, &message, source),
@@ -177,7 +181,31 @@ impl Adapter {
     /// Whether another adapter made this phone call `callee`.
     pub(super) fn is_referred(&self, now: Instant, phone: IpAddr, callee: &str) -> bool {
         let mut referrals = self.transfers.referrals.iter();
-        referrals.any(|r| now < r.until && r.phone == phone && r.callee == callee)
+        referrals.any(|referral| {
+            let lasts = referral.until.is_none_or(|until| now < until);
+            lasts && referral.phone == phone && referral.callee == callee
+        })
+    }
+
+    /// Whether another transfer in this call may be told to a phone.
+    fn has_room_for_transfer(&self, call: CallId, callee: &str) -> bool {
+        let Transfers { asked, referrals } = &self.transfers;
+        let told = referrals.iter().filter(|referral| referral.call == call);
+        let pending = asked.iter().any(|asked| asked.call == call);
+        let known = told.clone().any(|referral| referral.callee == callee);
+        let room = asked.len() + referrals.len() < TRANSFERS_MAX;
+        !pending && (known || room && told.count() < TRANSFERS_A_CALL_MAX)
+    }
+
+    /// Starts the time of referrals whose call is over, and forgets those whose time is up.
+    pub(super) fn forget_old_referrals(&mut self, now: Instant) {
+        let calls = &self.calls;
+        self.transfers.referrals.retain_mut(|referral| {
+            if calls.get(referral.call).is_none() {
+                referral.until.get_or_insert(now + TRANSFER_LIFE);
+            }
+            referral.until.is_none_or(|until| now < until)
+        });
     }
 
     /// An INVITE as it crosses between here and `node`, where that must be without its Replaces:

@@ -41,7 +41,7 @@ impl Overlay {
     /// neighbours at once.
     pub fn set_local(&mut self, now: Instant, global: &[SocketAddr], private: &[SocketAddr]) {
         if self.reach.set_local(global, private) {
-            self.addresses_changed(now);
+            self.addresses_changed();
             if self.judge.judged() != Judged::Unknown {
                 self.judge_again(now);
             }
@@ -52,7 +52,7 @@ impl Overlay {
     /// where it opens none, or no longer. A change is told to holders and neighbours at once.
     pub fn set_mapped(&mut self, now: Instant, mapped: Option<SocketAddr>) {
         if self.reach.set_mapped(mapped) {
-            self.addresses_changed(now);
+            self.addresses_changed();
             if self.judge.judged() != Judged::Unknown {
                 self.judge_again(now);
             }
@@ -68,7 +68,7 @@ impl Overlay {
     }
 
     /// Our addresses may be others than those signed.
-    pub(super) fn addresses_changed(&mut self, _now: Instant) {
+    pub(super) fn addresses_changed(&mut self) {
         let signed = self.addresses.as_ref().map(|list| (list.addresses(), list.rendezvous()));
         self.addresses_unsigned = signed.unwrap_or_default() != self.addresses_wanted();
     }
@@ -171,7 +171,7 @@ impl Overlay {
             self.tell(OverlayEvent::PublicAddress(public));
         }
         if voted.changed {
-            self.addresses_changed(now);
+            self.addresses_changed();
             if self.judge.judged() == Judged::Member {
                 self.judge_again(now);
             }

@@ -238,7 +238,7 @@ impl Overlay {
         if before != judged {
             self.judge.telling = Some((0, now));
             self.rendezvous_wanted(now);
-            self.addresses_changed(now);
+            self.addresses_changed();
         }
         self.hold_over(now);
     }

@@ -284,7 +284,7 @@ impl Overlay {
         if hello.kept {
             flow.missed = 0;
             if !core::mem::replace(&mut flow.kept, true) {
-                self.rendezvous_changed(now);
+                self.rendezvous_changed();
             }
         } else if new_token {
             self.ask_to_keep(now, node, &hello.token);
@@ -325,13 +325,13 @@ impl Overlay {
         self.rendezvous.avoided.note(&flow.node.address, now_s);
         if flow.kept {
             self.counters.rendezvous_lost += 1;
-            self.rendezvous_changed(now);
+            self.rendezvous_changed();
         }
         self.rendezvous_tick(now);
     }
 
-    fn rendezvous_changed(&mut self, now: Instant) {
-        self.addresses_changed(now);
+    fn rendezvous_changed(&mut self) {
+        self.addresses_changed();
         self.tell(OverlayEvent::Rendezvous(self.rendezvous.list()));
     }
 }

@@ -165,3 +165,41 @@ fn an_attended_transfer_names_the_far_end_and_replaces_only_what_the_two_adapter
     town.bye(&mut to_carol, carol.at);
     town.finish();
 }
+
+#[test]
+fn a_referral_is_one_however_late_the_phone_dials_and_whatever_is_asked_meanwhile() {
+    let (mut town, alice, mut bob, mut carol) = three();
+    let (mut caller, _) = talk(&mut town, &alice, &bob, "c1");
+    town.server_is(Fate::Deliver);
+    for number in 0..5 {
+        let mut other = town.phone(0, 20 + number, &format!("other{number}"));
+        town.register(&mut other, 3600);
+        town.world.expect(other.at, "200 REGISTER", 3_000);
+    }
+    town.world.run_ms(2_000);
+    refer(&mut town, &mut caller, "<sip:carol@example.net>");
+    let heard = town.world.expect(bob.at, "REFER", 1_500);
+    town.reply(&heard, 202, "", &[]);
+    for number in 0..5 {
+        refer(&mut town, &mut caller, &format!("<sip:other{number}@example.net>"));
+        let full = number >= 3;
+        if !full {
+            let heard = town.world.expect(bob.at, "REFER", 1_500);
+            town.reply(&heard, 202, "", &[]);
+        }
+        town.world.expect(alice.at, if full { "503 REFER" } else { "202 REFER" }, 1_500);
+    }
+    assert_eq!(town.status(1)["counters"]["transfers_refused_full"], 2);
+    town.world.run_ms(100_000);
+    town.bye(&mut caller, bob.at);
+    town.world.run_ms(100_000);
+    for phone in [&mut bob, &mut carol] {
+        town.register(phone, 3600);
+        town.world.expect(phone.at, "200 REGISTER", 3_000);
+    }
+    town.world.run_ms(2_000);
+    town.world.clear(server());
+    dialled(&mut town, &bob, &carol, &[]);
+    town.world.nothing(server(), "INVITE", 1_000);
+    town.finish();
+}

@@ -146,7 +146,7 @@ impl Adapter {
         leg.binding = Some(binding);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.legs.push(leg).is_err() {
-            return;
+            return self.no_room_in_call("another phone");
         }
         let at = call.legs.len() - 1;
         if stands {

@@ -40,12 +40,13 @@ impl Adapter {
             return self.refuse(now, server, 482);
         }
         let up = call.upstreams.len() - 1;
+        let answered = call.winner.is_some();
         if let Path::Peer(node) = source.path
             && !call.callees.iter().any(|c| c.node == node)
+            && call.callees.push(Callee::telling(node, true)).is_err()
         {
-            let _ = call.callees.push(Callee::telling(node, true));
+            self.no_room_in_call("another adapter");
         }
-        let answered = call.winner.is_some();
         self.index_call(id, message.call_id());
         self.trace_note(now, id, "second leg, held");
         self.learn_offer(now, id, up, message);
@@ -89,6 +90,7 @@ impl Adapter {
     ) {
         self.reply_trying(now, server, message);
         let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
+            self.no_room_in_call("a late leg");
             return self.refuse(now, server, 480);
         };
         let state = UpstreamState::Held { until: Some(now + CALL_RETRY_WAIT) };

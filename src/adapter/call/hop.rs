@@ -11,7 +11,7 @@ use super::dialogs::{Dialog, FarEnd};
 use super::identity::{DialogId, direct_call_id, read_direct};
 use super::relay::sides;
 use crate::adapter::Adapter;
-use crate::adapter::crossing::{Crossing, Detour};
+use crate::adapter::crossing::{Crossing, NextHop};
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
 use crate::net::NodeId;
@@ -125,7 +125,7 @@ impl Adapter {
             }
             _ => {
                 let (uri, routes) = (far.contact.clone(), far.routes.clone());
-                crossing.detour = Some(Detour { uri, routes });
+                crossing.next_hop = Some(NextHop { uri, routes });
                 (far.flow_to(far.next_hop()), far.contact.clone())
             }
         };

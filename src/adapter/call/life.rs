@@ -70,6 +70,12 @@ impl Adapter {
         })
     }
 
+    /// A call has no room for something: it goes on without that.
+    pub(crate) fn no_room_in_call(&mut self, what: &str) {
+        self.counters.call_parts_dropped += 1;
+        log::warn!("a call has no room for {what}");
+    }
+
     /// Takes a call in.
     pub(crate) fn insert_call(&mut self, call: Call) -> Option<CallId> {
         let call_id = call.call_id.clone();

@@ -70,7 +70,7 @@ impl Adapter {
             user: user.to_owned(),
             phone_hosts,
             stand_in: None,
-            detour: None,
+            next_hop: None,
             rename: None,
             own: self.own_addresses(),
             loops: self.loops.clone(),

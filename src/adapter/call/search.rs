@@ -65,7 +65,7 @@ impl Adapter {
         let own = found.owner == self.id;
         let callee = Callee { acknowledged: own, ..Callee::new(found.owner) };
         if call.callees.push(callee).is_err() {
-            return;
+            return self.no_room_in_call("another adapter");
         }
         self.trace_note(now, id, if own { "found: at home" } else { "found" });
         if own {

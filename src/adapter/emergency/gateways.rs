@@ -5,7 +5,7 @@
 
 use super::{Emergency, Step};
 use crate::adapter::call::{Call, CallId, Leg, LegState};
-use crate::adapter::crossing::Detour;
+use crate::adapter::crossing::NextHop;
 use crate::adapter::names::Path;
 use crate::adapter::ways::Way;
 use crate::adapter::{Adapter, ClientOwner, spelling};
@@ -166,12 +166,12 @@ impl Adapter {
     }
 
     /// Under which Request-URI and Route an INVITE takes a route; see [`config::Route`].
-    pub(crate) fn detour(&self, route: Option<u8>, message: &Message<'_>) -> Option<Detour> {
+    pub(crate) fn next_hop_of(&self, route: Option<u8>, message: &Message<'_>) -> Option<NextHop> {
         let route = self.config.emergency.route.get(usize::from(route?))?;
         let dialled = message.request_uri();
         if route.proxy {
             let routes = vec![format!("<{route}>")];
-            return Some(Detour { uri: dialled.to_owned(), routes });
+            return Some(NextHop { uri: dialled.to_owned(), routes });
         }
         let user = match (route.user.as_str(), spelling::dialled(dialled)) {
             ("", Some(number)) => number.as_str().to_owned(),
@@ -179,7 +179,7 @@ impl Adapter {
             ("", None) => self.config.emergency.number.first().cloned().unwrap_or_default(),
             (user, _) => user.to_owned(),
         };
-        Some(Detour { uri: route.uri_of(&user), routes: Vec::new() })
+        Some(NextHop { uri: route.uri_of(&user), routes: Vec::new() })
     }
 }
 
