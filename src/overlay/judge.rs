@@ -161,7 +161,7 @@ impl Overlay {
         let apart = |id: &NodeId| flows.token_of(id).is_none();
         let others = self.members.closest::<1>(&place, |m| fit(&m.id, m.missed) && apart(&m.id));
         let any = self.members.closest::<1>(&place, |m| fit(&m.id, m.missed));
-        let witness = others.first().or(any.first()).filter(|_| !asked.is_full()).copied();
+        let witness = others.first().or_else(|| any.first()).filter(|_| !asked.is_full()).copied();
         match witness {
             Some(witness) => {
                 let pushed = self.judge.asked.push(witness.id);

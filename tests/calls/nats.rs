@@ -140,7 +140,8 @@ fn call(town: &mut Town, number: u32, phones: [&Phone; 2], sound: bool, what: &s
     let ends = [(alice, media_of(&answer)), (bob, media_of(&heard))];
     let counts = talk(town, ends, TALK_S);
     assert!(!sound || counts.iter().all(|heard| *heard >= 19), "{what}: {counts:?}");
-    let (bye, other) = if number % 2 == 0 { (&mut caller, bob) } else { (&mut callee, alice) };
+    let (bye, other) =
+        if number.is_multiple_of(2) { (&mut caller, bob) } else { (&mut callee, alice) };
     let request = bye.request("BYE", &[], "");
     town.world.send(bye.at, bye.hop, request);
     let bye_heard = town.world.expect(other.at, "BYE", 5_000);

@@ -187,7 +187,7 @@ impl Town {
         self.media_off = config.media.path == cosip::config::MediaPath::Off;
         let identity = Identity::from_seed([number; 32]).unwrap();
         let lan = IpAddr::from([192, 168, number, 1]);
-        let wan = self.behind.unwrap_or(IpAddr::from([203, 0, 113, number]));
+        let wan = self.behind.unwrap_or_else(|| [203, 0, 113, number].into());
         let core = self.core(&config, &identity, 1);
         let place = self.world.add(core);
         self.routers.push(Router { place, lan, wan, gateway: None, config, identity, starts: 1 });
