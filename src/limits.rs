@@ -136,6 +136,9 @@ pub const EMERGENCY_TRYING: Duration = Duration::from_secs(10);
 /// a held leg waits for its CANCEL (§3.8).
 pub const CALL_RETRY_WAIT: Duration = Duration::from_secs(4);
 
+/// INVITEs that another adapter may have in one call here: its leg, and one that is tried again.
+pub const PEER_LEGS_MAX: usize = 2;
+
 /// The 180 to a held leg is repeated this often (CALLS §3.8; RFC 3261 s13.3.1.1).
 pub const HELD_RINGING_REPEAT: Duration = Duration::from_secs(60);
 

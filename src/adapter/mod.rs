@@ -162,6 +162,8 @@ crate::observe::counters! {
         peer_requests_refused,
         /// Notices pushed out by later ones before their call came.
         notices_dropped,
+        /// Legs of one call beyond their limit.
+        legs_refused_full,
         /// Requests that came back as they had left.
         loops,
         /// Calls refused because `max_calls` are running.

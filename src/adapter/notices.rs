@@ -74,6 +74,7 @@ impl Adapter {
         let known = self.notices.iter().position(|n| (n.call, n.from) == (call, peer));
         if let Some(at) = known {
             self.notices[at].claim.learn_session(claim);
+            self.prove_guess((peer, call), claim);
             if self.notices[at].claimed.is_empty() {
                 let claim = self.notices[at].claim.clone();
                 self.notices[at].claimed =
@@ -165,7 +166,7 @@ impl Adapter {
         let phones: Phones =
             self.registrar.by_aor(callee).take(crate::limits::CALL_LEGS_MAX).collect();
         let others = self.notices.iter().filter(|n| now < n.at + NOTICE_WINDOW && n.call != key);
-        let only = !others.filter(|n| n.claimed.is_empty()).any(|n| n.callee == callee);
+        let only = !others.filter(|n| n.claimed.is_empty()).any(|n| self.serves(n, &phones));
         let named = |claim: &Claim| match claim.is_anonymous() {
             true => only,
             false => claim.is_same_caller(told),
@@ -190,6 +191,16 @@ impl Adapter {
             return Phones::new();
         };
         self.link_call(id, node, key)
+    }
+
+    /// A leg over the overlay offers the session that a withheld caller's leg by the server offers:
+    /// they are one call indeed.
+    fn prove_guess(&mut self, (node, key): (NodeId, CallKey), leg: &Claim) {
+        let proven = |call: &Call| is_linked(call, node) && call.claim.is_same_session(leg);
+        let found = self.find_keyed(Role::Callee, key, proven);
+        if let Some(call) = found.and_then(|id| self.calls.get_mut(id)) {
+            call.upstreams.iter_mut().for_each(|up| up.anonymous = false);
+        }
     }
 
     /// A call here is one that another adapter told of. Names the phones that it rings.

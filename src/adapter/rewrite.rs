@@ -3,6 +3,7 @@
 //! Every hop shows exactly one Via, ours; the far side's Vias stay with the stored request and
 //! come back in its responses. What a plan does not name passes unchanged and in order.
 
+use super::call::dialogs::shifted;
 use super::call::identity::Rename;
 use super::names::{self, Local, literal};
 use crate::sip::proxy::{Routed, copy_vias};
@@ -253,7 +254,7 @@ fn write_record_route(writer: &mut Writer<'_>, local: Local) {
 fn write_cseq(writer: &mut Writer<'_>, header: &Header<'_>, shift: i64) {
     match header.value.split_once(|c: char| c.is_ascii_whitespace()) {
         Some((number, method)) if shift != 0 => {
-            let number = shifted(number, shift);
+            let number = shifted(number.parse().unwrap_or(0), shift);
             writer.header(Name::CSeq, format_args!("{number} {}", method.trim()));
         }
         _ => writer.copy(header),
@@ -265,16 +266,11 @@ fn write_rack(writer: &mut Writer<'_>, header: &Header<'_>, shift: i64) {
     let mut words = header.value.split_ascii_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some(response), Some(number), Some(method)) => {
-            let number = shifted(number, shift);
+            let number = shifted(number.parse().unwrap_or(0), shift);
             writer.header(Name::RAck, format_args!("{response} {number} {method}"));
         }
         _ => writer.copy(header),
     }
-}
-
-fn shifted(number: &str, shift: i64) -> u32 {
-    let number = number.parse::<u32>().map_or(0, i64::from);
-    u32::try_from(number + shift).unwrap_or(1)
 }
 
 fn write_response_route(writer: &mut Writer<'_>, header: &Header<'_>, plan: RecordRoute) {

@@ -335,3 +335,51 @@ fn a_held_leg_hears_180_each_minute_and_rings_as_a_new_call_when_the_first_leg_d
     town.bye(&mut caller, bob.at);
     town.finish();
 }
+
+#[test]
+fn a_leg_that_comes_when_the_caller_has_hung_up_is_held_for_its_own_cancel_and_no_longer() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    pass_on(&mut town, &at_server);
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&invite, 180, "b", &[]);
+    let held = town.world.expect(alice.at, "180", 1_000);
+    assert!(held.body().is_empty());
+    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
+    let text = String::from_utf8(leg).unwrap();
+    let cancel = text.replace("1 INVITE", "1 CANCEL").replacen("INVITE sip:", "CANCEL sip:", 1);
+    town.world.send(server(), to, cancel);
+    town.world.expect(server(), "487", 100);
+    let cancel = town.world.expect(bob.at, "CANCEL", 100);
+    town.reply(&cancel, 200, "b", &[]);
+    town.reply(&invite, 487, "b", &[]);
+    town.world.clear(server());
+    let late = text.replace("z9hG4bKp", "z9hG4bKq");
+    town.world.send(server(), to, late);
+    town.world.nothing(server(), "180", 3_900);
+    town.world.expect(server(), "480", 300);
+    assert_eq!(rings_of(&town, &bob), 1);
+    town.reply(&at_server, 487, "s", &[]);
+    town.finish();
+}
+
+#[test]
+fn no_leg_of_the_server_is_ever_told_of_a_loop() {
+    let (mut town, alice, bob) = two();
+    let at_server = call(&mut town, &alice, &bob);
+    pass_on(&mut town, &at_server);
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&invite, 180, "b", &[]);
+    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
+    let text = String::from_utf8(leg).unwrap();
+    for number in 0..6 {
+        let fork = text.replace("z9hG4bKp", &format!("z9hG4bKf{number}"));
+        town.world.send(server(), to, fork);
+    }
+    town.world.nothing(server(), "482", 6_000);
+    assert_eq!(rings_of(&town, &bob), 1);
+    town.reply(&invite, 486, "b", &[]);
+    town.world.expect(server(), "486", 100);
+    town.reply(&at_server, 486, "s", &[]);
+    town.finish();
+}

@@ -334,3 +334,24 @@ fn of_two_withheld_callers_at_once_none_is_merged_away() {
     }
     town.finish();
 }
+
+#[test]
+fn who_is_linked_to_a_withheld_call_by_a_guess_changes_nothing_while_the_server_carries_it() {
+    let (mut town, alice, bob, mut caller, _) = by_b2bua(Shows::Nobody);
+    let (outside, to) = (town.routers[0].outside(), server());
+    town.world.rule = Some(Box::new(move |packet| match (packet.from, packet.to) {
+        (from, at) if (from, at) == (outside, to) => Fate::Drop,
+        _ => Fate::Deliver,
+    }));
+    let again = caller.request("INVITE", &[], &sdp(alice.media()));
+    town.say(&alice, again);
+    town.world.expect(alice.at, "403 INVITE", 2_300);
+    town.world.nothing(bob.at, "INVITE", 1_000);
+    assert_eq!(town.status(1)["counters"]["peer_requests_refused"], 1);
+    let bye = caller.request("BYE", &[], "");
+    town.say(&alice, bye);
+    let heard = town.world.expect(bob.at, "BYE", 300);
+    town.reply(&heard, 200, "", &[]);
+    town.world.expect(alice.at, "200 BYE", 2_100);
+    town.finish();
+}

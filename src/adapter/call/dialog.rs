@@ -126,6 +126,11 @@ impl Adapter {
         }
         self.trace_received(now, id, source.path, message);
         let outbound = source.path == Path::Lan;
+        if self.oversteps(at, message, &source) {
+            self.counters.peer_requests_refused += 1;
+            self.trace_note(now, id, "refused: the server carries this call");
+            return self.refuse(now, server, 403);
+        }
         let taken = match outbound {
             true => self.phone_asks(at, message),
             false => self.far_end_asks(now, at, message, &source),
@@ -153,6 +158,21 @@ impl Adapter {
         } else if outbound && self.is_by_server(at) {
             self.divert_exchange_at(exchange, patience);
         }
+    }
+
+    /// Whether another adapter wants to change a call that it is linked to by a guess alone (its
+    /// notice was the only one open for a withheld caller), while the server carries it well.
+    fn oversteps(&self, (id, at): DialogAt, message: &Message<'_>, source: &Source) -> bool {
+        let changes = matches!(message.method(), Method::Invite | Method::Update | Method::Refer);
+        let direct = source.path != Path::Lan && read_direct(message.call_id()).is_some();
+        let Some(call) = self.calls.get(id).filter(|_| direct && changes) else { return false };
+        let guessed = call.upstreams.first().is_some_and(|up| up.anonymous);
+        let name = DialogId::of(message, false);
+        let known = call
+            .dialogs
+            .get(at)
+            .and_then(|dialog| dialog.end_tagged(name.phone_tag(), name.far_tag()));
+        guessed && known.is_none() && !self.server_is_down(id)
     }
 
     /// Takes note of a request of the phone.

@@ -107,7 +107,9 @@ impl EndedCalls {
     ) {
         let found = self.calls.iter_mut().rev().find(|ended| {
             let recent = now < ended.started + NOTICE_WINDOW;
-            recent && !ended.linked && ended.rang(phones) && named(&ended.claim)
+            // A withheld caller may be another one: better a second ring than none.
+            let sure = !ended.claim.is_anonymous() && named(&ended.claim);
+            recent && !ended.linked && ended.rang(phones) && sure
         });
         if let Some(ended) = found {
             (ended.key, ended.linked) = (key, true);

@@ -7,7 +7,7 @@ use crate::adapter::names::Path;
 use crate::channel::CarryingPath;
 use crate::limits::{
     ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, CALL_UPSTREAMS_MAX, CARRIER_ASKED_MAX,
-    HELD_RINGING_REPEAT,
+    HELD_RINGING_REPEAT, PEER_LEGS_MAX,
 };
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
@@ -24,7 +24,10 @@ impl Adapter {
         source: Source,
         anonymous: bool,
     ) {
-        let state = UpstreamState::Held { until: None };
+        let Some(call) = self.calls.get(id) else { return };
+        let cancelled = call.cancelled && call.winner.is_none();
+        let until = cancelled.then_some(now + CALL_RETRY_WAIT);
+        let state = UpstreamState::Held { until };
         let mut upstream = self.upstream_of(server, message, source, state);
         upstream.anonymous = anonymous;
         let Some(call) = self.calls.get_mut(id) else { return };
@@ -36,8 +39,16 @@ impl Adapter {
                 _ => None,
             })
             .filter(|_| !call.legs.iter().any(|leg| leg.state.is_open()));
-        if call.upstreams.push(upstream).is_err() {
-            return self.refuse(now, server, 482);
+        let of_peer = call.upstreams.iter().filter(|up| up.path == source.path).count();
+        let crowded = source.path != Path::Server && of_peer >= PEER_LEGS_MAX;
+        if crowded || call.upstreams.push(upstream).is_err() {
+            self.counters.legs_refused_full += 1;
+            log::info!("a call has more legs than it may: one is refused");
+            return match source.path {
+                // Never 482: a B2BUA makes it 486, and a mailbox answers.
+                Path::Server => self.hold_late(now, server, message, source, anonymous),
+                _ => self.refuse(now, server, 482),
+            };
         }
         let up = call.upstreams.len() - 1;
         let answered = call.winner.is_some();
@@ -52,6 +63,8 @@ impl Adapter {
         self.learn_offer(now, id, up, message);
         if let Some(code) = refused {
             self.refuse_upstream(now, id, up, code);
+        } else if cancelled {
+            self.reply_trying(now, server, message);
         } else if answered {
             // Its CANCEL may come only after a provisional response (RFC 3261 s9.1).
             self.reply_trying(now, server, message);

@@ -14,6 +14,7 @@ use crate::adapter::Adapter;
 use crate::adapter::crossing::{Crossing, NextHop};
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
+use crate::adapter::ways::turned;
 use crate::net::NodeId;
 use crate::sip::transaction::Flow;
 use crate::sip::{Message, Method, NameAddr};
@@ -154,9 +155,9 @@ impl FarEnd {
         first.map_or(self.contact.as_str(), |route| route.uri)
     }
 
-    /// The way to an address that a URI names; where it names none, the way that the call took.
+    /// The way to the address that a URI names.
     pub(super) fn flow_to(&self, hop: &str) -> Flow {
-        crate::adapter::ways::turned(self.flow, hop)
+        turned(self.flow, hop)
     }
 
     /// The Request-URI towards another adapter.

@@ -288,6 +288,7 @@ impl Adapter {
             return;
         }
         self.count_outcome(id);
+        self.stop_search(id);
         let Some(call) = self.calls.remove(id) else { return };
         self.running[call.role as usize] -= 1;
         self.ended_calls.remember(now, &call);
@@ -301,10 +302,6 @@ impl Adapter {
         }
         if let Some(media) = call.media {
             self.media.close(now, media);
-        }
-        if let (Search::Looking(lookup), Some(overlay)) = (call.search, &mut self.overlay) {
-            overlay.cancel_lookup(lookup);
-            self.askers.remove(&lookup);
         }
         self.trace.end(id.slot());
     }

@@ -12,7 +12,7 @@ mod cancel;
 pub(crate) mod claim;
 pub(crate) mod decide;
 pub(crate) mod dialog;
-mod dialogs;
+pub(crate) mod dialogs;
 pub(crate) mod ended;
 pub(crate) mod goodbye;
 mod held;

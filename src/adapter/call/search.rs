@@ -45,6 +45,7 @@ impl Adapter {
     }
 
     pub(crate) fn look_up_callee(&mut self, now: Instant, id: CallId) {
+        self.stop_search(id);
         let Some(call) = self.calls.get_mut(id) else { return };
         let Some(overlay) = &mut self.overlay else { return };
         let lookup = overlay.lookup(now, &call.callee);
@@ -130,6 +131,16 @@ impl Adapter {
             .collect();
         for (node, count) in due {
             self.send_notice(now, id, node, count);
+        }
+    }
+
+    /// Nobody waits any more for what the call's look-up finds.
+    pub(super) fn stop_search(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let search = core::mem::replace(&mut call.search, Search::Done);
+        if let (Search::Looking(lookup), Some(overlay)) = (search, &mut self.overlay) {
+            overlay.cancel_lookup(lookup);
+            self.askers.remove(&lookup);
         }
     }
 
