@@ -1,6 +1,6 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint fuzz bench soak
+.PHONY: help setup build demo test calls lint fuzz bench soak
 
 CARGO := scripts/cargo
 FEATURES := lab,server
@@ -19,6 +19,10 @@ demo: build ## calls through a server that fails -> target/demo [SERVER=kamailio
 
 test: ## every test that this machine can run [ONLY=pattern]
 	ONLY='$(ONLY)' scripts/test.sh
+
+calls: ## whole calls from seeds: CALLS random ones, ROUNDS times a server that fails anywhere
+	COSIP_CALLS=$(or $(CALLS),10000) COSIP_SWEEP=$(or $(ROUNDS),200) \
+		$(CARGO) test --locked --features $(FEATURES) --test calls sim:: -- --nocapture
 
 lint: ## format, clippy and documentation, all without a warning
 	$(CARGO) fmt --check

@@ -57,7 +57,8 @@ impl Adapter {
         let down = self.server_is_down(id);
         let Some(call) = self.calls.get_mut(id) else { return };
         let told = call.callees.iter().any(|callee| callee.acknowledged);
-        let asked = call.server_legs().any(|leg| leg.client.is_some());
+        // Also one that failed since: it may have reached the callee before.
+        let asked = call.server_legs().next().is_some();
         if told && asked {
             call.cancel_crosses = Some(if down { now } else { now + CANCEL_PATIENCE });
         }

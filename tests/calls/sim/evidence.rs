@@ -5,7 +5,7 @@ use crate::net::Packet;
 use crate::sip::Msg;
 use cosip::lab::phone::Report;
 use cosip::lab::sdp;
-use cosip::time::Instant;
+use cosip::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
 
 /// A SIP message that was sent.
@@ -95,6 +95,21 @@ impl Evidence {
     /// caller's adapter told another one of that call, so nobody here can save it (CALLS §4.1).
     pub(super) fn is_cut_off(&self, phone: usize) -> bool {
         phone == CAROL && !self.forwards.is_empty() && self.failed.is_some()
+    }
+
+    /// Whether an adapter need not know any more what this 2xx of the server answers: the server
+    /// had said nothing to that INVITE for 64*T1 (CALLS §3.7).
+    pub(super) fn is_forgotten(&self, success: &Seen) -> bool {
+        const LIFE: Duration = Duration::from_secs(32);
+        let same = |seen: &&Seen| {
+            seen.msg.one("Call-ID") == success.msg.one("Call-ID")
+                && seen.msg.one("CSeq") == success.msg.one("CSeq")
+        };
+        let asked = |seen: &&Seen| seen.to == self.server && seen.is_first_invite();
+        let invite = self.sent(success.to.ip()).filter(asked).find(same);
+        let Some(sent) = invite.map(|invite| invite.at) else { return false };
+        let mut said = self.reached(success.to.ip()).filter(|s| s.from == self.server).filter(same);
+        said.all(|seen| seen.at >= sent + LIFE)
     }
 
     /// Whether a call of a phone is with a mailbox.

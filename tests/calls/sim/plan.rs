@@ -72,9 +72,9 @@ pub(super) const BOB: usize = 1;
 pub(super) const CAROL: usize = 2;
 
 /// How many houses of a hundred are proxies.
-const PROXIES: u32 = 100;
+const PROXIES: u32 = 25;
 /// How many callers of a hundred have Bob's router.
-const NEIGHBOURS: u32 = 0;
+const NEIGHBOURS: u32 = 10;
 
 /// See the module's text.
 #[derive(Clone, Debug)]
@@ -137,6 +137,8 @@ impl Draw {
         let early = self.percent(25);
         Habits {
             early,
+            // Not both: a phone whose description in a reliable 18x is not acknowledged may not
+            // answer (RFC 3262 s3), and where the server loses its PRACK nobody else sends one.
             reliable: self.percent(30) && !early,
             lines: if self.percent(30) { 1 } else { 8 },
             tcp: self.percent(20),
@@ -154,6 +156,14 @@ impl Draw {
 }
 
 impl Plan {
+    /// Several callers whom the house withholds: of two open notices none says whose leg an
+    /// anonymous one is, and nothing is merged (CALLS §3.8). Both may ring twice.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        let withheld =
+            matches!(self.house, House::B2bua { presentation: Presentation::Withheld, .. });
+        withheld && self.callers.len() > 1
+    }
+
     /// A plain call, which Bob takes.
     pub(super) fn plain(seed: u64, house: House) -> Self {
         Self {

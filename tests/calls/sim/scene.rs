@@ -21,8 +21,8 @@ const SLACK: Duration = Duration::from_secs(20);
 const TALK_MS: u64 = 2_500;
 /// Until then what is left of an INVITE that was lost, and of the BYE of its late answer, is gone.
 const REST_MS: u64 = 75_000;
-/// Until then what was asked of a dead server is answered, once it lives.
-const UPKEEP_MS: u64 = 5_000;
+/// Until then what was asked of a dead server is answered, once it lives, or timed out (64*T1).
+const UPKEEP_MS: u64 = 45_000;
 
 /// What the rule of the network and the scene both know of the server.
 #[derive(Default)]

@@ -15,6 +15,7 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
         }
         let given = giver.is_some();
         let taken = !success.lost && success.to != evidence.server;
+        let taken = taken && !evidence.is_forgotten(success);
         if given && !acknowledged(evidence, success, true) {
             faults.insert(format!("{} gets no ACK of {}", success.from, name(success)));
         }
