@@ -10,7 +10,7 @@ mod gateways;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use gateways::Gateways;
+pub(crate) use gateways::{Gateway, Gateways};
 
 use super::Adapter;
 use super::call::{Call, Leg, LegState};
@@ -26,13 +26,20 @@ use crate::time::{Duration, Instant, earlier};
 pub(crate) struct Emergency {
     /// The phone has registered: it can answer a challenge.
     pub(crate) registered: bool,
-    /// How many routes were opened.
+    /// The routes, as they were when it was dialled.
+    pub(crate) gateways: Vec<Gateway>,
+    /// How many of them were opened.
     pub(crate) routes_tried: u8,
     /// Legs whose challenge went to the phone; the last one is its next INVITE's.
     challenged: heapless::Vec<u8, CALL_LEGS_MAX>,
 }
 
 impl Emergency {
+    /// Nothing is tried yet.
+    pub(crate) fn new(gateways: &[Gateway]) -> Self {
+        Self { gateways: gateways.to_vec(), ..Self::default() }
+    }
+
     /// Whether a 401 or 407 on leg `at` goes to the phone: to one that has registered, and once
     /// on each way, unless only the nonce was stale. Else it is a refusal, and the next way waits.
     pub(crate) fn passes_challenge(&mut self, at: usize, challenge: &Message<'_>) -> bool {
@@ -175,8 +182,8 @@ impl Adapter {
         let since = |leg: &Leg| server_since.filter(|_| leg.route.is_none()).unwrap_or(leg.sent);
         let tried: heapless::Vec<Tried, CALL_LEGS_MAX> =
             call.legs.iter().map(|leg| Tried { since: since(leg), state: leg.state }).collect();
-        let routes = self.config.emergency.route.len();
-        let routes_left = routes.saturating_sub(usize::from(emergency.routes_tried));
+        let routes_left =
+            emergency.gateways.len().saturating_sub(usize::from(emergency.routes_tried));
         // No target takes the leg of a route.
         let room = call.legs.len() + routes_left < CALL_LEGS_MAX;
         let next_target = self.next_target_at(now, call).filter(|_| room);

@@ -315,7 +315,7 @@ impl Adapter {
             renewals: register::Renewals::new(&mut rng),
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),
-            gateways: emergency::Gateways::new(now),
+            gateways: emergency::Gateways::new(&config.emergency.route, now),
             foreign: Foreign::default(),
             calls: Table::with_capacity(tables),
             call_index: Index::with_capacity(limits::call_index_max(tables), &mut rng),

@@ -295,7 +295,7 @@ impl Adapter {
             self.locate_providers(now);
         }
         if old.emergency.route != self.config.emergency.route {
-            self.gateways.reset(now);
+            self.gateways_changed(now);
         }
         if old.overlay.bootstrap != self.config.overlay.bootstrap {
             self.bootstrap = vec![Vec::new(); self.config.overlay.bootstrap.len()];

@@ -119,7 +119,7 @@ impl Core for Adapter {
         at = earlier(at, self.channel.as_ref().and_then(|c| c.poll_timeout()));
         at = earlier(at, self.persist.due());
         at = earlier(at, self.stop_at());
-        at = earlier(at, self.gateways.poll_timeout(self.config.emergency.route.len()));
+        at = earlier(at, self.gateways.poll_timeout());
         at = earlier(at, self.next_keepalive());
         for provider in &self.providers {
             at = earlier(at, provider.poll_timeout());

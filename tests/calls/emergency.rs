@@ -4,7 +4,7 @@ use crate::net::Fate;
 use crate::sip::{Msg, answer, sdp};
 use crate::town::{DOMAIN, Phone, Town, at, server, two_with};
 use cosip::config::{Config, Mode};
-use cosip::net::{Record, RecordKind};
+use cosip::net::{Input, Record, RecordKind};
 use std::net::SocketAddr;
 
 pub(crate) fn gateway() -> SocketAddr {
@@ -285,6 +285,42 @@ fn a_challenge_goes_to_a_registered_phone_and_its_retry_continues_the_same_way()
     let invite = town.world.expect(second(), "INVITE", 50);
     carried(&mut town, &alice, &invite);
     town.world.nothing(server(), "INVITE", 100);
+    town.finish();
+}
+
+#[test]
+fn new_settings_are_for_the_next_call() {
+    let (mut town, alice, _) = two_with(routes(ONE));
+    let challenged = |town: &mut Town| {
+        dial(town, &alice, "e1");
+        let invite = town.world.expect(server(), "INVITE", 100);
+        town.reply(&invite, 503, "s", &[]);
+        let invite = town.world.expect(gateway(), "INVITE", 50);
+        let challenge = ("Proxy-Authenticate", "Digest realm=\"g\", nonce=\"y\"");
+        town.reply(&invite, 407, "g", &[challenge]);
+        let refusal = town.world.expect(alice.at, "407", 50);
+        let ack = alice.ack_of_refusal(&refusal, &uri());
+        town.say(&alice, ack);
+    };
+    challenged(&mut town);
+    let mut config = town.routers[0].config.clone();
+    routes(&["sip:198.51.100.10"])(&mut config);
+    town.world.input(town.routers[0].place, Input::Config(&config));
+    town.world.run_ms(1_000);
+    let body = sdp(alice.media());
+    let retry = alice.request(("INVITE", &uri()), "e1", 2, &[], &body);
+    town.say(&alice, retry);
+    town.world.nothing(second(), "INVITE", 50);
+    let invite = town.world.expect(gateway(), "INVITE", 50);
+    assert_eq!(invite.uri(), "sip:112@198.51.100.9");
+    town.reply(&invite, 486, "g", &[]);
+    let why = refused(&mut town, &alice, "486", 100);
+    assert!(why.contains("sip:198.51.100.9: 486 Busy Here"), "{why}");
+    dial(&mut town, &alice, "e2");
+    let invite = town.world.expect(server(), "INVITE", 100);
+    town.reply(&invite, 503, "s", &[]);
+    let invite = town.world.expect(second(), "INVITE", 50);
+    carried(&mut town, &alice, &invite);
     town.finish();
 }
 

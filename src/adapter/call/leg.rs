@@ -40,7 +40,7 @@ impl Adapter {
         let outbound = role == Role::Caller;
         let far = (joint.far.0, joint.far.2);
         let mut crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
-        crossing.next_hop = self.next_hop_of(route, message);
+        crossing.next_hop = self.next_hop_of(call, route, message);
         crossing.rename = call.rename.clone();
         let sides = sides(outbound, joint.side);
         let source = if outbound { joint.phone.flow } else { joint.far.1 };

@@ -63,7 +63,7 @@ impl Adapter {
             cancelled: false,
             cancel_crosses: None,
             acceptance: Vec::new(),
-            emergency: emergency.then(Emergency::default),
+            emergency: emergency.then(|| Emergency::new(self.gateways.all())),
             alias_user: format!("c{:08x}", self.rng.next_u32()),
             decide_at: None,
             reason: if direct { "called over the overlay" } else { "" },

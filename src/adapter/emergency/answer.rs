@@ -2,7 +2,6 @@
 
 use super::super::Adapter;
 use super::super::call::{Call, CallId, LegState, UpstreamState};
-use crate::config::Route;
 use crate::sip::{Message, Name, reason_phrase};
 use crate::time::Instant;
 use core::fmt::{self, Write as _};
@@ -11,7 +10,7 @@ impl Adapter {
     /// Refuses an emergency call at once, with what became of each way.
     pub(super) fn refuse_emergency(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
-        let text = outcome(call, &self.config.emergency.route);
+        let text = outcome(call);
         let best = best_refusal(call);
         log::warn!("{text}");
         self.trace_note(now, id, &text);
@@ -50,20 +49,20 @@ fn best_refusal(call: &Call) -> Option<(usize, u16)> {
 }
 
 /// "emergency call failed: server: no answer; sip:gateway.example.net: 486 Busy Here".
-fn outcome(call: &Call, routes: &[Route]) -> String {
+fn outcome(call: &Call) -> String {
     let mut text = "emergency call failed: ".to_owned();
     // Writing to a String cannot fail.
-    let _ = write_outcome(call, routes, &mut text);
+    let _ = write_outcome(call, &mut text);
     text
 }
 
-fn write_outcome(call: &Call, routes: &[Route], out: &mut String) -> fmt::Result {
+fn write_outcome(call: &Call, out: &mut String) -> fmt::Result {
     if call.legs.is_empty() {
         return out.write_str("no way is configured");
     }
     for (at, leg) in call.legs.iter().enumerate() {
         let separator = if at == 0 { "" } else { "; " };
-        write!(out, "{separator}{}: ", call.way_name(at, routes))?;
+        write!(out, "{separator}{}: ", call.way_name(at))?;
         match leg.state {
             LegState::Refused { code, .. } => write!(out, "{code} {}", reason_phrase(code))?,
             LegState::Failed => out.write_str("unreachable")?,

@@ -1,7 +1,8 @@
 //! Where the emergency routes are, and the legs that go there.
 //!
 //! Their names are resolved before anybody calls, and the last answer is kept: where the server is
-//! out of reach, name servers often are too.
+//! out of reach, name servers often are too. A call keeps the routes that were there when it was
+//! dialled, so that new settings turn none of its legs to another gateway.
 
 use super::{Emergency, Step};
 use crate::adapter::call::{Call, CallId, Leg, LegState};
@@ -9,43 +10,69 @@ use crate::adapter::crossing::NextHop;
 use crate::adapter::names::Path;
 use crate::adapter::ways::Way;
 use crate::adapter::{Adapter, ClientOwner, spelling};
-use crate::config;
-use crate::limits::{EMERGENCY_ROUTES_MAX, LOCATE_AGAIN};
+use crate::config::{self, Route};
+use crate::limits::LOCATE_AGAIN;
 use crate::sip::locate::{Query, Target, Targets, Transport};
 use crate::sip::{Message, Uri};
 use crate::time::Instant;
 
-/// Where each route is.
+/// An emergency route, and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    /// The route.
+    pub(super) route: Route,
+    at: Option<Target>,
+}
+
+/// The routes of the settings, in their order.
 pub(crate) struct Gateways {
-    at: [Option<Target>; EMERGENCY_ROUTES_MAX],
+    all: Vec<Gateway>,
     locate_at: Instant,
 }
 
 impl Gateways {
     /// None is located yet.
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { at: [None; EMERGENCY_ROUTES_MAX], locate_at: now }
+    pub(crate) fn new(routes: &[Route], now: Instant) -> Self {
+        let all = routes.iter().map(|route| Gateway { route: route.clone(), at: None }).collect();
+        Self { all, locate_at: now }
     }
 
-    /// The routes have changed.
-    pub(crate) fn reset(&mut self, now: Instant) {
-        *self = Self::new(now);
+    /// The routes as they are now, for a call.
+    pub(crate) fn all(&self) -> &[Gateway] {
+        &self.all
     }
 
-    /// When they want to be looked for again; `routes`: how many there are.
-    pub(crate) fn poll_timeout(&self, routes: usize) -> Option<Instant> {
-        (routes > 0).then_some(self.locate_at)
+    /// When they want to be looked for again.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        (!self.all.is_empty()).then_some(self.locate_at)
+    }
+
+    fn place_of(&self, route: &Route) -> Option<Target> {
+        self.all.iter().find(|gateway| gateway.route == *route)?.at
     }
 }
 
 impl Adapter {
+    /// The routes have changed: what is still looked for is no place of a new one. What stays
+    /// keeps its place.
+    pub(crate) fn gateways_changed(&mut self, now: Instant) {
+        for at in 0..self.gateways.all.len() {
+            self.locator.forget(ClientOwner::Gateway(at as u8).encode());
+        }
+        let mut new = Gateways::new(&self.config.emergency.route, now);
+        for gateway in &mut new.all {
+            gateway.at = self.gateways.place_of(&gateway.route);
+        }
+        self.gateways = new;
+    }
+
     /// Looks for the routes, where it is time.
     pub(crate) fn gateways_due(&mut self, now: Instant) {
         if now < self.gateways.locate_at {
             return;
         }
         self.gateways.locate_at = now + LOCATE_AGAIN;
-        for (at, route) in self.config.emergency.route.iter().enumerate() {
+        for (at, Gateway { route, .. }) in self.gateways.all.iter().enumerate() {
             let server = &route.server;
             let query = Query {
                 host: &server.host,
@@ -66,14 +93,10 @@ impl Adapter {
     /// A route was looked for.
     pub(crate) fn gateway_located(&mut self, at: u8, found: Option<Targets>) {
         let first = found.and_then(|targets| targets.first().copied());
-        let place = self.gateways.at.get_mut(usize::from(at));
-        match (place, first) {
-            (Some(place), Some(target)) => *place = Some(target),
-            _ => {
-                if let Some(route) = self.config.emergency.route.get(usize::from(at)) {
-                    log::warn!("emergency route {route} has no address now");
-                }
-            }
+        let Some(gateway) = self.gateways.all.get_mut(usize::from(at)) else { return };
+        match first {
+            Some(target) => gateway.at = Some(target),
+            None => log::warn!("emergency route {} has no address now", gateway.route),
         }
     }
 
@@ -130,10 +153,16 @@ impl Adapter {
         route: u8,
         message: &Message<'_>,
     ) {
-        let Some(options) = self.config.emergency.route.get(usize::from(route)) else { return };
-        let note = format!("emergency route {options}");
-        let phone = self.calls.get(id).and_then(|call| call.phone.as_ref()).map(|p| p.flow.to);
-        let way = match self.gateways.at.get(usize::from(route)).copied().flatten() {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let phone = call.phone.as_ref().map(|p| p.flow.to);
+        let gateways = call.emergency.as_mut().map(|emergency| &mut emergency.gateways);
+        let Some(gateway) = gateways.and_then(|all| all.get_mut(usize::from(route))) else {
+            return;
+        };
+        // It may have been located since the call was dialled.
+        gateway.at = gateway.at.or_else(|| self.gateways.place_of(&gateway.route));
+        let (note, at_now) = (format!("emergency route {}", gateway.route), gateway.at);
+        let way = match at_now {
             Some(target) => self.way_to(target.addr, target.transport == Transport::Tcp, phone),
             None => Way::nowhere(),
         };
@@ -165,9 +194,14 @@ impl Adapter {
         }
     }
 
-    /// Under which Request-URI and Route an INVITE takes a route; see [`config::Route`].
-    pub(crate) fn next_hop_of(&self, route: Option<u8>, message: &Message<'_>) -> Option<NextHop> {
-        let route = self.config.emergency.route.get(usize::from(route?))?;
+    /// Under which Request-URI and Route an INVITE takes a route of its call; see [`Route`].
+    pub(crate) fn next_hop_of(
+        &self,
+        call: &Call,
+        route: Option<u8>,
+        message: &Message<'_>,
+    ) -> Option<NextHop> {
+        let route = call.route(route?)?;
         let dialled = message.request_uri();
         if route.proxy {
             let routes = vec![format!("<{route}>")];
@@ -184,10 +218,15 @@ impl Adapter {
 }
 
 impl Call {
+    fn route(&self, route: u8) -> Option<&Route> {
+        let gateway = self.emergency.as_ref()?.gateways.get(usize::from(route))?;
+        Some(&gateway.route)
+    }
+
     /// What a leg of an emergency call is called towards people.
-    pub(super) fn way_name(&self, at: usize, routes: &[config::Route]) -> String {
+    pub(super) fn way_name(&self, at: usize) -> String {
         let route = self.legs.get(at).and_then(|leg| leg.route);
-        let named = route.and_then(|route| routes.get(usize::from(route)));
+        let named = route.and_then(|route| self.route(route));
         named.map_or_else(|| "server".to_owned(), ToString::to_string)
     }
 }
