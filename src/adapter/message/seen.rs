@@ -2,7 +2,8 @@
 //!
 //! A copy has the same body for the same phone, came by the other path within
 //! [`MESSAGE_COPY_LIFE`], and is the same message by Call-ID or by sender: a B2BUA renames the
-//! one and may withhold or respell the other. What comes again on one path is a new text, for
+//! one and may withhold or respell the other. Who withholds over the overlay is nobody whom a
+//! provider names: else any member could have a text of another dropped. What comes again on one path is a new text, for
 //! somebody may say "yes" twice; so each text that was seen stands for one copy only.
 
 use crate::adapter::call::PhoneEnd;
@@ -49,12 +50,11 @@ impl Text {
     }
 
     fn is_copy_of(&self, other: &Self) -> bool {
+        let by_server = if self.over_overlay { other } else { self };
         let same_sender = || {
             let mut pairs =
                 self.senders.iter().flat_map(|a| other.senders.iter().map(move |b| (a, b)));
-            self.senders.is_empty()
-                || other.senders.is_empty()
-                || pairs.any(|(a, b)| same_number(a, b))
+            by_server.senders.is_empty() || pairs.any(|(a, b)| same_number(a, b))
         };
         self.phone == other.phone
             && self.over_overlay != other.over_overlay

@@ -110,6 +110,7 @@ fn phone(user: &str) -> PhoneEnd {
     PhoneEnd { flow, local, contact: String::new(), user: user.into() }
 }
 
+const NOBODY: &str = "sip:anonymous@anonymous.invalid";
 const OVERLAY: Path = Path::Peer(NodeId([7; 16]));
 
 fn text(path: Path, call_id: &str, from: &str, body: &str) -> Text {
@@ -146,7 +147,8 @@ fn a_copy_is_the_same_text_for_the_same_phone_by_the_other_path() {
         ("the same", text(OVERLAY, "one", alice, "hello"), true),
         ("the same path", text(server, "one", alice, "hello"), false),
         ("renamed by a B2BUA", text(OVERLAY, "two", "sip:089123456@b", "hello"), true),
-        ("withheld", text(OVERLAY, "two", "sip:anonymous@anonymous.invalid", "hello"), true),
+        ("withheld over the overlay", text(OVERLAY, "two", NOBODY, "hello"), false),
+        ("withheld, by Call-ID", text(OVERLAY, "one", NOBODY, "hello"), true),
         ("somebody else", text(OVERLAY, "two", "sip:+4989999999@a", "hello"), false),
         ("another text", text(OVERLAY, "one", alice, "hello!"), false),
         ("another phone", text_for("eve", OVERLAY, ("one", alice, ""), "hello"), false),
@@ -166,6 +168,21 @@ fn a_copy_is_the_same_text_for_the_same_phone_by_the_other_path() {
     let again = text(OVERLAY, "one", alice, "hello");
     assert!(!dropped(first(), again.clone(), MESSAGE_COPY_LIFE));
     assert!(dropped(first(), again, MESSAGE_COPY_LIFE - Duration::from_millis(1)));
+}
+
+#[test]
+fn a_provider_may_withhold_who_writes_and_a_member_may_not_stand_for_another() {
+    let (server, alice, short) = (Path::Server, "sip:alice@a", Duration::from_secs(1));
+    for (by_server, over_overlay, expected) in
+        [(NOBODY, alice, true), (NOBODY, NOBODY, true), (alice, NOBODY, false)]
+    {
+        let texts =
+            || [text(server, "one", by_server, "ok"), text(OVERLAY, "two", over_overlay, "ok")];
+        let [first, second] = texts();
+        assert_eq!(dropped(first, second, short), expected, "{by_server} {over_overlay}");
+        let [second, first] = texts();
+        assert_eq!(dropped(first, second, short), expected, "{by_server} {over_overlay}");
+    }
 }
 
 #[test]
