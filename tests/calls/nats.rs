@@ -256,3 +256,20 @@ fn a_port_that_was_opened_by_hand_makes_a_reachable_router() {
     call(&mut town, 3, [&bob, &alice], true, "opened");
     town.finish();
 }
+
+#[test]
+fn a_text_finds_a_router_that_nobody_can_reach_first() {
+    for (seed, callee) in CLOSED.into_iter().enumerate() {
+        let mut town = town(500 + seed as u64, [Behind::Nat(Filter::Port, false), callee]);
+        let alice = town.registered(3, 1, "alice");
+        let bob = town.registered(4, 1, "bob");
+        town.server_is(Fate::Drop);
+        town.world.run_ms(20_000);
+        let text = alice.request(("MESSAGE", &bob.aor()), "m1", 1, &[], "hello");
+        town.say(&alice, text);
+        let text = town.world.expect(bob.at, "MESSAGE", 6_000);
+        town.reply(&text, 200, "b", &[]);
+        town.world.expect(alice.at, "200 MESSAGE", 1_000);
+        town.finish_as(&format!("{callee:?}"));
+    }
+}

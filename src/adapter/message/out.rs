@@ -154,11 +154,8 @@ impl Adapter {
 
     /// The overlay names an adapter that has the recipient.
     pub(crate) fn recipient_found(&mut self, now: Instant, id: ExchangeId, found: &Found) {
-        if found.owner != self.id
-            && let Some(channel) = &mut self.channel
-            && let Err(error) = channel.open(now, found.owner, &found.addresses)
-        {
-            log::debug!("no channel to {}: {error:?}", found.owner);
+        if found.owner != self.id {
+            self.open_to(now, found);
         }
         let Some(outgoing) = self.outgoing(id) else { return };
         if !outgoing.found.contains(&found.owner) && outgoing.found.push(found.owner).is_ok() {
