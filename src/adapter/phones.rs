@@ -126,14 +126,15 @@ impl Adapter {
 
     /// Every phone registered under an address.
     pub(crate) fn bindings_of_uri(&self, uri: &str) -> heapless::Vec<BindingId, CALL_LEGS_MAX> {
-        let Some(provider) = self.provider_of_uri(uri) else { return heapless::Vec::new() };
-        let Some(options) = self.config.providers.get(usize::from(provider)) else {
-            return heapless::Vec::new();
-        };
-        match spelling::key(uri, options) {
-            Some(aor) => self.registrar.by_aor(aor.as_str()).take(CALL_LEGS_MAX).collect(),
-            None => heapless::Vec::new(),
-        }
+        // A number without a domain may be of any provider here.
+        let keys = self.config.providers.iter().filter_map(|provider| {
+            spelling::key(uri, provider).filter(|aor| aor.domain() == provider.domain)
+        });
+        let mut found = keys.map(|aor| {
+            let bindings = self.registrar.by_aor(aor.as_str()).take(CALL_LEGS_MAX);
+            bindings.collect::<heapless::Vec<_, CALL_LEGS_MAX>>()
+        });
+        found.find(|bindings| !bindings.is_empty()).unwrap_or_default()
     }
 
     /// As [`Self::bindings_of_uri`], for another adapter: of providers that are in the overlay.

@@ -11,8 +11,7 @@ mod plan;
 
 use crate::config::Provider;
 use crate::limits::AOR_BYTES_MAX;
-use core::fmt;
-
+use core::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 /// Fewest digits that are taken for a local number; what is shorter is an extension or a service,
@@ -89,6 +88,25 @@ pub fn key(text: &str, provider: &Provider) -> Option<Aor> {
     out.push('@').ok()?;
     out.push_str(&domain).ok()?;
     Aor::from_key(&out)
+}
+
+/// The URI of a key. Every adapter makes the same key of it, whatever the dialling rules there.
+pub fn uri(key: &str) -> String {
+    let (user, domain) = key.rsplit_once('@').unwrap_or(("", key));
+    let mut uri = String::with_capacity(key.len() + "sip:".len());
+    uri.push_str("sip:");
+    for byte in user.bytes() {
+        // RFC 3261 s25.1: what may stand there and begins nothing else.
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,/".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri.push('@');
+    uri.push_str(domain);
+    uri
 }
 
 /// Whether two user parts or URIs end in the same number: equal in their last seven digits, or

@@ -23,6 +23,7 @@ mod message;
 mod nats;
 mod net;
 mod node;
+mod numbers;
 mod oracle;
 #[cfg(feature = "lab")]
 mod outages;

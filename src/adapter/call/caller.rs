@@ -9,7 +9,7 @@ use super::{Call, CallId, Leg, LegState, Role, Search, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
-use crate::adapter::spelling::Aor;
+use crate::adapter::spelling::{self, Aor};
 use crate::config::{Mode, Prefer};
 use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
 use crate::net::{NodeId, Via};
@@ -118,8 +118,7 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         let invite = call.invite().to_vec();
         let Ok(message) = Message::parse(&invite) else { return };
-        let dialled = if call.redirects == 0 { Some(message.request_uri()) } else { None };
-        let target = dialled.map_or_else(|| format!("sip:{}", call.callee), str::to_owned);
+        let target = spelling::uri(&call.callee);
         let cseq = message.cseq();
         let mut opened = heapless::Vec::<usize, { crate::limits::CALL_LEGS_MAX }>::new();
         let known_alive = call.callees.iter().any(|c| c.acknowledged && !c.opened);

@@ -5,7 +5,7 @@ use super::super::exchange::{Exchange, ExchangeId, Patience, Purpose};
 use super::super::inbound::Source;
 use super::super::names::{Local, Path};
 use super::super::server::State;
-use super::super::{Adapter, Asker, ClientOwner};
+use super::super::{Adapter, Asker, ClientOwner, spelling};
 use super::{OverlayCopy, ServerCopy, Step, View, decide};
 use crate::adapter::call::PhoneEnd;
 use crate::config::{Mode, Provider};
@@ -184,12 +184,12 @@ impl Adapter {
             return;
         };
         outgoing.tried += 1;
-        let phone = outgoing.phone.clone();
+        let (phone, uri) = (outgoing.phone.clone(), spelling::uri(&outgoing.callee));
         let Some(request) = self.exchanges.get(id).map(|e| e.request.clone()) else { return };
         let Ok(message) = Message::parse(&request) else { return };
         let crossing = self.crossing(&phone, (Path::Peer(node), Local::Overlay(self.id)), true, "");
         let branch = self.transactions.branch();
-        let bytes = crossing.request(&message, message.request_uri(), &branch, 0, message.body());
+        let bytes = crossing.request(&message, &uri, &branch, 0, message.body());
         let owner = ClientOwner::Exchange(id.slot()).encode();
         let client = bytes.and_then(|bytes| {
             self.transactions.send_request(now, peer_flow(node), &bytes, owner).ok()

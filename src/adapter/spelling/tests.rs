@@ -19,6 +19,23 @@ fn spelt(text: &str, provider: &Provider) -> String {
 }
 
 #[test]
+fn the_uri_of_a_key_has_that_key_in_every_town() {
+    let berlin = Provider { area_code: "30".into(), ..munich() };
+    for (key, expected) in [
+        ("+49897654321@example.net", "sip:+49897654321@example.net"),
+        ("alice@example.net", "sip:alice@example.net"),
+        ("*21#@example.net", "sip:*21%23@example.net"),
+        ("a@b@example.net", "sip:a%40b@example.net"),
+        ("j\u{f6}rg <x?y;z>%@example.net", "sip:j%C3%B6rg%20%3Cx%3Fy%3Bz%3E%25@example.net"),
+    ] {
+        assert_eq!(uri(key), expected);
+        for provider in [&munich(), &berlin] {
+            assert_eq!(spelt(expected, provider), key);
+        }
+    }
+}
+
+#[test]
 fn one_phone_has_one_key_however_it_is_written() {
     let provider = munich();
     for (text, expected) in [
