@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::call::identity::Rename;
+use super::call::identity::{DialogId, NOBODY_USER, Rename};
 use super::names::{Local, Path, literal};
 use super::rewrite::{self, Contacts, RecordRoute, RequestPlan, ResponsePlan, Routes};
 use crate::limits::SIP_MESSAGE_BYTES_MAX;
@@ -35,6 +35,8 @@ pub(crate) struct Crossing {
     pub(crate) next_hop: Option<NextHop>,
     /// The names that the other side has for the dialog, where they are others.
     pub(crate) rename: Option<Rename>,
+    /// Who sends it is withheld there (CALLS §1.4).
+    pub(crate) withheld: bool,
     /// Our own addresses that a Route may name.
     pub(crate) own: Vec<SocketAddr>,
     /// Marks our branches, so that a request that comes back is known.
@@ -57,6 +59,7 @@ impl Crossing {
             return uri.clone();
         }
         let (local, user) = (&self.to_local, &self.user);
+        let user = if self.withheld { NOBODY_USER } else { user };
         let at = if user.is_empty() { "" } else { "@" };
         format!("sip:{user}{at}{}{}", local.host(), local.parameter())
     }
@@ -96,12 +99,15 @@ impl Crossing {
             (None, Path::Server) => (routed.request_uri, Routes::Routed(&routed)),
             (None, _) => (uri, Routes::Drop),
         };
+        let own = || DialogId::of(message, true).rename(true);
+        let withheld = self.withheld.then(|| self.rename.clone().unwrap_or_else(own).withheld());
         let plan = RequestPlan {
             uri,
             local: self.to_local,
             branch: &branch,
             routes,
-            rename: self.rename.as_ref(),
+            rename: withheld.as_ref().or(self.rename.as_ref()),
+            withheld: self.withheld,
             record_route: (self.to == Path::Lan && forms_dialog).then_some(self.to_local),
             keep_record_routes: !self.touches_overlay(),
             contacts: self.contacts(&contact),

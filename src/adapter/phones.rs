@@ -174,6 +174,7 @@ impl Adapter {
             local,
             contact: binding.contact.clone(),
             user: binding.wan_user.clone(),
+            withheld: false,
         })
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct RequestPlan<'a, 'm> {
     pub(crate) contacts: Contacts<'a>,
     /// What the dialog is called there, where it has another name.
     pub(crate) rename: Option<&'a Rename>,
+    /// Who sends it is withheld: no header says so.
+    pub(crate) withheld: bool,
     /// What is added to the numbers of CSeq and RAck.
     pub(crate) cseq_shift: i64,
     /// Whether only the allow-list of the overlay passes.
@@ -92,6 +94,7 @@ pub(crate) fn request(
             Name::From | Name::To | Name::CallId if plan.rename.is_some() => {
                 write_renamed(&mut writer, header.name, plan.rename);
             }
+            Name::ReferredBy if plan.withheld => {}
             Name::CSeq => write_cseq(&mut writer, header, plan.cseq_shift),
             Name::RAck if plan.cseq_shift != 0 => write_rack(&mut writer, header, plan.cseq_shift),
             _ if plan.allow_list && !crosses_overlay(header) => {}

@@ -44,4 +44,5 @@ mod town;
 mod transfer;
 mod verdict;
 mod wan;
+mod withheld;
 mod wrong;

@@ -303,11 +303,14 @@ pub(crate) fn peer_flow(node: NodeId) -> Flow {
     Flow { via: Via::Peer(node), to: (std::net::Ipv4Addr::UNSPECIFIED, 0).into() }
 }
 
-/// Whether the caller withholds who calls: Privacy (RFC 3323), or an anonymous From.
+/// Whether the caller withholds who calls: Privacy (RFC 3323 s4.2, RFC 3325 s9.3), or an anonymous
+/// From.
 pub(crate) fn withholds(message: &Message<'_>) -> bool {
+    let hides =
+        |value: &str| ["id", "user", "header"].iter().any(|p| p.eq_ignore_ascii_case(value));
     let privacy = message
         .values(crate::sip::Name::Privacy)
-        .any(|v| v.split(';').any(|p| p.trim().eq_ignore_ascii_case("id")));
+        .any(|v| v.split(';').any(|value| hides(value.trim())));
     let anonymous =
         message.from().is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous@"));
     privacy || anonymous

@@ -71,7 +71,7 @@ impl Adapter {
         crossing.stand_in = self.shown_contact(dialog, end, &crossing);
         let known = dialog.end(end).is_some_and(|end| end.id.is_same(&dialog.id));
         let direct = read_direct(message.call_id()).is_some();
-        if direct || !known {
+        if direct || !known || dialog.phone.withheld {
             crossing.rename = Some(dialog.id.rename(false));
         }
         let number = message.cseq().map_or(0, |(number, _)| number);

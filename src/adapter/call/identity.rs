@@ -74,6 +74,23 @@ pub(crate) struct Rename {
     pub(crate) to: String,
 }
 
+impl Rename {
+    /// The same, in the name of a caller that is withheld: the tag stays.
+    pub(crate) fn withheld(self) -> Self {
+        let from = match tag_of(&self.from) {
+            "" => NOBODY.to_owned(),
+            tag => with_tag(NOBODY, tag),
+        };
+        Self { from, ..self }
+    }
+}
+
+/// Who calls where that is withheld (RFC 3323 s4.1.1.3).
+const NOBODY: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+
+/// User part of the Contact of a caller that is withheld.
+pub(crate) const NOBODY_USER: &str = "anonymous";
+
 /// The tag of a From or To; empty where it has none.
 pub(crate) fn tag_of(value: &str) -> &str {
     NameAddr::parse(value).ok().and_then(|address| address.tag()).unwrap_or_default()

@@ -157,7 +157,8 @@ impl Adapter {
             Some(binding) => binding.wan_user.clone(),
             None => crate::adapter::names::uri_user(&contact).to_owned(),
         };
-        PhoneEnd { flow: source.flow, local: source.local, contact, user }
+        let withheld = super::caller::withholds(message);
+        PhoneEnd { flow: source.flow, local: source.local, contact, user, withheld }
     }
 
     /// Takes relay ports for a call, unless media is off.

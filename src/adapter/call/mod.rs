@@ -63,6 +63,8 @@ pub(crate) struct PhoneEnd {
     pub(crate) contact: String,
     /// User part of the Contact that stands for it on the other sides.
     pub(crate) user: String,
+    /// It calls, or writes, and withholds who does.
+    pub(crate) withheld: bool,
 }
 
 /// An INVITE that came to us.

@@ -72,6 +72,7 @@ impl Adapter {
             stand_in: None,
             next_hop: None,
             rename: None,
+            withheld: outbound && phone.withheld && matches!(path, Path::Peer(_)),
             own: self.own_addresses(),
             loops: self.loops.clone(),
         }
@@ -135,7 +136,7 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         let Some(joint) = Joint::of(call, at, up) else { return };
         let Some(far) = far_end_of(call, &joint, (at, up), message, &answerer) else { return };
-        let name = DialogId::of(message, call.role == Role::Caller);
+        let name = phone_name(call, up, message);
         let mut phone = joint.phone;
         if call.role == Role::Callee && !answerer.is_empty() {
             phone.contact = answerer;
@@ -216,6 +217,18 @@ impl Adapter {
 /// Media sides of a body that goes from the phone outward, or inward to it.
 pub(crate) fn sides(outbound: bool, side: u8) -> (Side, Side) {
     if outbound { (Side::Phone, Side::Far(side)) } else { (Side::Far(side), Side::Phone) }
+}
+
+/// What the phone calls the dialog that `message` is in: its own response, or one to its INVITE,
+/// which over the overlay may have had another From.
+fn phone_name(call: &Call, up: usize, message: &Message<'_>) -> DialogId {
+    let name = DialogId::of(message, call.role == Role::Caller);
+    let upstream = call.upstreams.get(up).filter(|_| call.role == Role::Caller);
+    let invite = upstream.and_then(|up| Message::parse(&up.request).ok());
+    match invite.as_ref().and_then(|invite| invite.header(Name::From)) {
+        Some(phone) => DialogId { phone: phone.to_owned(), ..name },
+        None => name,
+    }
 }
 
 /// What upstream `up` calls the dialog that a phone's response is in.

@@ -3,8 +3,9 @@
 //! A copy has the same body for the same phone, came by the other path within
 //! [`MESSAGE_COPY_LIFE`], and is the same message by Call-ID or by sender: a B2BUA renames the
 //! one and may withhold or respell the other. Who withholds over the overlay is nobody whom a
-//! provider names: else any member could have a text of another dropped. What comes again on one path is a new text, for
-//! somebody may say "yes" twice; so each text that was seen stands for one copy only.
+//! provider names: else any member could have a text of another dropped. What comes again on one
+//! path is a new text, for somebody may say "yes" twice; so each text that was seen stands for
+//! one copy only.
 
 use crate::adapter::call::PhoneEnd;
 use crate::adapter::call::caller::withholds;

@@ -107,7 +107,7 @@ fn phone(user: &str) -> PhoneEnd {
     let to = "192.168.1.10:5060".parse().unwrap();
     let local = Local::Socket { address: to, tcp: false };
     let flow = Flow { via: Via::Udp(SocketId(1)), to };
-    PhoneEnd { flow, local, contact: String::new(), user: user.into() }
+    PhoneEnd { flow, local, contact: String::new(), user: user.into(), withheld: false }
 }
 
 const NOBODY: &str = "sip:anonymous@anonymous.invalid";

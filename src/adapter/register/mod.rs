@@ -215,6 +215,7 @@ impl Adapter {
             keep_record_routes: true,
             contacts: Contacts::One { hosts: &hosts, contact: &registration.contact, uri: &uri },
             rename: None,
+            withheld: false,
             cseq_shift: 0,
             allow_list: false,
             body: message.body(),
