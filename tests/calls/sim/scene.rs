@@ -195,12 +195,14 @@ impl<'p> Scene<'p> {
             let until = back.min(end);
             self.town.world.run_ms(until.since(now).as_millis() as u64);
         }
-        if self.town.world.now >= back && self.town.world.deaf.remove(&self.server) {
-            if let Some(Failure::Restarted(_)) = self.plan.fails.map(|fails| fails.how) {
-                self.read_log();
-                let seed = self.town.world.rng.bytes();
-                self.town.world.replace(self.server, core(self.plan, seed));
-            }
+        let restarts = self.plan.fails.map(|fails| fails.how);
+        if self.town.world.now >= back
+            && self.town.world.deaf.remove(&self.server)
+            && let Some(Failure::Restarted(_)) = restarts
+        {
+            self.read_log();
+            let seed = self.town.world.rng.bytes();
+            self.town.world.replace(self.server, core(self.plan, seed));
         }
         let left = end.since(self.town.world.now).as_millis() as u64;
         self.town.world.run_ms(left);

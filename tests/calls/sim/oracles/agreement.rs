@@ -1,7 +1,6 @@
 //! Both ends agree: who is connected with whom, that they are, and that it is over.
 
 use crate::sim::evidence::{End, Evidence};
-use crate::sim::plan::ALICE;
 use cosip::lab::phone::Report;
 
 pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
@@ -22,7 +21,7 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
     }
     for (phone, end) in evidence.ends.iter().enumerate() {
         let left = standing(&end.over);
-        let excused = plan.bob_hangs_up && phone >= ALICE && with_mailbox(evidence, phone) > 0;
+        let excused = plan.bob_hangs_up && with_mailbox(evidence, phone) > 0;
         if left > 0 && !excused && !with_another(evidence) {
             faults.push(format!("{} still talks when all is over", end.ip));
         }
