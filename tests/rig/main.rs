@@ -1,4 +1,4 @@
-//! Calls with real peers: Kamailio, SIPp and baresip, on networks of their own.
+//! Calls with real peers: Kamailio, SIPp, baresip and Linphone, on networks of their own.
 //!
 //! Each test runs in a world that nothing outside can reach: its own network, mounts and
 //! processes, all gone with the process that made them. In it, an internet with a provider's
@@ -9,6 +9,7 @@
 
 mod baresip;
 mod host;
+mod linphone;
 mod modem;
 mod names;
 mod needs;
@@ -31,6 +32,7 @@ mod closed;
 mod deaths;
 mod hostile;
 mod mailbox;
+mod makes;
 mod providers;
 mod routers;
 mod transports;

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The program of each Debian package, where it is not found by its own name.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("baresip", "baresip-core"),
+    ("linphonec", "linphone-cli"),
     ("miniupnpd", "miniupnpd-nftables"),
     ("dnsmasq", "dnsmasq-base"),
     ("nft", "nftables"),

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// A running program, and whatever it starts.
@@ -21,9 +21,24 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` with its output added to `log`.
     pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Self {
+        Self::spawn(name, command.stdin(Stdio::null()), log)
+    }
+
+    /// As [`Self::start`], for a program that reads commands: what is written goes to it.
+    pub(crate) fn start_for_commands(
+        name: &str,
+        command: &mut Command,
+        log: &Path,
+    ) -> (Self, ChildStdin) {
+        let mut process = Self::spawn(name, command.stdin(Stdio::piped()), log);
+        let input = process.child.stdin.take().expect("a pipe");
+        (process, input)
+    }
+
+    fn spawn(name: &str, command: &mut Command, log: &Path) -> Self {
         let open = || OpenOptions::new().create(true).append(true).open(log).unwrap();
         let log_start = fs::read(log).map_or(0, |text| text.len());
-        command.stdin(Stdio::null()).stdout(open()).stderr(open()).process_group(0);
+        command.stdout(open()).stderr(open()).process_group(0);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         Self { name: name.to_owned(), child, log: log.to_owned(), log_start }
     }

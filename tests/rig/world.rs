@@ -21,6 +21,11 @@ const PROGRAMS: [&str; 9] =
 /// Runs `test` in a world of its own, for at most `limit`. To be called by the test function
 /// itself with a closure, whose type names the test.
 pub(crate) fn inside<F: FnOnce(&Path)>(limit: Duration, test: F) {
+    inside_with(&[], limit, test);
+}
+
+/// As [`inside`], with programs that no other test needs.
+pub(crate) fn inside_with<F: FnOnce(&Path)>(programs: &[&str], limit: Duration, test: F) {
     let name = test_name::<F>();
     if std::env::var(INSIDE).as_deref() == Ok(name) {
         let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
@@ -28,7 +33,7 @@ pub(crate) fn inside<F: FnOnce(&Path)>(limit: Duration, test: F) {
         fs::create_dir_all("/run/netns").unwrap();
         return test(&folder);
     }
-    if !needs::are_met(name, &PROGRAMS) {
+    if !needs::are_met(name, &[&PROGRAMS[..], programs].concat()) {
         return;
     }
     let folder = std::env::temp_dir().join(format!(
