@@ -3,7 +3,6 @@
 use crate::needs;
 use crate::process::Process;
 use crate::provider::{DOMAIN, PASSWORD};
-use crate::router::LAN;
 use crate::town::{Socket, Town};
 use crate::transport::Transport;
 use crate::{sound, wait};
@@ -51,9 +50,10 @@ impl Baresip {
         let wave = folder.join("tone.wav");
         sound::write_tone(&wave, tone, 120);
         let parameter = if transport == Transport::Tcp { ";transport=tcp" } else { "" };
+        let router = socket.router();
         let account = format!(
-            "<sip:{user}@{DOMAIN}{parameter}>;auth_user={user};auth_pass={PASSWORD};\
-             outbound=\"sip:{LAN}:5060{parameter}\";answermode=auto;regint=60;audio_codecs=PCMA\n"
+            "<sip:{user}@{DOMAIN}{parameter}>;auth_user={user};auth_pass={PASSWORD};regint=60;\
+             outbound=\"sip:{router}:5060{parameter}\";answermode=auto;audio_codecs=PCMA\n"
         );
         fs::write(folder.join("accounts"), account).unwrap();
         fs::write(folder.join("contacts"), "").unwrap();
@@ -75,7 +75,11 @@ impl Baresip {
              ctrl_tcp_listen {CONTROL}\n\
              snd_path {heard}\n\
              rtp_ports 10000-10100\n",
-            address = socket.address,
+            address = if socket.is_ipv6() {
+                format!("[{}]", socket.address)
+            } else {
+                socket.address.into()
+            },
             wave = wave.display(),
             heard = heard.display(),
             nothing = folder.display(),

@@ -3,7 +3,6 @@
 use crate::needs;
 use crate::process::Process;
 use crate::provider::{DOMAIN, PASSWORD};
-use crate::router::LAN;
 use crate::town::{Socket, Town};
 use crate::transport::Transport;
 use crate::{sound, wait};
@@ -43,7 +42,7 @@ impl Linphone {
         let wave = folder.join("tone.wav");
         sound::write_tone(&wave, tone, 120);
         let heard = folder.join("heard.wav");
-        fs::write(folder.join("settings"), settings(user, transport)).unwrap();
+        fs::write(folder.join("settings"), settings(user, socket.router(), transport)).unwrap();
         let mut command = Command::new(needs::find("linphonec").unwrap());
         command.arg("-a").arg("-c").arg(folder.join("settings"));
         let messages = folder.join("messages");
@@ -98,7 +97,7 @@ impl Linphone {
     }
 }
 
-fn settings(user: &str, transport: Transport) -> String {
+fn settings(user: &str, router: &str, transport: Transport) -> String {
     let (udp, tcp) = if transport == Transport::Tcp { (0, 5060) } else { (5060, 0) };
     format!(
         "[sip]\n\
@@ -125,8 +124,8 @@ fn settings(user: &str, transport: Transport) -> String {
          capture=0\n\
          display=0\n\
          [proxy_0]\n\
-         reg_proxy=<sip:{LAN}:5060;transport={transport}>\n\
-         reg_route=<sip:{LAN}:5060;transport={transport};lr>\n\
+         reg_proxy=<sip:{router}:5060;transport={transport}>\n\
+         reg_route=<sip:{router}:5060;transport={transport};lr>\n\
          reg_identity=sip:{user}@{DOMAIN}\n\
          reg_expires=600\n\
          reg_sendregister=1\n\

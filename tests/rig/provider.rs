@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) const DOMAIN: &str = "town.example";
 /// Its address and port.
 pub(crate) const ADDRESS: &str = "203.0.113.10:5060";
+/// The same where all have IPv6.
+pub(crate) const ADDRESS_V6: &str = "[2001:db8::10]:5060";
 /// That of its second server, where it has one.
 pub(crate) const SECOND_ADDRESS: &str = "203.0.113.11:5060";
 /// Everybody's password.
@@ -58,7 +60,9 @@ impl Provider {
         self.process = Some(process);
         // TCP is served last.
         crate::wait::until("kamailio", Duration::from_secs(10), || {
-            let bound = self.host.on(|| std::fs::read_to_string("/proc/thread-self/net/udp"));
+            let table = if self.address.starts_with('[') { "udp6" } else { "udp" };
+            let table = format!("/proc/thread-self/net/{table}");
+            let bound = self.host.on(|| std::fs::read_to_string(table));
             bound.unwrap().contains(":13C4") && self.accepts()
         });
     }

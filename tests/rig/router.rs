@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Each router's address in its home.
 pub(crate) const LAN: &str = "192.168.1.1";
+/// The same where homes have IPv6, as URIs have it.
+pub(crate) const LAN_V6: &str = "[fd00::1]";
 /// Where routers serve SIP towards the internet.
 pub(crate) const WAN_SIP_PORT: u16 = 5062;
 /// Where routers meet.
@@ -29,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) server: &'static [&'static str],
     /// Whether the server is found by its name alone.
     pub(crate) named: bool,
+    /// Whether all have IPv6 and nobody has IPv4.
+    pub(crate) ipv6: bool,
     /// More options of the provider's section.
     pub(crate) provider: &'static [(&'static str, &'static str)],
     /// More sections of all adapters' settings.
@@ -41,9 +45,17 @@ impl Default for Settings {
             mode: "cooperative",
             server: &[],
             named: false,
+            ipv6: false,
             provider: &[],
             sections: String::new(),
         }
+    }
+}
+
+impl Settings {
+    /// Address and port of the provider's server.
+    pub(crate) fn server_address(&self) -> &'static str {
+        if self.ipv6 { provider::ADDRESS_V6 } else { provider::ADDRESS }
     }
 }
 
@@ -82,7 +94,7 @@ impl Router {
         self.process = Some(self.host.on(|| Process::start(&name, &mut command, &log)));
         wait::until(&format!("the sockets of {name}"), SOON, || {
             let status = self.status();
-            status["network"]["lan"][0] == LAN && status["network"]["wan_sip_port"] != 0
+            status["network"]["lan"][0].is_string() && status["network"]["wan_sip_port"] != 0
         });
     }
 
@@ -178,7 +190,9 @@ impl Router {
 fn configuration(settings: &Settings) -> String {
     let Settings { mode, sections, .. } = settings;
     let domain = provider::DOMAIN;
-    let server = format!("sip:{}", provider::ADDRESS);
+    let server = format!("sip:{}", settings.server_address());
+    let wan = if settings.ipv6 { "[2001:db8::2" } else { "203.0.113.2" };
+    let end = if settings.ipv6 { "]" } else { "" };
     let server = if settings.named { "" } else { &server };
     let option = |(name, value): &(&str, &str)| format!("\toption {name} '{value}'\n");
     let provider: String = settings.provider.iter().map(option).collect();
@@ -204,9 +218,9 @@ fn configuration(settings: &Settings) -> String {
          \toption port '{OVERLAY_PORT}'\n\
          \toption name '{domain}'\n\
          \toption secret_file 'network.key'\n\
-         \tlist bootstrap '203.0.113.21:{OVERLAY_PORT}'\n\
-         \tlist bootstrap '203.0.113.22:{OVERLAY_PORT}'\n\
-         \tlist bootstrap '203.0.113.23:{OVERLAY_PORT}'\n\
+         \tlist bootstrap '{wan}1{end}:{OVERLAY_PORT}'\n\
+         \tlist bootstrap '{wan}2{end}:{OVERLAY_PORT}'\n\
+         \tlist bootstrap '{wan}3{end}:{OVERLAY_PORT}'\n\
          {sections}"
     )
 }

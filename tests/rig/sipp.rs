@@ -4,7 +4,6 @@
 
 use crate::needs;
 use crate::process::Process;
-use crate::router::LAN;
 use crate::script::{Parties, Step, scenario};
 use crate::town::{Socket, Town};
 use crate::transport::Transport;
@@ -58,7 +57,7 @@ impl Sipp {
             user: user.to_owned(),
             socket: socket.clone(),
             transport: Transport::Udp,
-            proxy: format!("{LAN}:5060"),
+            proxy: format!("{}:5060", socket.router()),
             port: 5060,
             folder,
             scripts: 0,

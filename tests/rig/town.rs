@@ -7,8 +7,8 @@ use crate::host::{self, Host};
 use crate::modem::{Asked, Modem};
 use crate::names;
 use crate::process::Process;
-use crate::provider::{ADDRESS, Provider};
-use crate::router::{LAN, Router, Settings};
+use crate::provider::Provider;
+use crate::router::{LAN, LAN_V6, Router, Settings};
 use crate::wait;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ pub(crate) struct Town {
     routers: [Router; 3],
     /// The name server, where the provider's servers are found by name.
     _names: Option<Process>,
+    ipv6: bool,
     folder: PathBuf,
 }
 
@@ -35,6 +36,21 @@ pub(crate) struct Socket {
     pub(crate) host: Host,
     /// Its address.
     pub(crate) address: &'static str,
+}
+
+const PHONES: [&str; 2] = ["192.168.1.10", "192.168.1.11"];
+const IPV6_PHONES: [&str; 2] = ["fd00::10", "fd00::11"];
+
+impl Socket {
+    /// Whether its address is one of IPv6.
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.address.contains(':')
+    }
+
+    /// The router's address, as URIs have it.
+    pub(crate) fn router(&self) -> &'static str {
+        if self.is_ipv6() { LAN_V6 } else { LAN }
+    }
 }
 
 /// The place of a phone in a home: `FIRST` or `SECOND`.
@@ -54,6 +70,9 @@ impl Town {
     /// As [`Self::build`], with nobody at the server's address.
     pub(crate) fn build_without_server(folder: &Path, settings: &Settings) -> Self {
         lay_cables();
+        if settings.ipv6 {
+            renumber_to_ipv6();
+        }
         let town = Self::start_routers(folder, settings);
         for number in [1, 2, 3] {
             town.await_peers(number, 2);
@@ -78,13 +97,23 @@ impl Town {
     }
 
     fn start_routers(folder: &Path, settings: &Settings) -> Self {
-        let provider = Provider::new((Host::new("provider"), ADDRESS), folder, settings.server);
+        let provider = Provider::new(
+            (Host::new("provider"), settings.server_address()),
+            folder,
+            settings.server,
+        );
         let routers = [1, 2, 3].map(|number| Router::new(number, folder, settings));
         let names = settings.named.then(|| {
             let host = Self::add_host("names", names::ADDRESS);
             names::serve(&host, folder)
         });
-        let mut town = Self { provider, routers, _names: names, folder: folder.to_owned() };
+        let mut town = Self {
+            provider,
+            routers,
+            _names: names,
+            ipv6: settings.ipv6,
+            folder: folder.to_owned(),
+        };
         town.routers.iter_mut().for_each(Router::start);
         town
     }
@@ -109,7 +138,7 @@ impl Town {
 
     /// Where to plug in a phone.
     pub(crate) fn socket(&self, home: u8, place: u8) -> Socket {
-        let address = ["192.168.1.10", "192.168.1.11"][usize::from(place)];
+        let address = if self.ipv6 { IPV6_PHONES } else { PHONES }[usize::from(place)];
         Socket { host: Host::new(&phone_name(home, place)), address }
     }
 
@@ -172,6 +201,27 @@ fn lay_cables() {
             "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; \
              add rule ip nat out oifname wan ip saddr 192.168.1.0/24 masquerade",
         );
+    }
+}
+
+/// Gives all hosts IPv6 instead of IPv4: every home uses fd00::/64, of which nobody else knows.
+fn renumber_to_ipv6() {
+    let renumber = |host: &str, device: &str, address: &str| {
+        let setting = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
+        Host::new(host).on(|| fs::write(setting, "0")).unwrap();
+        ip(&format!("-n {host} -4 address flush dev {device}"));
+        ip(&format!("-n {host} address add {address}/64 dev {device} nodad"));
+    };
+    renumber("provider", "eth0", "2001:db8::10");
+    for home in 1..=3 {
+        let router = format!("router-{home}");
+        renumber(&router, "wan", &format!("2001:db8::2{home}"));
+        renumber(&router, "lan", "fd00::1");
+        for place in [FIRST, SECOND] {
+            let phone = phone_name(home, place);
+            renumber(&phone, "eth0", IPV6_PHONES[usize::from(place)]);
+            ip(&format!("-n {phone} route add default via fd00::1"));
+        }
     }
 }
 

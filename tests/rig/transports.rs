@@ -1,7 +1,7 @@
-//! Phones on UDP and on TCP call each other.
+//! Phones on UDP and on TCP, on IPv4 and on IPv6, call each other.
 
 use crate::baresip::Baresip;
-use crate::calls::{call, end};
+use crate::calls::{call, end, two_phones};
 use crate::router::Settings;
 use crate::script::{CALL, CANCEL_RINGING, RING_UNTIL_CANCEL, answer};
 use crate::sipp::Sipp;
@@ -31,6 +31,21 @@ fn a_phone_on_udp_and_one_on_tcp_hear_each_other() {
             assert_eq!(town.router(2).call_path(), path);
             end(&mut bob, &mut alice);
         }
+    });
+}
+
+#[test]
+fn on_ipv6_alone_phones_call_with_and_without_a_server() {
+    inside(LIMIT, |folder| {
+        let mut town = Town::build(folder, &Settings { ipv6: true, ..Settings::default() });
+        let (mut alice, mut bob) = two_phones(&town, Udp);
+        call(&mut alice, &mut bob);
+        assert_eq!(town.router(1).call_path(), "server");
+        town.provider.kill();
+        end(&mut bob, &mut alice);
+        call(&mut bob, &mut alice);
+        assert_eq!(town.router(2).call_path(), "overlay");
+        end(&mut bob, &mut alice);
     });
 }
 
