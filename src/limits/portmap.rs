@@ -21,7 +21,8 @@ pub const PORTMAP_CHECK: Duration = Duration::from_secs(60);
 /// As [`PORTMAP_CHECK`], by UPnP: a connection each time.
 pub const PORTMAP_CHECK_UPNP: Duration = Duration::from_secs(300);
 
-/// After this a router that opened nothing is asked again.
+/// After this a router that opened nothing is asked again; at first after [`PORTMAP_RETRY`], then
+/// twice that, and so on: after a power cut it may come up later than we do.
 pub const PORTMAP_AGAIN: Duration = Duration::from_secs(300);
 
 /// After this a mapping that was refused, or a router that fell silent, is asked again.

@@ -350,6 +350,7 @@ impl Portmap {
     /// The gateway speaks this protocol.
     pub(super) fn serve(&mut self, now: Instant, protocol: Protocol) {
         self.tried[protocol as usize] = Tried::Serves;
+        self.fruitless = 0;
         self.stage = Stage::Serving(protocol);
         self.mappings.iter_mut().for_each(|mapping| mapping.at = now);
         self.quiet_until = now;
@@ -365,7 +366,11 @@ impl Portmap {
         match protocol {
             Protocol::Pcp => self.stage = Stage::Probing(Protocol::NatPmp),
             Protocol::NatPmp => self.stage = Stage::Probing(Protocol::Upnp),
-            Protocol::Upnp => self.rest(now, PORTMAP_AGAIN),
+            Protocol::Upnp => {
+                let pause = PORTMAP_RETRY * (1 << self.fruitless.min(7));
+                self.fruitless = self.fruitless.saturating_add(1);
+                self.rest(now, pause.min(PORTMAP_AGAIN));
+            }
         }
     }
 

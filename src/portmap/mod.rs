@@ -104,6 +104,8 @@ pub struct Portmap {
     binding: [Option<u32>; 2],
     stage: Stage,
     tried: [Tried; 3],
+    /// Attempts in a row that opened nothing.
+    fruitless: u8,
     mappings: Mappings,
     exchange: Option<Exchange>,
     epoch: Option<Epoch>,
@@ -137,6 +139,7 @@ impl Portmap {
             binding: [None; 2],
             stage: Stage::Off,
             tried: [Tried::NotYet; 3],
+            fruitless: 0,
             mappings: Mappings::default(),
             exchange: None,
             epoch: None,
@@ -166,6 +169,7 @@ impl Portmap {
             self.request(Request::CloseSocket(socket));
         }
         (self.binding, self.place) = ([None; 2], place);
+        self.fruitless = 0;
         self.forget_gateway(now);
         self.stage = Stage::Off;
         self.open_sockets();

@@ -7,6 +7,7 @@ use crate::town::{connect, ip, make_host};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Its address towards the home's router, which has .20.
 pub(crate) const INNER: &str = "192.168.178.1";
@@ -96,7 +97,9 @@ fn start(host: &Host, folder: &Path) -> Process {
     command.arg("-d").arg("-f").arg(folder.join(SETTINGS));
     command.arg("-P").arg("/run/miniupnpd.pid");
     let log = folder.join("miniupnpd.log");
-    host.on(|| Process::start("miniupnpd", &mut command, &log))
+    let mut process = host.on(|| Process::start("miniupnpd", &mut command, &log));
+    process.await_log("istening", Duration::from_secs(20));
+    process
 }
 
 fn lay_cables(home: u8) {
