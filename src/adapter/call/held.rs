@@ -170,6 +170,7 @@ impl Adapter {
             }
         }
         if unacknowledged {
+            self.repeat_acceptance(now, id);
             self.ask_for_leg(now, id);
         }
         if let Some(call) = self.calls.get_mut(id) {

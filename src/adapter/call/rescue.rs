@@ -6,17 +6,35 @@
 //! goes the direct way. Asked again with each 2xx that the phone repeats: the channel may lose it.
 
 use super::dialog::DialogAt;
-use super::{Call, CallId, Role, UpstreamState};
+use super::{Call, CallId, Role, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::channel::{CallKey, CarryingPath, Payload};
-use crate::limits::CALL_LEGS_MAX;
+use crate::limits::{CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
 use crate::net::NodeId;
 use crate::sip::Message;
 use crate::time::Instant;
 
 impl Adapter {
+    /// Callee's side: a phone whose answer one leg has acknowledged repeats it no more, so what
+    /// another leg still waits for is repeated from here (RFC 3261 s13.3.1.4).
+    pub(super) fn repeat_acceptance(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id).filter(|call| call.carrier.is_some()) else { return };
+        let Some(winner) = call.winner.map(usize::from) else { return };
+        let late = |up: &(usize, &Upstream)| {
+            matches!(up.1.path, Path::Peer(_))
+                && matches!(up.1.state, UpstreamState::Accepted { late: true, .. })
+        };
+        let late = call.upstreams.iter().enumerate().filter(late).map(|(up, _)| up);
+        let late: heapless::Vec<usize, CALL_UPSTREAMS_MAX> = late.collect();
+        let acceptance = call.acceptance.clone();
+        let Ok(message) = Message::parse(&acceptance) else { return };
+        for up in late {
+            self.relay_response(now, id, winner, up, &message);
+        }
+    }
+
     /// Callee's side: the 2xx on the server leg is not acknowledged in time.
     pub(super) fn ask_for_leg(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };

@@ -46,6 +46,14 @@ fn sweep(first: u64, seeds: u64) {
     report(played, &failed);
 }
 
+/// A hasty server acknowledges Bob's answer by itself and dies; the overlay then loses that answer.
+#[test]
+fn an_answer_that_the_overlay_loses_after_a_hasty_server_died_is_repeated() {
+    let plan = plan(635_523_645_113);
+    let faults = faults(&plan);
+    assert!(faults.is_empty(), "{plan:?}\n{}", faults.join("\n"));
+}
+
 #[test]
 fn whatever_message_the_server_fails_at_no_call_is_lost() {
     match (number("COSIP_SEED"), number("COSIP_SWEEP")) {
