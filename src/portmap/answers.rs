@@ -2,13 +2,21 @@
 
 use super::exchange::What;
 use super::report::Tried;
-use super::{Portmap, Protocol, Stage, epoch, natpmp, pcp, upnp};
+use super::{Device, Portmap, Protocol, Stage, epoch, natpmp, pcp, upnp};
 use crate::limits::{PORTMAP_CHECK, PORTMAP_DATAGRAM_BYTES_MAX};
 use crate::net::Rejected;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
 impl Portmap {
+    /// Who answers next may be another: nothing that the last one said holds.
+    pub(super) fn forget_gateway(&mut self, now: Instant) {
+        self.changed |= self.mappings.forget_held(now);
+        self.tried = [Tried::NotYet; 3];
+        (self.epoch, self.external) = (None, None);
+        self.device = Device::default();
+    }
+
     /// Takes a datagram; `announced`: it came by multicast.
     pub(super) fn heard(
         &mut self,

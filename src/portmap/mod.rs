@@ -190,13 +190,6 @@ impl Portmap {
         }
     }
 
-    fn forget_gateway(&mut self, now: Instant) {
-        self.changed |= self.mappings.forget_held(now);
-        self.tried = [Tried::NotYet; 3];
-        (self.epoch, self.external) = (None, None);
-        self.device = Device::default();
-    }
-
     /// From now on these UDP ports are wanted, the most important first, and no others; none any
     /// more after [`Portmap::stop`].
     pub fn want(&mut self, now: Instant, ports: impl Iterator<Item = u16> + Clone) {
