@@ -1,8 +1,8 @@
 //! What adapters cost, and what they save: the figures of `make bench`.
 //!
-//! [`calls`] compares three ways of the same calls, [`failures`] measures the first call after
+//! `calls` compares three ways of the same calls, `failures` measures the first call after
 //! the server failed, [`renumber`] how soon a home is reached again whose address changed, and
-//! [`lookups`] the overlay alone. All on one machine and real processes: the figures compare
+//! `lookups` the overlay alone. All on one machine and real processes: the figures compare
 //! ways, not machines, and the network adds no delay.
 
 mod calls;

@@ -4,7 +4,7 @@
 //! It stands for the exchanges and session border controllers that most providers have: the
 //! callee sees another Call-ID, other tags and numbers, and the caller's name in whatever form
 //! the house likes, or not at all. It works at its own pace, has a mailbox or forwards calls, and
-//! its location table is in memory only. One loop: what the wire brings becomes a [`Work`] of a
+//! its location table is in memory only. One loop: what the wire brings becomes a `Work` of a
 //! session, and is done in order, each after a time that the seed draws. What it did beside plain
 //! calls it tells in [`B2bua::poll_log`]. Limits: UDP, literal addresses.
 
