@@ -3,8 +3,7 @@
 //! A relay that takes packets from anybody lets strangers listen to and speak into calls ("RTP
 //! bleed"). So a [`Pin`] takes only: the signalled address; its /24 or /64, where a media server's
 //! sister sends; and the address that this side's signalling comes from, where a NAT lies between.
-//! The first such packet closes the window: from then on only its source is heard, and the
-//! signalled address itself, for a NAT may send the first packets from another port. New SDP opens
+//! The first such packet closes the window, from then on only its source is heard. New SDP opens
 //! the window again. Until a source is known, packets go to the signalled address, then to the
 //! source (symmetric RTP, RFC 4961).
 
@@ -61,9 +60,6 @@ impl Pin {
     #[inline]
     pub fn admit(&mut self, now: Instant, from: SocketAddr, signalling: Option<IpAddr>) -> bool {
         if self.closed {
-            if self.signalled == Some(from) {
-                self.source = Some(from);
-            }
             return self.source == Some(from);
         }
         if self.source == Some(from) && self.trail_until.is_some_and(|until| now < until) {

@@ -228,9 +228,7 @@ fn new_sdp_opens_the_window_and_a_repetition_does_not() {
     let next = offer(SERVER, 6000, "").replace("o=- 1 1", "o=- 1 2");
     bench.pass(session, IN, SERVER, &next).unwrap();
     assert!(bench.rtp("203.0.113.11:6000", far).is_some());
-    assert_eq!(bench.rtp("203.0.113.12:6000", far), None);
-    assert!(bench.rtp("203.0.113.10:6000", far).is_some(), "whom SDP names is no stranger");
-    assert_eq!(bench.rtp("203.0.113.11:6000", far), None);
+    assert_eq!(bench.rtp("203.0.113.10:6000", far), None);
 }
 
 #[test]
