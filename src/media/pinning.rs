@@ -6,6 +6,11 @@
 //! The first such packet closes the window, from then on only its source is heard. New SDP opens
 //! the window again. Until a source is known, packets go to the signalled address, then to the
 //! source (symmetric RTP, RFC 4961).
+//!
+//! One source may follow another without new SDP: where both ends send at once, a NAT in between
+//! can give the first packets another port, until its rule for the opened one applies. So a source
+//! that is not the signalled address itself gives way to it, once it has been silent for
+//! [`SILENCE`]. The signalled address gives way to nobody.
 
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +18,11 @@ use std::net::{IpAddr, SocketAddr};
 /// How long the packets of the old source may trail behind SDP that names a new address. They are
 /// passed on, so that no word is lost, but do not close the window for the new source.
 const TRAIL: Duration = Duration::from_secs(2);
+
+/// How long a source that nobody named is silent before the signalled address takes its place.
+/// A source that still speaks sends within 60 ms (the longest packets that phones use) and loses
+/// one packet at times; of the words of one that changed its port, no more than this is lost.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// The pinning of one port: the sources that it hears and the address that it answers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +33,8 @@ pub struct Pin {
     source: Option<SocketAddr>,
     /// Whether only `source` is heard. New SDP opens the window again.
     closed: bool,
+    /// When `source` was heard last.
+    heard_at: Instant,
     /// Where SDP moved away from `source`: until when that may trail.
     trail_until: Option<Instant>,
 }
@@ -59,8 +71,12 @@ impl Pin {
     /// address that this side's SIP messages come from.
     #[inline]
     pub fn admit(&mut self, now: Instant, from: SocketAddr, signalling: Option<IpAddr>) -> bool {
-        if self.closed {
-            return self.source == Some(from);
+        if self.closed && !self.gives_way(now, from) {
+            let heard = self.source == Some(from);
+            if heard {
+                self.heard_at = now;
+            }
+            return heard;
         }
         if self.source == Some(from) && self.trail_until.is_some_and(|until| now < until) {
             return true;
@@ -71,9 +87,17 @@ impl Pin {
         };
         if same_net(signalled.ip(), from.ip()) || signalling == Some(from.ip()) {
             (self.source, self.trail_until, self.closed) = (Some(from), None, true);
+            self.heard_at = now;
             return true;
         }
         false
+    }
+
+    /// Whether the source leaves its place to `from`, see the module's text.
+    #[inline]
+    fn gives_way(&self, now: Instant, from: SocketAddr) -> bool {
+        let signalled = Some(from);
+        self.signalled == signalled && self.source != signalled && self.heard_at + SILENCE <= now
     }
 }
 

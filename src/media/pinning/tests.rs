@@ -104,3 +104,38 @@ fn new_sdp_with_the_same_address_keeps_answering_the_known_source() {
     assert_eq!(pin.target(), Some(rebound));
     assert!(!pin.admit(at(70), behind_nat, SIGNALLING));
 }
+
+#[test]
+fn a_silent_source_gives_way_to_the_signalled_address_and_to_no_other() {
+    let (signalled, first) = (addr("203.0.113.10:4000"), addr("203.0.113.10:61000"));
+    let mut pin = Pin::default();
+    pin.signal(at(0), Some(signalled));
+    for ms in [1, 21, 41, 61] {
+        assert!(pin.admit(at(ms), first, SIGNALLING));
+    }
+    // Both ends sent at once: the NAT in between uses the opened port only now.
+    for ms in [81, 101, 260] {
+        assert!(!pin.admit(at(ms), signalled, SIGNALLING), "{ms} ms");
+    }
+    assert_eq!(pin.target(), Some(first));
+    for other in ["203.0.113.10:4002", "203.0.113.11:4000", "198.51.100.9:4000"] {
+        assert!(!pin.admit(at(261), addr(other), SIGNALLING), "{other}");
+    }
+    assert!(pin.admit(at(261), signalled, SIGNALLING));
+    assert_eq!(pin.target(), Some(signalled));
+    assert!(!pin.admit(at(262), first, SIGNALLING), "one source at a time");
+    assert!(!pin.admit(at(90_000), first, SIGNALLING), "whom SDP names gives way to nobody");
+}
+
+#[test]
+fn a_source_that_goes_on_speaking_keeps_its_place() {
+    let (signalled, behind_nat) = (addr("203.0.113.10:4000"), addr("203.0.113.10:61000"));
+    let mut pin = Pin::default();
+    pin.signal(at(0), Some(signalled));
+    // One packet in two is lost, each of 60 ms.
+    for ms in (0..2000).step_by(120) {
+        assert!(pin.admit(at(ms), behind_nat, SIGNALLING));
+        assert!(!pin.admit(at(ms + 119), signalled, SIGNALLING));
+    }
+    assert_eq!(pin.target(), Some(behind_nat));
+}
