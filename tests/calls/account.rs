@@ -1,5 +1,6 @@
 //! With credentials the adapter registers by itself; without, the phone's next REGISTER does it.
 
+use crate::acts::gateway;
 use crate::net::{Fate, Packet};
 use crate::sip::{Msg, answer, uri_of};
 use crate::town::{DOMAIN, Phone, Town, at, server};
@@ -192,10 +193,8 @@ fn a_new_wan_address_costs_seconds_with_credentials_and_half_the_phone_s_time_wi
         assert_eq!(uri_of(last.one("Contact")), "sip:alice@203.0.113.77:5062");
         assert_eq!(last.from, at("203.0.113.77:5062"));
         // The server's next call arrives.
-        let mut gateway = alice.clone();
-        (gateway.at, gateway.user) = (server(), "gw".into());
-        let invite = gateway.invite("sip:alice@203.0.113.77:5062", "g1");
-        town.world.send(server(), town.routers[0].outside(), invite);
+        let gateway = gateway(town.routers[0].outside());
+        town.dial(&gateway, "sip:alice@203.0.113.77:5062", "g1");
         let heard = town.world.expect(alice.at, "INVITE", 20);
         town.reply(&heard, 486, "a", &[]);
         town.world.expect(server(), "486", 20);
@@ -300,14 +299,10 @@ fn a_challenge_to_the_bye_of_a_late_answer_is_answered_by_the_account() {
     town.world.run_ms(1_000);
     town.world.autos.clear();
     let uri = format!("sip:+4930123@{DOMAIN}");
-    let invite = alice.invite(&uri, "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &uri, "c1");
     let heard = town.world.expect(server(), "INVITE", 100);
-    let cancel = alice.cancel(&uri, "c1");
-    town.say(&alice, cancel);
-    let refusal = town.world.expect(alice.at, "487", 100);
-    let ack = alice.ack_of_refusal(&refusal, &uri);
-    town.say(&alice, ack);
+    town.cancel(&alice, &uri, "c1");
+    town.refused(&alice, "487", &uri, 100);
     town.accept(&heard, "late", "sip:gw@198.51.100.1:5060");
     town.world.expect(server(), "ACK", 100);
     let bye = town.world.expect(server(), "BYE", 100);

@@ -1,5 +1,6 @@
 //! A router behind another one, which opens ports when it is asked by PCP or NAT-PMP.
 
+use crate::acts::gateway;
 use crate::net::{Fate, Packet};
 use crate::sip::Msg;
 use crate::town::{DOMAIN, Phone, Town, at, server};
@@ -120,8 +121,7 @@ fn what_the_provider_and_other_adapters_see_is_the_opened_port() {
 /// The description that leaves names an opened port.
 fn calls_out(town: &mut Town, front: &Rc<RefCell<Front>>, alice: &Phone) {
     let uri = format!("sip:4711@{DOMAIN}");
-    let invite = alice.invite(&uri, "out");
-    town.say(alice, invite);
+    town.dial(alice, &uri, "out");
     let invite = town.world.expect(server(), "INVITE", 50);
     assert_eq!(invite.contact(), "sip:alice@203.0.113.9:15062");
     assert!(invite.body().contains("c=IN IP4 203.0.113.9\r\n"), "{}", invite.text);
@@ -129,17 +129,15 @@ fn calls_out(town: &mut Town, front: &Rc<RefCell<Front>>, alice: &Phone) {
     let port: u16 = line.split(' ').next().unwrap().parse().unwrap();
     assert_eq!(front.borrow().open.get(&(port - HIGHER)), Some(&port), "it is open");
     town.reply(&invite, 404, "srv", &[]);
-    let refusal = town.world.expect(alice.at, "404", 100);
-    let ack = alice.ack_of_refusal(&refusal, &uri);
-    town.say(alice, ack);
+    town.refused(alice, "404", &uri, 100);
 }
 
 /// A call to the Contact that the provider knows; the router in front has translated the address.
 fn calls_in(town: &mut Town, alice: &Phone) {
-    let gateway = Phone { at: server(), user: "gw".into(), ..alice.clone() };
+    let gateway = gateway((IpAddr::from(WAN), 5062).into());
     let target = ("INVITE", "sip:alice@203.0.113.9:15062");
     let text = gateway.request(target, "in", 1, &[], &crate::sip::sdp(at("198.51.100.1:4000")));
-    town.world.send(server(), (IpAddr::from(WAN), 5062).into(), text);
+    town.say(&gateway, text);
     let heard = town.world.expect(alice.at, "INVITE", 100);
     assert_eq!(heard.uri(), alice.contact());
     town.reply(&heard, 486, "b", &[]);
@@ -171,13 +169,10 @@ fn a_router_in_front_that_opens_nothing_delays_nothing_and_is_named() {
     town.world.rule = Some(Box::new(rule));
     town.put_behind(0, WAN.into(), GATEWAY.into());
     let alice = town.registered(0, 1, "alice");
-    let invite = alice.invite(&format!("sip:4711@{DOMAIN}"), "out");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:4711@{DOMAIN}"), "out");
     let invite = town.world.expect(server(), "INVITE", 50);
     town.reply(&invite, 404, "srv", &[]);
-    let refusal = town.world.expect(alice.at, "404", 100);
-    let ack = alice.ack_of_refusal(&refusal, invite.uri());
-    town.say(&alice, ack);
+    town.refused(&alice, "404", invite.uri(), 100);
     town.world.run_ms(20_000);
     let status = town.status(0);
     let wanted = "the router in front (10.0.0.1) does not open ports: PCP, NAT-PMP and UPnP \

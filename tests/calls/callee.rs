@@ -1,34 +1,32 @@
 //! One ring: a call that reaches its phone by the server and by the overlay.
 
-use crate::net::{Fate, Packet};
-use crate::provider::{backward, forward};
+use crate::acts::gateway;
+use crate::net::Fate;
+use crate::provider::forward;
 use crate::sip::{Dialog, Msg, answer};
 use crate::town::{Phone, Town, server, two};
 
+/// The Contact of Bob that the server knows.
+const BOB: &str = "sip:bob@203.0.113.2:5062";
+
 /// Alice calls Bob; what the server got.
 fn call(town: &mut Town, alice: &Phone, bob: &Phone) -> Msg {
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(alice, invite);
+    town.dial(alice, &bob.aor(), "c1");
     town.world.expect(server(), "INVITE", 100)
 }
 
-/// The server passes an INVITE on to Bob's router.
-fn pass_on(town: &mut Town, invite: &Msg) {
-    let (to, bytes) = forward(invite, "sip:bob@203.0.113.2:5062");
-    town.world.send(server(), to, bytes);
+/// The server cancels what it passed on.
+fn pass_on_cancel(town: &mut Town, invite: &Msg) {
+    let (to, bytes) = forward(invite, BOB);
+    let text = String::from_utf8(bytes).unwrap().replace("1 INVITE", "1 CANCEL");
+    town.world.send(server(), to, text.replacen("INVITE sip:", "CANCEL sip:", 1));
 }
 
-/// The server passes a response back.
-fn pass_back(town: &mut Town, response: &Msg) {
-    let (to, bytes) = backward(response).unwrap();
-    town.world.send(server(), to, bytes);
-}
-
-fn rings_of(town: &Town, phone: &Phone) -> usize {
-    let invites = |packet: &&Packet| packet.to == phone.at && packet.data.starts_with(b"INVITE");
-    let sent: std::collections::BTreeSet<_> =
-        town.world.log.iter().filter(invites).map(|packet| &packet.data).collect();
-    sent.len()
+/// The server passes an INVITE on once more, as another branch.
+fn pass_on_fork(town: &mut Town, invite: &Msg, branch: &str) {
+    let (to, bytes) = forward(invite, BOB);
+    let text = String::from_utf8(bytes).unwrap();
+    town.world.send(server(), to, text.replace("z9hG4bKp", &format!("z9hG4bK{branch}")));
 }
 
 /// Both ends are in the same dialog: each hears the other's request.
@@ -49,7 +47,7 @@ fn talk(town: &mut Town, caller: &mut Dialog, callee: &mut Dialog) {
 fn the_phone_sees_its_provider_s_call_with_our_record_route_first() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     let invite = town.world.expect(bob.at, "INVITE", 100);
     assert_eq!(invite.uri(), bob.contact(), "its exact registered Contact");
     assert_eq!(invite.from, bob.proxy, "from the address that its REGISTERs use");
@@ -60,28 +58,26 @@ fn the_phone_sees_its_provider_s_call_with_our_record_route_first() {
     let mut callee = town.accept(&invite, "b", &bob.contact());
     let success = town.world.expect(server(), "200 INVITE", 100);
     assert_eq!(success.all("Record-Route"), ["<sip:198.51.100.1:5060;lr>"]);
-    assert_eq!(success.contact(), "sip:bob@203.0.113.2:5062");
-    pass_back(&mut town, &success);
+    assert_eq!(success.contact(), BOB);
+    town.pass_back(&success);
     let heard = town.world.expect(alice.at, "200 INVITE", 100);
     let routes = heard.all("Record-Route");
     assert_eq!(routes, ["<sip:198.51.100.1:5060;lr>", "<sip:192.168.1.1:5060;lr>"]);
-    assert_eq!(heard.contact(), "sip:bob@203.0.113.2:5062", "the provider's stays");
+    assert_eq!(heard.contact(), BOB, "the provider's stays");
     let caller = Dialog::of_answer(&heard, &alice.contact());
     town.say(&alice, caller.ack(1));
     let ack = town.world.expect(server(), "ACK", 100);
     assert_eq!(ack.all("Route"), ["<sip:198.51.100.1:5060;lr>"], "ours is taken off");
-    let (to, bytes) = forward(&ack, ack.uri());
-    town.world.send(server(), to, bytes);
+    town.pass_on(&ack, ack.uri());
     town.world.expect(bob.at, "ACK", 100);
     let bye = callee.request("BYE", &[], "");
     town.world.send(bob.at, bob.proxy, bye);
     let bye = town.world.expect(server(), "BYE", 100);
-    let (to, bytes) = forward(&bye, bye.uri());
-    town.world.send(server(), to, bytes);
+    town.pass_on(&bye, bye.uri());
     let bye = town.world.expect(alice.at, "BYE", 100);
     town.reply(&bye, 200, "", &[]);
     let ok = town.world.expect(server(), "200 BYE", 100);
-    pass_back(&mut town, &ok);
+    town.pass_back(&ok);
     town.world.expect(bob.at, "200 BYE", 100);
     town.finish();
 }
@@ -126,7 +122,7 @@ fn the_phone_sees_a_call_of_the_overlay_as_its_provider_s() {
 fn a_server_leg_whose_answer_is_not_acknowledged_makes_way_for_the_held_one() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     let invite = town.world.expect(bob.at, "INVITE", 100);
     town.reply(&invite, 180, "b", &[]);
     town.world.expect(server(), "180", 100);
@@ -137,7 +133,7 @@ fn a_server_leg_whose_answer_is_not_acknowledged_makes_way_for_the_held_one() {
     town.world.nothing(alice.at, "200", 950);
     let mut caller = town.confirm(&alice, 200);
     town.world.expect(bob.at, "ACK", 200);
-    assert_eq!(rings_of(&town, &bob), 1);
+    assert_eq!(town.invites(bob.at), 1);
     talk(&mut town, &mut caller, &mut callee);
     town.bye(&mut caller, bob.at);
     town.finish();
@@ -147,23 +143,21 @@ fn a_server_leg_whose_answer_is_not_acknowledged_makes_way_for_the_held_one() {
 fn the_overlay_leg_that_waited_gets_482_once_the_server_s_is_acknowledged() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     let invite = town.world.expect(bob.at, "INVITE", 100);
     town.world.expect(alice.at, "180", 1_000);
     let mut callee = town.accept(&invite, "b", &bob.contact());
     let success = town.world.expect(server(), "200 INVITE", 100);
-    pass_back(&mut town, &success);
+    town.pass_back(&success);
     let caller = town.confirm(&alice, 100);
     let ack = town.world.expect(server(), "ACK", 100);
-    let (to, bytes) = forward(&ack, ack.uri());
-    town.world.send(server(), to, bytes);
+    town.pass_on(&ack, ack.uri());
     town.world.expect(bob.at, "ACK", 100);
-    assert_eq!(rings_of(&town, &bob), 1);
+    assert_eq!(town.invites(bob.at), 1);
     let bye = callee.request("BYE", &[], "");
     town.world.send(bob.at, bob.proxy, bye);
     let bye = town.world.expect(server(), "BYE", 100);
-    let (to, bytes) = forward(&bye, bye.uri());
-    town.world.send(server(), to, bytes);
+    town.pass_on(&bye, bye.uri());
     let bye = town.world.expect(alice.at, "BYE", 100);
     assert_eq!(bye.one("Call-ID"), caller.call_id);
     town.reply(&bye, 200, "", &[]);
@@ -176,14 +170,14 @@ fn a_server_leg_that_comes_second_is_held_and_gets_480_4_s_after_the_answer() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
     let invite = town.world.expect(bob.at, "INVITE", 1_000);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     let held = town.world.expect(server(), "180", 100);
     assert!(held.body().is_empty());
     town.accept(&invite, "b", &bob.contact());
     let mut caller = town.confirm(&alice, 100);
     town.world.nothing(server(), "480", 3_900);
     town.world.expect(server(), "480", 200);
-    assert_eq!(rings_of(&town, &bob), 1);
+    assert_eq!(town.invites(bob.at), 1);
     town.bye(&mut caller, bob.at);
     town.finish();
 }
@@ -193,14 +187,11 @@ fn a_held_server_leg_that_is_cancelled_in_time_gets_487() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
     let invite = town.world.expect(bob.at, "INVITE", 1_000);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     town.world.expect(server(), "180", 100);
     town.accept(&invite, "b", &bob.contact());
     let mut caller = town.confirm(&alice, 100);
-    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
-    let text = String::from_utf8(leg).unwrap().replace("1 INVITE", "1 CANCEL");
-    let text = text.replacen("INVITE sip:", "CANCEL sip:", 1);
-    town.world.send(server(), to, text);
+    pass_on_cancel(&mut town, &at_server);
     town.world.expect(server(), "200 CANCEL", 100);
     town.world.expect(server(), "487", 100);
     town.world.nothing(bob.at, "CANCEL", 500);
@@ -215,13 +206,11 @@ fn a_server_leg_that_comes_after_the_answer_hears_100_so_that_it_can_be_cancelle
     let invite = town.world.expect(bob.at, "INVITE", 1_000);
     town.accept(&invite, "b", &bob.contact());
     let mut caller = town.confirm(&alice, 100);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     town.world.expect(server(), "100", 100);
-    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
-    let text = String::from_utf8(leg).unwrap().replace("1 INVITE", "1 CANCEL");
-    town.world.send(server(), to, text.replacen("INVITE sip:", "CANCEL sip:", 1));
+    pass_on_cancel(&mut town, &at_server);
     town.world.expect(server(), "487", 100);
-    assert_eq!(rings_of(&town, &bob), 1);
+    assert_eq!(town.invites(bob.at), 1);
     town.bye(&mut caller, bob.at);
     town.finish();
 }
@@ -230,17 +219,13 @@ fn a_server_leg_that_comes_after_the_answer_hears_100_so_that_it_can_be_cancelle
 fn a_refusal_of_the_phone_answers_all_legs_and_one_that_comes_later() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     let invite = town.world.expect(bob.at, "INVITE", 100);
     town.world.expect(alice.at, "180", 1_000);
     town.reply(&invite, 486, "b", &[]);
     town.world.expect(server(), "486", 100);
-    let refusal = town.world.expect(alice.at, "486", 8_500);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
-    let (to, bytes) = forward(&at_server, "sip:bob@203.0.113.2:5062");
-    let late = String::from_utf8(bytes).unwrap().replace("z9hG4bKp", "z9hG4bKq");
-    town.world.send(server(), to, late);
+    town.refused(&alice, "486", &bob.aor(), 8_500);
+    pass_on_fork(&mut town, &at_server, "q");
     town.world.nothing(bob.at, "INVITE", 5_000);
     town.finish();
 }
@@ -264,10 +249,8 @@ fn a_phone_that_says_nothing_for_2_s_is_withdrawn_until_it_speaks() {
 #[test]
 fn a_call_of_the_server_is_answered_without_any_overlay() {
     let (mut town, _, bob) = two();
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
-    let invite = gateway.invite("sip:bob@203.0.113.2:5062", "gw1");
-    town.world.send(server(), town.routers[1].outside(), invite);
+    let gateway = gateway(town.routers[1].outside());
+    town.dial(&gateway, BOB, "gw1");
     let at_bob = town.world.expect(bob.at, "INVITE", 100);
     let bytes = answer(&at_bob, 302, "b", &[("Contact", "<sip:other@192.0.2.9>")], "");
     town.world.send(bob.at, bob.proxy, bytes);
@@ -280,13 +263,11 @@ fn a_call_of_the_server_is_answered_without_any_overlay() {
 fn a_phone_that_was_silent_is_not_waited_for_again_by_the_other_leg() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     town.world.expect(bob.at, "INVITE", 100);
     let gone = town.world.expect(server(), "480", 2_200);
-    pass_back(&mut town, &gone);
-    let refusal = town.world.expect(alice.at, "480", 300);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.pass_back(&gone);
+    town.refused(&alice, "480", &bob.aor(), 300);
     town.finish();
 }
 
@@ -316,13 +297,9 @@ fn a_held_leg_hears_180_each_minute_and_rings_as_a_new_call_when_the_first_leg_d
     town.world.expect(server(), "180", 100);
     let held = town.world.expect(alice.at, "180", 1_000);
     town.world.run_ms(60_000);
-    let ringing = |p: &&Packet| p.to == alice.at && p.data.starts_with(b"SIP/2.0 180");
-    assert_eq!(town.world.log.iter().filter(ringing).count(), 2, "and under the same tag");
+    assert_eq!(town.packets(alice.at, "SIP/2.0 180"), 2, "and under the same tag");
     town.world.disconnect(server());
-    let cancel = town.world.expect(bob.at, "CANCEL", 100);
-    town.reply(&cancel, 200, "b", &[]);
-    town.reply(&first, 487, "b", &[]);
-    town.world.expect(bob.at, "ACK", 100);
+    town.cancelled(&first, "b", 100);
     let second = town.world.expect(bob.at, "INVITE", 100);
     assert_ne!(second.one("Call-ID"), first.one("Call-ID"));
     assert_ne!(second.tag("From"), first.tag("From"));
@@ -340,25 +317,19 @@ fn a_held_leg_hears_180_each_minute_and_rings_as_a_new_call_when_the_first_leg_d
 fn a_leg_that_comes_when_the_caller_has_hung_up_is_held_for_its_own_cancel_and_no_longer() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     let invite = town.world.expect(bob.at, "INVITE", 100);
     town.reply(&invite, 180, "b", &[]);
     let held = town.world.expect(alice.at, "180", 1_000);
     assert!(held.body().is_empty());
-    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
-    let text = String::from_utf8(leg).unwrap();
-    let cancel = text.replace("1 INVITE", "1 CANCEL").replacen("INVITE sip:", "CANCEL sip:", 1);
-    town.world.send(server(), to, cancel);
+    pass_on_cancel(&mut town, &at_server);
     town.world.expect(server(), "487", 100);
-    let cancel = town.world.expect(bob.at, "CANCEL", 100);
-    town.reply(&cancel, 200, "b", &[]);
-    town.reply(&invite, 487, "b", &[]);
+    town.cancelled(&invite, "b", 100);
     town.world.clear(server());
-    let late = text.replace("z9hG4bKp", "z9hG4bKq");
-    town.world.send(server(), to, late);
+    pass_on_fork(&mut town, &at_server, "q");
     town.world.nothing(server(), "180", 3_900);
     town.world.expect(server(), "480", 300);
-    assert_eq!(rings_of(&town, &bob), 1);
+    assert_eq!(town.invites(bob.at), 1);
     town.reply(&at_server, 487, "s", &[]);
     town.finish();
 }
@@ -367,17 +338,14 @@ fn a_leg_that_comes_when_the_caller_has_hung_up_is_held_for_its_own_cancel_and_n
 fn no_leg_of_the_server_is_ever_told_of_a_loop() {
     let (mut town, alice, bob) = two();
     let at_server = call(&mut town, &alice, &bob);
-    pass_on(&mut town, &at_server);
+    town.pass_on(&at_server, BOB);
     let invite = town.world.expect(bob.at, "INVITE", 100);
     town.reply(&invite, 180, "b", &[]);
-    let (to, leg) = forward(&at_server, "sip:bob@203.0.113.2:5062");
-    let text = String::from_utf8(leg).unwrap();
     for number in 0..6 {
-        let fork = text.replace("z9hG4bKp", &format!("z9hG4bKf{number}"));
-        town.world.send(server(), to, fork);
+        pass_on_fork(&mut town, &at_server, &format!("f{number}"));
     }
     town.world.nothing(server(), "482", 6_000);
-    assert_eq!(rings_of(&town, &bob), 1);
+    assert_eq!(town.invites(bob.at), 1);
     town.reply(&invite, 486, "b", &[]);
     town.world.expect(server(), "486", 100);
     town.reply(&at_server, 486, "s", &[]);

@@ -169,8 +169,7 @@ fn prack_and_update_pass_at_home() {
 #[test]
 fn forks_of_the_server_pass_unchanged_and_so_does_every_2xx_of_the_winning_leg() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     for tag in ["s1", "s2"] {
         ring(&mut town, &at_server, tag, GATEWAY, &[]);
@@ -199,8 +198,7 @@ fn the_next_phone_that_rings_is_heard_when_the_first_refuses() {
     let bob2 = town.registered(1, 2, "bob");
     let bob3 = town.registered(2, 1, "bob");
     town.server_is(crate::net::Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let invites: Vec<(Msg, Phone)> = [bob, bob2, bob3]
         .into_iter()
         .map(|phone| (town.world.expect(phone.at, "INVITE", 1_000), phone))

@@ -31,8 +31,7 @@ const TWO: &[&str] = &["sip:198.51.100.9", "sip:psap@198.51.100.10;transport=udp
 
 /// A registered phone calls 112.
 pub(crate) fn dial(town: &mut Town, phone: &Phone, call_id: &str) {
-    let invite = phone.invite(&uri(), call_id);
-    town.say(phone, invite);
+    town.dial(phone, &uri(), call_id);
 }
 
 /// The gateway takes the call, the phone hears it and hangs up.
@@ -82,8 +81,7 @@ fn a_dead_server_costs_an_emergency_call_less_than_two_seconds() {
 fn a_server_known_down_is_still_asked_first_and_never_raced() {
     let (mut town, alice, _) = two_with(routes(ONE));
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&format!("sip:+4930@{DOMAIN}"), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:+4930@{DOMAIN}"), "c1");
     town.world.run_ms(3_000);
     assert_eq!(town.verdict(0), "down");
     town.world.fates.clear();
@@ -213,11 +211,8 @@ fn a_phone_that_gives_up_is_not_called_for_elsewhere() {
     town.server_is(Fate::Drop);
     dial(&mut town, &alice, "e1");
     town.world.run_ms(500);
-    let cancel = alice.cancel(&uri(), "e1");
-    town.say(&alice, cancel);
-    let refusal = town.world.expect(alice.at, "487", 20);
-    let ack = alice.ack_of_refusal(&refusal, &uri());
-    town.say(&alice, ack);
+    town.cancel(&alice, &uri(), "e1");
+    town.refused(&alice, "487", &uri(), 20);
     town.world.nothing(gateway(), "INVITE", 5_000);
     town.finish();
 }
@@ -233,8 +228,7 @@ fn every_phone_in_every_mode_reaches_a_route() {
         let stranger = town.phone(0, 7, "nobody");
         let uris = ["sip:112@192.168.1.1", "tel:1-1-2;phone-context=+49", "urn:service:sos.fire"];
         for (number, uri) in uris.into_iter().enumerate() {
-            let invite = stranger.invite(uri, &format!("e{number}"));
-            town.say(&stranger, invite);
+            town.dial(&stranger, uri, &format!("e{number}"));
             let patience = if mode == Mode::Overlay { 50 } else { 1_600 };
             let invite = town.world.expect(gateway(), "INVITE", patience);
             assert_eq!(invite.uri(), "sip:112@198.51.100.9");
@@ -298,9 +292,7 @@ fn new_settings_are_for_the_next_call() {
         let invite = town.world.expect(gateway(), "INVITE", 50);
         let challenge = ("Proxy-Authenticate", "Digest realm=\"g\", nonce=\"y\"");
         town.reply(&invite, 407, "g", &[challenge]);
-        let refusal = town.world.expect(alice.at, "407", 50);
-        let ack = alice.ack_of_refusal(&refusal, &uri());
-        town.say(&alice, ack);
+        town.refused(&alice, "407", &uri(), 50);
     };
     challenged(&mut town);
     let mut config = town.routers[0].config.clone();

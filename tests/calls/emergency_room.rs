@@ -21,8 +21,7 @@ fn small(change: impl Fn(&mut Config)) -> (Town, Phone) {
 /// Calls of a registered phone that ring at the server.
 fn busy(town: &mut Town, phone: &Phone, count: u32) -> Vec<Msg> {
     let call = |number| {
-        let invite = phone.invite(&format!("sip:+4930{number}@{DOMAIN}"), &format!("c{number}"));
-        town.say(phone, invite);
+        town.dial(phone, &format!("sip:+4930{number}@{DOMAIN}"), &format!("c{number}"));
         let invite = town.world.expect(server(), "INVITE", 100);
         town.reply(&invite, 180, "s", &[("Contact", "<sip:gw@198.51.100.1>")]);
         invite
@@ -61,8 +60,7 @@ fn where_all_calls_and_all_phones_are_taken() {
     town.register(&mut stranger, 600);
     town.world.expect(stranger.at, "503 REGISTER", 50);
     busy(&mut town, &alice, 2);
-    let invite = alice.invite(&format!("sip:+49307@{DOMAIN}"), "c7");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:+49307@{DOMAIN}"), "c7");
     town.world.expect(alice.at, "503", 50);
     town.server_is(Fate::Refuse);
     for number in 0..4 {

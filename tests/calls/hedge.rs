@@ -7,8 +7,7 @@ use cosip::config::{Mode, Prefer};
 
 /// Alice calls Bob.
 fn call(town: &mut Town, alice: &Phone, bob: &Phone, call_id: &str) {
-    let invite = alice.invite(&bob.aor(), call_id);
-    town.say(alice, invite);
+    town.dial(alice, &bob.aor(), call_id);
 }
 
 /// Bob is called over the overlay: not before `from_ms`, and by `to_ms`.
@@ -88,11 +87,7 @@ fn a_suspect_and_a_down_server_are_not_waited_for() {
     call(&mut town, &alice, &bob, "c3");
     let invite = rings(&mut town, &bob, 0, 100);
     carried(&mut town, &alice, &bob, &invite);
-    let sent =
-        |packet: &&crate::net::Packet| packet.to == server() && packet.data.starts_with(b"INVITE");
-    let legs: std::collections::BTreeSet<_> =
-        town.world.log.iter().filter(sent).map(|packet| &packet.data).collect();
-    assert_eq!(legs.len(), 3, "in every state the server leg is still sent");
+    assert_eq!(town.invites(server()), 3, "in every state the server leg is still sent");
     town.finish();
 }
 
@@ -146,9 +141,7 @@ fn mode_server_never_starts_it() {
     town.server_is(Fate::Drop);
     call(&mut town, &alice, &bob, "c1");
     town.world.nothing(bob.at, "INVITE", 7_800);
-    let refusal = town.world.expect(alice.at, "503", 400);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.refused(&alice, "503", &bob.aor(), 400);
     town.finish();
 }
 
@@ -157,12 +150,9 @@ fn silence_everywhere_is_a_503_after_8_s() {
     let (mut town, alice, _) = two();
     town.server_is(Fate::Drop);
     let uri = format!("sip:nobody@{DOMAIN}");
-    let invite = alice.invite(&uri, "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &uri, "c1");
     town.world.nothing(alice.at, "503", 7_950);
-    let refusal = town.world.expect(alice.at, "503", 100);
-    let ack = alice.ack_of_refusal(&refusal, &uri);
-    town.say(&alice, ack);
+    town.refused(&alice, "503", &uri, 100);
     town.finish();
 }
 
@@ -201,8 +191,7 @@ fn failover_codes_after_an_18x_are_final() {
 fn a_failover_code_reaches_the_phone_where_the_overlay_has_no_record() {
     let (mut town, alice, _) = two();
     let uri = format!("sip:nobody@{DOMAIN}");
-    let invite = alice.invite(&uri, "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &uri, "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     town.reply(&at_server, 503, "s", &[("Retry-After", "3600")]);
     town.world.expect(server(), "ACK", 100);
@@ -253,9 +242,7 @@ fn not_found_that_overtakes_the_notice_waits_for_it() {
     // That Bob is busy is more than the server knows.
     town.reply(&invite, 486, "b", &[]);
     town.world.expect(bob.at, "ACK", 100);
-    let refusal = town.world.expect(alice.at, "486 INVITE", 100);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.refused(&alice, "486", &bob.aor(), 100);
     town.finish();
 }
 
@@ -264,8 +251,7 @@ fn a_server_that_is_back_but_not_up_yet_ends_no_call_with_its_empty_table() {
     let (mut town, alice, bob) = two();
     let carol = town.registered(0, 2, "carol");
     town.server_is(Fate::Drop);
-    let invite = carol.invite("sip:nobody@example.net", "c0");
-    town.say(&carol, invite);
+    town.dial(&carol, "sip:nobody@example.net", "c0");
     town.world.run_ms(3_000);
     assert_eq!(town.verdict(0), "down");
     town.server_is(Fate::Deliver);

@@ -1,5 +1,6 @@
 //! One router alone: calls at home, full tables, modes, a restart, TCP.
 
+use crate::acts::gateway;
 use crate::net::{Fate, Packet};
 use crate::sip::{Dialog, sdp};
 use crate::town::{DOMAIN, Town, at, server, two, two_with};
@@ -12,8 +13,7 @@ fn phones_of_one_router_call_each_other_with_the_server_down() {
     let alice = town.registered(0, 1, "alice");
     let bob = town.registered(0, 2, "bob");
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let heard = town.world.expect(bob.at, "INVITE", 600);
     assert_eq!((heard.uri(), heard.from), (bob.contact().as_str(), bob.proxy));
     town.reply(&heard, 180, "b", &[]);
@@ -45,8 +45,7 @@ fn emergency_numbers_go_to_the_server_alone() {
     for (number, uri) in [format!("sip:112@{DOMAIN}"), "urn:service:sos".into()].iter().enumerate()
     {
         let call_id = format!("e{number}");
-        let invite = alice.invite(uri, &call_id);
-        town.say(&alice, invite);
+        town.dial(&alice, uri, &call_id);
         let heard = town.world.expect(server(), "INVITE", 100);
         assert_eq!(heard.uri(), uri);
         town.reply(&heard, 100, "", &[]);
@@ -64,8 +63,7 @@ fn feature_codes_the_own_address_and_foreign_domains_are_not_looked_up() {
     let uris = [format!("sip:*21@{DOMAIN}"), alice.aor(), "sip:bob@elsewhere.example".into()];
     for (number, uri) in uris.iter().enumerate() {
         let call_id = format!("f{number}");
-        let invite = alice.invite(uri, &call_id);
-        town.say(&alice, invite);
+        town.dial(&alice, uri, &call_id);
         let heard = town.world.expect(server(), "INVITE", 100);
         town.reply(&heard, 404, "s", &[]);
         town.world.expect(alice.at, "404", 50);
@@ -86,16 +84,13 @@ fn calls_beyond_max_calls_are_refused_with_503_but_not_emergency_calls() {
     let mut legs = Vec::new();
     for number in 0..2 {
         let call_id = format!("c{number}");
-        let invite = alice.invite(&format!("sip:+4930{number}@{DOMAIN}"), &call_id);
-        town.say(&alice, invite);
+        town.dial(&alice, &format!("sip:+4930{number}@{DOMAIN}"), &call_id);
         legs.push(town.world.expect(server(), "INVITE", 100));
     }
-    let invite = alice.invite(&format!("sip:+49307@{DOMAIN}"), "c7");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:+49307@{DOMAIN}"), "c7");
     let refusal = town.world.expect(alice.at, "503", 50);
     assert!(!refusal.has("Retry-After"));
-    let invite = alice.invite(&format!("sip:112@{DOMAIN}"), "c8");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:112@{DOMAIN}"), "c8");
     legs.push(town.world.expect(server(), "INVITE", 100));
     for leg in legs {
         town.reply(&leg, 404, "s", &[]);
@@ -157,8 +152,7 @@ fn in_mode_overlay_register_is_challenged_and_nobody_without_account_gets_in() {
 fn a_reload_of_the_mode_keeps_a_running_call() {
     let (mut town, alice, bob) = two();
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let heard = town.world.expect(bob.at, "INVITE", 1_000);
     let mut callee = town.accept(&heard, "b", &bob.contact());
     let mut caller = town.confirm(&alice, 100);
@@ -169,14 +163,9 @@ fn a_reload_of_the_mode_keeps_a_running_call() {
     town.world.input(place, Input::Config(&config));
     town.world.run_ms(2_000);
     assert_eq!(town.finds(1, &alice.aor()), 0, "withdrawn");
-    let info = callee.request("INFO", &[], "");
-    town.world.send(bob.at, bob.proxy, info);
-    let heard = town.world.expect(alice.at, "INFO", 100);
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(bob.at, "200 INFO", 100);
+    town.ask(&mut callee, &alice, "INFO", 100);
     town.bye(&mut caller, bob.at);
-    let invite = alice.invite(&bob.aor(), "c2");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c2");
     town.world.nothing(bob.at, "INVITE", 7_900);
     town.world.expect(alice.at, "503", 300);
     town.world.input(place, Input::Config(&town.routers[0].config.clone()));
@@ -188,15 +177,13 @@ fn a_reload_of_the_mode_keeps_a_running_call() {
 #[test]
 fn bindings_outlive_a_restart_and_dialogs_are_routed_though_unknown() {
     let (mut town, alice, bob) = two();
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
-    let invite = gateway.invite("sip:bob@203.0.113.2:5062", "g1");
-    town.world.send(server(), town.routers[1].outside(), invite);
+    let gateway = gateway(town.routers[1].outside());
+    town.dial(&gateway, "sip:bob@203.0.113.2:5062", "g1");
     let heard = town.world.expect(bob.at, "INVITE", 100);
     let mut callee = town.accept(&heard, "b", &bob.contact());
     let success = town.world.expect(server(), "200 INVITE", 100);
     let mut caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
-    town.world.send(server(), town.routers[1].outside(), caller.ack(1));
+    town.world.send(caller.at, caller.hop, caller.ack(1));
     town.world.expect(bob.at, "ACK", 100);
     town.restart(1);
     town.world.run_ms(10_000);
@@ -210,8 +197,7 @@ fn bindings_outlive_a_restart_and_dialogs_are_routed_though_unknown() {
     town.world.expect(bob.at, "200 INFO", 100);
     town.bye(&mut callee, server());
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c2");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c2");
     let heard = town.world.expect(bob.at, "INVITE", 800);
     town.reply(&heard, 603, "b", &[]);
     town.world.expect(alice.at, "603", 100);
@@ -222,31 +208,24 @@ fn bindings_outlive_a_restart_and_dialogs_are_routed_though_unknown() {
 #[test]
 fn a_request_of_the_provider_in_a_dialog_unknown_after_a_restart_reaches_the_phone() {
     let (mut town, _, bob) = two();
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
-    let invite = gateway.invite("sip:bob@203.0.113.2:5062", "g1");
-    town.world.send(server(), town.routers[1].outside(), invite);
+    let gateway = gateway(town.routers[1].outside());
+    town.dial(&gateway, "sip:bob@203.0.113.2:5062", "g1");
     let heard = town.world.expect(bob.at, "INVITE", 100);
     town.accept(&heard, "b", &bob.contact());
     let success = town.world.expect(server(), "200 INVITE", 100);
     let mut caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
-    town.world.send(server(), town.routers[1].outside(), caller.ack(1));
+    town.world.send(caller.at, caller.hop, caller.ack(1));
     town.world.expect(bob.at, "ACK", 100);
     town.restart(1);
     town.world.run_ms(10_000);
-    let bye = caller.request("BYE", &[], "");
-    town.world.send(server(), town.routers[1].outside(), bye);
-    let heard = town.world.expect(bob.at, "BYE", 100);
+    let heard = town.bye(&mut caller, bob.at);
     assert_eq!(heard.one("Call-ID"), "g1");
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(server(), "200 BYE", 100);
     town.finish();
 }
 
 #[test]
 fn a_tcp_phone_keeps_its_connection_and_the_server_stays_on_udp() {
     let mut town = Town::new();
-    let bob = town.registered(1, 1, "bob");
     let mut alice = town.phone(0, 1, "alice");
     alice.tcp = true;
     alice.at.set_port(40_123);
@@ -257,17 +236,15 @@ fn a_tcp_phone_keeps_its_connection_and_the_server_stays_on_udp() {
     let registered = town.world.log.iter().find(|p| p.to == server()).unwrap();
     assert!(!registered.tcp, "the settings name the server's transport");
     town.world.run_ms(2_000);
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
-    let invite = gateway.invite("sip:alice@203.0.113.1:5062", "g1");
-    town.world.send(server(), town.routers[0].outside(), invite);
+    let gateway = gateway(town.routers[0].outside());
+    town.dial(&gateway, "sip:alice@203.0.113.1:5062", "g1");
     let heard = town.world.expect(alice.at, "INVITE", 100);
     assert!(heard.tcp && heard.one("Via").starts_with("SIP/2.0/TCP 192.168.1.1:5060"));
     assert_eq!(heard.all("Record-Route")[0], "<sip:192.168.1.1:5060;transport=tcp;lr>");
     let mut callee = town.accept(&heard, "a", &alice.contact());
     let success = town.world.expect(server(), "200 INVITE", 100);
     let caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
-    town.world.send(server(), town.routers[0].outside(), caller.ack(1));
+    town.world.send(caller.at, caller.hop, caller.ack(1));
     town.world.expect(alice.at, "ACK", 100);
     town.bye(&mut callee, server());
     town.finish();
@@ -289,18 +266,15 @@ fn a_tcp_server_has_a_connection_for_each_phone_and_refusal_is_an_error() {
     let own = sent[0].from;
     assert!(text.contains(&format!("Via: SIP/2.0/TCP {own}")), "{text}");
     assert!(text.contains(&format!("<sip:alice@{own};transport=tcp>")), "{text}");
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
-    let invite = gateway.invite(&format!("sip:alice@{own};transport=tcp"), "g1");
-    town.world.send(server(), own, invite);
+    let gateway = gateway(own);
+    town.dial(&gateway, &format!("sip:alice@{own};transport=tcp"), "g1");
     let heard = town.world.expect(alice.at, "INVITE", 100);
     assert!(!heard.tcp);
     town.reply(&heard, 486, "a", &[]);
     assert!(town.world.expect(server(), "486", 100).tcp);
     town.world.disconnect(server());
     town.server_is(Fate::Refuse);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let heard = town.world.expect(bob.at, "INVITE", 200);
     town.reply(&heard, 603, "b", &[]);
     town.world.expect(alice.at, "603", 100);
@@ -333,8 +307,7 @@ fn in_mode_overlay_the_right_password_registers_and_calls_are_404_or_480() {
     assert_eq!(crate::sip::uri_of(success.one("Contact")), alice.contact());
     town.world.run_ms(2_000);
     assert_eq!(town.finds(1, &alice.aor()), 1);
-    let invite = alice.invite(&format!("sip:nobody@{DOMAIN}"), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:nobody@{DOMAIN}"), "c1");
     town.world.expect(alice.at, "404", 2_500);
     assert!(town.world.log.iter().all(|packet| packet.to != server()), "there is no server");
     town.finish();

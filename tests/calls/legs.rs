@@ -9,15 +9,14 @@ const GATEWAY: &str = "sip:gw@198.51.100.1";
 #[test]
 fn a_silent_server_leg_that_lost_is_cancelled_when_it_wakes() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     town.accept(&at_bob, "b", &bob.contact());
     let mut caller = town.confirm(&alice, 100);
-    let before = sent_to_server(&town);
+    let before = town.packets(server(), "INVITE");
     town.world.run_ms(10_000);
-    assert_eq!(sent_to_server(&town), before, "it stops retransmitting");
+    assert_eq!(town.packets(server(), "INVITE"), before, "it stops retransmitting");
     town.reply(&at_server, 180, "s", &[]);
     let cancel = town.world.expect(server(), "CANCEL", 100);
     town.reply(&cancel, 200, "s", &[]);
@@ -28,16 +27,10 @@ fn a_silent_server_leg_that_lost_is_cancelled_when_it_wakes() {
     town.finish();
 }
 
-fn sent_to_server(town: &crate::town::Town) -> usize {
-    let log = town.world.log.iter();
-    log.filter(|packet| packet.to == server() && packet.data.starts_with(b"INVITE")).count()
-}
-
 #[test]
 fn a_server_leg_that_lost_and_answers_gets_ack_and_bye() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     town.accept(&at_bob, "b", &bob.contact());
@@ -58,15 +51,9 @@ fn a_server_leg_that_lost_and_answers_gets_ack_and_bye() {
 #[test]
 fn a_cancel_before_ringing_is_answered_at_once_and_ends_all_legs() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     town.world.expect(server(), "INVITE", 100);
-    let cancel = alice.cancel(&bob.aor(), "c1");
-    town.say(&alice, cancel);
-    town.world.expect(alice.at, "200 CANCEL", 20);
-    let refusal = town.world.expect(alice.at, "487", 20);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.gives_up(&alice, &bob.aor(), "c1");
     town.world.nothing(bob.at, "INVITE", 6_000);
     town.finish();
 }
@@ -74,20 +61,14 @@ fn a_cancel_before_ringing_is_answered_at_once_and_ends_all_legs() {
 #[test]
 fn a_cancel_while_two_legs_ring_ends_both() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     town.reply(&at_bob, 180, "b", &[]);
     town.world.expect(alice.at, "180", 100);
     town.reply(&at_server, 180, "s", &[("Contact", "<sip:gw@198.51.100.1>")]);
     town.world.nothing(alice.at, "180", 500);
-    let cancel = alice.cancel(&bob.aor(), "c1");
-    town.say(&alice, cancel);
-    town.world.expect(alice.at, "200 CANCEL", 20);
-    let refusal = town.world.expect(alice.at, "487", 20);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.gives_up(&alice, &bob.aor(), "c1");
     for (end, invite) in [(server(), &at_server), (bob.at, &at_bob)] {
         let cancel = town.world.expect(end, "CANCEL", 100);
         assert_eq!(cancel.one("Via"), invite.one("Via"));
@@ -101,8 +82,7 @@ fn a_cancel_while_two_legs_ring_ends_both() {
 #[test]
 fn the_server_s_challenge_passes_and_the_overlay_leg_stays_for_the_retry() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     let challenge = ("Proxy-Authenticate", "Digest realm=\"x\", nonce=\"y\"");
@@ -117,7 +97,7 @@ fn the_server_s_challenge_passes_and_the_overlay_leg_stays_for_the_retry() {
     town.say(&alice, retry);
     let again = town.world.expect(server(), "INVITE", 100);
     assert_eq!((again.cseq(), again.one(credentials.0)), (2, credentials.1));
-    assert_eq!(town.world.log.iter().filter(|p| p.to == bob.at && starts(p, "INVITE")).count(), 1);
+    assert_eq!(town.packets(bob.at, "INVITE"), 1);
     town.reply(&at_bob, 180, "b", &[]);
     town.world.expect(alice.at, "180", 100);
     let mut callee = town.accept(&at_bob, "b", &bob.contact());
@@ -135,36 +115,25 @@ fn the_server_s_challenge_passes_and_the_overlay_leg_stays_for_the_retry() {
     town.finish();
 }
 
-fn starts(packet: &crate::net::Packet, method: &str) -> bool {
-    packet.data.starts_with(method.as_bytes())
-}
-
 #[test]
 fn an_overlay_leg_whose_retry_never_comes_is_cancelled_after_4_s() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     town.reply(&at_bob, 180, "b", &[]);
     town.world.expect(alice.at, "180", 100);
     let _ = at_server;
-    let cancel = alice.cancel(&bob.aor(), "c1");
-    town.say(&alice, cancel);
-    let cancel = town.world.expect(bob.at, "CANCEL", 100);
-    town.reply(&cancel, 200, "b", &[]);
-    town.reply(&at_bob, 487, "b", &[]);
-    let invite = alice.invite(&bob.aor(), "c2");
-    town.say(&alice, invite);
+    town.cancel(&alice, &bob.aor(), "c1");
+    town.cancelled(&at_bob, "b", 100);
+    town.dial(&alice, &bob.aor(), "c2");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     town.reply(&at_server, 401, "s", &[]);
     town.world.expect(alice.at, "401", 100);
     town.world.nothing(bob.at, "CANCEL", 3_900);
     town.reply(&at_bob, 180, "b", &[]);
-    let cancel = town.world.expect(bob.at, "CANCEL", 300);
-    town.reply(&cancel, 200, "b", &[]);
-    town.reply(&at_bob, 487, "b", &[]);
+    town.cancelled(&at_bob, "b", 300);
     town.finish();
 }
 
@@ -174,8 +143,7 @@ fn two_phones_of_one_address_ring_and_the_first_answer_wins() {
     let bob2 = town.registered(2, 1, "bob");
     assert_eq!(town.finds(0, &bob.aor()), 2);
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let first = town.world.expect(bob.at, "INVITE", 1_000);
     let second = town.world.expect(bob2.at, "INVITE", 1_000);
     assert_eq!((uri_of(first.uri()), second.uri()), (bob.contact().as_str(), &*bob2.contact()));
@@ -184,10 +152,7 @@ fn two_phones_of_one_address_ring_and_the_first_answer_wins() {
     town.world.expect(alice.at, "180", 100);
     town.world.nothing(alice.at, "180", 500);
     town.accept(&second, "b2", &bob2.contact());
-    let cancel = town.world.expect(bob.at, "CANCEL", 100);
-    town.reply(&cancel, 200, "b1", &[]);
-    town.reply(&first, 487, "b1", &[]);
-    town.world.expect(bob.at, "ACK", 100);
+    town.cancelled(&first, "b1", 100);
     let mut caller = town.confirm(&alice, 100);
     town.world.expect(bob2.at, "ACK", 100);
     town.bye(&mut caller, bob2.at);

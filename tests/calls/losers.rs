@@ -118,8 +118,7 @@ fn a_phone_that_answers_too_late_is_ended_without_our_own_route() {
     let (mut town, alice, bob) = two();
     let bob2 = town.registered(1, 2, "bob");
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let first = town.world.expect(bob.at, "INVITE", 1_000);
     let second = town.world.expect(bob2.at, "INVITE", 1_000);
     town.accept(&first, "b1", &bob.contact());

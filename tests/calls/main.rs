@@ -5,6 +5,7 @@
 //! [`oracle`] looks through all of it, and at what the adapters still hold.
 
 mod account;
+mod acts;
 mod answers;
 mod b2bua;
 mod behind;

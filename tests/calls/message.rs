@@ -103,8 +103,7 @@ fn a_server_that_fails_is_not_waited_for() {
 fn a_server_known_down_is_asked_only_where_the_overlay_does_not_help() {
     let (mut town, alice, bob) = two();
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&format!("sip:+4930@{DOMAIN}"), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:+4930@{DOMAIN}"), "c1");
     town.world.run_ms(3_000);
     assert_eq!(town.verdict(0), "down");
     write(&mut town, &alice, &bob.aor(), "m1", "hello");

@@ -126,8 +126,7 @@ fn call(town: &mut Town, number: u32, phones: [&Phone; 2], sound: bool, what: &s
     let [alice, bob] = phones;
     let before = town.world.log.len();
     let call_id = format!("c{number}");
-    let invite = alice.invite(&bob.aor(), &call_id);
-    town.say(alice, invite);
+    town.dial(alice, &bob.aor(), &call_id);
     let heard = town.world.expect(bob.at, "INVITE", 3_000);
     town.reply(&heard, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
     town.world.expect(alice.at, "180", 1_000);

@@ -1,5 +1,6 @@
 //! A number that each end writes in its own way: what crosses the overlay is spelled for both.
 
+use crate::acts::gateway;
 use crate::net::Fate;
 use crate::sip::sdp;
 use crate::town::{DOMAIN, Phone, Town, server};
@@ -28,8 +29,7 @@ fn a_number_reaches_its_phone_over_the_overlay_however_it_is_dialled() {
     let national = format!("sip:030-7654321@{DOMAIN};user=phone");
     let uris = ["tel:+49-30-7654321", "tel:7654321", &local, &national];
     for (number, uri) in uris.into_iter().enumerate() {
-        let invite = alice.invite(uri, &format!("c{number}"));
-        town.say(&alice, invite);
+        town.dial(&alice, uri, &format!("c{number}"));
         let heard = town.world.expect(bob.at, "INVITE", 2_000);
         assert_eq!(heard.uri(), bob.contact(), "{uri}");
         town.accept(&heard, "b", &bob.contact());
@@ -49,8 +49,7 @@ fn a_number_reaches_its_phone_over_the_overlay_however_it_is_dialled() {
 #[test]
 fn a_provider_may_name_the_called_phone_by_its_number_alone() {
     let (mut town, _, bob) = two_towns();
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
+    let gateway = gateway(town.routers[1].outside());
     let line = "sip:line7@203.0.113.2:5062";
     let tel = format!("<tel:{BOB}>");
     let called = [("P-Called-Party-ID", tel.as_str())];
@@ -58,7 +57,7 @@ fn a_provider_may_name_the_called_phone_by_its_number_alone() {
     let dialled = String::from_utf8(gateway.invite(line, "g2")).unwrap();
     let dialled = dialled.replace(&format!("To: <{line}>"), &format!("To: {tel}"));
     for invite in [named, dialled.into_bytes()] {
-        town.world.send(server(), town.routers[1].outside(), invite);
+        town.say(&gateway, invite);
         let heard = town.world.expect(bob.at, "INVITE", 100);
         assert_eq!(heard.uri(), bob.contact());
         town.reply(&heard, 486, "b", &[]);

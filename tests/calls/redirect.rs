@@ -9,8 +9,7 @@ fn redirected(contacts: &[(&str, &str)]) -> (Town, Phone, Phone, Phone) {
     let (mut town, alice, bob) = two();
     let carol = town.registered(2, 1, "carol");
     town.server_is(Fate::Refuse);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let heard = town.world.expect(bob.at, "INVITE", 1_000);
     town.reply(&heard, 302, "b", contacts);
     town.world.expect(bob.at, "ACK", 100);
@@ -71,8 +70,7 @@ fn two_phones_that_redirect_to_each_other_end() {
 #[test]
 fn by_the_server_it_passes_with_its_contacts() {
     let (mut town, alice, bob) = two_and_proxy();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let heard = town.world.expect(bob.at, "INVITE", 300);
     town.reply(&heard, 302, "b", &TO_CAROL);
     let refusal = town.world.expect(alice.at, "302", 300);

@@ -1,5 +1,6 @@
 //! Registrations: passed on, answered from the last 200, shielded from a failed server.
 
+use crate::acts::gateway;
 use crate::net::{Fate, Packet};
 use crate::sip::{Msg, answer};
 use crate::town::{DOMAIN, Phone, Town, server, two};
@@ -184,10 +185,8 @@ fn two_phones_that_share_a_user_part_get_contacts_of_their_own() {
     assert_eq!(contacts[0], "sip:alice@203.0.113.1:5062");
     let suffix = contacts[1].strip_prefix("sip:alice-").expect("a suffix");
     assert!(suffix.ends_with("@203.0.113.1:5062"), "{contacts:?}");
-    let mut gateway = town.phone(0, 9, "gw");
-    gateway.at = server();
-    let invite = gateway.invite(&contacts[1], "g1");
-    town.world.send(server(), town.routers[0].outside(), invite);
+    let gateway = gateway(town.routers[0].outside());
+    town.dial(&gateway, &contacts[1], "g1");
     let second = town.phone(0, 2, "alice");
     let heard = town.world.expect(second.at, "INVITE", 100);
     assert_eq!(heard.uri(), second.contact());
@@ -215,8 +214,7 @@ fn aliases_of_the_provider_are_found_in_the_overlay_and_called() {
     let mut alice = alice;
     town.server_is(Fate::Drop);
     registered(&mut town, &mut alice, "200", 2_100);
-    let invite = alice.invite(&alias, "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &alias, "c1");
     let heard = town.world.expect(bob.at, "INVITE", 700);
     assert_eq!(heard.uri(), bob.contact());
     town.reply(&heard, 603, "b", &[]);
@@ -239,8 +237,7 @@ fn a_late_answer_to_a_goodbye_does_not_end_the_registration_that_followed() {
     registered(&mut town, &mut bob, "200", 2_100);
     town.reply(&goodbye, 200, "s", &[]);
     town.world.run_ms(1_500);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let invite = town.world.expect(bob.at, "INVITE", 1_000);
     town.reply(&invite, 486, "b", &[]);
     town.world.expect(alice.at, "486", 1_000);

@@ -1,8 +1,9 @@
 //! One ring and no lost call behind a B2BUA: other Call-IDs, other tags, other numbers, and the
 //! caller in national spelling or withheld.
 
+use crate::acts::gateway;
 use crate::b2bua::{B2bua, Shows};
-use crate::net::{Fate, Packet};
+use crate::net::Fate;
 use crate::sip::{Dialog, Msg, sdp};
 use crate::town::{Phone, Town, server};
 use cosip::config::Config;
@@ -27,16 +28,8 @@ fn two_renamed(shows: Shows) -> (Town, Phone, Phone) {
     (town, alice, bob)
 }
 
-fn rings_of(town: &Town, phone: &Phone) -> usize {
-    let invites = |packet: &&Packet| packet.to == phone.at && packet.data.starts_with(b"INVITE");
-    let sent: std::collections::BTreeSet<_> =
-        town.world.log.iter().filter(invites).map(|packet| &packet.data).collect();
-    sent.len()
-}
-
 fn ringing(town: &mut Town, alice: &Phone, bob: &Phone) -> Msg {
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(alice, invite);
+    town.dial(alice, &bob.aor(), "c1");
     let invite = town.world.expect(bob.at, "INVITE", 300);
     assert_eq!(invite.one("Call-ID"), "b2b-c1");
     town.reply(&invite, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
@@ -55,26 +48,6 @@ fn by_b2bua(shows: Shows) -> (Town, Phone, Phone, Dialog, Dialog) {
     (town, alice, bob, caller, callee)
 }
 
-fn ask(town: &mut Town, dialog: &mut Dialog, other: &Phone, method: &str, ms: u64) -> Msg {
-    let offers = method == "INVITE";
-    let description = if offers { sdp((dialog.at.ip(), 4000).into()) } else { String::new() };
-    let request = dialog.request(method, &[], &description);
-    town.world.send(dialog.at, dialog.hop, request);
-    let heard = town.world.expect(other.at, method, ms);
-    assert_eq!(heard.uri(), other.contact());
-    let (contact, body) = (format!("<{}>", other.contact()), sdp(other.media()));
-    let body = if offers { body } else { String::new() };
-    let yes = crate::sip::answer(&heard, 200, "", &[("Contact", &contact)], &body);
-    town.world.send(other.at, other.proxy, yes);
-    let yes = town.world.expect(dialog.at, &format!("200 {method}"), ms);
-    assert_eq!((yes.cseq(), yes.one("To")), (dialog.cseq, dialog.remote.as_str()));
-    if offers {
-        town.world.send(dialog.at, dialog.hop, dialog.ack(yes.cseq()));
-        assert_eq!(town.world.expect(other.at, "ACK", ms).cseq(), heard.cseq());
-    }
-    heard
-}
-
 #[test]
 fn a_call_by_a_b2bua_whose_answer_is_lost_comes_over_the_overlay_and_rings_once() {
     for shows in SHOWN {
@@ -86,12 +59,12 @@ fn a_call_by_a_b2bua_whose_answer_is_lost_comes_over_the_overlay_and_rings_once(
         let mut caller = town.confirm(&alice, 200);
         let ack = town.world.expect(bob.at, "ACK", 200);
         assert_eq!((ack.one("Call-ID"), ack.cseq()), ("b2b-c1", 1001));
-        assert_eq!(rings_of(&town, &bob), 1);
+        assert_eq!(town.invites(bob.at), 1);
         for _ in 0..2 {
-            ask(&mut town, &mut caller, &bob, "INFO", 200);
-            ask(&mut town, &mut callee, &alice, "INFO", 200);
-            ask(&mut town, &mut caller, &bob, "INVITE", 200);
-            ask(&mut town, &mut callee, &alice, "INVITE", 200);
+            town.ask(&mut caller, &bob, "INFO", 200);
+            town.ask(&mut callee, &alice, "INFO", 200);
+            town.ask(&mut caller, &bob, "INVITE", 200);
+            town.ask(&mut callee, &alice, "INVITE", 200);
         }
         town.bye(&mut callee, alice.at);
         town.finish();
@@ -114,21 +87,20 @@ fn both_legs_behind_a_b2bua_are_one_call_in_either_order() {
                 _ => Fate::Deliver,
             }
         }));
-        let invite = alice.invite(&bob.aor(), "c1");
-        town.say(&alice, invite);
+        town.dial(&alice, &bob.aor(), "c1");
         let at_bob = town.world.expect(bob.at, "INVITE", 4_300);
         assert_eq!(at_bob.one("Call-ID"), "c1");
         town.reply(&at_bob, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
         town.world.expect(alice.at, "180", 100);
         town.world.run_ms(2_500);
-        assert_eq!(rings_of(&town, &bob), 1, "the server's leg is held");
+        assert_eq!(town.invites(bob.at), 1, "the server's leg is held");
         let mut callee = town.accept(&at_bob, "b", &bob.contact());
         let mut caller = town.confirm(&alice, 100);
         town.world.expect(bob.at, "ACK", 100);
         town.world.run_ms(6_000);
-        assert_eq!(rings_of(&town, &bob), 1, "cancelled, not refused");
-        ask(&mut town, &mut caller, &bob, "INFO", 200);
-        ask(&mut town, &mut callee, &alice, "INFO", 200);
+        assert_eq!(town.invites(bob.at), 1, "cancelled, not refused");
+        town.ask(&mut caller, &bob, "INFO", 200);
+        town.ask(&mut callee, &alice, "INFO", 200);
         town.bye(&mut caller, bob.at);
         town.finish();
     }
@@ -138,29 +110,25 @@ fn both_legs_behind_a_b2bua_are_one_call_in_either_order() {
 fn in_dialog_requests_behind_a_dead_b2bua_take_the_direct_path() {
     for shows in SHOWN {
         let (mut town, alice, bob, mut caller, mut callee) = by_b2bua(shows);
-        ask(&mut town, &mut caller, &bob, "INFO", 200);
-        ask(&mut town, &mut callee, &alice, "INFO", 200);
+        town.ask(&mut caller, &bob, "INFO", 200);
+        town.ask(&mut callee, &alice, "INFO", 200);
         town.server_is(Fate::Drop);
         let mut last = 0;
         for method in ["INFO", "INVITE", "INFO"] {
-            let heard = ask(&mut town, &mut caller, &bob, method, 2_300);
+            let heard = town.ask(&mut caller, &bob, method, 2_300);
             assert_eq!((heard.one("Call-ID"), heard.tag("To")), ("b2b-c1", "b"));
             assert!(heard.cseq() > last, "the next number of its dialog");
             last = heard.cseq();
-            let heard = ask(&mut town, &mut callee, &alice, method, 2_300);
+            let heard = town.ask(&mut callee, &alice, method, 2_300);
             assert_eq!((heard.one("Call-ID"), heard.tag("From")), ("c1", "Ab"));
         }
         town.server_is(Fate::Deliver);
         town.world.run_ms(30_000);
-        let heard = ask(&mut town, &mut caller, &bob, "INFO", 300);
+        let heard = town.ask(&mut caller, &bob, "INFO", 300);
         assert!(heard.cseq() > last, "later numbers of the server are shifted");
         town.server_is(Fate::Drop);
-        let bye = caller.request("BYE", &[], "");
-        town.say(&alice, bye);
-        let heard = town.world.expect(bob.at, "BYE", 300);
+        let heard = town.bye(&mut caller, bob.at);
         assert_eq!(heard.one("Call-ID"), "b2b-c1");
-        town.reply(&heard, 200, "", &[]);
-        town.world.expect(alice.at, "200 BYE", 2_100);
         town.finish();
     }
 }
@@ -171,14 +139,11 @@ fn two_callers_of_one_phone_are_never_merged() {
         let (mut town, alice, bob) = two_renamed(shows);
         let carol = town.registered(2, 1, "carol");
         let first = ringing(&mut town, &alice, &bob);
-        let invite = carol.invite(&bob.aor(), "k1");
-        town.say(&carol, invite);
+        town.dial(&carol, &bob.aor(), "k1");
         let second = town.world.expect(bob.at, "INVITE", 500);
         assert_eq!(second.one("Call-ID"), "b2b-k1");
         town.reply(&second, 486, "b2", &[]);
-        let busy = town.world.expect(carol.at, "486", 300);
-        let ack = carol.ack_of_refusal(&busy, &bob.aor());
-        town.say(&carol, ack);
+        town.refused(&carol, "486", &bob.aor(), 300);
         town.accept(&first, "b", &bob.contact());
         let mut caller = town.confirm(&alice, 100);
         town.world.expect(bob.at, "ACK", 100);
@@ -193,11 +158,9 @@ fn a_refusal_by_a_b2bua_is_not_asked_again_over_the_overlay() {
         let (mut town, alice, bob) = two_renamed(shows);
         let invite = ringing(&mut town, &alice, &bob);
         town.reply(&invite, 480, "b", &[]);
-        let refusal = town.world.expect(alice.at, "480", 500);
-        let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-        town.say(&alice, ack);
+        town.refused(&alice, "480", &bob.aor(), 500);
         town.world.run_ms(3_000);
-        assert_eq!(rings_of(&town, &bob), 1);
+        assert_eq!(town.invites(bob.at), 1);
         town.finish();
     }
 }
@@ -208,19 +171,11 @@ fn a_cancel_that_a_dead_server_does_not_pass_crosses_the_channel() {
         let (mut town, alice, bob) = two_renamed(shows);
         let invite = ringing(&mut town, &alice, &bob);
         town.server_is(Fate::Drop);
-        let cancel = alice.cancel(&bob.aor(), "c1");
-        town.say(&alice, cancel);
-        town.world.expect(alice.at, "200 CANCEL", 20);
-        let refusal = town.world.expect(alice.at, "487", 20);
-        let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-        town.say(&alice, ack);
+        town.gives_up(&alice, &bob.aor(), "c1");
         town.world.nothing(bob.at, "CANCEL", 950);
-        let cancel = town.world.expect(bob.at, "CANCEL", 150);
-        town.reply(&cancel, 200, "b", &[]);
-        town.reply(&invite, 487, "b", &[]);
-        town.world.expect(bob.at, "ACK", 100);
+        town.cancelled(&invite, "b", 150);
         town.world.run_ms(10_000);
-        assert_eq!(rings_of(&town, &bob), 1);
+        assert_eq!(town.invites(bob.at), 1);
         town.finish();
     }
 }
@@ -238,9 +193,9 @@ fn an_answer_that_a_b2bua_acknowledges_and_never_passes_on_comes_over_the_overla
     town.server_is(Fate::Drop);
     let mut caller = town.confirm(&alice, 1_300);
     town.world.run_ms(100);
-    ask(&mut town, &mut caller, &bob, "INFO", 200);
-    ask(&mut town, &mut callee, &alice, "INFO", 200);
-    assert_eq!(rings_of(&town, &bob), 1);
+    town.ask(&mut caller, &bob, "INFO", 200);
+    town.ask(&mut callee, &alice, "INFO", 200);
+    assert_eq!(town.invites(bob.at), 1);
     town.bye(&mut callee, alice.at);
     town.finish();
 }
@@ -249,20 +204,15 @@ fn an_answer_that_a_b2bua_acknowledges_and_never_passes_on_comes_over_the_overla
 fn a_goodbye_within_one_router_reaches_the_other_phone_though_the_server_dies() {
     let (mut town, alice, _) = two_renamed(Shows::Nobody);
     let bob = town.registered(0, 2, "carol");
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let invite = town.world.expect(bob.at, "INVITE", 300);
     assert_eq!(invite.one("Call-ID"), "b2b-c1");
     let mut callee = town.accept(&invite, "b", &bob.contact());
     town.confirm(&alice, 100);
     town.world.expect(bob.at, "ACK", 100);
     town.server_is(Fate::Drop);
-    let bye = callee.request("BYE", &[], "");
-    town.say(&bob, bye);
-    let heard = town.world.expect(alice.at, "BYE", 300);
+    let heard = town.bye(&mut callee, alice.at);
     assert_eq!(heard.one("Call-ID"), "c1");
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(bob.at, "200 BYE", 2_100);
     town.finish();
 }
 
@@ -280,14 +230,14 @@ fn answered_and_then_a_withheld_leg(session: &str) -> (Town, Phone, Phone, Dialo
     let caller = town.confirm(&alice, 100);
     town.world.expect(bob.at, "ACK", 100);
     town.server_is(Fate::Deliver);
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "anonymous".into());
+    let door = town.routers[1].outside();
+    let gateway = Phone { user: "anonymous".into(), ..gateway(door) };
     let wan = std::net::SocketAddr::new(town.routers[0].wan, 4000);
     let body = sdp(wan).replace("o=- 1 ", &format!("o=- {session} "));
     let contact = "sip:bob@203.0.113.2:5062";
     let invite = gateway.request(("INVITE", contact), "g1", 1, &[], &body);
     town.world.autos.remove(&server());
-    town.world.send(server(), town.routers[1].outside(), invite);
+    town.say(&gateway, invite);
     town.world.expect(server(), "100", 100);
     town.world.nothing(bob.at, "INVITE", 3_900);
     (town, alice, bob, caller)
@@ -319,8 +269,7 @@ fn of_two_withheld_callers_at_once_none_is_merged_away() {
     let carol = town.registered(2, 1, "carol");
     let callers = [(&alice, "c1"), (&carol, "k1")];
     for (caller, call_id) in callers {
-        let invite = caller.invite(&bob.aor(), call_id);
-        town.say(caller, invite);
+        town.dial(caller, &bob.aor(), call_id);
     }
     for tag in ["b1", "b2"] {
         let invite = town.world.expect(bob.at, "INVITE", 300);
@@ -328,9 +277,7 @@ fn of_two_withheld_callers_at_once_none_is_merged_away() {
         town.world.expect(bob.at, "ACK", 100);
     }
     for (caller, _) in callers {
-        let refusal = town.world.expect(caller.at, "486", 300);
-        let ack = caller.ack_of_refusal(&refusal, &bob.aor());
-        town.say(caller, ack);
+        town.refused(caller, "486", &bob.aor(), 300);
     }
     town.finish();
 }
@@ -348,10 +295,6 @@ fn who_is_linked_to_a_withheld_call_by_a_guess_changes_nothing_while_the_server_
     town.world.expect(alice.at, "403 INVITE", 2_300);
     town.world.nothing(bob.at, "INVITE", 1_000);
     assert_eq!(town.status(1)["counters"]["peer_requests_refused"], 1);
-    let bye = caller.request("BYE", &[], "");
-    town.say(&alice, bye);
-    let heard = town.world.expect(bob.at, "BYE", 300);
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(alice.at, "200 BYE", 2_100);
+    town.bye(&mut caller, bob.at);
     town.finish();
 }

@@ -1,18 +1,15 @@
 //! The server fails between the answer of the phone and its ACK.
 
 use crate::net::Fate;
-use crate::provider::{backward, forward};
 use crate::sip::{Dialog, Msg};
 use crate::town::{Phone, Town, server, two};
 
 /// Alice calls Bob by the server; Bob rings, and Alice hears it. What server and Bob got.
 fn ringing() -> (Town, Phone, Phone, Msg, Msg) {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
-    let (to, bytes) = forward(&at_server, "sip:bob@203.0.113.2:5062");
-    town.world.send(server(), to, bytes);
+    town.pass_on(&at_server, "sip:bob@203.0.113.2:5062");
     let at_bob = town.world.expect(bob.at, "INVITE", 100);
     town.reply(&at_bob, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
     back(&mut town, "180");
@@ -24,8 +21,7 @@ fn ringing() -> (Town, Phone, Phone, Msg, Msg) {
 /// The server passes a response back.
 fn back(town: &mut Town, what: &str) {
     let response = town.world.expect(server(), what, 100);
-    let (to, bytes) = backward(&response).unwrap();
-    town.world.send(server(), to, bytes);
+    town.pass_back(&response);
 }
 
 #[test]
@@ -52,12 +48,8 @@ fn an_ack_that_the_server_loses_takes_the_direct_path() {
     let ack = town.world.expect(bob.at, "ACK", 1_200);
     assert_eq!((ack.uri(), ack.cseq()), (bob.contact().as_str(), 1));
     town.world.nothing(bob.at, "INVITE", 3_000);
-    let bye = callee.request("BYE", &[], "");
-    town.say(&bob, bye);
-    let heard = town.world.expect(alice.at, "BYE", 100);
+    let heard = town.bye(&mut callee, alice.at);
     assert_eq!(heard.tag("To"), "talice");
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(bob.at, "200 BYE", 2_100);
     caller.cseq += 1;
     town.finish();
 }
@@ -70,21 +62,15 @@ fn a_server_that_wakes_with_the_lost_answer_does_not_end_the_call() {
     let mut caller = town.confirm(&alice, 1_300);
     town.world.expect(bob.at, "ACK", 100);
     town.world.clear(server());
-    let (to, bytes) = backward(&late).unwrap();
-    town.world.send(server(), to, bytes);
+    town.pass_back(&late);
     for method in ["ACK", "BYE"] {
         let request = town.world.expect(server(), method, 100);
-        let (to, bytes) = forward(&request, request.uri());
-        town.world.send(server(), to, bytes);
+        town.pass_on(&request, request.uri());
     }
     town.world.expect(server(), "200 BYE", 100);
     town.world.nothing(bob.at, "BYE", 2_000);
     for (dialog, other) in [(&mut caller, &bob), (&mut callee, &alice)] {
-        let info = dialog.request("INFO", &[], "");
-        town.world.send(dialog.at, dialog.hop, info);
-        let heard = town.world.expect(other.at, "INFO", 100);
-        town.reply(&heard, 200, "", &[]);
-        town.world.expect(dialog.at, "200 INFO", 100);
+        town.ask(dialog, other, "INFO", 100);
     }
     town.bye(&mut callee, alice.at);
     town.finish();
@@ -95,11 +81,9 @@ fn a_call_within_one_router_is_answered_though_the_server_loses_the_answer() {
     let mut town = Town::new();
     let alice = town.registered(0, 1, "alice");
     let bob = town.registered(0, 2, "bob");
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
-    let (to, bytes) = forward(&at_server, "sip:bob@203.0.113.1:5062");
-    town.world.send(server(), to, bytes);
+    town.pass_on(&at_server, "sip:bob@203.0.113.1:5062");
     let at_bob = town.world.expect(bob.at, "INVITE", 100);
     town.reply(&at_bob, 180, "b", &[]);
     back(&mut town, "180");
@@ -136,8 +120,7 @@ fn an_answer_that_comes_by_both_legs_is_carried_by_the_one_that_the_caller_heard
     let late = town.world.expect(server(), "200 INVITE", 100);
     // The overlay leg is asked for after a second, and answered 15 ms later.
     town.world.run_ms(985);
-    let (to, bytes) = backward(&late).unwrap();
-    town.world.send(server(), to, bytes);
+    town.pass_back(&late);
     let mut caller = town.confirm(&alice, 100);
     town.world.run_ms(200);
     let mut paths = Vec::new();
@@ -147,11 +130,7 @@ fn an_answer_that_comes_by_both_legs_is_carried_by_the_one_that_the_caller_heard
     assert_eq!(paths[0], paths[1], "both ends carry it by the same leg");
     town.world.expect(bob.at, "ACK", 100);
     town.world.nothing(bob.at, "BYE", 1_000);
-    let bye = caller.request("BYE", &[], "");
-    town.say(&alice, bye);
-    let heard = town.world.expect(bob.at, "BYE", 100);
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(alice.at, "200 BYE", 2_100);
+    town.bye(&mut caller, bob.at);
     town.finish();
 }
 

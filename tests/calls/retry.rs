@@ -1,6 +1,5 @@
 //! Challenges of the server while another leg is under way (CALLS §3.5).
 
-use crate::net::Packet;
 use crate::sip::{Msg, sdp};
 use crate::town::{Phone, Town, server, two};
 
@@ -20,9 +19,7 @@ fn challenged() -> (Town, Phone, Phone, Msg) {
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     town.reply(&at_server, 407, "s", &[CHALLENGE]);
-    let refusal = town.world.expect(alice.at, "407", 100);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.refused(&alice, "407", &bob.aor(), 100);
     (town, alice, bob, at_bob)
 }
 
@@ -32,11 +29,6 @@ fn retry(town: &mut Town, alice: &Phone, bob: &Phone) -> Msg {
     let again = alice.request(("INVITE", &bob.aor()), "c1", 5, &extra, &body);
     town.say(alice, again);
     town.world.expect(server(), "INVITE", 100)
-}
-
-fn invites_of(town: &Town, phone: &Phone) -> usize {
-    let sent = |p: &&Packet| p.to == phone.at && p.data.starts_with(b"INVITE");
-    town.world.log.iter().filter(sent).count()
 }
 
 #[test]
@@ -60,7 +52,7 @@ fn ringing_that_came_before_the_retry_is_heard_with_it_and_its_prack_is_mapped()
     let success = town.world.expect(alice.at, "200 INVITE", 100);
     town.say(&alice, caller.ack(success.cseq()));
     assert_eq!(town.world.expect(bob.at, "ACK", 100).cseq(), 1);
-    assert_eq!(invites_of(&town, &bob), 1);
+    assert_eq!(town.packets(bob.at, "INVITE"), 1);
     town.bye(&mut caller, bob.at);
     town.finish();
 }
@@ -96,14 +88,11 @@ fn an_answer_whose_retry_never_comes_is_acknowledged_and_ended() {
 #[test]
 fn each_retry_has_its_own_hedge_timer_and_the_same_look_up() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     town.world.run_ms(350);
     town.reply(&at_server, 407, "s", &[CHALLENGE]);
-    let refusal = town.world.expect(alice.at, "407", 100);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.refused(&alice, "407", &bob.aor(), 100);
     town.world.nothing(bob.at, "INVITE", 2_000);
     retry(&mut town, &alice, &bob);
     town.world.nothing(bob.at, "INVITE", 450);
@@ -117,8 +106,7 @@ fn each_retry_has_its_own_hedge_timer_and_the_same_look_up() {
 #[test]
 fn a_challenge_after_an_18x_waits_like_any_refusal() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
     town.reply(&at_bob, 180, "b", &[]);

@@ -189,8 +189,7 @@ fn s2_a_phone_registers_adds_a_contact_asks_for_the_list_and_goes() {
 #[test]
 fn s3_2_a_call_through_two_proxies_that_stay_in_its_way() {
     let (mut town, alice, bob) = through_two([None, None]);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let (mut caller, mut callee) = established(&mut town, &alice, &bob);
     let proxies = ["<sip:198.51.100.1:5060;lr>", "<sip:198.51.100.2:5060;lr>"];
     assert_eq!(caller.routes[1..], proxies, "after our own, which is first");
@@ -203,11 +202,7 @@ fn s3_2_a_call_through_two_proxies_that_stay_in_its_way() {
         sent(server()) && sent(second())
     };
     assert!(passed(&town, "ACK"));
-    let info = caller.request("INFO", &[], "");
-    town.say(&alice, info);
-    let heard = town.world.expect(bob.at, "INFO", 100);
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(alice.at, "200 INFO", 100);
+    town.ask(&mut caller, &bob, "INFO", 100);
     town.bye(&mut callee, alice.at);
     assert!(passed(&town, "INFO") && passed(&town, "BYE"));
     town.finish();
@@ -222,9 +217,7 @@ fn s3_3_both_proxies_want_credentials_one_after_the_other() {
         let body = sdp(alice.media());
         let invite = alice.request((target.0, &target.1), "c1", cseq, &credentials, &body);
         town.say(&alice, invite);
-        let refusal = town.world.expect(alice.at, "407", 100);
-        let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-        town.say(&alice, ack);
+        let refusal = town.refused(&alice, "407", &bob.aor(), 100);
         let realm = if cseq == 1 { "p1" } else { "p2" };
         assert!(refusal.one("Proxy-Authenticate").contains(realm));
         let own = ["Digest realm=\"p1\"", "Digest realm=\"p2\""][cseq as usize - 1];
@@ -242,8 +235,7 @@ fn s3_3_both_proxies_want_credentials_one_after_the_other() {
 #[test]
 fn s3_4_a_proxy_that_fails_is_gone_around() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let asked = town.world.expect(server(), "INVITE", 100);
     town.reply(&asked, 503, "p", &[("Retry-After", "120")]);
     town.world.expect(server(), "ACK", 100);
@@ -256,8 +248,7 @@ fn s3_4_a_proxy_that_fails_is_gone_around() {
 #[test]
 fn s3_6_a_redirection_is_the_phone_s_to_follow() {
     let (mut town, alice, bob) = two();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let asked = town.world.expect(server(), "INVITE", 100);
     let elsewhere = format!("sip:bob2@{DOMAIN}");
     town.reply(&asked, 302, "p", &[("Contact", &format!("<{elsewhere}>"))]);
@@ -270,9 +261,7 @@ fn s3_6_a_redirection_is_the_phone_s_to_follow() {
     let asked = town.world.expect(server(), "INVITE", 100);
     assert_eq!((asked.uri(), asked.cseq()), (elsewhere.as_str(), 2));
     town.reply(&asked, 486, "p", &[]);
-    let busy = town.world.expect(alice.at, "486", 100);
-    let ack = alice.ack_of_refusal(&busy, &elsewhere);
-    town.say(&alice, ack);
+    town.refused(&alice, "486", &elsewhere, 100);
     town.world.nothing(bob.at, "INVITE", 1_000);
     town.finish();
 }
@@ -280,8 +269,7 @@ fn s3_6_a_redirection_is_the_phone_s_to_follow() {
 #[test]
 fn s3_7_a_phone_that_moves_says_so_by_another_invite() {
     let (mut town, alice, bob) = two_and_proxy();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let (caller, mut callee) = established(&mut town, &alice, &bob);
     let moved = at("192.168.2.99:4000");
     let contact = "<sip:bob@192.168.2.99:5060>";
@@ -303,29 +291,19 @@ fn s3_7_a_phone_that_moves_says_so_by_another_invite() {
     town.say(&bob, ack);
     town.world.expect(alice.at, "ACK", 100);
     let mut caller = Dialog { target: heard.contact().into(), ..caller };
-    let bye = caller.request("BYE", &[], "");
-    town.say(&alice, bye);
-    let heard = town.world.expect(bob.at, "BYE", 100);
+    let heard = town.bye(&mut caller, bob.at);
     assert_eq!(heard.uri(), uri_of(contact), "the phone's new Contact");
-    town.reply(&heard, 200, "", &[]);
-    town.world.expect(alice.at, "200 BYE", 100);
     town.finish();
 }
 
 #[test]
 fn s3_8_a_caller_who_gives_up_while_it_rings() {
     let (mut town, alice, bob) = through_two([None, None]);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let invite = town.world.expect(bob.at, "INVITE", 300);
     town.reply(&invite, 180, "b", &[]);
     town.world.expect(alice.at, "180", 100);
-    let cancel = alice.cancel(&bob.aor(), "c1");
-    town.say(&alice, cancel);
-    town.world.expect(alice.at, "200 CANCEL", 20);
-    let refusal = town.world.expect(alice.at, "487", 20);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.gives_up(&alice, &bob.aor(), "c1");
     let cancel = town.world.expect(bob.at, "CANCEL", 100);
     assert_eq!(cancel.one("Via"), invite.one("Via"));
     town.reply(&cancel, 200, "b", &[]);
@@ -338,8 +316,7 @@ fn s3_8_a_caller_who_gives_up_while_it_rings() {
 fn s3_9_and_s3_11_a_phone_that_is_busy_or_unavailable() {
     for code in [486, 480] {
         let (mut town, alice, bob) = through_two([None, None]);
-        let invite = alice.invite(&bob.aor(), "c1");
-        town.say(&alice, invite);
+        town.dial(&alice, &bob.aor(), "c1");
         let invite = town.world.expect(bob.at, "INVITE", 300);
         town.reply(&invite, code, "b", &[]);
         town.world.expect(bob.at, "ACK", 100);
@@ -355,10 +332,7 @@ fn s3_9_and_s3_11_a_phone_that_is_busy_or_unavailable() {
 fn s3_10_a_phone_that_does_not_answer_at_all() {
     let (mut town, alice, bob) = through_two([None, None]);
     town.world.fates.insert(bob.at, Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
-    let refusal = town.world.expect(alice.at, "480", 7_000);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
+    town.dial(&alice, &bob.aor(), "c1");
+    town.refused(&alice, "480", &bob.aor(), 7_000);
     town.finish();
 }

@@ -29,9 +29,7 @@ fn the_provider_sees_one_ordinary_phone() {
         assert_eq!(invite.one(name), value);
     }
     town.reply(&invite, 404, "srv", &[]);
-    let refusal = town.world.expect(alice.at, "404", 100);
-    let ack = alice.ack_of_refusal(&refusal, &uri);
-    town.say(&alice, ack);
+    town.refused(&alice, "404", &uri, 100);
     town.finish();
 }
 

@@ -1,7 +1,7 @@
 //! A provider with several targets: a phone stays where it was accepted, and moves where that
 //! fails; one target that is dead is no outage.
 
-use crate::net::{Fate, Packet};
+use crate::net::Fate;
 use crate::provider::registrar;
 use crate::sip::{answer, uri_of};
 use crate::town::{DOMAIN, Phone, Town, at, server};
@@ -28,11 +28,6 @@ fn town() -> Town {
     town
 }
 
-fn asked(town: &Town, to: SocketAddr, method: &[u8]) -> usize {
-    let is = |packet: &&Packet| packet.to == to && packet.data.starts_with(method);
-    town.world.log.iter().filter(is).count()
-}
-
 fn registered(town: &mut Town, phone: &mut Phone, ms: u64) {
     town.register(phone, 3600);
     town.world.expect(phone.at, "200 REGISTER", ms);
@@ -48,19 +43,19 @@ fn never_down(town: &mut Town) {
 fn a_phone_moves_after_a_hedge_of_silence_and_stays_where_it_was_accepted() {
     let mut town = town();
     let mut alice = town.registered(0, 1, "alice");
-    assert_eq!(asked(&town, second(), b"REGISTER"), 0);
+    assert_eq!(town.packets(second(), "REGISTER"), 0);
     town.world.run_ms(1_801_000);
     town.world.fates.insert(server(), Fate::Drop);
     registered(&mut town, &mut alice, 540);
-    assert_eq!(asked(&town, second(), b"REGISTER"), 1);
+    assert_eq!(town.packets(second(), "REGISTER"), 1);
     town.world.fates.clear();
-    let before = asked(&town, server(), b"REGISTER");
+    let before = town.packets(server(), "REGISTER");
     for _ in 0..40 {
         town.world.run_ms(55_000);
         registered(&mut town, &mut alice, 20);
     }
-    assert_eq!(asked(&town, server(), b"REGISTER"), before);
-    assert_eq!(asked(&town, second(), b"REGISTER"), 2, "at the half-life");
+    assert_eq!(town.packets(server(), "REGISTER"), before);
+    assert_eq!(town.packets(second(), "REGISTER"), 2, "at the half-life");
     never_down(&mut town);
     town.finish();
 }
@@ -81,7 +76,7 @@ fn a_phone_moves_at_once_where_the_transport_or_the_server_fails() {
             }
         }
         registered(&mut town, &mut alice, 50);
-        assert_eq!(asked(&town, second(), b"REGISTER"), 1);
+        assert_eq!(town.packets(second(), "REGISTER"), 1);
         let shielded = &town.status(0)["counters"]["registrations_shielded"];
         assert_eq!(shielded, 0, "the second target accepted it");
         never_down(&mut town);
@@ -105,8 +100,7 @@ fn an_invite_tries_the_next_target_and_the_overlay_together() {
         let alice = town.registered(0, 1, "alice");
         let bob = town.registered(1, 1, "bob");
         town.world.fates.insert(server(), Fate::Drop);
-        let invite = alice.invite(&bob.aor(), "c1");
-        town.say(&alice, invite);
+        town.dial(&alice, &bob.aor(), "c1");
         town.world.nothing(second(), "INVITE", 490);
         let heard = town.world.expect(second(), "INVITE", 50);
         let ringing = town.world.expect(bob.at, "INVITE", 50);
@@ -127,14 +121,11 @@ fn the_next_target_carries_the_call_where_the_callee_is_not_in_the_overlay() {
     let alice = town.registered(0, 1, "alice");
     town.world.fates.insert(server(), Fate::Refuse);
     let uri = format!("sip:+4930123@{DOMAIN}");
-    let invite = alice.invite(&uri, "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &uri, "c1");
     let heard = town.world.expect(second(), "INVITE", 50);
     assert_eq!(uri_of(heard.one("Contact")), "sip:alice@203.0.113.1:5062");
     town.reply(&heard, 407, "s", &[("Proxy-Authenticate", "Digest realm=\"x\", nonce=\"n\"")]);
-    let refusal = town.world.expect(alice.at, "407", 50);
-    let ack = alice.ack_of_refusal(&refusal, &uri);
-    town.say(&alice, ack);
+    town.refused(&alice, "407", &uri, 50);
     let extra = [("Proxy-Authorization", "Digest username=\"alice\", response=\"0\"")];
     let body = crate::sip::sdp(alice.media());
     let again = alice.request(("INVITE", &uri), "c1", 2, &extra, &body);
@@ -159,8 +150,7 @@ fn one_dead_target_is_no_outage_and_two_are() {
     assert_eq!(town.verdict(0), "up");
     let refuse = [(server(), Fate::Refuse), (second(), Fate::Refuse)];
     town.world.fates.extend(refuse);
-    let invite = alice.invite(&format!("sip:nobody@{DOMAIN}"), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:nobody@{DOMAIN}"), "c1");
     town.world.expect(alice.at, "503", 500);
     let server = town.status(0)["servers"][0].clone();
     assert_eq!(server["state"], "down");
@@ -190,11 +180,10 @@ fn of_two_srv_targets_the_registered_one_is_asked_first() {
     town.world.fates.insert(server(), Fate::Drop);
     let alice = town.registered(0, 1, "alice");
     town.world.fates.clear();
-    let invite = alice.invite(&format!("sip:+4930123@{DOMAIN}"), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:+4930123@{DOMAIN}"), "c1");
     let heard = town.world.expect(second(), "INVITE", 50);
     town.reply(&heard, 404, "s", &[]);
     town.world.expect(alice.at, "404", 50);
-    assert_eq!(asked(&town, server(), b"INVITE"), 0);
+    assert_eq!(town.packets(server(), "INVITE"), 0);
     town.finish();
 }

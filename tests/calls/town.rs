@@ -340,23 +340,6 @@ impl Town {
         self.world.send(invite.at, invite.from, bytes);
         Dialog::of_invite(invite, tag, contact)
     }
-
-    /// Takes the 200 of an INVITE and acknowledges it.
-    pub(crate) fn confirm(&mut self, phone: &Phone, ms: u64) -> Dialog {
-        let success = self.world.expect(phone.at, "200 INVITE", ms);
-        let dialog = Dialog::of_answer(&success, &phone.contact());
-        self.world.send(phone.at, phone.proxy, dialog.ack(success.cseq()));
-        dialog
-    }
-
-    /// Ends a dialog from one side; `other` answers.
-    pub(crate) fn bye(&mut self, dialog: &mut Dialog, other: SocketAddr) {
-        let bye = dialog.request("BYE", &[], "");
-        self.world.send(dialog.at, dialog.hop, bye);
-        let bye = self.world.expect(other, "BYE", 3_000);
-        self.reply(&bye, 200, "", &[]);
-        self.world.expect(dialog.at, "200 BYE", 3_000);
-    }
 }
 
 /// As [`two`], with a server that carries calls.

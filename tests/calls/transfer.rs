@@ -6,8 +6,7 @@ use crate::town::{Phone, Town, server, two, two_and_proxy};
 
 /// A call that stands.
 fn talk(town: &mut Town, alice: &Phone, bob: &Phone, call_id: &str) -> (Dialog, Dialog) {
-    let invite = alice.invite(&bob.aor(), call_id);
-    town.say(alice, invite);
+    town.dial(alice, &bob.aor(), call_id);
     let invite = town.world.expect(bob.at, "INVITE", 1_000);
     let callee = town.accept(&invite, &format!("b{call_id}"), &bob.contact());
     let caller = town.confirm(alice, 300);
@@ -55,9 +54,7 @@ fn dialled(town: &mut Town, bob: &Phone, carol: &Phone, extra: &[(&str, &str)]) 
     town.say(bob, invite);
     let heard = town.world.expect(carol.at, "INVITE", 1_000);
     town.reply(&heard, 603, "c", &[]);
-    let refusal = town.world.expect(bob.at, "603", 300);
-    let ack = bob.ack_of_refusal(&refusal, &carol.aor());
-    town.say(bob, ack);
+    town.refused(bob, "603", &carol.aor(), 300);
     heard
 }
 

@@ -64,8 +64,7 @@ fn our_own_link_freezes_the_verdict_and_the_status_says_so() {
 fn what_does_not_leave_this_router_says_nothing_of_the_server() {
     let (mut town, alice, _) = two();
     town.server_is(Fate::NoRoute);
-    let invite = alice.invite(&format!("sip:+4930123@{DOMAIN}"), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &format!("sip:+4930123@{DOMAIN}"), "c1");
     town.world.expect(alice.at, "503", 9_000);
     town.world.run_ms(60_000);
     assert_eq!(status(&mut town), ("up".into(), "not asked yet".into()));
@@ -91,14 +90,10 @@ fn a_late_answer_speaks_for_the_server_that_gave_it() {
     town.say(&carol, register.into_bytes());
     town.world.expect(carol.at, "200 REGISTER", 100);
     let uri = format!("sip:+4930123@{DOMAIN}");
-    let invite = alice.invite(&uri, "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &uri, "c1");
     let late = town.world.expect(server(), "INVITE", 100);
-    let cancel = alice.cancel(&uri, "c1");
-    town.say(&alice, cancel);
-    let refusal = town.world.expect(alice.at, "487", 100);
-    let ack = alice.ack_of_refusal(&refusal, &uri);
-    town.say(&alice, ack);
+    town.cancel(&alice, &uri, "c1");
+    town.refused(&alice, "487", &uri, 100);
     town.world.run_ms(200);
     let invite = of_other(carol.invite(&uri, "c2"));
     town.say(&carol, invite.into_bytes());
@@ -125,8 +120,7 @@ fn overlay_0_keeps_other_adapters_away() {
     config.providers[0].overlay = false;
     town.world.input(town.routers[1].place, Input::Config(&config));
     town.server_is(Fate::Drop);
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let text = alice.request(("MESSAGE", &bob.aor()), "m1", 1, &[], "hello");
     town.say(&alice, text);
     town.world.nothing(bob.at, "INVITE", 9_000);
@@ -151,8 +145,7 @@ fn a_server_deaf_to_options_is_up_while_it_answers_anything_else() {
         town.world.expect(alice.at, "200 REGISTER", 20);
     }
     assert_eq!(town.verdict(0), "up");
-    let asked = |p: &&crate::net::Packet| p.to == server() && p.data.starts_with(b"OPTIONS");
-    let probes = town.world.log.iter().filter(asked).count();
+    let probes = town.packets(server(), "OPTIONS");
     assert!(probes <= 2 * 60, "{probes} in an hour of two routers: each goes once");
     town.finish();
 }

@@ -1,5 +1,6 @@
 //! The WAN side: silence to strangers, service to the provider and to known dialogs.
 
+use crate::acts::gateway;
 use crate::net::Packet;
 use crate::sip::{Dialog, answer};
 use crate::town::{DOMAIN, at, server, two, two_and_proxy};
@@ -35,12 +36,10 @@ fn a_stranger_gets_no_byte_for_any_datagram() {
 #[test]
 fn the_provider_is_served_in_any_method() {
     let (mut town, _, bob) = two();
-    let outside = town.routers[1].outside();
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
+    let gateway = gateway(town.routers[1].outside());
     for method in ["OPTIONS", "MESSAGE", "NOTIFY", "INVITE"] {
         let target = (method, "sip:bob@203.0.113.2:5062");
-        town.world.send(server(), outside, gateway.request(target, method, 1, &[], ""));
+        town.say(&gateway, gateway.request(target, method, 1, &[], ""));
         let heard = town.world.expect(bob.at, method, 100);
         assert_eq!(heard.uri(), bob.contact());
         if ["NOTIFY", "INVITE"].contains(&method) {
@@ -52,7 +51,7 @@ fn the_provider_is_served_in_any_method() {
     }
     for (method, code) in [("OPTIONS", "200"), ("INVITE", "404"), ("MESSAGE", "404")] {
         let target = (method, "sip:nobody@203.0.113.2:5062");
-        town.world.send(server(), outside, gateway.request(target, "x", 1, &[], ""));
+        town.say(&gateway, gateway.request(target, "x", 1, &[], ""));
         town.world.expect(server(), &format!("{code} {method}"), 100);
     }
     town.finish();
@@ -61,13 +60,11 @@ fn the_provider_is_served_in_any_method() {
 #[test]
 fn an_unknown_user_part_is_resolved_from_p_called_party_id_then_to() {
     let (mut town, _, bob) = two();
-    let outside = town.routers[1].outside();
-    let mut gateway = bob.clone();
-    (gateway.at, gateway.user) = (server(), "gw".into());
+    let gateway = gateway(town.routers[1].outside());
     let called = [("P-Called-Party-ID", format!("<sip:bob@{DOMAIN}>"))];
     let called: Vec<(&str, &str)> = called.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let target = ("INVITE", "sip:line1@203.0.113.2:5062");
-    town.world.send(server(), outside, gateway.request(target, "p1", 1, &called, ""));
+    town.say(&gateway, gateway.request(target, "p1", 1, &called, ""));
     let heard = town.world.expect(bob.at, "INVITE", 100);
     assert_eq!(heard.uri(), bob.contact());
     town.reply(&heard, 486, "b", &[]);
@@ -75,7 +72,7 @@ fn an_unknown_user_part_is_resolved_from_p_called_party_id_then_to() {
     let text = gateway.request(target, "p2", 1, &[], "");
     let text = String::from_utf8(text).unwrap();
     let text = text.replace("To: <sip:line1@203.0.113.2:5062>", &format!("To: <{}>", bob.aor()));
-    town.world.send(server(), outside, text);
+    town.say(&gateway, text.into_bytes());
     let heard = town.world.expect(bob.at, "INVITE", 100);
     town.reply(&heard, 486, "b", &[]);
     town.world.expect(server(), "486", 100);
@@ -85,8 +82,7 @@ fn an_unknown_user_part_is_resolved_from_p_called_party_id_then_to() {
 #[test]
 fn a_known_dialog_is_served_from_any_source() {
     let (mut town, alice, bob) = two_and_proxy();
-    let invite = alice.invite(&bob.aor(), "c1");
-    town.say(&alice, invite);
+    town.dial(&alice, &bob.aor(), "c1");
     let invite = town.world.expect(bob.at, "INVITE", 300);
     let mut callee = town.accept(&invite, "b", &bob.contact());
     let caller = town.confirm(&alice, 100);
