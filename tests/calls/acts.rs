@@ -135,3 +135,14 @@ pub(crate) fn by_overlay() -> (Town, Phone, Phone, Dialog, Dialog) {
     town.world.expect(bob.at, "ACK", 100);
     (town, alice, bob, caller, callee)
 }
+
+/// Both the server and Bob have Alice's INVITE.
+pub(crate) fn raced(extra: &[(&str, &str)]) -> (Town, Phone, Phone, Msg, Msg) {
+    let (mut town, alice, bob) = two();
+    let body = sdp(alice.media());
+    let invite = alice.request(("INVITE", &bob.aor()), "c1", 1, extra, &body);
+    town.say(&alice, invite);
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    (town, alice, bob, at_server, at_bob)
+}

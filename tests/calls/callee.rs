@@ -4,7 +4,7 @@ use crate::acts::gateway;
 use crate::net::Fate;
 use crate::provider::forward;
 use crate::sip::{Dialog, Msg, answer};
-use crate::town::{Phone, Town, server, two};
+use crate::town::{Phone, Town, server, two, two_over_tcp};
 
 /// The Contact of Bob that the server knows.
 const BOB: &str = "sip:bob@203.0.113.2:5062";
@@ -273,15 +273,7 @@ fn a_phone_that_was_silent_is_not_waited_for_again_by_the_other_leg() {
 
 #[test]
 fn a_held_leg_hears_180_each_minute_and_rings_as_a_new_call_when_the_first_leg_dies() {
-    use cosip::config::Transport;
-    let mut town = Town::with(1, |config| {
-        if let Some(server) = &mut config.providers[0].server {
-            server.transport = Some(Transport::Tcp);
-        }
-    });
-    town.world.listening.insert(server());
-    let alice = town.registered(0, 1, "alice");
-    let bob = town.registered(1, 1, "bob");
+    let (mut town, alice, bob) = two_over_tcp();
     let own = town
         .world
         .log

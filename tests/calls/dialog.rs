@@ -21,25 +21,16 @@ fn by_server() -> (Town, Phone, Phone, Dialog, Dialog) {
 }
 
 #[test]
-fn requests_inside_a_dialog_go_both_ways_by_the_server() {
-    let (mut town, alice, bob, mut caller, mut callee) = by_server();
-    for method in ["INFO", "UPDATE", "INVITE", "INVITE", "INFO"] {
-        town.ask(&mut caller, &bob, method, 200);
-        town.ask(&mut callee, &alice, method, 200);
+fn requests_inside_a_dialog_go_both_ways_by_the_server_and_over_the_overlay() {
+    for carried in [by_server, by_overlay] {
+        let (mut town, alice, bob, mut caller, mut callee) = carried();
+        for method in ["INFO", "UPDATE", "INVITE", "INVITE", "INFO"] {
+            town.ask(&mut caller, &bob, method, 200);
+            town.ask(&mut callee, &alice, method, 200);
+        }
+        town.bye(&mut callee, alice.at);
+        town.finish();
     }
-    town.bye(&mut callee, alice.at);
-    town.finish();
-}
-
-#[test]
-fn requests_inside_a_dialog_go_both_ways_over_the_overlay() {
-    let (mut town, alice, bob, mut caller, mut callee) = by_overlay();
-    for method in ["INFO", "UPDATE", "INVITE", "INVITE", "INFO"] {
-        town.ask(&mut caller, &bob, method, 200);
-        town.ask(&mut callee, &alice, method, 200);
-    }
-    town.bye(&mut callee, alice.at);
-    town.finish();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Before the answer: early dialogs, one at a time towards the phone, PRACK and UPDATE in them.
 
+use crate::acts::raced;
 use crate::sip::{Dialog, Msg, answer, sdp};
 use crate::town::{Phone, Town, server, two};
 
@@ -18,17 +19,6 @@ fn ring(town: &mut Town, invite: &Msg, tag: &str, contact: &str, extra: &[(&str,
     headers.extend_from_slice(extra);
     let body = sdp((invite.at.ip(), 4000).into());
     town.world.send(invite.at, invite.from, answer(invite, 183, tag, &headers, &body));
-}
-
-/// Both the server and Bob have Alice's INVITE.
-fn raced(extra: &[(&str, &str)]) -> (Town, Phone, Phone, Msg, Msg) {
-    let (mut town, alice, bob) = two();
-    let body = sdp(alice.media());
-    let invite = alice.request(("INVITE", &bob.aor()), "c1", 1, extra, &body);
-    town.say(&alice, invite);
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
-    (town, alice, bob, at_server, at_bob)
 }
 
 fn contact_of(phone: &Phone) -> String {

@@ -48,9 +48,7 @@ pub(crate) fn carried(town: &mut Town, phone: &Phone, invite: &Msg) {
 
 /// The phone is refused within `ms`, and told why.
 fn refused(town: &mut Town, phone: &Phone, code: &str, ms: u64) -> String {
-    let refusal = town.world.expect(phone.at, code, ms);
-    let ack = phone.ack_of_refusal(&refusal, &uri());
-    town.say(phone, ack);
+    let refusal = town.refused(phone, code, &uri(), ms);
     assert!(!refusal.has("Retry-After"));
     let warning = refusal.one("Warning").to_owned();
     assert!(warning.starts_with("399 192.168.1.1:5060 \"emergency call failed: "), "{warning}");
@@ -255,19 +253,23 @@ fn a_phone_that_never_registered_is_served_by_the_provider_first() {
     town.finish();
 }
 
-#[test]
-fn a_challenge_goes_to_a_registered_phone_and_its_retry_continues_the_same_way() {
-    let (mut town, alice, _) = two_with(routes(TWO));
-    dial(&mut town, &alice, "e1");
+const CHALLENGE: (&str, &str) = ("Proxy-Authenticate", "Digest realm=\"g\", nonce=\"y\"");
+
+/// The server fails, and the first route wants credentials: the phone is told.
+fn challenged(town: &mut Town, phone: &Phone) {
+    dial(town, phone, "e1");
     let invite = town.world.expect(server(), "INVITE", 100);
     town.reply(&invite, 503, "s", &[]);
     let invite = town.world.expect(gateway(), "INVITE", 50);
-    let challenge = ("Proxy-Authenticate", "Digest realm=\"g\", nonce=\"y\"");
-    town.reply(&invite, 407, "g", &[challenge]);
-    let refusal = town.world.expect(alice.at, "407", 50);
-    assert_eq!(refusal.one(challenge.0), challenge.1);
-    let ack = alice.ack_of_refusal(&refusal, &uri());
-    town.say(&alice, ack);
+    town.reply(&invite, 407, "g", &[CHALLENGE]);
+    let refusal = town.refused(phone, "407", &uri(), 50);
+    assert_eq!(refusal.one(CHALLENGE.0), CHALLENGE.1);
+}
+
+#[test]
+fn a_challenge_goes_to_a_registered_phone_and_its_retry_continues_the_same_way() {
+    let (mut town, alice, _) = two_with(routes(TWO));
+    challenged(&mut town, &alice);
     let credentials = ("Proxy-Authorization", "Digest username=\"alice\", response=\"1\"");
     let body = sdp(alice.media());
     let retry = alice.request(("INVITE", &uri()), "e1", 2, &[credentials], &body);
@@ -275,7 +277,7 @@ fn a_challenge_goes_to_a_registered_phone_and_its_retry_continues_the_same_way()
     let again = town.world.expect(gateway(), "INVITE", 50);
     assert_eq!((again.cseq(), again.one(credentials.0)), (2, credentials.1));
     // Not good enough: a refusal, and the next way.
-    town.reply(&again, 407, "h", &[challenge]);
+    town.reply(&again, 407, "h", &[CHALLENGE]);
     let invite = town.world.expect(second(), "INVITE", 50);
     carried(&mut town, &alice, &invite);
     town.world.nothing(server(), "INVITE", 100);
@@ -285,16 +287,7 @@ fn a_challenge_goes_to_a_registered_phone_and_its_retry_continues_the_same_way()
 #[test]
 fn new_settings_are_for_the_next_call() {
     let (mut town, alice, _) = two_with(routes(ONE));
-    let challenged = |town: &mut Town| {
-        dial(town, &alice, "e1");
-        let invite = town.world.expect(server(), "INVITE", 100);
-        town.reply(&invite, 503, "s", &[]);
-        let invite = town.world.expect(gateway(), "INVITE", 50);
-        let challenge = ("Proxy-Authenticate", "Digest realm=\"g\", nonce=\"y\"");
-        town.reply(&invite, 407, "g", &[challenge]);
-        town.refused(&alice, "407", &uri(), 50);
-    };
-    challenged(&mut town);
+    challenged(&mut town, &alice);
     let mut config = town.routers[0].config.clone();
     routes(&["sip:198.51.100.10"])(&mut config);
     town.world.input(town.routers[0].place, Input::Config(&config));

@@ -54,12 +54,7 @@ fn an_icmp_error_starts_it_at_once() {
 #[test]
 fn a_phone_on_a_connection_just_opened_anew_is_helped_out_too() {
     let mut town = Town::new();
-    let mut alice = town.phone(0, 1, "alice");
-    alice.tcp = true;
-    alice.at.set_port(40_123);
-    town.world.connect(alice.at, alice.proxy);
-    town.register(&mut alice, 3600);
-    town.world.expect(alice.at, "200 REGISTER", 100);
+    let mut alice = town.registered_over(true, 0, 1, "alice");
     let bob = town.registered(1, 1, "bob");
     town.server_is(Fate::Refuse);
     alice.at.set_port(40_124);

@@ -2,9 +2,9 @@
 
 use crate::acts::gateway;
 use crate::net::{Fate, Packet};
-use crate::sip::{Dialog, sdp};
-use crate::town::{DOMAIN, Town, at, server, two, two_with};
-use cosip::config::{Account, Mode, Secret, Transport};
+use crate::sip::sdp;
+use crate::town::{DOMAIN, Town, at, server, two, two_over_tcp, two_with};
+use cosip::config::{Account, Mode, Secret};
 use cosip::net::Input;
 
 #[test]
@@ -181,9 +181,7 @@ fn bindings_outlive_a_restart_and_dialogs_are_routed_though_unknown() {
     town.dial(&gateway, "sip:bob@203.0.113.2:5062", "g1");
     let heard = town.world.expect(bob.at, "INVITE", 100);
     let mut callee = town.accept(&heard, "b", &bob.contact());
-    let success = town.world.expect(server(), "200 INVITE", 100);
-    let mut caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
-    town.world.send(caller.at, caller.hop, caller.ack(1));
+    town.confirm(&gateway, 100);
     town.world.expect(bob.at, "ACK", 100);
     town.restart(1);
     town.world.run_ms(10_000);
@@ -201,7 +199,6 @@ fn bindings_outlive_a_restart_and_dialogs_are_routed_though_unknown() {
     let heard = town.world.expect(bob.at, "INVITE", 800);
     town.reply(&heard, 603, "b", &[]);
     town.world.expect(alice.at, "603", 100);
-    caller.cseq += 1;
     town.finish();
 }
 
@@ -212,9 +209,7 @@ fn a_request_of_the_provider_in_a_dialog_unknown_after_a_restart_reaches_the_pho
     town.dial(&gateway, "sip:bob@203.0.113.2:5062", "g1");
     let heard = town.world.expect(bob.at, "INVITE", 100);
     town.accept(&heard, "b", &bob.contact());
-    let success = town.world.expect(server(), "200 INVITE", 100);
-    let mut caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
-    town.world.send(caller.at, caller.hop, caller.ack(1));
+    let mut caller = town.confirm(&gateway, 100);
     town.world.expect(bob.at, "ACK", 100);
     town.restart(1);
     town.world.run_ms(10_000);
@@ -242,9 +237,7 @@ fn a_tcp_phone_keeps_its_connection_and_the_server_stays_on_udp() {
     assert!(heard.tcp && heard.one("Via").starts_with("SIP/2.0/TCP 192.168.1.1:5060"));
     assert_eq!(heard.all("Record-Route")[0], "<sip:192.168.1.1:5060;transport=tcp;lr>");
     let mut callee = town.accept(&heard, "a", &alice.contact());
-    let success = town.world.expect(server(), "200 INVITE", 100);
-    let caller = Dialog::of_answer(&success, "sip:gw@198.51.100.1:5060");
-    town.world.send(caller.at, caller.hop, caller.ack(1));
+    town.confirm(&gateway, 100);
     town.world.expect(alice.at, "ACK", 100);
     town.bye(&mut callee, server());
     town.finish();
@@ -252,14 +245,7 @@ fn a_tcp_phone_keeps_its_connection_and_the_server_stays_on_udp() {
 
 #[test]
 fn a_tcp_server_has_a_connection_for_each_phone_and_refusal_is_an_error() {
-    let mut town = Town::with(1, |config| {
-        if let Some(server) = &mut config.providers[0].server {
-            server.transport = Some(Transport::Tcp);
-        }
-    });
-    town.world.listening.insert(server());
-    let alice = town.registered(0, 1, "alice");
-    let bob = town.registered(1, 1, "bob");
+    let (mut town, alice, bob) = two_over_tcp();
     let sent: Vec<&Packet> = town.world.log.iter().filter(|p| p.to == server()).collect();
     assert!(sent.len() >= 2 && sent.iter().all(|packet| packet.tcp));
     let text = String::from_utf8(sent[0].data.clone()).unwrap();

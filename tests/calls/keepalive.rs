@@ -1,8 +1,7 @@
 //! NAT bindings towards servers are held open.
 
 use crate::net::Packet;
-use crate::town::{DOMAIN, Town, at, server};
-use cosip::config::Transport;
+use crate::town::{DOMAIN, Town, at, over_tcp, server};
 use std::net::SocketAddr;
 
 /// Instants, in ms, of the keep-alives from `from` to `to`.
@@ -30,10 +29,7 @@ fn one_flow_of_several_phones_is_kept_open_once() {
 
 #[test]
 fn over_tcp_the_connection_of_each_phone_is_kept_open() {
-    let mut town = Town::with(1, |config| {
-        config.providers[0].server.as_mut().unwrap().transport = Some(Transport::Tcp);
-    });
-    town.world.listening.insert(server());
+    let mut town = over_tcp();
     for (number, user) in [(1, "alice"), (2, "bob")] {
         town.registered(0, number, user);
     }

@@ -1,5 +1,6 @@
-//! What becomes of legs: losers, CANCEL, challenges, two phones of one address.
+//! What becomes of legs: losers, CANCEL, two phones of one address.
 
+use crate::acts::raced;
 use crate::net::Fate;
 use crate::sip::{answer, sdp, uri_of};
 use crate::town::{server, two};
@@ -8,20 +9,14 @@ const GATEWAY: &str = "sip:gw@198.51.100.1";
 
 #[test]
 fn a_silent_server_leg_that_lost_is_cancelled_when_it_wakes() {
-    let (mut town, alice, bob) = two();
-    town.dial(&alice, &bob.aor(), "c1");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    let (mut town, alice, bob, at_server, at_bob) = raced(&[]);
     town.accept(&at_bob, "b", &bob.contact());
     let mut caller = town.confirm(&alice, 100);
     let before = town.packets(server(), "INVITE");
     town.world.run_ms(10_000);
     assert_eq!(town.packets(server(), "INVITE"), before, "it stops retransmitting");
     town.reply(&at_server, 180, "s", &[]);
-    let cancel = town.world.expect(server(), "CANCEL", 100);
-    town.reply(&cancel, 200, "s", &[]);
-    town.reply(&at_server, 487, "s", &[]);
-    town.world.expect(server(), "ACK", 100);
+    town.cancelled(&at_server, "s", 100);
     town.world.nothing(alice.at, "180", 500);
     town.bye(&mut caller, bob.at);
     town.finish();
@@ -29,10 +24,7 @@ fn a_silent_server_leg_that_lost_is_cancelled_when_it_wakes() {
 
 #[test]
 fn a_server_leg_that_lost_and_answers_gets_ack_and_bye() {
-    let (mut town, alice, bob) = two();
-    town.dial(&alice, &bob.aor(), "c1");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    let (mut town, alice, bob, at_server, at_bob) = raced(&[]);
     town.accept(&at_bob, "b", &bob.contact());
     let mut caller = town.confirm(&alice, 100);
     let routes = [("Record-Route", "<sip:198.51.100.1;lr>"), ("Contact", "<sip:gw@198.51.100.1>")];
@@ -60,80 +52,15 @@ fn a_cancel_before_ringing_is_answered_at_once_and_ends_all_legs() {
 
 #[test]
 fn a_cancel_while_two_legs_ring_ends_both() {
-    let (mut town, alice, bob) = two();
-    town.dial(&alice, &bob.aor(), "c1");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
+    let (mut town, alice, bob, at_server, at_bob) = raced(&[]);
     town.reply(&at_bob, 180, "b", &[]);
     town.world.expect(alice.at, "180", 100);
     town.reply(&at_server, 180, "s", &[("Contact", "<sip:gw@198.51.100.1>")]);
     town.world.nothing(alice.at, "180", 500);
     town.gives_up(&alice, &bob.aor(), "c1");
-    for (end, invite) in [(server(), &at_server), (bob.at, &at_bob)] {
-        let cancel = town.world.expect(end, "CANCEL", 100);
-        assert_eq!(cancel.one("Via"), invite.one("Via"));
-        town.reply(&cancel, 200, "x", &[]);
-        town.reply(invite, 487, if end == server() { "s" } else { "b" }, &[]);
-        town.world.expect(end, "ACK", 100);
+    for (invite, tag) in [(&at_server, "s"), (&at_bob, "b")] {
+        town.cancelled(invite, tag, 100);
     }
-    town.finish();
-}
-
-#[test]
-fn the_server_s_challenge_passes_and_the_overlay_leg_stays_for_the_retry() {
-    let (mut town, alice, bob) = two();
-    town.dial(&alice, &bob.aor(), "c1");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
-    let challenge = ("Proxy-Authenticate", "Digest realm=\"x\", nonce=\"y\"");
-    town.reply(&at_server, 407, "s", &[challenge]);
-    let refusal = town.world.expect(alice.at, "407", 100);
-    assert_eq!(refusal.one(challenge.0), challenge.1);
-    let ack = alice.ack_of_refusal(&refusal, &bob.aor());
-    town.say(&alice, ack);
-    let credentials = ("Proxy-Authorization", "Digest username=\"alice\", response=\"1\"");
-    let body = sdp(alice.media());
-    let retry = alice.request(("INVITE", &bob.aor()), "c1", 2, &[credentials], &body);
-    town.say(&alice, retry);
-    let again = town.world.expect(server(), "INVITE", 100);
-    assert_eq!((again.cseq(), again.one(credentials.0)), (2, credentials.1));
-    assert_eq!(town.packets(bob.at, "INVITE"), 1);
-    town.reply(&at_bob, 180, "b", &[]);
-    town.world.expect(alice.at, "180", 100);
-    let mut callee = town.accept(&at_bob, "b", &bob.contact());
-    let mut caller = town.confirm(&alice, 100);
-    assert_eq!(caller.cseq, 2, "Alice's INVITE had that number");
-    let ack = town.world.expect(bob.at, "ACK", 100);
-    assert_eq!(ack.cseq(), 1, "Bob's had this one");
-    let info = caller.request("INFO", &[], "");
-    town.world.send(alice.at, alice.proxy, info);
-    let at_bob_info = town.world.expect(bob.at, "INFO", 100);
-    assert_eq!(at_bob_info.cseq(), 2, "the next after Bob's INVITE");
-    town.reply(&at_bob_info, 200, "", &[]);
-    assert_eq!(town.world.expect(alice.at, "200 INFO", 100).cseq(), 3);
-    town.bye(&mut callee, alice.at);
-    town.finish();
-}
-
-#[test]
-fn an_overlay_leg_whose_retry_never_comes_is_cancelled_after_4_s() {
-    let (mut town, alice, bob) = two();
-    town.dial(&alice, &bob.aor(), "c1");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
-    town.reply(&at_bob, 180, "b", &[]);
-    town.world.expect(alice.at, "180", 100);
-    let _ = at_server;
-    town.cancel(&alice, &bob.aor(), "c1");
-    town.cancelled(&at_bob, "b", 100);
-    town.dial(&alice, &bob.aor(), "c2");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 1_000);
-    town.reply(&at_server, 401, "s", &[]);
-    town.world.expect(alice.at, "401", 100);
-    town.world.nothing(bob.at, "CANCEL", 3_900);
-    town.reply(&at_bob, 180, "b", &[]);
-    town.cancelled(&at_bob, "b", 300);
     town.finish();
 }
 

@@ -3,9 +3,7 @@
 
 use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
-use cosip::lab::phone::Phone;
-#[cfg(feature = "lab")]
-use cosip::lab::server::{Server, b2bua::B2bua};
+use cosip::lab::{part::Part, phone::Phone};
 use cosip::net::{Core, Event, Input, Rejected, Transmit};
 use cosip::time::Instant;
 
@@ -13,15 +11,9 @@ use cosip::time::Instant;
 pub(crate) enum Node {
     /// The adapter of a router.
     Router(Box<Adapter>),
-    /// A telephone of the lab.
+    /// A telephone or a server of the lab.
     #[cfg(feature = "lab")]
-    Phone(Box<Phone>),
-    /// A provider's proxy of the lab.
-    #[cfg(feature = "lab")]
-    Proxy(Box<Server>),
-    /// A provider's back-to-back user agent of the lab.
-    #[cfg(feature = "lab")]
-    B2bua(Box<B2bua>),
+    Part(Part),
 }
 
 impl Node {
@@ -29,11 +21,7 @@ impl Node {
         match self {
             Self::Router(adapter) => adapter.as_ref(),
             #[cfg(feature = "lab")]
-            Self::Phone(phone) => phone.as_ref(),
-            #[cfg(feature = "lab")]
-            Self::Proxy(server) => server.as_ref(),
-            #[cfg(feature = "lab")]
-            Self::B2bua(server) => server.as_ref(),
+            Self::Part(part) => part,
         }
     }
 
@@ -41,11 +29,7 @@ impl Node {
         match self {
             Self::Router(adapter) => adapter.as_mut(),
             #[cfg(feature = "lab")]
-            Self::Phone(phone) => phone.as_mut(),
-            #[cfg(feature = "lab")]
-            Self::Proxy(server) => server.as_mut(),
-            #[cfg(feature = "lab")]
-            Self::B2bua(server) => server.as_mut(),
+            Self::Part(part) => part,
         }
     }
 
@@ -53,8 +37,8 @@ impl Node {
     #[cfg(feature = "lab")]
     pub(crate) fn phone(&mut self) -> &mut Phone {
         match self {
-            Self::Phone(phone) => phone,
-            _ => panic!("no telephone"),
+            Self::Part(part) => part.phone_mut().expect("a telephone"),
+            Self::Router(_) => panic!("no telephone"),
         }
     }
 }

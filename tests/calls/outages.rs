@@ -4,6 +4,7 @@ use crate::net::{Fate, Packet};
 use crate::node::Node;
 use crate::provider::Proxy;
 use crate::town::{DOMAIN, Town, server};
+use cosip::lab::part::Part;
 use cosip::lab::phone::{Habits, Phone, Report, Settings};
 use cosip::time::Duration;
 use std::cell::RefCell;
@@ -27,7 +28,7 @@ fn phone(town: &mut Town, router: usize, user: &str) -> usize {
         habits: Habits::default(),
     };
     let seed = town.world.rng.bytes();
-    let place = town.world.add(Node::Phone(Box::new(Phone::new(settings, seed))));
+    let place = town.world.add(Node::Part(Part::Phone(Box::new(Phone::new(settings, seed)))));
     town.world.order(place, |node, now| node.phone().register(now));
     place
 }

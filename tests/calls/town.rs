@@ -352,6 +352,23 @@ pub(crate) fn two_and_proxy() -> (Town, Phone, Phone) {
     (town, alice, bob)
 }
 
+/// As [`Town::new`], with a server that is reached over TCP.
+pub(crate) fn over_tcp() -> Town {
+    let mut town = Town::with(1, |config| {
+        config.providers[0].server.as_mut().unwrap().transport = Some(Transport::Tcp);
+    });
+    town.world.listening.insert(server());
+    town
+}
+
+/// As [`two`], with a server that is reached over TCP.
+pub(crate) fn two_over_tcp() -> (Town, Phone, Phone) {
+    let mut town = over_tcp();
+    let alice = town.registered(0, 1, "alice");
+    let bob = town.registered(1, 1, "bob");
+    (town, alice, bob)
+}
+
 /// Alice behind the first router and Bob behind the second, both registered.
 pub(crate) fn two() -> (Town, Phone, Phone) {
     two_with(|_| {})

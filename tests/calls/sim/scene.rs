@@ -6,6 +6,7 @@ use crate::net::{Fate, Packet};
 use crate::node::Node;
 use crate::sip::Msg;
 use crate::town::{DOMAIN, Town, server};
+use cosip::lab::part::Part;
 use cosip::lab::phone::{Phone, Report, Settings};
 use cosip::lab::server::{Server, b2bua};
 use cosip::time::{Duration, Instant};
@@ -62,7 +63,7 @@ fn core(plan: &Plan, seed: [u8; 32]) -> Node {
     let House::B2bua { presentation, pace, dialling, reliable, hasty, diverts, patience } =
         plan.house
     else {
-        return Node::Proxy(Box::new(Server::new(server(), password, seed)));
+        return Node::Part(Part::Server(Box::new(Server::new(server(), password, seed))));
     };
     let diversion = match diverts {
         Diverts::Never => b2bua::Diversion::None,
@@ -81,7 +82,7 @@ fn core(plan: &Plan, seed: [u8; 32]) -> Node {
         diversion,
         patience,
     };
-    Node::B2bua(Box::new(b2bua::B2bua::new(settings, seed)))
+    Node::Part(Part::B2bua(Box::new(b2bua::B2bua::new(settings, seed))))
 }
 
 fn aor(phone: usize) -> String {
@@ -117,7 +118,7 @@ impl<'p> Scene<'p> {
                 habits: plan.habits[phone],
             };
             let seed = town.world.rng.bytes();
-            town.world.add(Node::Phone(Box::new(Phone::new(settings, seed))))
+            town.world.add(Node::Part(Part::Phone(Box::new(Phone::new(settings, seed)))))
         });
         town.world.run_ms(50);
         for place in phones {
@@ -286,7 +287,7 @@ impl<'p> Scene<'p> {
     }
 
     fn read_log(&mut self) {
-        if let Node::B2bua(house) = &mut self.town.world.nodes[self.server] {
+        if let Node::Part(Part::B2bua(house)) = &mut self.town.world.nodes[self.server] {
             self.log.extend(core::iter::from_fn(|| house.poll_log()));
         }
     }
@@ -313,7 +314,7 @@ impl<'p> Scene<'p> {
         }
         // A house that was cut off from both ends may not know that its call is over.
         let healthy = self.watch.borrow().failed.is_none();
-        if let Node::B2bua(house) = &self.town.world.nodes[self.server]
+        if let Node::Part(Part::B2bua(house)) = &self.town.world.nodes[self.server]
             && healthy
         {
             held.push(("house: calls".into(), house.live() as u64));
