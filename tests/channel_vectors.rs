@@ -4,7 +4,7 @@
 //! Keys, cookies and session ids follow from the seeds below, so the whole exchange is fixed. Each
 //! line of the transcript is who sent it, what it is, and the datagram.
 
-use cosip::channel::{CallKey, Channel, Notice, Payload};
+use cosip::channel::{CallKey, Channel, Notice, Payload, SessionKey};
 use cosip::identity::{Identity, NetworkKeys};
 use cosip::limits::CHANNEL_SESSIONS_MAX;
 use cosip::rng::Rng;
@@ -63,7 +63,8 @@ fn transcript() -> String {
     let aliases = heapless::Vec::from_slice(&["sip:alice@example.net", "tel:+4930123"]).unwrap();
     let call = CallKey::of("a84b4c76e66710@pc33.example.net");
     let callee = "sip:bob@example.net";
-    let notice = Notice { call, callee, aliases, withheld: false, age_ms: 20 };
+    let session = Some(SessionKey::of("- 2890844526 192.0.2.1"));
+    let notice = Notice { call, callee, aliases, withheld: false, session, age_ms: 20 };
     ends[0].0.send(now, bob, &Payload::Notice(notice)).unwrap();
     settle(now, &mut ends, &mut transcript);
     let message = b"OPTIONS sip:bob@example.net SIP/2.0\r\n\r\n".repeat(40);

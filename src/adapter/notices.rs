@@ -54,7 +54,7 @@ impl Adapter {
                 self.is_shared(id) && binding.is_some_and(|binding| !binding.silent)
             });
         if here {
-            let claim = Claim::told(notice.aliases.iter().copied());
+            let claim = Claim::told(notice.aliases.iter().copied(), notice.session);
             self.take_notice(now, (peer, call), notice.callee, &claim);
         }
         let answer = if here { NoticeAnswer::Here } else { NoticeAnswer::NotHere };
@@ -132,8 +132,10 @@ impl Adapter {
         };
         let open = || self.notices.iter().enumerate().filter(open);
         if claim.is_anonymous() {
-            let (at, notice) = open().next().filter(|_| open().count() == 1)?;
-            return Some((at, !claim.is_same_session(&notice.claim)));
+            let same = open().find(|(_, notice)| claim.is_same_session(&notice.claim));
+            let guess = || open().next().filter(|_| open().count() == 1);
+            let sure = same.map(|(at, _)| (at, false));
+            return sure.or_else(|| guess().map(|(at, _)| (at, true)));
         }
         let named = open().filter(|(_, notice)| claim.is_same_caller(&notice.claim));
         // Calls that are over come last: what arrives now is more likely a living one.
@@ -168,7 +170,7 @@ impl Adapter {
         let others = self.notices.iter().filter(|n| now < n.at + NOTICE_WINDOW && n.call != key);
         let only = !others.filter(|n| n.claimed.is_empty()).any(|n| self.serves(n, &phones));
         let named = |claim: &Claim| match claim.is_anonymous() {
-            true => only,
+            true => only || claim.is_same_session(told),
             false => claim.is_same_caller(told),
         };
         let same = |call: &Call| call.role == Role::Callee && call.key == key;
@@ -187,10 +189,10 @@ impl Adapter {
         };
         let found = equal.or_else(|| claimed().max_by_key(|(_, call)| likely(call)));
         let Some(id) = found.map(|(id, _)| id) else {
-            self.ended_calls.link(now, key, &phones, named);
+            self.ended_calls.link(now, key, &phones, told);
             return Phones::new();
         };
-        self.link_call(id, node, key)
+        self.link_call(id, (node, key), told)
     }
 
     /// A leg over the overlay offers the session that a withheld caller's leg by the server offers:
@@ -204,14 +206,15 @@ impl Adapter {
     }
 
     /// A call here is one that another adapter told of. Names the phones that it rings.
-    fn link_call(&mut self, id: CallId, node: NodeId, key: CallKey) -> Phones {
+    fn link_call(&mut self, id: CallId, (node, key): (NodeId, CallKey), told: &Claim) -> Phones {
         let Some(call) = self.calls.get_mut(id) else { return Phones::new() };
         let full =
             !is_linked(call, node) && call.callees.push(Callee::telling(node, false)).is_err();
-        let by_claim = call.key != key;
+        let by_name = call.key == key || !call.claim.is_anonymous();
+        let guessed = !by_name && !call.claim.is_same_session(told);
         call.key = key;
         for up in &mut call.upstreams {
-            up.anonymous |= by_claim && call.claim.is_anonymous();
+            up.anonymous |= guessed;
         }
         let by_server = call.upstreams.iter().any(|up| up.path == super::names::Path::Server);
         let phones = call.legs.iter().filter_map(|leg| leg.binding).filter(|_| by_server);

@@ -31,10 +31,26 @@ pub struct CallKey(pub [u8; 16]);
 impl CallKey {
     /// The key of the call with this SIP Call-ID.
     pub fn of(call_id: &str) -> Self {
-        let mut key = [0; 16];
-        key.copy_from_slice(&blake3::hash(call_id.as_bytes()).as_bytes()[..16]);
-        Self(key)
+        Self(digest(call_id))
     }
+}
+
+/// Names the session that an INVITE offers by what its `o=` says of it (RFC 8866 s5.2), hashed in
+/// the same way. A server that renames a call, and withholds who calls, may leave that alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionKey([u8; 16]);
+
+impl SessionKey {
+    /// The key of the session with this origin.
+    pub fn of(origin: &str) -> Self {
+        Self(digest(origin))
+    }
+}
+
+fn digest(text: &str) -> [u8; 16] {
+    let mut key = [0; 16];
+    key.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    key
 }
 
 impl fmt::Debug for CallKey {
@@ -54,6 +70,8 @@ pub struct Notice<'a> {
     pub aliases: heapless::Vec<&'a str, CALLER_ALIASES_MAX>,
     /// Whether the caller is withheld.
     pub withheld: bool,
+    /// The session that the server leg offers, where it names one.
+    pub session: Option<SessionKey>,
     /// Milliseconds from the phone's INVITE to this notice.
     pub age_ms: u32,
 }
@@ -139,6 +157,7 @@ struct NoticeBody<'a> {
     #[serde(borrow)]
     aliases: [&'a str; CALLER_ALIASES_MAX],
     withheld: bool,
+    session: Option<SessionKey>,
     age_ms: u32,
 }
 
@@ -157,9 +176,8 @@ impl Payload<'_> {
                 if !notice.withheld {
                     aliases.iter_mut().zip(&notice.aliases).for_each(|(to, from)| *to = from);
                 }
-                let (call, callee) = (notice.call, notice.callee);
-                let (withheld, age_ms) = (notice.withheld, notice.age_ms);
-                let body = NoticeBody { call, callee, aliases, withheld, age_ms };
+                let &Notice { call, callee, withheld, session, age_ms, .. } = notice;
+                let body = NoticeBody { call, callee, aliases, withheld, session, age_ms };
                 if !within_bounds(&body) {
                     return Err(TooLarge);
                 }
@@ -197,6 +215,7 @@ impl<'a> Payload<'a> {
                     callee: body.callee,
                     aliases: aliases.collect(),
                     withheld: body.withheld,
+                    session: body.session,
                     age_ms: body.age_ms,
                 }))
             }

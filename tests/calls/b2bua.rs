@@ -2,7 +2,8 @@
 
 use crate::provider::{Sent, host_of, registrar, user_of};
 use crate::sip::{Msg, answer, uri_of, write};
-use crate::town::{SERVER, server};
+use crate::town::{Phone, SERVER, Town, server};
+use cosip::config::Config;
 use std::collections::BTreeMap;
 
 /// How the caller is shown to the callee.
@@ -151,4 +152,22 @@ impl B2bua {
         };
         format!("{address};tag={tag}")
     }
+}
+
+fn german(config: &mut Config) {
+    let provider = &mut config.providers[0];
+    provider.country_code = "49".into();
+    provider.area_code = "89".into();
+    provider.international_prefix = "00".into();
+    provider.trunk_prefix = "0".into();
+}
+
+/// Alice, a number, and Bob, behind a B2BUA.
+pub(crate) fn two_renamed(shows: Shows) -> (Town, Phone, Phone) {
+    let mut town = Town::with(1, german);
+    let mut b2bua = B2bua::new(shows);
+    town.world.autos.insert(server(), Box::new(move |message| b2bua.act(message)));
+    let alice = town.registered(0, 1, "+493012345678");
+    let bob = town.registered(1, 1, "bob");
+    (town, alice, bob)
 }

@@ -38,6 +38,7 @@ mod retry;
 mod rfc3665;
 mod seen;
 #[cfg(feature = "lab")]
+mod sessions;
 mod sim;
 mod sip;
 mod targets;

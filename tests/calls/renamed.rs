@@ -2,31 +2,12 @@
 //! caller in national spelling or withheld.
 
 use crate::acts::gateway;
-use crate::b2bua::{B2bua, Shows};
+use crate::b2bua::{Shows, two_renamed};
 use crate::net::Fate;
 use crate::sip::{Dialog, Msg, sdp};
 use crate::town::{Phone, Town, server};
-use cosip::config::Config;
 
 const SHOWN: [Shows; 3] = [Shows::From, Shows::Nobody, Shows::Asserted("00493012345678")];
-
-fn german(config: &mut Config) {
-    let provider = &mut config.providers[0];
-    provider.country_code = "49".into();
-    provider.area_code = "89".into();
-    provider.international_prefix = "00".into();
-    provider.trunk_prefix = "0".into();
-}
-
-/// Alice, a number, and Bob, behind a B2BUA.
-fn two_renamed(shows: Shows) -> (Town, Phone, Phone) {
-    let mut town = Town::with(1, german);
-    let mut b2bua = B2bua::new(shows);
-    town.world.autos.insert(server(), Box::new(move |message| b2bua.act(message)));
-    let alice = town.registered(0, 1, "+493012345678");
-    let bob = town.registered(1, 1, "bob");
-    (town, alice, bob)
-}
 
 fn ringing(town: &mut Town, alice: &Phone, bob: &Phone) -> Msg {
     town.dial(alice, &bob.aor(), "c1");

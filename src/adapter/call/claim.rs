@@ -7,6 +7,7 @@ use super::caller::withholds;
 use crate::adapter::Adapter;
 use crate::adapter::names::literal;
 use crate::adapter::spelling;
+use crate::channel::SessionKey;
 use crate::config::Provider;
 use crate::limits::CLAIMS_MAX;
 use crate::media::multipart;
@@ -19,8 +20,8 @@ pub(crate) struct Claim {
     /// Its addresses, as spelled for look-ups; none where it is withheld.
     names: heapless::Vec<String, CLAIMS_MAX>,
     /// Which session its SDP describes: user, id and address of `o=`, together unique (RFC 8866
-    /// s5.2). Where a B2BUA that withholds the caller leaves it alone, it proves a guess right.
-    session: Option<String>,
+    /// s5.2). Where a B2BUA that withholds the caller leaves it alone, it says whose leg it is.
+    pub(super) session: Option<SessionKey>,
 }
 
 impl Claim {
@@ -29,17 +30,18 @@ impl Claim {
         self.names.is_empty()
     }
 
-    /// The caller that a notice names.
-    pub(crate) fn told<'a>(aliases: impl Iterator<Item = &'a str>) -> Self {
+    /// The caller that a notice names, and the session that it offers.
+    pub(crate) fn told<'a>(
+        aliases: impl Iterator<Item = &'a str>,
+        session: Option<SessionKey>,
+    ) -> Self {
         let aliases = aliases.filter(|alias| !alias.is_empty()).take(CLAIMS_MAX);
-        Self { names: aliases.map(str::to_owned).collect(), session: None }
+        Self { names: aliases.map(str::to_owned).collect(), session }
     }
 
     /// Takes what a leg says of a call that a notice told of.
     pub(crate) fn learn_session(&mut self, leg: &Self) {
-        if leg.session.is_some() {
-            self.session.clone_from(&leg.session);
-        }
+        self.session = leg.session.or(self.session);
     }
 
     /// Whether both name one caller: seven equal digits at the end suffice.
@@ -54,16 +56,17 @@ impl Claim {
     }
 }
 
-/// User, id and address of a description's `o=`, where the id is none that many phones have.
-fn session_of(message: &Message<'_>) -> Option<String> {
-    let kind = message.header(Name::ContentType).unwrap_or_default();
-    let found = multipart::find(kind, message.body())?;
-    let text = core::str::from_utf8(message.body().get(found.text)?).ok()?;
+/// The session that a body describes, by user, id and address of its `o=`, where the id is none
+/// that many phones have.
+pub(super) fn session_of(kind: &str, body: &[u8]) -> Option<SessionKey> {
+    let found = multipart::find(kind, body)?;
+    let text = core::str::from_utf8(body.get(found.text)?).ok()?;
     let origin = text.lines().find_map(|line| line.strip_prefix("o="))?;
     let mut words = origin.split(' ');
     let (user, id) = (words.next()?, words.next()?);
     let address = words.next_back()?.trim_end();
-    (id.len() >= SESSION_ID_DIGITS_MIN).then(|| format!("{user} {id} {address}"))
+    let origin = || SessionKey::of(&format!("{user} {id} {address}"));
+    (id.len() >= SESSION_ID_DIGITS_MIN).then(origin)
 }
 
 /// Shorter ids of sessions are counters that begin anew with each start of a phone.
@@ -83,7 +86,9 @@ impl Adapter {
         message: &Message<'_>,
         source: IpAddr,
     ) -> Claim {
-        let mut claim = Claim { session: session_of(message), ..Claim::default() };
+        let kind = message.header(Name::ContentType).unwrap_or_default();
+        let session = session_of(kind, message.body());
+        let mut claim = Claim { session, ..Claim::default() };
         let options = provider.and_then(|at| self.config.providers.get(usize::from(at)));
         let Some(options) = options else { return claim };
         let from = message.from().map(|from| from.uri).filter(|_| !withholds(message));

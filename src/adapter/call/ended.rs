@@ -98,17 +98,11 @@ impl EndedCalls {
     }
 
     /// A notice tells of a call that a leg by the server has brought, and that is over already.
-    pub(crate) fn link(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        phones: &Phones,
-        named: impl Fn(&Claim) -> bool,
-    ) {
+    pub(crate) fn link(&mut self, now: Instant, key: CallKey, phones: &Phones, told: &Claim) {
         let found = self.calls.iter_mut().rev().find(|ended| {
             let recent = now < ended.started + NOTICE_WINDOW;
             // A withheld caller may be another one: better a second ring than none.
-            let sure = !ended.claim.is_anonymous() && named(&ended.claim);
+            let sure = told.is_same_caller(&ended.claim) || told.is_same_session(&ended.claim);
             recent && !ended.linked && ended.rang(phones) && sure
         });
         if let Some(ended) = found {

@@ -1,12 +1,12 @@
 //! Legs: sending the INVITE on, what comes back, and what becomes of those that lose.
 
+use super::claim::session_of;
 use super::relay::{Joint, sides};
 use super::{CallId, LegState, Role, UpstreamState};
 use crate::adapter::names::Path;
 use crate::adapter::{Adapter, ClientOwner};
-use crate::sip::Message;
-use crate::sip::reason_phrase;
 use crate::sip::transaction::ClientId;
+use crate::sip::{Message, Name, reason_phrase};
 use crate::time::Instant;
 
 impl Adapter {
@@ -51,6 +51,12 @@ impl Adapter {
             let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
             self.transactions.send_request_in(room, now, flow, &bytes, owner).ok()
         });
+        if path == Path::Server
+            && let Some(call) = self.calls.get_mut(id)
+        {
+            let kind = message.header(Name::ContentType).unwrap_or_default();
+            call.claim.session = session_of(kind, &body);
+        }
         if path == Path::Server && route.is_none() && sent.is_some() {
             self.server_asked(now, provider, ClientOwner::Leg(id.slot(), at as u8).encode());
         }

@@ -232,7 +232,8 @@ pub(crate) struct Call {
     pub(crate) other_ids: Vec<String>,
     /// What the adapters of both ends call it: by the Call-ID at the caller's.
     pub(crate) key: CallKey,
-    /// Whom its first leg names as the caller, at the callee's adapter.
+    /// Whom its first leg names as the caller, at the callee's adapter; at the caller's only which
+    /// session its leg to the server offers.
     pub(crate) claim: Claim,
     /// Tag of the caller's From.
     pub(crate) from_tag: String,

@@ -98,6 +98,7 @@ impl Adapter {
             callee: &call.callee,
             aliases: heapless::Vec::new(),
             withheld,
+            session: call.claim.session,
             age_ms: now.since(call.started).as_millis() as u32,
         };
         for alias in call.aliases.iter().filter(|_| !withheld) {
@@ -111,7 +112,7 @@ impl Adapter {
         let Some(call) = self.calls.get(id) else { return };
         let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
         let aliases = call.aliases.iter().filter(|_| !withheld);
-        let claim = Claim::told(aliases.map(String::as_str));
+        let claim = Claim::told(aliases.map(String::as_str), call.claim.session);
         let (key, callee) = (call.key, call.callee.clone());
         self.take_notice(now, (self.id, key), &callee, &claim);
     }

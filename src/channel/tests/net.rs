@@ -64,6 +64,7 @@ pub(super) fn notice(call_id: &str) -> Payload<'_> {
         callee: "sip:bob@example.net",
         aliases: heapless::Vec::from_slice(&["sip:alice@example.net"]).unwrap(),
         withheld: false,
+        session: None,
         age_ms: 7,
     })
 }

@@ -3,7 +3,9 @@
 use super::net::{Net, Seen};
 use super::seconds;
 use crate::channel::fragment::{CHUNK_BYTES, FRAGMENT_HEAD_BYTES, Reassembly, split};
-use crate::channel::notice::{CallKey, CarryingPath, Notice, NoticeAnswer, Undecodable};
+use crate::channel::notice::{
+    CallKey, CarryingPath, Notice, NoticeAnswer, SessionKey, Undecodable,
+};
 use crate::channel::session::Window;
 use crate::channel::{Payload, SendError};
 use crate::limits::{CHANNEL_REASSEMBLIES_MAX, SIP_MESSAGE_BYTES_MAX};
@@ -102,7 +104,8 @@ fn round_trip(payload: &Payload<'_>) {
 fn a_notice<'a>(aliases: &[&'a str], withheld: bool, callee: &'a str) -> Payload<'a> {
     let aliases = heapless::Vec::from_slice(aliases).unwrap();
     let call = CallKey::of("x");
-    Payload::Notice(Notice { call, callee, aliases, withheld, age_ms: 300 })
+    let session = Some(SessionKey::of("- 773310 192.0.2.1"));
+    Payload::Notice(Notice { call, callee, aliases, withheld, session, age_ms: 300 })
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub(super) struct Evidence {
     pub(super) forwards: Vec<String>,
     /// What is still held when all is over: by whom and what, and how much.
     pub(super) held: Vec<(String, u64)>,
+    /// What each adapter's `trace` says.
+    pub(super) traces: Vec<String>,
 }
 
 impl Evidence {

@@ -50,6 +50,9 @@ fn faults(plan: &Plan) -> Vec<String> {
 fn replay(plan: &Plan) {
     let (evidence, faults) = judge(plan);
     eprintln!("{plan:#?}\n{}\nfailed: {:?}", evidence.ladder(), evidence.failed);
+    for (router, trace) in evidence.traces.iter().enumerate() {
+        eprintln!("router {router}:\n{trace}");
+    }
     eprintln!("mailboxes: {:?}, forwarded: {:?}", evidence.mailboxes, evidence.forwards);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -156,14 +156,6 @@ impl Draw {
 }
 
 impl Plan {
-    /// Several callers whom the house withholds: of two open notices none says whose leg an
-    /// anonymous one is, and nothing is merged (CALLS §3.8). Both may ring twice.
-    pub(super) fn is_ambiguous(&self) -> bool {
-        let withheld =
-            matches!(self.house, House::B2bua { presentation: Presentation::Withheld, .. });
-        withheld && self.callers.len() > 1
-    }
-
     /// A plain call, which Bob takes.
     pub(super) fn plain(seed: u64, house: House) -> Self {
         Self {

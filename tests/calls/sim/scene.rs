@@ -319,6 +319,9 @@ impl<'p> Scene<'p> {
         {
             held.push(("house: calls".into(), house.live() as u64));
         }
+        let routers: Vec<usize> = self.town.routers.iter().map(|router| router.place).collect();
+        let trace = |router| self.town.world.ask(router, &["trace"]);
+        let traces = routers.into_iter().map(trace).collect();
         let world = &self.town.world;
         let log = world.log.iter().enumerate().skip(mark);
         let seen = log.filter_map(|(at, packet)| Seen::of(packet, world.lost.contains(&at)));
@@ -332,7 +335,7 @@ impl<'p> Scene<'p> {
         let forwards = self.log.iter().filter_map(forward).collect();
         let failed = self.watch.borrow().failed.clone();
         let server = server();
-        Evidence { plan, seen, ends, started, failed, server, mailboxes, forwards, held }
+        Evidence { plan, seen, ends, started, failed, server, mailboxes, forwards, held, traces }
     }
 }
 

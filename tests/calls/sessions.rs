@@ -1,0 +1,79 @@
+//! Whose call a withheld leg is, where the server leaves alone what it offers: the session says it
+//! (CALLS §3.8).
+
+use crate::b2bua::{Shows, two_renamed};
+use crate::net::{Fate, Packet};
+use crate::sip::sdp;
+use crate::town::{Phone, Town, server};
+use cosip::time::Duration;
+use std::net::IpAddr;
+
+/// What goes from one address to the other takes longer from now on.
+fn slow(town: &mut Town, from: IpAddr, to: IpAddr) {
+    town.world.rule = Some(Box::new(move |packet: &Packet| {
+        match (packet.from.ip(), packet.to.ip()) == (from, to) {
+            true => Fate::Delay(Duration::from_millis(200)),
+            false => Fate::Deliver,
+        }
+    }));
+}
+
+/// An INVITE to Bob that offers a session with this id.
+fn offer(town: &mut Town, caller: &Phone, bob: &Phone, call_id: &str, session: &str) {
+    let body = sdp(caller.media()).replace("o=- 1 ", &format!("o=- {session} "));
+    let invite = caller.request(("INVITE", &bob.aor()), call_id, 1, &[], &body);
+    town.say(caller, invite);
+}
+
+#[test]
+fn of_two_withheld_callers_each_gets_the_answer_to_its_own_call_though_the_server_dies() {
+    let (mut town, alice, bob) = two_renamed(Shows::Nobody);
+    let carol = town.registered(2, 1, "carol");
+    let callers = [(&alice, "c1", "773310"), (&carol, "k1", "884421")];
+    // Both notices are there before either leg is.
+    let to = town.routers[1].wan;
+    slow(&mut town, server().ip(), to);
+    for (caller, call_id, session) in callers {
+        offer(&mut town, caller, &bob, call_id, session);
+    }
+    let mut invites = Vec::new();
+    for (caller, call_id, _) in callers {
+        let invite = town.world.expect(bob.at, "INVITE", 300);
+        town.reply(&invite, 180, call_id, &[("Contact", &format!("<{}>", bob.contact()))]);
+        town.world.expect(caller.at, "180", 300);
+        invites.push(invite);
+    }
+    town.server_is(Fate::Drop);
+    let mut ends = Vec::new();
+    for ((caller, call_id, _), invite) in callers.into_iter().zip(&invites).rev() {
+        let callee = town.accept(invite, call_id, &bob.contact());
+        let end = town.confirm(caller, 1_300);
+        let ack = town.world.expect(bob.at, "ACK", 300);
+        assert_eq!(ack.one("Call-ID"), format!("b2b-{call_id}"));
+        ends.push((caller, end, callee));
+    }
+    assert_eq!(town.invites(bob.at), 2, "each rings once");
+    for (caller, mut end, mut callee) in ends {
+        town.ask(&mut end, &bob, "INFO", 200);
+        town.ask(&mut callee, caller, "INFO", 200);
+        town.bye(&mut end, bob.at);
+    }
+    town.finish();
+}
+
+#[test]
+fn a_withheld_call_that_was_refused_before_its_notice_came_does_not_ring_again() {
+    let (mut town, alice, bob) = two_renamed(Shows::Nobody);
+    let [from, to] = [0, 1].map(|router: usize| town.routers[router].wan);
+    slow(&mut town, from, to);
+    offer(&mut town, &alice, &bob, "c1", "773310");
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.server_is(Fate::Drop);
+    town.reply(&invite, 603, "b", &[]);
+    town.world.expect(bob.at, "ACK", 300);
+    // The server has said 100, and stalls: hedge_trying_ms.
+    town.world.run_ms(6_000);
+    assert_eq!(town.invites(bob.at), 1);
+    town.gives_up(&alice, &bob.aor(), "c1");
+    town.finish();
+}
