@@ -192,7 +192,9 @@ impl Adapter {
             self.ended_calls.link(now, key, &phones, told);
             return Phones::new();
         };
-        self.link_call(id, (node, key), told)
+        let phones = self.link_call(id, (node, key), told);
+        self.expect_name(now, id);
+        phones
     }
 
     /// A leg over the overlay offers the session that a withheld caller's leg by the server offers:

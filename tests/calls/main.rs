@@ -33,6 +33,7 @@ mod recovery;
 mod redirect;
 mod register;
 mod renamed;
+mod repeats;
 mod rescue;
 mod retry;
 mod rfc3665;

@@ -6,6 +6,7 @@ use crate::b2bua::{Shows, two_renamed};
 use crate::net::Fate;
 use crate::sip::{Dialog, Msg, sdp};
 use crate::town::{Phone, Town, server};
+use cosip::time::Duration;
 
 const SHOWN: [Shows; 3] = [Shows::From, Shows::Nobody, Shows::Asserted("00493012345678")];
 
@@ -63,7 +64,7 @@ fn both_legs_behind_a_b2bua_are_one_call_in_either_order() {
             match late {
                 None if invite => {
                     late = Some(());
-                    Fate::Delay(cosip::time::Duration::from_millis(6_000))
+                    Fate::Delay(Duration::from_millis(6_000))
                 }
                 _ => Fate::Deliver,
             }
@@ -161,19 +162,45 @@ fn a_cancel_that_a_dead_server_does_not_pass_crosses_the_channel() {
     }
 }
 
-#[test]
-fn an_answer_that_a_b2bua_acknowledges_and_never_passes_on_comes_over_the_overlay() {
-    let (mut town, alice, bob) = two_renamed(Shows::From);
-    let invite = ringing(&mut town, &alice, &bob);
+/// Bob answers, and the B2BUA acknowledges that by itself and passes nothing on.
+fn answered_hastily(town: &mut Town, bob: &Phone, invite: &Msg) -> Dialog {
     town.world.autos.remove(&server());
-    let mut callee = town.accept(&invite, "b", &bob.contact());
+    let callee = town.accept(invite, "b", &bob.contact());
     let success = town.world.expect(server(), "200 INVITE", 100);
     let own = Dialog::of_answer(&success, "sip:b2b@198.51.100.1:5060");
     town.world.send(server(), success.from, own.ack(success.cseq()));
     town.world.expect(bob.at, "ACK", 100);
+    callee
+}
+
+#[test]
+fn an_answer_that_a_b2bua_acknowledges_and_never_passes_on_comes_over_the_overlay() {
+    let (mut town, alice, bob) = two_renamed(Shows::From);
+    let invite = ringing(&mut town, &alice, &bob);
+    let mut callee = answered_hastily(&mut town, &bob, &invite);
     town.server_is(Fate::Drop);
     let mut caller = town.confirm(&alice, 1_300);
     town.world.run_ms(100);
+    town.ask(&mut caller, &bob, "INFO", 200);
+    town.ask(&mut callee, &alice, "INFO", 200);
+    assert_eq!(town.invites(bob.at), 1);
+    town.bye(&mut callee, alice.at);
+    town.finish();
+}
+
+#[test]
+fn an_answer_that_comes_before_its_notice_and_is_never_passed_on_comes_over_the_overlay() {
+    let (mut town, alice, bob) = two_renamed(Shows::From);
+    town.world.rule = Some(Box::new(|packet| match packet.to.port() {
+        5070 => Fate::Delay(Duration::from_millis(100)),
+        _ => Fate::Deliver,
+    }));
+    let invite = ringing(&mut town, &alice, &bob);
+    let mut callee = answered_hastily(&mut town, &bob, &invite);
+    town.server_is(Fate::Drop);
+    let mut caller = town.confirm(&alice, 2_000);
+    town.world.rule = None;
+    town.world.run_ms(1_000);
     town.ask(&mut caller, &bob, "INFO", 200);
     town.ask(&mut callee, &alice, "INFO", 200);
     assert_eq!(town.invites(bob.at), 1);

@@ -140,7 +140,7 @@ impl Adapter {
         message: &Message<'_>,
     ) {
         self.note_dialog(id, at, 0, message, true);
-        self.keep_success(id, at, message);
+        self.keep_success(now, id, message);
         self.relay_response(now, id, at, 0, message);
         self.finish_upstream(id, 0);
     }

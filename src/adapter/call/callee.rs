@@ -13,7 +13,7 @@ use crate::adapter::names::Path;
 use crate::adapter::notices::Belonging;
 use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
-use crate::limits::{ACK_PATIENCE, CALL_UPSTREAMS_MAX};
+use crate::limits::CALL_UPSTREAMS_MAX;
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
 use crate::time::Instant;
@@ -202,9 +202,8 @@ impl Adapter {
             // The phone has not heard the ACK: its caller shall send it again.
             return self.relay_response(now, id, at, up, message);
         }
-        if !call.callees.is_empty() && call.named.is_none() {
-            call.name_due.get_or_insert((now + ACK_PATIENCE, 0));
-        }
+        self.expect_name(now, id);
+        let Some(call) = self.calls.get_mut(id) else { return };
         call.upstreams[up].accepted = true;
         if !matches!(call.upstreams[up].state, UpstreamState::Accepted { .. }) {
             call.upstreams[up].state = UpstreamState::Accepted { since: now, late: false };

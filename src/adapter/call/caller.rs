@@ -226,6 +226,7 @@ impl Adapter {
         let mut at = earlier(call.decide_at, call.retry_until);
         at = earlier(at, call.cancel_crosses);
         at = earlier(at, call.name_due.map(|(at, _)| at));
+        at = earlier(at, call.success_due());
         for leg in call.legs.iter().filter(|l| l.state.is_open()) {
             at = earlier(at, Some(leg.deadline(call.role)));
         }

@@ -345,7 +345,7 @@ impl Adapter {
         if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
             over = dialog.ack_over.filter(|_| source.path == Path::Lan);
             dialog.ack = Some((*source, message.raw().to_vec()));
-            dialog.success = Vec::new();
+            dialog.success = None;
         }
         // One that takes the direct path goes by the server too: where that lives, it would end
         // a call whose ACK it never saw.

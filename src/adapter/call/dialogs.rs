@@ -6,6 +6,7 @@
 
 use super::PhoneEnd;
 use super::identity::DialogId;
+use super::success::Success;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
 use crate::limits::CALL_UPSTREAMS_MAX;
@@ -72,8 +73,8 @@ pub(crate) struct Dialog {
     pub(crate) confirmed: bool,
     /// A BYE was seen.
     pub(crate) ending: bool,
-    /// The server's 2xx to the phone here that called, until that acknowledges it.
-    pub(crate) success: Vec<u8>,
+    /// The 2xx to the phone here that called, until that acknowledges it.
+    pub(crate) success: Option<Success>,
     /// The caller's last ACK, as it came and from where: for the case that it is lost.
     pub(crate) ack: Option<(Source, Vec<u8>)>,
     /// The phone's last INVITE took the direct path to this adapter, and so does its ACK.
@@ -118,7 +119,7 @@ impl Dialog {
             invited: 0,
             confirmed: false,
             ending: false,
-            success: Vec::new(),
+            success: None,
             ack: None,
             ack_over: None,
         }

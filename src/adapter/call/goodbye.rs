@@ -3,12 +3,14 @@
 //! They carry the names and the route set of the dialog on their side (RFC 3261 s12.2.1.1).
 
 use super::CallId;
+use super::caller::peer_flow;
 use super::dialog::DialogAt;
 use super::dialogs::{Dialog, FarEnd, shifted};
-use super::identity::Rename;
+use super::identity::{DialogId, Rename, direct_call_id};
 use crate::adapter::names::{Local, Path};
 use crate::adapter::rewrite::write_via;
 use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::sip::transaction::Flow;
 use crate::sip::{Message, Name, TooLong, Writer};
 use crate::time::Instant;
 use core::fmt;
@@ -34,21 +36,33 @@ struct Own<'a> {
 }
 
 impl Adapter {
-    /// Ends a dialog from here: BYE to both ends.
-    pub(crate) fn send_byes(&mut self, now: Instant, (id, at): DialogAt) {
-        for to_phone in [true, false] {
+    /// Ends a dialog from here: BYE to both ends, and to the far one by the direct path too where
+    /// the server carries it (CALLS §4.1).
+    pub(crate) fn send_byes(&mut self, now: Instant, at: DialogAt) {
+        let direct = self.direct_path(at);
+        let Some(call) = self.calls.get(at.0) else { return };
+        let Some(dialog) = call.dialogs.get(at.1) else { return };
+        let far = dialog.far();
+        let mut byes = heapless::Vec::<(Flow, Vec<u8>), 3>::new();
+        let mut write = |flow, bye: Own<'_>| {
             let branch = self.transactions.branch();
-            let Some(call) = self.calls.get(id) else { return };
-            let Some(dialog) = call.dialogs.get(at) else { return };
-            let (flow, bye) = match to_phone {
-                true => (dialog.phone.flow, bye_to_phone(dialog)),
-                false => (dialog.far().flow_to(dialog.far().next_hop()), bye_to_far_end(dialog)),
-            };
-            let bytes = crossing::write(|out| bye.write(&branch, out));
-            if let Some(bytes) = bytes {
-                let owner = ClientOwner::Quiet.encode();
-                let _ = self.transactions.send_request(now, flow, &bytes, owner);
+            if let Some(bytes) = crossing::write(|out| bye.write(&branch, out)) {
+                let _ = byes.push((flow, bytes));
             }
+        };
+        write(dialog.phone.flow, bye_to_phone(dialog));
+        write(far.flow_to(far.next_hop()), bye_to_far_end(dialog));
+        if let Some(node) = direct {
+            let uri = format!("sip:{}", Local::Overlay(node).host());
+            let call_id = direct_call_id(call.role, call.key);
+            let name = DialogId { call_id, ..far.id.clone() }.rename(true);
+            let local = Local::Overlay(self.id);
+            let bye = Own { uri: &uri, local, routes: &[], name, ..bye_to_far_end(dialog) };
+            write(peer_flow(node), bye);
+        }
+        let owner = ClientOwner::Quiet.encode();
+        for (flow, bytes) in byes {
+            let _ = self.transactions.send_request(now, flow, &bytes, owner);
         }
     }
 }

@@ -58,6 +58,7 @@ impl Adapter {
         {
             self.no_room_in_call("another adapter");
         }
+        self.expect_name(now, id);
         self.index_call(id, message.call_id());
         self.trace_note(now, id, "second leg, held");
         self.learn_offer(now, id, up, message);
@@ -90,6 +91,17 @@ impl Adapter {
         upstream.rings_again = Some(now + HELD_RINGING_REPEAT);
         let server = upstream.server;
         self.reply_tagged(now, server, 180, &tag);
+    }
+
+    /// Once a call is answered and linked, the caller's adapter says soon which leg carries; it is
+    /// asked else.
+    pub(crate) fn expect_name(&mut self, now: Instant, id: CallId) {
+        let call = self.calls.get_mut(id);
+        let Some(call) = call.filter(|call| call.winner.is_some() && !call.is_named()) else {
+            return;
+        };
+        call.name_due.get_or_insert((now + ACK_PATIENCE, 0));
+        self.arm(id);
     }
 
     /// A leg of a call that is over: it waits for its own CANCEL, and no phone rings for it.

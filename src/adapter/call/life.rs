@@ -241,6 +241,7 @@ impl Adapter {
         }
         self.notices_due(now, id);
         self.cross_cancel_due(now, id);
+        self.repeat_successes(now, id);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.retry_until.is_some_and(|at| now >= at) {
             return self.retry_missed(now, id);
@@ -279,9 +280,6 @@ impl Adapter {
     pub(crate) fn reap(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         if !call.is_setting_up() {
-            if call.name_due.is_none() {
-                call.acceptance = Vec::new();
-            }
             // Early dialogs whose leg lost or refused: none of them will be confirmed.
             call.dialogs.retain(|dialog| dialog.confirmed);
         }

@@ -24,6 +24,7 @@ pub(crate) mod relay;
 mod rescue;
 mod search;
 mod server_leg;
+pub(crate) mod success;
 
 use super::emergency::Emergency;
 use super::names::{Local, Path};
@@ -283,7 +284,7 @@ pub(crate) struct Call {
     pub(crate) cancelled: bool,
     /// The phone hung up, and the server has not confirmed it: when the channel says so.
     pub(crate) cancel_crosses: Option<Instant>,
-    /// The winning 2xx, until it is acknowledged, at the callee's adapter.
+    /// The winning 2xx, at the callee's adapter: another leg may need it yet.
     pub(crate) acceptance: Vec<u8>,
     /// What an emergency call has tried; none: it is no such call.
     pub(crate) emergency: Option<Emergency>,

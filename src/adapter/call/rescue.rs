@@ -6,6 +6,7 @@
 //! goes the direct way. Asked again with each 2xx that the phone repeats: the channel may lose it.
 
 use super::dialog::DialogAt;
+use super::dialogs::shifted;
 use super::{Call, CallId, Role, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
@@ -151,38 +152,23 @@ impl Adapter {
         }
     }
 
-    /// Keeps the server's 2xx for a phone that may not get it: a failed server repeats nothing.
-    pub(super) fn keep_success(&mut self, id: CallId, at: usize, message: &Message<'_>) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let by_server = call.legs.get(at).is_some_and(|leg| leg.path == Path::Server);
-        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
-        let dialog = call.dialogs.iter_mut().find(|d| d.id.far_tag() == tag && d.ack.is_none());
-        if let Some(dialog) = dialog.filter(|_| by_server) {
-            dialog.success = message.raw().to_vec();
-        }
-    }
-
     /// The phone's ACK is lost with the server: it takes the direct path. A phone that has not
     /// acknowledged is answered again.
     fn acknowledge_again(&mut self, now: Instant, id: CallId, peer: NodeId) {
         let count = self.calls.get(id).map_or(0, |call| call.dialogs.len());
         for at in 0..count {
             let Some(call) = self.calls.get_mut(id) else { return };
-            let winner = call.winner.map(usize::from);
             let Some(dialog) = call.dialogs.get_mut(at) else { return };
-            match (dialog.ack.clone(), winner) {
-                (Some((source, ack)), _) => {
+            match dialog.ack.clone() {
+                Some((source, ack)) => {
                     self.send_ack(now, (id, at), &source, &ack, Some(peer));
                     self.trace_sent(now, id, Path::Peer(peer), "ACK");
                 }
-                (None, Some(leg)) if !dialog.success.is_empty() => {
+                None if dialog.success.is_some() => {
                     dialog.ack_over = Some(peer);
-                    let success = dialog.success.clone();
-                    if let Ok(message) = Message::parse(&success) {
-                        self.relay_response(now, id, leg, 0, &message);
-                    }
+                    self.repeat_success(now, (id, at));
                 }
-                _ => {}
+                None => {}
             }
         }
     }
@@ -198,11 +184,19 @@ impl Adapter {
             let Some((source, ack)) = ack.filter(|(source, _)| source.path != Path::Lan) else {
                 continue;
             };
-            let of_invite = Message::parse(&ack).ok().and_then(|m| m.cseq()).map(|(n, _)| n);
-            if of_invite == Some(number) {
+            if self.number_at_phone((id, at), &source, &ack) == Some(number) {
                 self.send_ack(now, (id, at), &source, &ack, None);
             }
         }
+    }
+
+    /// The number that a far end's ACK has at the phone.
+    fn number_at_phone(&mut self, at: DialogAt, source: &Source, ack: &[u8]) -> Option<u32> {
+        let message = Message::parse(ack).ok()?;
+        let (own, _) = message.cseq()?;
+        let end = self.sending_end(at, &message, source)?;
+        let dialog = self.calls.get(at.0)?.dialogs.get(at.1)?;
+        Some(shifted(own, dialog.ack_shift(end, own)))
     }
 
     fn send_ack(

@@ -166,6 +166,8 @@ impl Adapter {
             callee.absent = !here;
         }
         self.trace_note(now, id, if here { "notice acknowledged" } else { "notice: not here" });
+        // The phone there may have answered before its adapter knew of us.
+        self.name_carrier(now, id);
         self.advance(now, id);
     }
 
