@@ -232,10 +232,12 @@ impl Adapter {
         self.notices.iter().any(|n| (n.from, n.call) == (peer, call) && n.cancelled)
     }
 
-    /// The caller of this call has hung up, and no phone here is called by it yet.
-    pub(super) fn cancel_notice(&mut self, peer: NodeId, call: CallKey) {
-        for notice in &mut self.notices {
-            notice.cancelled |= (notice.from, notice.call) == (peer, call);
+    /// The caller of this call has hung up: what comes of it from now on rings no phone.
+    pub(super) fn cancel_notice(&mut self, now: Instant, peer: NodeId, call: CallKey) {
+        let told = |notice: &&mut NoticeHeard| (notice.from, notice.call) == (peer, call);
+        for notice in self.notices.iter_mut().filter(told) {
+            notice.cancelled = true;
+            self.ended_calls.lived_until(now, call);
         }
     }
 
@@ -247,7 +249,9 @@ impl Adapter {
             .filter(|(_, call)| call.role == Role::Callee && !call.callees.is_empty())
             .map(|(_, call)| call.key)
             .collect();
-        self.notices.retain(|n| now < n.at + NOTICE_LIFE || running.contains(&n.call));
+        let ended = &self.ended_calls;
+        let needed = |call| running.contains(&call) || ended.awaits(now, call);
+        self.notices.retain(|n| now < n.at + NOTICE_LIFE || needed(n.call));
     }
 }
 

@@ -74,6 +74,8 @@ pub enum Heard {
 pub struct Sink {
     own_ssrc: u32,
     ssrc: Option<u32>,
+    /// The source before: what of it is still on its way belongs to nobody.
+    past: Option<u32>,
     newest: u16,
     seen: u64,
 }
@@ -84,6 +86,11 @@ impl Sink {
         Self { own_ssrc, ..Self::default() }
     }
 
+    /// A sink that takes the next source, and nothing of the one that this one took.
+    pub fn of_another(&self) -> Self {
+        Self { past: self.ssrc.or(self.past), ..Self::new(self.own_ssrc) }
+    }
+
     /// Judges one packet.
     pub fn hear(&mut self, now: Instant, data: &[u8]) -> Heard {
         let Ok(packet) = <&[u8; PACKET_BYTES]>::try_from(data) else { return Heard::Corrupt };
@@ -91,6 +98,9 @@ impl Sink {
         let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let mut expected = [0; PACKET_BYTES - HEADER_BYTES - STAMP_BYTES];
         pattern(ssrc, sequence, &mut expected);
+        if self.past == Some(ssrc) {
+            return Heard::Corrupt;
+        }
         let known = *self.ssrc.get_or_insert(ssrc) == ssrc;
         if packet[0] != 0x80
             || packet[1] & 0x7f != 0
@@ -157,6 +167,16 @@ mod tests {
         }
         assert!(packets.iter().all(|packet| sink.hear(now, packet) == Heard::Repeated));
         assert_eq!(source.sent(), 20);
+    }
+
+    #[test]
+    fn what_a_former_source_still_sends_takes_nobody_s_place() {
+        let (mut source, mut sink) = pair();
+        assert!(matches!(sink.hear(Instant::ZERO, &source.next(Instant::ZERO)), Heard::Sound(_)));
+        let mut sink = sink.of_another();
+        assert_eq!(sink.hear(Instant::ZERO, &source.next(Instant::ZERO)), Heard::Corrupt);
+        let mut other = Source::new(8, 1, 0);
+        assert!(matches!(sink.hear(Instant::ZERO, &other.next(Instant::ZERO)), Heard::Sound(_)));
     }
 
     #[test]

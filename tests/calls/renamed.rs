@@ -306,3 +306,23 @@ fn who_is_linked_to_a_withheld_call_by_a_guess_changes_nothing_while_the_server_
     town.bye(&mut caller, bob.at);
     town.finish();
 }
+
+#[test]
+fn a_leg_that_comes_long_after_the_phone_was_silent_rings_no_more_once_the_caller_has_left() {
+    let (mut town, alice, bob) = two_renamed(Shows::From);
+    let door = town.routers[1].outside();
+    town.world.rule = Some(Box::new(move |packet| {
+        match packet.to == door && packet.data.starts_with(b"INVITE") {
+            true => Fate::Delay(Duration::from_secs(40)),
+            false => Fate::Deliver,
+        }
+    }));
+    town.dial(&alice, &bob.aor(), "c1");
+    // Over the overlay, when the server has stalled for hedge_trying_ms; Bob's phone says nothing.
+    town.world.expect(bob.at, "INVITE", 4_300);
+    town.world.run_ms(30_000);
+    town.gives_up(&alice, &bob.aor(), "c1");
+    town.world.run_ms(15_000);
+    assert_eq!(town.invites(bob.at), 1);
+    town.finish();
+}

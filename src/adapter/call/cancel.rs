@@ -94,7 +94,7 @@ impl Adapter {
     /// the server's leg waits for its own CANCEL, should that still come. A phone that has answered
     /// meanwhile is in a call with nobody: that ends.
     pub(crate) fn cancelled_across(&mut self, now: Instant, peer: NodeId, key: CallKey) {
-        self.cancel_notice(peer, key);
+        self.cancel_notice(now, peer, key);
         let told = |call: &Call| call.callees.iter().any(|callee| callee.node == peer);
         let rings = |call: &Call| {
             told(call) && call.winner.is_none() && call.legs.iter().any(|leg| leg.state.is_open())

@@ -137,6 +137,14 @@ impl EndedCalls {
         self.calls.iter().any(|e| e.given_up && e.key == key && now < e.at + ENDED_CALLS_LIFE)
     }
 
+    /// The caller of a linked call that ended here has hung up only now: until then a leg of it
+    /// lived, and what comes of that may come for as long again.
+    pub(crate) fn lived_until(&mut self, now: Instant, key: CallKey) {
+        for ended in self.calls.iter_mut().filter(|ended| ended.linked && ended.key == key) {
+            ended.at = now;
+        }
+    }
+
     /// Whether a leg of a linked call that ended may still come.
     pub(crate) fn awaits(&self, now: Instant, key: CallKey) -> bool {
         self.calls.iter().any(|ended| ended.is_awaited(now, key))

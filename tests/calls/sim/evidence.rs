@@ -1,6 +1,6 @@
 //! What is left of a simulated call: messages, and what the ends say.
 
-use super::plan::{CAROL, Plan};
+use super::plan::{BOB, CAROL, Plan};
 use crate::net::Packet;
 use crate::sip::Msg;
 use cosip::lab::phone::Report;
@@ -99,15 +99,61 @@ impl Evidence {
         phone == CAROL && !self.forwards.is_empty() && self.failed.is_some()
     }
 
+    /// Whether a call of this phone is with one that is cut off: it stands at neither end.
+    pub(super) fn is_with_cut_off(&self, phone: usize, call: &Report) -> bool {
+        let given = |session: u32| {
+            let mut answers = self.sent(self.ends[CAROL].ip).filter(|seen| seen.is_success());
+            answers.any(|seen| seen.session() == Some(session))
+        };
+        let mut answers = self.reached(self.ends[phone].ip).filter(|seen| seen.is_success());
+        let with_carol = answers.any(|seen| {
+            seen.msg.one("Call-ID") == call.call_id && seen.session().is_some_and(given)
+        });
+        self.is_cut_off(CAROL) && (phone == CAROL || with_carol)
+    }
+
+    /// Whether the house gave up on Bob, who rang for this session, before its caller did, and
+    /// failed when it was about to call somebody else, or to answer itself. Bob's phone has
+    /// stopped ringing then, and a leg that comes after a CANCEL rings it no more (CALLS §3.8).
+    pub(super) fn is_given_up(&self, session: u32) -> bool {
+        let bob = self.ends[BOB].ip;
+        let rings = |seen: &&Seen| seen.is_first_invite() && seen.session() == Some(session);
+        let called: Vec<&str> =
+            self.reached(bob).filter(rings).map(|seen| seen.msg.one("Call-ID")).collect();
+        let cancels = |seen: &&Seen| seen.msg.is("CANCEL");
+        let own = self.sent(self.server.ip()).filter(cancels);
+        let mut own = own.filter(|seen| called.contains(&seen.msg.one("Call-ID")));
+        let caller = self.seen.iter().find(rings).map(|invite| invite.msg.one("Call-ID"));
+        let mut left = self.seen.iter().filter(cancels);
+        let left = left.find(|seen| Some(seen.msg.one("Call-ID")) == caller);
+        let first = own.next().filter(|own| left.is_none_or(|left| own.at < left.at));
+        self.failed.is_some() && first.is_some()
+    }
+
+    /// Whether Bob's phone refused this session itself.
+    pub(super) fn is_refused(&self, session: u32) -> bool {
+        let bob = self.ends[BOB].ip;
+        let rings = |seen: &&Seen| seen.is_first_invite() && seen.session() == Some(session);
+        let refuses = |seen: &&Seen| seen.msg.status() >= 300 && seen.msg.status() != 487;
+        let mut calls = self.reached(bob).filter(rings);
+        calls.any(|invite| self.sent(bob).filter(refuses).any(|seen| seen.call() == invite.call()))
+    }
+
     /// Whether an adapter need not know any more what this 2xx of the server answers: the server
-    /// had said nothing to that INVITE for 64*T1 (CALLS §3.7).
+    /// had said nothing to that INVITE for 64*T1 (CALLS §3.7), or nothing for as long since its
+    /// CANCEL (RFC 3261 s9.1).
     pub(super) fn is_forgotten(&self, success: &Seen) -> bool {
         const LIFE: Duration = Duration::from_secs(32);
+        let number = success.msg.cseq();
         let same = |seen: &&Seen| {
-            seen.msg.one("Call-ID") == success.msg.one("Call-ID")
-                && seen.msg.one("CSeq") == success.msg.one("CSeq")
+            seen.msg.one("Call-ID") == success.msg.one("Call-ID") && seen.msg.cseq() == number
         };
         let asked = |seen: &&Seen| seen.to == self.server && seen.is_first_invite();
+        let cancelled = |seen: &&Seen| seen.to == self.server && seen.msg.is("CANCEL");
+        let cancel = self.sent(success.to.ip()).filter(cancelled).find(same);
+        if cancel.is_some_and(|cancel| success.at >= cancel.at + LIFE) {
+            return true;
+        }
         let invite = self.sent(success.to.ip()).filter(asked).find(same);
         let Some(sent) = invite.map(|invite| invite.at) else { return false };
         let mut said = self.reached(success.to.ip()).filter(|s| s.from == self.server).filter(same);

@@ -11,7 +11,8 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
         for (call, early, late) in standing(end) {
             let (session, sent) = (late.0, late.1 - early.1);
             let heard = late.2 - early.2;
-            let alone = evidence.mailbox_listens(number, call);
+            let alone = evidence.mailbox_listens(number, call)
+                || evidence.is_with_cut_off(number, &end.over[call]);
             if !alone && heard < sent * SHARE_PERCENT / 100 {
                 let ip = end.ip;
                 faults.push(format!("{ip} hears {heard} packets and says {sent} in {session}"));
