@@ -35,6 +35,17 @@ impl fmt::Debug for NodeId {
     }
 }
 
+/// A hardware address of Ethernet or Wi-Fi (EUI-48).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mac(pub [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
 /// An address that stands for a way through another adapter and is nobody's: of the prefix
 /// 100::/64, which no router passes on (RFC 6666).
 pub fn is_detour(address: &SocketAddr) -> bool {
@@ -142,6 +153,9 @@ pub enum Request {
     Load(File),
     /// Replace a file: temporary file, fsync, rename. Answered by [`Answer::Done`].
     Save(File, Vec<u8>),
+    /// Look up the hardware address of a host on one of our links. Answered by
+    /// [`Answer::Neighbour`], or [`Failure::Absent`] where it is behind another router.
+    Neighbour(IpAddr),
     /// What a command of the control socket prints. Carries the ticket that the command came
     /// with, and is not answered.
     Reply(Vec<u8>),
@@ -196,6 +210,8 @@ pub enum Answer<'a> {
     Resolved(&'a [Record], u32),
     /// The bytes of a file.
     Loaded(&'a [u8]),
+    /// The hardware address of a neighbour.
+    Neighbour(Mac),
     /// Done; nothing to tell.
     Done,
 }

@@ -132,6 +132,8 @@ enum Wish {
     Connect { facing: sockets::Facing, to: SocketAddr, phone: Option<SocketAddr> },
     /// A question of the locator.
     Locate(u32),
+    /// The hardware address of the phone that this REGISTER is from.
+    Neighbour(crate::sip::transaction::ServerId, inbound::Source),
     /// A file.
     Load(crate::net::File),
     /// Nothing depends on the answer.

@@ -143,6 +143,13 @@ impl Adapter {
                 self.locator.on_answer(now, id, records);
                 self.pump_locator(now);
             }
+            (Some(Wish::Neighbour(server, source)), answer) => {
+                let mac = match answer {
+                    Ok(Answer::Neighbour(mac)) => Some(mac),
+                    _ => None,
+                };
+                self.register_neighbour(now, server, source, mac);
+            }
             (Some(Wish::Load(file)), Ok(Answer::Loaded(data))) => {
                 self.loaded(now, file, Some(data));
             }

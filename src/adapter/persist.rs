@@ -10,7 +10,7 @@ use crate::limits::{
     BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, RENEWAL_WAIT,
     VOLATILE_FILE_DELAY, VOLATILE_FILE_INTERVAL,
 };
-use crate::net::{File, Request, SocketKind, Via};
+use crate::net::{File, Mac, Request, SocketKind, Via};
 use crate::sip::transaction::Flow;
 use crate::time::{Duration, Instant, earlier};
 use postcard::ser_flavors::Flavor;
@@ -88,6 +88,7 @@ struct Saved<'a> {
     contact: &'a str,
     wan_user: &'a str,
     instance: &'a str,
+    mac: Option<Mac>,
     call_id: &'a str,
     cseq: u32,
     address: SocketAddr,
@@ -233,6 +234,7 @@ impl Adapter {
                 contact: &binding.contact,
                 wan_user: &binding.wan_user,
                 instance: &binding.instance,
+                mac: binding.mac,
                 call_id: &binding.call_id,
                 cseq: binding.cseq,
                 address: binding.flow.to,
@@ -294,6 +296,7 @@ impl Adapter {
         binding.contact = saved.contact.to_owned();
         binding.wan_user = saved.wan_user.to_owned();
         binding.instance = saved.instance.to_owned();
+        binding.mac = saved.mac;
         binding.call_id = saved.call_id.to_owned();
         binding.cseq = saved.cseq;
         binding.granted_until = left(saved.granted_s);

@@ -6,6 +6,7 @@
 //! by forgetting the phone that has been gone longest.
 
 mod binding;
+mod identify;
 mod refresh;
 
 use crate::rng::Rng;
@@ -14,6 +15,7 @@ use crate::table::{Id, Index, Table};
 use crate::time::{Duration, Instant, earlier};
 use crate::timer::Timers;
 pub use binding::{Binding, Own, Registered};
+pub use identify::Applicant;
 pub use refresh::Renewed;
 
 /// The provider of phones whose domain no section names: they are passed on and found again, but
@@ -114,44 +116,6 @@ impl Registrar {
         named(&sends).or_else(|| named(&lives_there)).or_else(on_flow)
     }
 
-    /// The phone, registered or known, that a REGISTER comes from: same address, and the same
-    /// instance or, where there is none, the same Contact or the same host.
-    pub fn same_phone(
-        &self,
-        aor: &str,
-        instance: &str,
-        contact: &str,
-        flow: Flow,
-    ) -> Option<BindingId> {
-        let mut loose = None;
-        for slot in self.by_aor.find(aor) {
-            let Some(id) = self.table.id_at(slot) else { continue };
-            let Some(binding) = self.table.get(id).filter(|b| b.aor == aor) else { continue };
-            if !instance.is_empty() && binding.instance == instance {
-                return Some(id);
-            }
-            if !instance.is_empty() || !binding.instance.is_empty() {
-                continue;
-            }
-            if binding.contact == contact {
-                return Some(id);
-            }
-            if binding.flow.to.ip() == flow.to.ip() && binding.may_return_on(flow) {
-                loose = Some(id);
-            }
-        }
-        loose
-    }
-
-    /// The phone, registered or known, that has this Contact.
-    pub fn by_contact(&self, aor: &str, contact: &str) -> Option<BindingId> {
-        self.by_aor.find(aor).find_map(|slot| {
-            let id = self.table.id_at(slot)?;
-            let binding = self.table.get(id)?;
-            (binding.aor == aor && binding.contact == contact).then_some(id)
-        })
-    }
-
     /// The user part that stands for a new phone on the WAN side: its Contact's, with a suffix
     /// where another phone has that already. The suffix follows from the phone alone, so it is
     /// the same after a reboot (CALLS §1.2).
@@ -191,9 +155,10 @@ impl Registrar {
         unix_s: u64,
         accepted: Registered,
     ) -> Result<(BindingId, bool), Full> {
-        let same = accepted.known.filter(|id| self.table.get(*id).is_some()).or_else(|| {
-            self.same_phone(&accepted.aor, &accepted.instance, &accepted.contact, accepted.flow)
-        });
+        let same = accepted
+            .known
+            .filter(|id| self.table.get(*id).is_some())
+            .or_else(|| self.same_phone(&accepted.applicant()));
         let granted = Duration::from_secs(u64::from(accepted.granted_s));
         let binding = Binding {
             aor: accepted.aor,
@@ -203,6 +168,7 @@ impl Registrar {
             wan_user: accepted.wan_user,
             flow: accepted.flow,
             instance: accepted.instance,
+            mac: accepted.mac,
             call_id: accepted.call_id,
             cseq: accepted.cseq,
             expires_at: now + Duration::from_secs(u64::from(accepted.phone_s)),
@@ -221,7 +187,9 @@ impl Registrar {
             self.unlink(id);
             if let Some(entry) = self.table.get_mut(id) {
                 let own = core::mem::take(&mut entry.own);
-                *entry = binding;
+                let stays = entry.flow.to.ip() == binding.flow.to.ip();
+                let mac = binding.mac.or(entry.mac.filter(|_| stays));
+                *entry = Binding { mac, ..binding };
                 entry.own.goes_on(own);
             }
             self.link(id);

@@ -165,6 +165,7 @@ impl Adapter {
                     "aliases": binding.aliases,
                     "contact": binding.contact,
                     "address": binding.flow.to.to_string(),
+                    "mac": binding.mac.map(|mac| mac.to_string()),
                     "registered": binding.registered,
                     "expires_s": binding.expires_at.since(now).as_secs(),
                     "provider_expires_s": binding.granted_until.since(now).as_secs(),

@@ -12,6 +12,7 @@ mod control;
 mod files;
 mod lines;
 pub mod logger;
+mod neighbours;
 mod network;
 mod poll;
 mod reactor;

@@ -7,7 +7,7 @@
 //! from the run loop alone.
 
 use super::poll::{Key, Poll};
-use crate::net::{ConnId, Failure, Record, SocketId, Ticket};
+use crate::net::{ConnId, Failure, Mac, Record, SocketId, Ticket};
 use crate::time::{Duration, Instant};
 use smol::future::{or, poll_fn};
 use std::cell::{Cell, RefCell};
@@ -49,6 +49,8 @@ pub(super) enum Happening {
     Ended(ConnId),
     /// DNS answered.
     Resolved(Ticket, Result<(Vec<Record>, u32), Failure>),
+    /// The kernel has looked for a neighbour.
+    Neighbour(Ticket, Option<Mac>),
     /// A command of the control socket, and where its reply goes.
     Command(Vec<String>, smol::channel::Sender<Vec<u8>>),
 }

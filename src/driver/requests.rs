@@ -3,6 +3,7 @@
 use super::control;
 use super::files::Folders;
 use super::lines::LineSource;
+use super::neighbours::{self, Found};
 use super::network::Networks;
 use super::poll::Key;
 use super::reactor::{Reactor, Source};
@@ -13,7 +14,7 @@ use super::streams::{self, Streams};
 use super::{Counters, Options, logger};
 use crate::limits::CLOCK_CHECK;
 use crate::net::{
-    Answer, ConnId, Failure, Record, Request, SocketId, SocketKind, Ticket, Transmit, Via,
+    Answer, ConnId, Failure, Mac, Record, Request, SocketId, SocketKind, Ticket, Transmit, Via,
 };
 use crate::time::Instant;
 use smol::LocalExecutor;
@@ -37,6 +38,7 @@ pub(super) enum Owned {
     Connected(ConnId, SocketAddr),
     Resolved(Vec<Record>, u32),
     Loaded(Vec<u8>),
+    Neighbour(Mac),
     Done,
 }
 
@@ -48,6 +50,7 @@ impl Owned {
             Self::Connected(id, local) => Answer::Connected(*id, *local),
             Self::Resolved(records, ttl_s) => Answer::Resolved(records, *ttl_s),
             Self::Loaded(data) => Answer::Loaded(data),
+            Self::Neighbour(mac) => Answer::Neighbour(*mac),
             Self::Done => Answer::Done,
         }
     }
@@ -173,6 +176,14 @@ impl Io {
             Request::Save(file, data) => match &self.folders {
                 Some(folders) => folders.save(file, &data).map(|()| Owned::Done),
                 None => Ok(Owned::Done),
+            },
+            Request::Neighbour(host) => match neighbours::find(host) {
+                Found::Known(mac) => Ok(Owned::Neighbour(mac)),
+                Found::Elsewhere => Err(Failure::Absent),
+                Found::Unknown => {
+                    let task = neighbours::look_for(self.reactor.clone(), ticket, host);
+                    return self.executor.spawn(task).detach();
+                }
             },
             // Taken out before by the run loop; it is not answered.
             Request::Reply(data) => return self.reply(ticket, data),

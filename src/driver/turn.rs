@@ -11,7 +11,7 @@ use crate::limits::{
     MEDIA_PACKET_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX, PORTMAP_DATAGRAM_BYTES_MAX,
     SEND_ERRORS_A_TURN_MAX, SIP_MESSAGE_BYTES_MAX, STOP_LIMIT, TASK_STEPS_A_TURN_MAX, WAIT_MAX,
 };
-use crate::net::{Core, Event, Input, Request, SocketId, SocketKind, StreamEvent, Ticket};
+use crate::net::{Core, Event, Failure, Input, Request, SocketId, SocketKind, StreamEvent, Ticket};
 use crate::time::{Duration, Instant, earlier};
 use std::io;
 
@@ -220,6 +220,11 @@ impl<C: Core> Turn<'_, C> {
             }
             Happening::Resolved(ticket, outcome) => {
                 let answer = outcome.map(|(records, ttl_s)| Owned::Resolved(records, ttl_s));
+                self.io.answers.push_back((ticket, answer));
+                self.drain(now);
+            }
+            Happening::Neighbour(ticket, mac) => {
+                let answer = mac.map(Owned::Neighbour).ok_or(Failure::Absent);
                 self.io.answers.push_back((ticket, answer));
                 self.drain(now);
             }

@@ -5,7 +5,7 @@ mod serve;
 
 use crate::sip::Msg;
 use cosip::net::{
-    ConnId, Core, Failure, File, Input, Record, RecordKind, SocketId, StreamEvent, Ticket,
+    ConnId, Core, Failure, File, Input, Mac, Record, RecordKind, SocketId, StreamEvent, Ticket,
 };
 use cosip::rng::Rng;
 use cosip::time::{Duration, Instant, earlier};
@@ -92,6 +92,8 @@ pub(crate) struct World<C> {
     pub(crate) names: Vec<(String, RecordKind, Vec<Record>)>,
     pub(crate) files: Vec<(usize, File, Vec<u8>)>,
     pub(crate) saves: u32,
+    /// What routers know of the hosts on their links.
+    pub(crate) macs: BTreeMap<IpAddr, Mac>,
     inbox: Vec<Msg>,
     seen: BTreeSet<(SocketAddr, SocketAddr, Vec<u8>)>,
     sockets: BTreeMap<(SocketAddr, bool), Socket>,
@@ -126,6 +128,7 @@ impl<C: Core> World<C> {
             names: Vec::new(),
             files: Vec::new(),
             saves: 0,
+            macs: BTreeMap::new(),
             inbox: Vec::new(),
             seen: BTreeSet::new(),
             sockets: BTreeMap::new(),

@@ -242,3 +242,34 @@ fn a_late_answer_to_a_goodbye_does_not_end_the_registration_that_followed() {
     town.reply(&invite, 486, "b", &[]);
     town.world.expect(alice.at, "486", 1_000);
 }
+
+#[test]
+fn a_phone_without_instance_is_known_by_its_mac_at_another_address_after_a_power_cut() {
+    let (mut town, _, bob) = two();
+    let mac = cosip::net::Mac([2, 0, 0, 0, 0, 7]);
+    let mut carol = town.phone(0, 7, "carol");
+    town.world.macs.insert(carol.at.ip(), mac);
+    registered(&mut town, &mut carol, "200", 100);
+    assert_eq!(town.status(0)["phones"][1]["mac"], "02:00:00:00:00:07");
+    town.world.run_ms(1_500);
+    // What is in memory is lost; the server does not come back, and addresses are given out anew.
+    town.world.files.retain(|(_, file, _)| *file != cosip::net::File::Volatile);
+    town.server_is(Fate::Drop);
+    town.restart(0);
+    town.world.run_ms(3_000);
+    let mut moved = town.phone(0, 8, "carol");
+    moved.call_id = "after-its-start".into();
+    town.world.macs.insert(moved.at.ip(), mac);
+    let mut other = town.phone(0, 9, "carol");
+    town.world.macs.insert(other.at.ip(), cosip::net::Mac([2, 0, 0, 0, 0, 9]));
+    town.register(&mut other, 3600);
+    registered(&mut town, &mut moved, "200", 2_100);
+    town.world.nothing(other.at, "200", 1_000);
+    town.world.run_ms(1_500);
+    assert_eq!(town.finds(1, &carol.aor()), 1);
+    let invite = bob.invite(&carol.aor(), "c1");
+    town.say(&bob, invite);
+    let heard = town.world.expect(moved.at, "INVITE", 1_000);
+    town.reply(&heard, 486, "b", &[]);
+    town.world.expect(bob.at, "486", 1_000);
+}

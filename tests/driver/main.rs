@@ -144,6 +144,15 @@ fn connecting_works_is_refused_and_is_told() {
 }
 
 #[test]
+fn we_and_those_behind_other_routers_are_no_neighbours() {
+    let rig = Rig::start(Options::default(), &[]);
+    for (at, host) in ["127.0.0.1", "::1", "203.0.113.7"].into_iter().enumerate() {
+        rig.tell(&format!("!neighbour {host}"));
+        rig.wait_for(&Seen::Failed(Ticket(2 + at as u32), Failure::Absent));
+    }
+}
+
+#[test]
 fn files_and_the_control_socket_live_in_their_folders() {
     use std::os::unix::fs::PermissionsExt;
     let scratch = Scratch::new("files");

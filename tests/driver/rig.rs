@@ -2,7 +2,7 @@
 
 use cosip::driver::{Driver, Folders, Options};
 use cosip::net::{
-    Answer, Core, Event, Failure, File, Input, Network, Record, RecordKind, Rejected, Request,
+    Answer, Core, Event, Failure, File, Input, Mac, Network, Record, RecordKind, Rejected, Request,
     SocketKind, StreamEvent, Ticket, Transmit, Via,
 };
 use cosip::outbox::Outbox;
@@ -22,6 +22,7 @@ pub(crate) enum Seen {
     Connected(Ticket),
     Resolved(Ticket, Vec<Record>, u32),
     Loaded(Vec<u8>),
+    Neighbour(Mac),
     Done(Ticket),
     Failed(Ticket, Failure),
     Datagram(Vec<u8>, u8, IpAddr),
@@ -77,6 +78,7 @@ impl Puppet {
                 self.request(Request::Resolve { name: name.into(), kind: RecordKind::Address });
             }
             ["!save", text] => self.request(Request::Save(File::Bindings, text.into())),
+            ["!neighbour", host] => self.request(Request::Neighbour(host.parse().unwrap())),
             ["!load"] => self.request(Request::Load(File::Bindings)),
             ["!timeout"] => self.timeout = Some(now + Duration::from_millis(30)),
             _ => panic!("unknown order {order}"),
@@ -109,6 +111,7 @@ impl Puppet {
             Ok(Answer::Connected(..)) => Seen::Connected(ticket),
             Ok(Answer::Resolved(records, ttl)) => Seen::Resolved(ticket, records.to_vec(), ttl),
             Ok(Answer::Loaded(data)) => Seen::Loaded(data.to_vec()),
+            Ok(Answer::Neighbour(mac)) => Seen::Neighbour(mac),
             Ok(Answer::Done) => Seen::Done(ticket),
             Err(error) => Seen::Failed(ticket, error),
         }

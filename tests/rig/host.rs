@@ -31,6 +31,16 @@ impl Host {
         result
     }
 
+    /// The hardware address of its only cable.
+    pub(crate) fn mac(&self) -> String {
+        let address = self.on(|| {
+            let links = nix::ifaddrs::getifaddrs().unwrap();
+            let mut addresses = links.filter(|link| link.interface_name == "eth0");
+            addresses.find_map(|link| link.address?.as_link_addr()?.addr())
+        });
+        cosip::net::Mac(address.expect("a cable")).to_string()
+    }
+
     /// Loses all that comes to its processes, without a word to the sender.
     pub(crate) fn fall_silent(&self) {
         self.nft(

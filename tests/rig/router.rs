@@ -110,6 +110,13 @@ impl Router {
         self.process.take().expect("the adapter runs").crash();
     }
 
+    /// Loses its power: what is not on flash is gone. What was just learned is on flash.
+    pub(crate) fn lose_power(&mut self) {
+        wait::until("the learned phones on flash", SOON, || self.folder.join("bindings").exists());
+        self.crash();
+        fs::remove_dir_all(&self.run).unwrap();
+    }
+
     /// The adapter's process.
     pub(crate) fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the adapter runs")

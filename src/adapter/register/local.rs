@@ -56,6 +56,7 @@ impl Adapter {
             wan_user: registration.wan_user,
             flow: source.flow,
             instance: registration.instance,
+            mac: registration.mac,
             call_id: registration.call_id,
             cseq: registration.cseq,
             granted_s: phone_s,

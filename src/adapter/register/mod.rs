@@ -4,6 +4,7 @@
 //! last 200, while the provider's half-life is not due; and, where the server is silent, answered
 //! for phones that it has accepted before. In mode `overlay` the registrar is here: [`local`].
 
+mod accepted;
 mod answer;
 mod end;
 mod local;
@@ -16,16 +17,14 @@ pub(crate) use renewal::Renewals;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Local;
-use super::registrar::{Binding, BindingId, FOREIGN, Registered};
+use super::registrar::{Binding, BindingId};
 use super::rewrite::{Contacts, RequestPlan, Routes};
 use super::server::State;
-use super::{Adapter, crossing, rewrite};
+use super::{Adapter, Wish, crossing, rewrite};
 use crate::config::Mode;
-use crate::limits::{
-    REGISTER_ANSWER_BYTES_MAX, REGISTER_PATIENCE, RETRY_AFTER_MAX, SERVER_FAILED_PATIENCE,
-};
+use crate::limits::{REGISTER_PATIENCE, RETRY_AFTER_MAX, SERVER_FAILED_PATIENCE};
+use crate::net::{Mac, Request};
 use crate::sip::Name;
-use crate::sip::NameAddr;
 use crate::sip::proxy::Routed;
 use crate::sip::transaction::ServerId;
 use crate::sip::{Message, delta_seconds};
@@ -47,6 +46,8 @@ pub(crate) struct Registration {
     pub(crate) query: bool,
     /// `+sip.instance`, if the phone has one.
     pub(crate) instance: String,
+    /// Its hardware address, where it has no instance and is on one of our links.
+    pub(crate) mac: Option<Mac>,
     /// What the phone asks for, in seconds.
     pub(crate) expires_s: u32,
     /// User part of our Contact towards the provider.
@@ -64,7 +65,8 @@ pub(crate) struct Registration {
 }
 
 impl Adapter {
-    /// A REGISTER from a phone.
+    /// A REGISTER from a phone. One that names no instance is known by its hardware address,
+    /// which the driver is asked for first.
     pub(crate) fn register(
         &mut self,
         now: Instant,
@@ -72,7 +74,37 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        let mut registration = self.read_registration(message, &source);
+        if read::names_instance(message) {
+            return self.register_from(now, server, message, source, None);
+        }
+        let host = source.flow.to.ip();
+        self.wish(Wish::Neighbour(server, source), Request::Neighbour(host));
+    }
+
+    /// The driver has looked up the hardware address of the phone that a REGISTER is from.
+    pub(crate) fn register_neighbour(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        source: Source,
+        mac: Option<Mac>,
+    ) {
+        let request = self.transactions.request(server).map(<[u8]>::to_vec);
+        let request = request.unwrap_or_default();
+        if let Ok(message) = Message::parse(&request) {
+            self.register_from(now, server, &message, source, mac);
+        }
+    }
+
+    fn register_from(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        message: &Message<'_>,
+        source: Source,
+        mac: Option<Mac>,
+    ) {
+        let mut registration = self.read_registration(message, &source, mac);
         if let Some(id) = registration.binding {
             self.phone_spoke(now, id);
         }
@@ -263,80 +295,6 @@ impl Adapter {
         let wanted = message.header(Name::RetryAfter).and_then(delta_seconds).unwrap_or(0);
         let wanted = Duration::from_secs(u64::from(wanted)).min(RETRY_AFTER_MAX);
         now + wanted + self.rng.jitter(SERVER_FAILED_PATIENCE)
-    }
-
-    fn registration_accepted(
-        &mut self,
-        now: Instant,
-        id: ExchangeId,
-        message: &Message<'_>,
-        source: Source,
-        accepted_by: Option<std::net::SocketAddr>,
-    ) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let Purpose::Register(registration) = &exchange.purpose else { return };
-        if registration.query {
-            return;
-        }
-        let provider = registration.provider.unwrap_or(FOREIGN);
-        let granted = registration.granted_s(message);
-        if registration.wildcard || granted.is_none() {
-            let everything = registration.wildcard || registration.expires_s == 0;
-            let gone = self.bindings_ended_by(registration);
-            return self.registrations_gone(now, &gone, everything);
-        }
-        let granted_s = granted.unwrap_or(0);
-        let phone_s = match provider {
-            FOREIGN => granted_s,
-            _ => self.phone_expires_s(granted_s, registration.expires_s),
-        };
-        let (answer, template) = match Message::parse(&exchange.request) {
-            Ok(request) => (
-                self.phone_answer(&request, source.flow.to, registration, message),
-                self.template_of(registration, &request),
-            ),
-            Err(_) => return,
-        };
-        let answer = answer.filter(|answer| answer.len() <= REGISTER_ANSWER_BYTES_MAX);
-        let registered = Registered {
-            aor: registration.aor.clone(),
-            known: registration.binding,
-            provider,
-            contact: registration.contact.clone(),
-            wan_user: registration.wan_user.clone(),
-            flow: source.flow,
-            instance: registration.instance.clone(),
-            call_id: registration.call_id.clone(),
-            cseq: registration.cseq,
-            granted_s,
-            phone_s,
-            accepted_by,
-            aliases: self.aliases_in(provider, message, &registration.aor),
-            answer: answer.unwrap_or_default(),
-            template,
-        };
-        let unix_s = self.unix_now(now);
-        match self.registrar.register(now, unix_s, registered) {
-            Ok((binding, new)) => {
-                self.renew_by_ourselves(binding);
-                self.publish(now, binding);
-                self.persist.bindings_changed(now, new);
-            }
-            Err(_) => self.counters.phones_refused_full += 1,
-        }
-    }
-
-    /// Addresses that the provider says are the phone's too: P-Associated-URI (RFC 3455).
-    fn aliases_in(&self, provider: u8, message: &Message<'_>, aor: &str) -> Vec<String> {
-        let mut aliases: Vec<String> = message
-            .values(Name::PAssociatedUri)
-            .filter_map(|value| NameAddr::parse(value).ok())
-            .filter_map(|uri| self.spell(Some(provider), uri.uri))
-            .filter(|alias| alias != aor)
-            .collect();
-        aliases.dedup();
-        aliases.truncate(crate::limits::ALIASES_MAX - 1);
-        aliases
     }
 
     /// What the phone is given: at most `phone_expires_s` and what the provider grants.

@@ -4,13 +4,21 @@ use super::Registration;
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Local;
+use crate::adapter::registrar::Applicant;
+use crate::net::Mac;
 use crate::sip::{Message, Name, NameAddr, Uri, delta_seconds};
 
 /// What a phone that names no time is given at most (RFC 3261 s10.2).
 const EXPIRES_DEFAULT_S: u32 = 3600;
 
 impl Adapter {
-    pub(super) fn read_registration(&self, message: &Message<'_>, source: &Source) -> Registration {
+    /// `mac` is the phone's hardware address, where that was looked up and found.
+    pub(super) fn read_registration(
+        &self,
+        message: &Message<'_>,
+        source: &Source,
+        mac: Option<Mac>,
+    ) -> Registration {
         let to = message.to().map(|to| to.uri).unwrap_or_default();
         let provider = self.provider_of_uri(to);
         let aor = match provider {
@@ -29,9 +37,11 @@ impl Adapter {
         let binding = if query {
             self.registrar.find(source.flow, Some(&aor))
         } else {
+            let (aor, instance, contact) = (&aor, &instance, &contact);
+            let (call_id, flow) = (message.call_id(), source.flow);
             self.registrar
-                .same_phone(&aor, &instance, &contact, source.flow)
-                .or_else(|| taken_back(message).find_map(|c| self.registrar.by_contact(&aor, c)))
+                .same_phone(&Applicant { aor, instance, mac, contact, call_id, flow })
+                .or_else(|| taken_back(message).find_map(|c| self.registrar.by_contact(aor, c)))
         };
         let contact = match binding.and_then(|id| self.registrar.get(id)) {
             Some(known) if query => known.contact.clone(),
@@ -48,6 +58,7 @@ impl Adapter {
             wildcard,
             query,
             instance,
+            mac,
             expires_s,
             wan_user,
             call_id: message.call_id().to_owned(),
@@ -57,6 +68,11 @@ impl Adapter {
             shield_at: None,
         }
     }
+}
+
+/// Whether a REGISTER names the phone that it is from.
+pub(super) fn names_instance(message: &Message<'_>) -> bool {
+    primary(message).is_some_and(|contact| contact.params.get("+sip.instance").is_some())
 }
 
 /// The Contact that a REGISTER is about: the first that stays, where a phone takes back another

@@ -126,7 +126,7 @@ impl Adapter {
         };
         let template = binding.own.template.clone();
         let (aor, flow, accepted) = (binding.aor.clone(), binding.flow, binding.accepted_by);
-        let provider = binding.provider;
+        let (provider, wan_user) = (binding.provider, binding.wan_user.clone());
         let Some(account) = self.account_of(Some(provider), &aor).cloned() else { return };
         let Ok(message) = Message::parse(&template) else { return };
         let state = self.providers.get_mut(usize::from(provider)).map(|p| &mut p.state);
@@ -142,8 +142,9 @@ impl Adapter {
         };
         let lan = self.local_of(flow).unwrap_or(local);
         let mut registration =
-            self.read_registration(&message, &Source { path: Path::Lan, flow, local: lan });
+            self.read_registration(&message, &Source { path: Path::Lan, flow, local: lan }, None);
         (registration.local, registration.binding) = (Some(local), Some(id));
+        registration.wan_user = wan_user;
         let Some(bytes) = self.write_renewal(id, &mut registration, &account, &message) else {
             return;
         };

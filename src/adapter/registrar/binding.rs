@@ -1,7 +1,7 @@
 //! One phone's registration: what is kept of it.
 
-use super::BindingId;
-use crate::net::Via;
+use super::{Applicant, BindingId};
+use crate::net::{Mac, Via};
 use crate::sip::digest::Session;
 use crate::sip::transaction::Flow;
 use crate::time::Instant;
@@ -24,6 +24,8 @@ pub struct Binding {
     pub flow: Flow,
     /// `+sip.instance`, empty where it has none.
     pub instance: String,
+    /// Its hardware address, where it has no instance and is on one of our links.
+    pub mac: Option<Mac>,
     /// Call-ID of its REGISTERs.
     pub call_id: String,
     /// Number of its last CSeq.
@@ -97,6 +99,8 @@ pub struct Registered {
     pub flow: Flow,
     /// `+sip.instance`, or empty.
     pub instance: String,
+    /// Its hardware address, where it has no instance and is on one of our links.
+    pub mac: Option<Mac>,
     /// Its Call-ID.
     pub call_id: String,
     /// Number of its CSeq.
@@ -113,6 +117,20 @@ pub struct Registered {
     pub answer: Vec<u8>,
     /// The REGISTER itself, where the adapter can repeat it by itself.
     pub template: Vec<u8>,
+}
+
+impl Registered {
+    /// What it says about the phone that it is from.
+    pub fn applicant(&self) -> Applicant<'_> {
+        Applicant {
+            aor: &self.aor,
+            instance: &self.instance,
+            mac: self.mac,
+            contact: &self.contact,
+            call_id: &self.call_id,
+            flow: self.flow,
+        }
+    }
 }
 
 impl Binding {
@@ -154,6 +172,7 @@ impl Binding {
             wan_user: String::new(),
             flow,
             instance: String::new(),
+            mac: None,
             call_id: String::new(),
             cseq: 0,
             expires_at,
@@ -168,13 +187,5 @@ impl Binding {
             answer: Box::default(),
             own: Own::default(),
         }
-    }
-
-    /// Whether a phone without an instance that registers from this one's host may be this one.
-    /// Two phones behind one address differ by port while both are registered. Over TCP, and once
-    /// the registration has run out, another port is the same phone after its own restart.
-    pub(super) fn may_return_on(&self, flow: Flow) -> bool {
-        let same_port = self.flow.to.port() == flow.to.port();
-        matches!(flow.via, Via::Stream(_)) || same_port || !self.registered
     }
 }

@@ -77,6 +77,9 @@ impl<C: Core> World<C> {
                 self.saves += 1;
                 Ok(Answer::Done)
             }
+            Request::Neighbour(host) => {
+                self.macs.get(&host).map(|mac| Answer::Neighbour(*mac)).ok_or(Failure::Absent)
+            }
             Request::Reply(data) => {
                 self.replies.insert(ticket.0, data);
                 return;
