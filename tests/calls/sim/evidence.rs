@@ -112,7 +112,7 @@ impl Evidence {
         self.is_cut_off(CAROL) && (phone == CAROL || with_carol)
     }
 
-    /// Whether the house gave up on Bob, who rang for this session, before its caller did, and
+    /// Whether the house gave up on Bob, who rang for this SDP session, before its caller did, and
     /// failed when it was about to call somebody else, or to answer itself. Bob's phone has
     /// stopped ringing then, and a leg that comes after a CANCEL rings it no more (CALLS §3.8).
     pub(super) fn is_given_up(&self, session: u32) -> bool {
@@ -130,7 +130,7 @@ impl Evidence {
         self.failed.is_some() && first.is_some()
     }
 
-    /// Whether Bob's phone refused this session itself.
+    /// Whether Bob's phone refused this SDP session itself.
     pub(super) fn is_refused(&self, session: u32) -> bool {
         let bob = self.ends[BOB].ip;
         let rings = |seen: &&Seen| seen.is_first_invite() && seen.session() == Some(session);
