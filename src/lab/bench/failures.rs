@@ -47,12 +47,13 @@ pub(super) fn measure(
     folder: &Path,
     rounds: u8,
 ) -> Result<FirstCalls, Error> {
-    let addresses = Addresses::find(std::process::id())?;
-    let folder = folder.join("failures");
-    let mut town = Town::build(addresses, &folder, options, interrupt, Size::SMALL)?;
-    town.get_ready()?;
     let mut first = FirstCalls::default();
     for round in 1..=rounds {
+        // Adapters without a past: with each fall they wait twice as long before they trust again.
+        let folder = folder.join(format!("failures-{round}"));
+        let addresses = Addresses::find(std::process::id())?;
+        let mut town = Town::build(addresses, &folder, options, interrupt, Size::SMALL)?;
+        town.get_ready()?;
         for fault in [Fault::Killed, Fault::Stopped] {
             println!("first call after failure, round {round} of {rounds}: {}", fault.name());
             town.await_verdict("up", UP_MAX)?;
