@@ -70,6 +70,29 @@ fn a_bye_while_it_rings_reaches_the_phone_once() {
 }
 
 #[test]
+fn a_bye_that_overtakes_the_ack_by_the_server_leaves_no_call_behind() {
+    let (mut town, alice, bob) = two_and_proxy();
+    town.dial(&alice, &bob.aor(), "c1");
+    let invite = town.world.expect(bob.at, "INVITE", 100);
+    town.accept(&invite, "b", &bob.contact());
+    let answer = town.world.expect(alice.at, "200 INVITE", 100);
+    let mut caller = Dialog::of_answer(&answer, &alice.contact());
+    town.server_is(Fate::Delay(Duration::from_millis(200)));
+    town.say(&alice, caller.ack(answer.cseq()));
+    let bye = caller.request("BYE", &[], "");
+    town.say(&alice, bye);
+    let heard = town.world.expect(bob.at, "BYE", 100);
+    town.reply(&heard, 200, "", &[]);
+    // The phone repeats its answer until it is acknowledged, whatever ended the call since.
+    town.world.expect(bob.at, "ACK", 400);
+    town.world.run_ms(1_000);
+    for router in 0..2 {
+        assert!(town.status(router)["calls"][0].is_null(), "{}", town.status(router)["calls"]);
+    }
+    town.finish();
+}
+
+#[test]
 fn a_bye_with_the_server_known_down_is_answered_at_once() {
     let (mut town, alice, bob, mut caller, _) = by_server();
     let carol = town.registered(0, 2, "carol");

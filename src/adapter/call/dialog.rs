@@ -370,6 +370,7 @@ impl Adapter {
     /// A BYE has been answered: the dialog is over. An early one is kept until its INVITE is
     /// refused too, so that the BYE's copy by the other path is known for what it is.
     pub(crate) fn dialog_ended(&mut self, now: Instant, id: CallId) {
+        self.acknowledge_ended(id);
         if let Some(call) = self.calls.get_mut(id) {
             let sets_up = call.is_setting_up();
             call.dialogs.retain(|dialog| !dialog.ending || (sets_up && !dialog.confirmed));

@@ -2,7 +2,7 @@
 //!
 //! They carry the names and the route set of the dialog on their side (RFC 3261 s12.2.1.1).
 
-use super::CallId;
+use super::{CallId, UpstreamState};
 use super::caller::peer_flow;
 use super::dialog::DialogAt;
 use super::dialogs::{Dialog, FarEnd, shifted};
@@ -68,6 +68,30 @@ impl Adapter {
 }
 
 impl Adapter {
+    /// A BYE came by the faster path than the ACK: it shows as well that the answer was heard, so
+    /// that nothing waits for that ACK, neither the phone nor a place among the calls.
+    pub(super) fn acknowledge_ended(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let ended = |dialog: &Dialog| dialog.ending && dialog.confirmed;
+        if !call.dialogs.iter().filter(|dialog| dialog.confirmed).all(ended) {
+            return;
+        }
+        let mut waited = false;
+        for upstream in &mut call.upstreams {
+            if matches!(upstream.state, UpstreamState::Accepted { .. }) {
+                upstream.state = UpstreamState::Done;
+                waited = true;
+            }
+        }
+        for at in (0..call.dialogs.len()).filter(|_| waited) {
+            let unheard = |dialog: &Dialog| ended(dialog) && dialog.ack.is_none();
+            let call = self.calls.get(id);
+            if call.and_then(|call| call.dialogs.get(at)).is_some_and(unheard) {
+                self.acknowledge_phone(id, at);
+            }
+        }
+    }
+
     /// Acknowledges the answer of a phone here in the name of a caller that does not.
     pub(super) fn acknowledge_phone(&mut self, id: CallId, at: usize) {
         let branch = self.transactions.branch();
