@@ -2,11 +2,11 @@
 //!
 //! They carry the names and the route set of the dialog on their side (RFC 3261 s12.2.1.1).
 
-use super::{CallId, UpstreamState};
 use super::caller::peer_flow;
 use super::dialog::DialogAt;
 use super::dialogs::{Dialog, FarEnd, shifted};
 use super::identity::{DialogId, Rename, direct_call_id};
+use super::{CallId, UpstreamState};
 use crate::adapter::names::{Local, Path};
 use crate::adapter::rewrite::write_via;
 use crate::adapter::{Adapter, ClientOwner, crossing};
