@@ -148,6 +148,10 @@ pub const SIP_TIMER_C: Duration = Duration::from_secs(185);
 /// A phone that answers an INVITE with nothing for this long is unreachable (CALLS §2.6).
 pub const PHONE_SILENCE: Duration = Duration::from_secs(2);
 
+/// A server's 2xx that may be a mailbox's waits for a phone that rings for at most this: whoever
+/// gave it gives up after [`ACK_LIMIT`].
+pub const DOUBT_LIMIT: Duration = Duration::from_secs(30);
+
 /// A 2xx on the server leg that is not acknowledged for this long goes to the overlay leg also
 /// (CALLS §3.8).
 pub const ACK_PATIENCE: Duration = Duration::from_secs(1);

@@ -313,6 +313,21 @@ fn a_refusal_of_the_overlay_does_not_beat_a_server_that_has_responded() {
     town.finish();
 }
 
+#[test]
+fn a_refusal_of_the_overlay_is_heard_when_the_server_has_said_100_alone_for_16_s() {
+    let (mut town, alice, bob) = two();
+    call(&mut town, &alice, &bob, "c1");
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    town.reply(&at_server, 100, "", &[]);
+    let invite = rings(&mut town, &bob, 3_900, 4_100);
+    town.reply(&invite, 486, "b", &[]);
+    town.world.nothing(alice.at, "486", 11_500);
+    town.refused(&alice, "486", &bob.aor(), 1_000);
+    let cancel = town.world.expect(server(), "CANCEL", 100);
+    town.reply(&cancel, 481, "s", &[]);
+    town.finish();
+}
+
 /// The server gets everything a second late.
 fn slow_server(packet: &crate::net::Packet) -> Fate {
     match packet.to == server() {

@@ -20,6 +20,7 @@ mod home;
 mod keepalive;
 mod legs;
 mod losers;
+mod mailbox;
 mod message;
 mod nats;
 mod net;

@@ -43,7 +43,10 @@ impl Adapter {
     pub(super) fn leg_rings(&mut self, now: Instant, id: CallId, at: usize, message: &Message<'_>) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let other_is_heard = call.hears_an_open_leg() && call.heard != Some(at as u8);
-        call.legs[at].answer = message.raw().to_vec();
+        let leg = &mut call.legs[at];
+        // A phone's own ringing has a Contact (RFC 3261 s12.1.1).
+        leg.held = matches!(leg.path, Path::Peer(_)) && message.header(Name::Contact).is_none();
+        leg.answer = message.raw().to_vec();
         if !other_is_heard {
             self.hear(now, id, at);
         }

@@ -143,6 +143,7 @@ impl Adapter {
 
     /// Takes the next step of a call that is being set up, until one has to wait.
     pub(crate) fn advance(&mut self, now: Instant, id: CallId) {
+        self.settle_doubt(now, id);
         loop {
             let Some(call) = self.calls.get(id) else { return };
             let carrying =
@@ -226,7 +227,7 @@ impl Adapter {
         let mut at = earlier(call.decide_at, call.retry_until);
         at = earlier(at, call.cancel_crosses);
         at = earlier(at, call.name_due.map(|(at, _)| at));
-        at = earlier(at, call.success_due());
+        at = earlier(at, earlier(call.success_due(), call.doubt_due()));
         for leg in call.legs.iter().filter(|l| l.state.is_open()) {
             at = earlier(at, Some(leg.deadline(call.role)));
         }
@@ -261,6 +262,7 @@ impl Leg {
             state,
             sent: now,
             heard: now,
+            held: false,
             answer: Vec::new(),
             target,
             cseq: cseq.map_or(1, |(number, _)| number),

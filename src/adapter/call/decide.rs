@@ -9,6 +9,10 @@ use crate::time::{Duration, Instant};
 /// Silence on every leg ends a call after this (CALLS §3.6).
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(8);
 
+/// A server that has said nothing but 100 for this long has lost the call: what the callee's phone
+/// has refused over the overlay is refused then.
+pub(crate) const TRYING_LIMIT: Duration = Duration::from_secs(16);
+
 /// The leg to the provider's server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerLeg {
@@ -95,6 +99,8 @@ pub(crate) fn decide(view: &View<'_>) -> Step {
         ServerLeg::Silent => while_silent(view),
         ServerLeg::Trying(since) => match view.overlay {
             OverlayLeg::Found => open_at(view, since + view.hedge_trying, None),
+            OverlayLeg::Refused(_) if view.now >= since + TRYING_LIMIT => Step::AnswerOverlay,
+            OverlayLeg::Refused(_) => Step::Wait(Some(since + TRYING_LIMIT)),
             _ => Step::Wait(None),
         },
         ServerLeg::Ringing => Step::Wait(None),

@@ -127,6 +127,19 @@ impl Adapter {
     }
 
     fn leg_accepted(&mut self, now: Instant, id: CallId, at: usize, message: &Message<'_>) {
+        if !self.doubts(now, id, at, message) {
+            self.take_answer(now, id, at, message);
+        }
+    }
+
+    /// A 2xx counts: of the leg that wins, or of one that has lost.
+    pub(super) fn take_answer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        at: usize,
+        message: &Message<'_>,
+    ) {
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.winner.is_some_and(|winner| usize::from(winner) != at) {
             let client = call.legs[at].client;
@@ -182,14 +195,18 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         let mut losers = heapless::Vec::<_, { crate::limits::CALL_LEGS_MAX }>::new();
         for (at, leg) in call.legs.iter_mut().enumerate() {
-            if at != winner && leg.state.is_open() {
+            let doubted = matches!(leg.state, LegState::Doubted { .. });
+            if at != winner && (leg.state.is_open() || doubted) {
                 leg.state = LegState::Lost;
-                let _ = losers.push((at, leg.path, leg.client));
+                let answer = if doubted { core::mem::take(&mut leg.answer) } else { Vec::new() };
+                let _ = losers.push((at, leg.path, leg.client, answer));
             }
         }
-        for (at, path, client) in losers {
+        for (at, path, client, answer) in losers {
             let Some(client) = client else { continue };
-            if self.transactions.had_provisional(client) {
+            if let Ok(message) = Message::parse(&answer) {
+                self.loser_answered(now, client, &message);
+            } else if self.transactions.had_provisional(client) {
                 self.transactions.cancel(now, client);
                 self.trace_sent(now, id, path, "CANCEL");
             } else {

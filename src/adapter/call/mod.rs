@@ -13,6 +13,7 @@ pub(crate) mod claim;
 pub(crate) mod decide;
 pub(crate) mod dialog;
 pub(crate) mod dialogs;
+mod doubt;
 pub(crate) mod ended;
 pub(crate) mod goodbye;
 mod held;
@@ -136,6 +137,8 @@ pub(crate) struct Leg {
     pub(crate) sent: Instant,
     /// When it last gave a sign.
     pub(crate) heard: Instant,
+    /// It rings, but no phone for it: the other adapter holds it, as its phone rings by the server.
+    pub(crate) held: bool,
     /// Its last answer where the other side has not been told it: ringing, a 2xx or a refusal.
     pub(crate) answer: Vec<u8>,
     /// Its Request-URI.
@@ -167,6 +170,11 @@ pub(crate) enum LegState {
         code: u16,
         /// Whether it had rung.
         rang: bool,
+    },
+    /// A 2xx came that may be a mailbox's: not heard before this.
+    Doubted {
+        /// When it is heard though a phone rings.
+        until: Instant,
     },
     /// The transport refused, or nobody answered.
     Failed,

@@ -102,7 +102,9 @@ pub(super) fn server_view(call: &Call) -> (ServerLeg, bool) {
     let farthest = call.server_legs().map(|leg| {
         let there = call.accepted_by == Some(leg.flow.to);
         match leg.state {
-            LegState::Ringing | LegState::Won => (5, ServerLeg::Ringing, there),
+            LegState::Ringing | LegState::Doubted { .. } | LegState::Won => {
+                (5, ServerLeg::Ringing, there)
+            }
             LegState::Trying(since) => (4, ServerLeg::Trying(since), there),
             LegState::Refused { code, rang } => {
                 (if there { 3 } else { 1 }, ServerLeg::Refused { code, rang }, there)

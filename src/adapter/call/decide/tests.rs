@@ -145,7 +145,10 @@ fn overlay_refusals_count_only_against_a_silent_server() {
     for code in [486, 600, 603] {
         let overlay = OverlayLeg::Refused(code);
         assert_eq!(decide(&view(9, ServerLeg::Silent, overlay)), Step::AnswerOverlay);
-        assert_eq!(decide(&view(9, ServerLeg::Trying(START), overlay)), Step::Wait(None));
+        let lost = START + TRYING_LIMIT;
+        assert_eq!(decide(&view(9, ServerLeg::Trying(START), overlay)), Step::Wait(Some(lost)));
+        assert_eq!(decide(&view(16_000, ServerLeg::Trying(START), overlay)), Step::AnswerOverlay);
+        assert_eq!(decide(&view(60_000, ServerLeg::Ringing, overlay)), Step::Wait(None));
         assert_eq!(decide(&view(9, refused(503), overlay)), Step::AnswerServer);
     }
     let give_up = START + SILENCE_LIMIT;
