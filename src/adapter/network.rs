@@ -298,9 +298,9 @@ impl Adapter {
         }
         if old.adapter.mode != self.config.adapter.mode {
             log::info!("mode {}", self.config.adapter.mode.as_str());
-            self.publish_all(now);
             self.locate_providers(now);
         }
+        self.publish_as_configured(now);
         if old.emergency.route != self.config.emergency.route {
             self.gateways_changed(now);
         }

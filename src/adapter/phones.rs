@@ -246,22 +246,30 @@ impl Adapter {
     /// Takes a phone's addresses out of the overlay, unless another phone has them too.
     pub(crate) fn unpublish(&mut self, now: Instant, id: BindingId) {
         let Some(binding) = self.registrar.get(id) else { return };
-        let Some(overlay) = &mut self.overlay else { return };
+        let mut unshared = Vec::new();
         for aor in binding.addresses() {
             let shared = self.registrar.iter().any(|(other, b)| {
-                other != id && !b.silent && b.addresses().any(|address| address == aor)
+                other != id
+                    && !b.silent
+                    && self.is_shared(other)
+                    && b.addresses().any(|address| address == aor)
             });
             if !shared {
-                overlay.withdraw(now, aor);
+                unshared.push(aor);
             }
+        }
+        let Some(overlay) = &mut self.overlay else { return };
+        for aor in unshared {
+            overlay.withdraw(now, aor);
         }
     }
 
-    /// After a change of the mode: everything in, or everything out.
-    pub(crate) fn publish_all(&mut self, now: Instant) {
+    /// After a reload: what the mode and the providers' sections allow is in the overlay, and
+    /// nothing else is.
+    pub(crate) fn publish_as_configured(&mut self, now: Instant) {
         let all: Vec<BindingId> = self.registrar.iter().map(|(id, _)| id).collect();
         for id in all {
-            if self.config.adapter.mode == Mode::Server {
+            if self.config.adapter.mode == Mode::Server || !self.is_shared(id) {
                 self.unpublish(now, id);
             } else {
                 self.publish(now, id);

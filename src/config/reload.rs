@@ -77,6 +77,11 @@ impl Config {
             }
         } else {
             merged.providers.clone_from(&self.providers);
+            // Who leaves the overlay, by the option or with the section, does so at once.
+            for running in &mut merged.providers {
+                let mut sections = new.providers.iter();
+                running.overlay = sections.any(|p| p.domain == running.domain && p.overlay);
+            }
         }
         merged
     }

@@ -4,7 +4,7 @@ use crate::acts::gateway;
 use crate::net::{Fate, Packet};
 use crate::sip::sdp;
 use crate::town::{DOMAIN, Town, at, server, two, two_over_tcp, two_with};
-use cosip::config::{Account, Mode, Secret};
+use cosip::config::{Account, Config, Mode, Secret};
 use cosip::net::Input;
 
 #[test]
@@ -172,6 +172,33 @@ fn a_reload_of_the_mode_keeps_a_running_call() {
     town.world.run_ms(2_000);
     assert_eq!(town.finds(1, &alice.aor()), 1, "published again");
     town.finish();
+}
+
+/// Whether by its option or with its section, and though two phones share the address.
+#[test]
+fn a_provider_that_leaves_the_overlay_takes_its_records_along_and_brings_them_back() {
+    let leave: [fn(&mut Config); 2] =
+        [|config| config.providers[0].overlay = false, |config| config.providers.clear()];
+    for leave in leave {
+        let (mut town, alice, _) = two();
+        town.registered(0, 2, "alice");
+        let (place, running) = (town.routers[0].place, town.routers[0].config.clone());
+        let mut config = running.clone();
+        leave(&mut config);
+        for _ in 0..2 {
+            town.world.input(place, Input::Config(&config));
+            town.world.run_ms(1_000);
+            assert_eq!(town.finds(1, &alice.aor()), 0, "withdrawn");
+            let mut latecomer = town.phone(0, 3, "alice");
+            town.register(&mut latecomer, 3600);
+            town.world.run_ms(1_000);
+            assert_eq!(town.finds(1, &alice.aor()), 0, "and stays so");
+            town.world.input(place, Input::Config(&running));
+            town.world.run_ms(1_000);
+            assert_eq!(town.finds(1, &alice.aor()), 1, "published again");
+        }
+        town.finish();
+    }
 }
 
 #[test]
