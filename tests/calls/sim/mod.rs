@@ -57,12 +57,20 @@ fn replay(plan: &Plan) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Fails with a list of what went wrong, the first lines of it at full length.
-fn report(played: usize, failed: &[(String, Vec<String>)]) {
+/// Fails with a list of what went wrong, the first of it at full length, each with the command that
+/// plays it again.
+fn report(test: &str, played: u64, failed: &[(Plan, Vec<String>)]) {
     let lines: Vec<String> = failed
         .iter()
         .take(40)
-        .map(|(what, faults)| format!("{what}\n    {}", faults.join("\n    ")))
+        .map(|(plan, faults)| {
+            format!(
+                "{plan:?}\n    {}\n    again: COSIP_SEED={} cargo test --locked --features \
+                 lab,server --test calls {test} -- --nocapture",
+                faults.join("\n    "),
+                plan.seed
+            )
+        })
         .collect();
     assert!(failed.is_empty(), "{} of {played} calls:\n{}", failed.len(), lines.join("\n"));
 }
