@@ -295,14 +295,20 @@ fn other_refusals_over_the_overlay_wait_for_the_server() {
     town.finish();
 }
 
-#[test]
-fn a_refusal_of_the_overlay_does_not_beat_a_server_that_has_responded() {
+/// The server says 100 alone, and Bob refuses over the overlay. What the server got.
+fn refused_while_the_server_tries() -> (Town, Phone, Phone, Msg) {
     let (mut town, alice, bob) = two();
     call(&mut town, &alice, &bob, "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     town.reply(&at_server, 100, "", &[]);
     let invite = rings(&mut town, &bob, 3_900, 4_100);
     town.reply(&invite, 486, "b", &[]);
+    (town, alice, bob, at_server)
+}
+
+#[test]
+fn a_refusal_of_the_overlay_does_not_beat_a_server_that_has_responded() {
+    let (mut town, alice, _, at_server) = refused_while_the_server_tries();
     town.world.nothing(alice.at, "486", 3_000);
     let body = crate::sip::sdp(server());
     let success = answer(&at_server, 200, "s", &[("Contact", "<sip:gw@198.51.100.1>")], &body);
@@ -315,12 +321,7 @@ fn a_refusal_of_the_overlay_does_not_beat_a_server_that_has_responded() {
 
 #[test]
 fn a_refusal_of_the_overlay_is_heard_when_the_server_has_said_100_alone_for_16_s() {
-    let (mut town, alice, bob) = two();
-    call(&mut town, &alice, &bob, "c1");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    town.reply(&at_server, 100, "", &[]);
-    let invite = rings(&mut town, &bob, 3_900, 4_100);
-    town.reply(&invite, 486, "b", &[]);
+    let (mut town, alice, bob, _) = refused_while_the_server_tries();
     town.world.nothing(alice.at, "486", 11_500);
     town.refused(&alice, "486", &bob.aor(), 1_000);
     let cancel = town.world.expect(server(), "CANCEL", 100);

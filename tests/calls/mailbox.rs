@@ -3,23 +3,24 @@
 use crate::sip::{Msg, answer, sdp};
 use crate::town::{Phone, Town, server, two};
 
-/// The server is silent, so that Bob rings over the overlay; then its mailbox answers, though it
-/// has rung nobody. What the server and Bob got.
-fn mailbox_answers() -> (Town, Phone, Phone, Msg, Msg) {
+/// The server is silent, so that Bob rings over the overlay. What the server and Bob got.
+fn rings_over_the_overlay() -> (Town, Phone, Phone, Msg, Msg) {
     let (mut town, alice, bob) = two();
     town.dial(&alice, &bob.aor(), "c1");
     let at_server = town.world.expect(server(), "INVITE", 100);
     let at_bob = town.world.expect(bob.at, "INVITE", 700);
-    rings(&mut town, &alice, &bob, &at_bob);
+    town.reply(&at_bob, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
+    town.world.expect(alice.at, "180", 100);
+    (town, alice, bob, at_server, at_bob)
+}
+
+/// As [`rings_over_the_overlay`]; then the server's mailbox answers, though it has rung nobody.
+fn mailbox_answers() -> (Town, Phone, Phone, Msg, Msg) {
+    let (mut town, alice, bob, at_server, at_bob) = rings_over_the_overlay();
     town.reply(&at_server, 100, "", &[]);
     accept(&mut town, &at_server);
     town.world.nothing(alice.at, "200", 2_000);
     (town, alice, bob, at_server, at_bob)
-}
-
-fn rings(town: &mut Town, alice: &Phone, bob: &Phone, at_bob: &Msg) {
-    town.reply(at_bob, 180, "b", &[("Contact", &format!("<{}>", bob.contact()))]);
-    town.world.expect(alice.at, "180", 100);
 }
 
 fn accept(town: &mut Town, at_server: &Msg) {
@@ -81,11 +82,7 @@ fn a_caller_who_hangs_up_meanwhile_leaves_nobody_behind() {
 
 #[test]
 fn an_answer_of_a_server_that_has_rung_somebody_is_heard_at_once() {
-    let (mut town, alice, bob) = two();
-    town.dial(&alice, &bob.aor(), "c1");
-    let at_server = town.world.expect(server(), "INVITE", 100);
-    let at_bob = town.world.expect(bob.at, "INVITE", 700);
-    rings(&mut town, &alice, &bob, &at_bob);
+    let (mut town, alice, _, at_server, at_bob) = rings_over_the_overlay();
     town.reply(&at_server, 180, "s", &[]);
     town.world.run_ms(500);
     accept(&mut town, &at_server);
