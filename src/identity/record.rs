@@ -17,7 +17,7 @@ mod seal;
 
 use super::key::{self, Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES};
 use crate::net::NodeId;
-use bytes::{Writer, array, check_extensions, check_head, owner, parse_addresses, seq, verify};
+use bytes::{Writer, array, check_extensions, check_head, owner, parse_addresses, verify};
 use core::fmt;
 use seal::seal;
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,7 @@ impl Contact {
     }
 }
 
-/// Why bytes are no record. Nothing about signatures: see [`Record::verify`].
+/// Why bytes are no record. Nothing about signatures: see [`Signed::verify`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -142,13 +142,42 @@ impl fmt::Display for RecordError {
 
 impl core::error::Error for RecordError {}
 
-/// A signed binding, as bytes whose shape has been checked.
+/// A signed record of one kind, as bytes whose shape has been checked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Record(heapless::Vec<u8, RECORD_BYTES_MAX>);
+pub struct Signed<const KIND: u8, const MAX: usize>(heapless::Vec<u8, MAX>);
 
-/// A signed list of addresses, as bytes whose shape has been checked.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AddressRecord(heapless::Vec<u8, ADDRESS_RECORD_BYTES_MAX>);
+/// A signed binding.
+pub type Record = Signed<KIND_BINDING, RECORD_BYTES_MAX>;
+
+/// A signed list of addresses.
+pub type AddressRecord = Signed<KIND_ADDRESSES, ADDRESS_RECORD_BYTES_MAX>;
+
+impl<const KIND: u8, const MAX: usize> Signed<KIND, MAX> {
+    /// The bytes, with the signature.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The owner's public key.
+    pub fn owner(&self) -> PublicKey {
+        owner(&self.0)
+    }
+
+    /// The owner's id.
+    pub fn owner_id(&self) -> NodeId {
+        key::node_id(&self.owner())
+    }
+
+    /// The sequence number: higher is newer.
+    pub fn seq(&self) -> u64 {
+        u64::from_be_bytes(array(&self.0, HEAD_BYTES + PUBLIC_KEY_BYTES))
+    }
+
+    /// Whether the owner signed these bytes for this network. One public-key operation.
+    pub fn verify(&self, network: &[u8; 16]) -> bool {
+        verify(&self.0, network)
+    }
+}
 
 impl Record {
     /// Seals and signs `contact`; `None` withdraws what was published under lower numbers.
@@ -187,26 +216,6 @@ impl Record {
         heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
     }
 
-    /// The bytes, with the signature.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The owner's public key.
-    pub fn owner(&self) -> PublicKey {
-        owner(&self.0)
-    }
-
-    /// The owner's id.
-    pub fn owner_id(&self) -> NodeId {
-        key::node_id(&self.owner())
-    }
-
-    /// The sequence number: higher is newer.
-    pub fn seq(&self) -> u64 {
-        seq(&self.0)
-    }
-
     /// The key that it is kept under.
     pub fn key(&self) -> Key {
         Key(array(&self.0, HEAD_BYTES + PUBLIC_KEY_BYTES + 8))
@@ -215,11 +224,6 @@ impl Record {
     /// Whether this is the empty record that withdraws older ones.
     pub fn is_withdrawal(&self) -> bool {
         self.sealed().is_empty()
-    }
-
-    /// Whether the owner signed these bytes for this network. One public-key operation.
-    pub fn verify(&self, network: &[u8; 16]) -> bool {
-        verify(&self.0, network)
     }
 
     /// The contact, for who knows the blinded AOR. `None` for a withdrawal, and where it was
@@ -278,26 +282,6 @@ impl AddressRecord {
         heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
     }
 
-    /// The bytes, with the signature.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The owner's public key.
-    pub fn owner(&self) -> PublicKey {
-        owner(&self.0)
-    }
-
-    /// The owner's id.
-    pub fn owner_id(&self) -> NodeId {
-        key::node_id(&self.owner())
-    }
-
-    /// The sequence number: higher is newer.
-    pub fn seq(&self) -> u64 {
-        seq(&self.0)
-    }
-
     /// The owner's own addresses, best first.
     pub fn addresses(&self) -> AddressList {
         parse_addresses(self.body()).map(|(list, ..)| list).unwrap_or_default()
@@ -310,11 +294,6 @@ impl AddressRecord {
 
     fn body(&self) -> &[u8] {
         self.0.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default()
-    }
-
-    /// Whether the owner signed these bytes for this network. One public-key operation.
-    pub fn verify(&self, network: &[u8; 16]) -> bool {
-        verify(&self.0, network)
     }
 }
 

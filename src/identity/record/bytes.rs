@@ -123,10 +123,6 @@ pub(super) fn owner(data: &[u8]) -> PublicKey {
     array(data, HEAD_BYTES)
 }
 
-pub(super) fn seq(data: &[u8]) -> u64 {
-    u64::from_be_bytes(array(data, HEAD_BYTES + PUBLIC_KEY_BYTES))
-}
-
 /// `N` bytes at `at`; zeros where there are fewer, which a checked shape rules out.
 pub(super) fn array<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
     data.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
