@@ -332,9 +332,6 @@ pub const DNS_TTL_S_MAX: u32 = 86_400;
 /// The largest state file that is read.
 pub const STATE_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The largest settings file that is read.
-pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
-
 /// How long a clean stop may take.
 pub const STOP_LIMIT: Duration = Duration::from_secs(4);
 

@@ -1,5 +1,6 @@
 //! The program as its users meet it: arguments, exit statuses, what it prints.
 
+use cosip::limits::CONFIG_BYTES_MAX;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
@@ -89,6 +90,18 @@ fn a_missing_settings_file_is_an_error_that_names_it() {
     let refused = scratch.cosip(&["run"]);
     assert_eq!(refused.status.code(), Some(78));
     assert!(text(&refused.stderr).contains("settings"));
+}
+
+#[test]
+fn settings_of_many_accounts_are_read_up_to_the_limit() {
+    let scratch = Scratch::new("large");
+    let padded = |bytes: usize| format!("{DISABLED}{}", "# account\n".repeat(bytes / 10));
+    scratch.settings(&padded(3 << 20));
+    assert!(scratch.cosip(&["check"]).status.success());
+    scratch.settings(&padded(CONFIG_BYTES_MAX));
+    let refused = scratch.cosip(&["check"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(text(&refused.stderr).contains("larger than"), "{}", text(&refused.stderr));
 }
 
 #[test]

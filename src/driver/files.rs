@@ -4,7 +4,7 @@
 //! the new one (volatile files are not synced: they need not outlive it). Reads are bounded.
 //! Everything is readable by its owner alone.
 
-use crate::limits::{CONFIG_FILE_BYTES_MAX, STATE_FILE_BYTES_MAX};
+use crate::limits::{CONFIG_BYTES_MAX, STATE_FILE_BYTES_MAX};
 use crate::net::{Failure, File};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
@@ -106,7 +106,7 @@ impl Folders {
 ///
 /// # Errors
 /// What the system says, with the file's name; also where it is larger than
-/// [`CONFIG_FILE_BYTES_MAX`] or not UTF-8.
+/// [`CONFIG_BYTES_MAX`] or not UTF-8.
 pub fn read_settings(path: &Path) -> io::Result<String> {
     read_text(path)
 }
@@ -148,7 +148,7 @@ fn unix_seconds() -> u32 {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    let bytes = read_bounded(path, CONFIG_FILE_BYTES_MAX)?;
+    let bytes = read_bounded(path, CONFIG_BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|_| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{}: not UTF-8", path.display()))
     })
