@@ -221,15 +221,29 @@ impl Adapter {
         for (name, value) in self.counters.iter() {
             counters.insert(name.to_owned(), value.into());
         }
-        let transactions = self.transactions.counters();
-        counters.insert("sip_retransmitted".into(), transactions.requests_retransmitted.into());
-        counters.insert("sip_absorbed".into(), transactions.responses_absorbed.into());
-        counters.insert("sip_timeouts".into(), transactions.timeouts.into());
-        counters.insert("sip_strays".into(), transactions.strays.into());
-        let media = self.media.counters();
-        counters.insert("rtp_relayed".into(), media.relayed.into());
-        counters.insert("rtp_joined".into(), media.joined.into());
-        counters.insert("rtp_foreign".into(), media.foreign.into());
+        let sip = self.transactions.counters();
+        let rtp = self.media.counters();
+        let of_cores = [
+            ("sip_retransmitted", sip.requests_retransmitted),
+            ("sip_absorbed", sip.responses_absorbed),
+            ("sip_timeouts", sip.timeouts),
+            ("sip_transport_errors", sip.transport_errors),
+            ("sip_strays", sip.strays),
+            ("sip_full", sip.full),
+            ("sip_outbox_full", sip.outbox_full),
+            ("sip_evicted", sip.evicted),
+            ("rtp_relayed", rtp.relayed),
+            ("rtp_joined", rtp.joined),
+            ("rtp_foreign", rtp.foreign),
+            ("rtp_oversize", rtp.oversize),
+            ("rtp_unowned", rtp.unowned),
+            ("rtp_unwanted", rtp.unwanted),
+            ("rtp_unheard", rtp.unheard),
+            ("rtp_full", rtp.full),
+        ];
+        for (name, value) in of_cores {
+            counters.insert(name.to_owned(), value.into());
+        }
         for (name, value) in self.portmap.counters().iter() {
             counters.insert(format!("portmap_{name}"), value.into());
         }
