@@ -164,7 +164,7 @@ pub enum Request {
 /// The files that a core keeps. The driver knows their paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum File {
-    /// Learned bindings and calls, under `--run`: every change at once.
+    /// Learned bindings, under `--run`: every change at once.
     Volatile,
     /// Learned bindings under `--state`: flash, so at most hourly, on a new AOR, at stop.
     Bindings,

@@ -39,8 +39,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        let from = self.spell_from(message);
-        let binding = self.registrar.find(source.flow, from.as_ref().map(|aor| aor.as_str()));
+        let binding = self.binding_of_sender(message, source.flow);
         let provider = self.provider_for_phone(binding, message);
         if provider.is_some() && self.config.adapter.mode == crate::config::Mode::Overlay {
             return self.refuse(now, server, 501);
@@ -219,8 +218,7 @@ impl Adapter {
         message: &Message<'_>,
         source: &Source,
     ) -> Option<(Flow, Vec<u8>)> {
-        let from = self.spell_from(message);
-        let binding = self.registrar.find(source.flow, from.as_ref().map(|aor| aor.as_str()));
+        let binding = self.binding_of_sender(message, source.flow);
         if self.leads_back(message) {
             return None;
         }

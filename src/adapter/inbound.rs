@@ -3,6 +3,7 @@
 //! The LAN is served; the WAN is silent to everything that is neither the provider's nor part of
 //! a transaction or of a known dialog (CALLS §1.5); peers come through the channel.
 
+use super::crossing::is_own;
 use super::names::{Local, Path};
 use super::{Adapter, ClientOwner};
 use crate::config::{Accept, Mode};
@@ -75,7 +76,10 @@ impl Adapter {
             }
             ClientOwner::Renewal(slot) => self.renewal_answered(now, slot, client, message),
             ClientOwner::Quiet => self.answer_challenge(now, client, message),
-            ClientOwner::Probe(_) | ClientOwner::Locate(..) | ClientOwner::Gateway(_) => {}
+            ClientOwner::Probe(_)
+            | ClientOwner::Locate(..)
+            | ClientOwner::Gateway(_)
+            | ClientOwner::Bootstrap(_) => {}
         }
         Ok(())
     }
@@ -218,13 +222,10 @@ impl Adapter {
         self.reply_with(now, id, 200, &[(Name::Allow, &methods)]);
     }
 
-    /// Whether the Request-URI names the adapter itself: its LAN address without a user.
+    /// Whether the Request-URI names the adapter itself.
     fn names_us(&self, message: &Message<'_>) -> bool {
         let Ok(uri) = crate::sip::Uri::parse(message.request_uri()) else { return false };
-        let ip = super::names::literal(uri.host);
-        let port = uri.port.unwrap_or(5060);
-        uri.user.is_empty()
-            && self.own_addresses().iter().any(|a| Some(a.ip()) == ip && a.port() == port)
+        is_own(&uri, &self.own_addresses())
     }
 
     /// The side and the local end of a flow.

@@ -48,7 +48,7 @@ impl Adapter {
         }
         *due = Some(next);
         for flow in self.flows_kept(at) {
-            self.keep_alive(flow);
+            self.send(flow, b"\r\n\r\n");
         }
     }
 

@@ -57,7 +57,7 @@ impl Adapter {
     }
 
     /// What is known of our outside changes, and all who name it are told.
-    pub(super) fn change_outside(&mut self, now: Instant, change: impl FnOnce(&mut Outside)) {
+    fn change_outside(&mut self, now: Instant, change: impl FnOnce(&mut Outside)) {
         let sip = self.sockets.addresses(Facing::Wan, SocketKind::Sip);
         let shown = |outside: &Outside| -> Vec<SocketAddr> {
             sip.iter().map(|local| outside.of(*local)).collect()

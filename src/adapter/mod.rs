@@ -82,6 +82,8 @@ pub(crate) enum ClientOwner {
     Locate(u8, u8),
     /// A REGISTER of our own for the phone in this slot.
     Renewal(u32),
+    /// The search for this bootstrap entry of the overlay.
+    Bootstrap(u8),
     /// Nobody's: its answer changes nothing.
     Quiet,
 }
@@ -93,6 +95,7 @@ impl ClientOwner {
         let (kind, detail, slot) = match self {
             Self::Quiet => (0, 0, 0),
             Self::Renewal(slot) => (0, 1, slot),
+            Self::Bootstrap(entry) => (0, 2, u32::from(entry)),
             Self::Leg(slot, leg) => (1, u32::from(leg), slot),
             Self::Exchange(slot) => (2, 0, slot),
             Self::Probe(provider) => (3, 0, u32::from(provider)),
@@ -107,6 +110,7 @@ impl ClientOwner {
         let detail = (user >> Self::SLOT_BITS & 0x3f) as u8;
         match (user >> 30, detail) {
             (0, 1) => Self::Renewal(slot),
+            (0, 2) => Self::Bootstrap(slot as u8),
             (1, leg) => Self::Leg(slot, leg),
             (2, _) => Self::Exchange(slot),
             (3, 0) => Self::Probe(slot as u8),
@@ -188,14 +192,14 @@ crate::observe::counters! {
         calls_by_emergency_route,
         /// Calls of phones here that failed.
         calls_failed,
+        /// Of these, emergency calls that no way has taken.
+        emergency_calls_failed,
         /// Texts of phones here that the overlay has delivered.
         messages_by_overlay,
         /// Texts that a phone here had by the other path already.
         message_copies_dropped,
         /// Texts forgotten before their time, whose copies pass.
         messages_forgotten,
-        /// Of these, emergency calls that no way has taken.
-        emergency_calls_failed,
         /// Registrations answered from here because the server did not.
         registrations_shielded,
         /// Registrations that the adapter made by itself, with an account's credentials.

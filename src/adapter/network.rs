@@ -3,7 +3,7 @@
 use super::names::{Local, literal};
 use super::sockets::{Connection, Facing};
 use super::ways::Way;
-use super::{Adapter, Wish};
+use super::{Adapter, ClientOwner, Wish};
 use crate::config::{Config, Mode};
 use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, PORTMAP_STOP, STOP_PATIENCE};
 use crate::net::{
@@ -102,7 +102,7 @@ impl Adapter {
     }
 
     /// Asks for sockets that are wanted and not bound.
-    pub(super) fn bind_missing(&mut self) {
+    fn bind_missing(&mut self) {
         while let Some((kind, local)) = self.sockets.next_unbound() {
             self.wish(Wish::Bind(kind, local), Request::Bind { kind, local });
         }
@@ -237,7 +237,7 @@ impl Adapter {
     }
 
     /// Resolves the bootstrap entries; each answer goes to the overlay.
-    pub(super) fn locate_bootstrap(&mut self, now: Instant) {
+    fn locate_bootstrap(&mut self, now: Instant) {
         for (at, entry) in self.config.overlay.bootstrap.iter().enumerate() {
             let query = Query {
                 host: &entry.host,
@@ -245,7 +245,8 @@ impl Adapter {
                 transport: Some(Transport::Udp),
                 preferred: Transport::Udp,
             };
-            if self.locator.start(now, &query, at as u32).is_err() {
+            let owner = ClientOwner::Bootstrap(at as u8).encode();
+            if self.locator.start(now, &query, owner).is_err() {
                 log::warn!("bootstrap {}: not located now", entry.host);
             }
         }

@@ -36,6 +36,7 @@ impl Adapter {
             ClientOwner::Leg(..)
             | ClientOwner::Locate(..)
             | ClientOwner::Gateway(_)
+            | ClientOwner::Bootstrap(_)
             | ClientOwner::Quiet => false,
         }
     }
@@ -53,7 +54,10 @@ impl Adapter {
                 exchange.sent_to.map(|(_, flow)| flow.to)
             }
             ClientOwner::Renewal(slot) => self.renewals.way(slot).1,
-            ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
+            ClientOwner::Locate(..)
+            | ClientOwner::Gateway(_)
+            | ClientOwner::Bootstrap(_)
+            | ClientOwner::Quiet => None,
         }
     }
 
@@ -71,7 +75,10 @@ impl Adapter {
                 self.exchanges.get(self.exchanges.id_at(slot)?)?.provider
             }
             ClientOwner::Renewal(slot) => self.renewals.way(slot).0,
-            ClientOwner::Locate(..) | ClientOwner::Gateway(_) | ClientOwner::Quiet => None,
+            ClientOwner::Locate(..)
+            | ClientOwner::Gateway(_)
+            | ClientOwner::Bootstrap(_)
+            | ClientOwner::Quiet => None,
         }
     }
 }

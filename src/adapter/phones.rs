@@ -10,9 +10,8 @@ use crate::config::Mode;
 use crate::identity::record::Contact;
 use crate::limits::CALL_LEGS_MAX;
 use crate::net::{NodeId, SocketKind, Via};
-use crate::sip::Message;
-use crate::sip::Name;
-use crate::sip::NameAddr;
+use crate::sip::transaction::Flow;
+use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
@@ -43,10 +42,16 @@ impl Adapter {
     }
 
     /// The key of a request's From.
-    pub(crate) fn spell_from(&self, message: &Message<'_>) -> Option<Aor> {
+    fn spell_from(&self, message: &Message<'_>) -> Option<Aor> {
         let from = message.from()?;
         let provider = self.provider_of_uri(from.uri)?;
         spelling::key(from.uri, self.config.providers.get(usize::from(provider))?)
+    }
+
+    /// The registered phone that sends a request on this flow.
+    pub(crate) fn binding_of_sender(&self, message: &Message<'_>, flow: Flow) -> Option<BindingId> {
+        let from = self.spell_from(message);
+        self.registrar.find(flow, from.as_ref().map(Aor::as_str))
     }
 
     /// The provider of a phone's registration; of a phone that is not registered, its From's.
@@ -125,7 +130,7 @@ impl Adapter {
     }
 
     /// Every phone registered under an address.
-    pub(crate) fn bindings_of_uri(&self, uri: &str) -> heapless::Vec<BindingId, CALL_LEGS_MAX> {
+    fn bindings_of_uri(&self, uri: &str) -> heapless::Vec<BindingId, CALL_LEGS_MAX> {
         // A number without a domain may be of any provider here.
         let keys = self.config.providers.iter().filter_map(|provider| {
             spelling::key(uri, provider).filter(|aor| aor.domain() == provider.domain)
@@ -213,7 +218,7 @@ impl Adapter {
     }
 
     /// Something came from this flow: the phones there that did not answer speak again.
-    pub(crate) fn flow_spoke(&mut self, now: Instant, flow: crate::sip::transaction::Flow) {
+    pub(crate) fn flow_spoke(&mut self, now: Instant, flow: Flow) {
         while let Some(id) = self.registrar.silent_on(flow) {
             self.phone_spoke(now, id);
         }

@@ -5,6 +5,7 @@ use super::server::Sent;
 use super::targets::Target;
 use super::ways::Way;
 use super::{Adapter, ClientOwner, crossing, rewrite};
+use crate::sip::proxy::MAX_FORWARDS;
 use crate::sip::{Name, Writer};
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ impl Adapter {
     /// OPTIONS from a registered AOR. To a server that is not up, or has never answered one, it
     /// goes once: the next probe repeats it soon enough.
     pub(super) fn probe(&mut self, now: Instant, at: u8) {
-        let Some(aor) = self
+        let Some((aor, user, accepted)) = self
             .registrar
             .iter()
             .find(|(_, binding)| binding.provider == at)
@@ -21,7 +22,7 @@ impl Adapter {
         else {
             return;
         };
-        let Some(Target { addr: to, tcp }) = self.probe_target(now, at, aor.2) else { return };
+        let Some(Target { addr: to, tcp }) = self.probe_target(now, at, accepted) else { return };
         let tcp = tcp == Some(true);
         let Some(options) = self.config.providers.get(usize::from(at)) else { return };
         let domain = options.domain.clone();
@@ -32,12 +33,12 @@ impl Adapter {
             let mut writer = Writer::new(out);
             writer.request("OPTIONS", &format!("sip:{domain}"));
             rewrite::write_via(&mut writer, local, &branch);
-            writer.header(Name::MaxForwards, 70);
-            writer.header(Name::From, format_args!("<sip:{}>;tag={tag:08x}", aor.0));
+            writer.header(Name::MaxForwards, MAX_FORWARDS);
+            writer.header(Name::From, format_args!("<sip:{aor}>;tag={tag:08x}"));
             writer.header(Name::To, format_args!("<sip:{domain}>"));
             writer.header(Name::CallId, format_args!("{call:016x}"));
             writer.header(Name::CSeq, "1 OPTIONS");
-            writer.header(Name::Contact, format_args!("<sip:{}@{}>", aor.1, local.host()));
+            writer.header(Name::Contact, format_args!("<sip:{user}@{}>", local.host()));
             writer.finish(&[])
         });
         let owner = ClientOwner::Probe(at).encode();

@@ -69,16 +69,6 @@ impl ProviderState {
             self.targets.clear();
         }
     }
-
-    fn note_source(&mut self, ip: IpAddr) {
-        if self.sources.iter().any(|known| *known == ip) {
-            return;
-        }
-        if self.sources.is_full() {
-            self.sources.pop_front();
-        }
-        let _ = self.sources.push_back(ip);
-    }
 }
 
 impl Adapter {
@@ -94,9 +84,9 @@ impl Adapter {
                     self.provider_located(now, (at, server), found.ok());
                 }
                 ClientOwner::Gateway(at) => self.gateway_located(at, found.ok()),
-                ClientOwner::Quiet => {
+                ClientOwner::Bootstrap(at) => {
                     let targets = found.unwrap_or_default();
-                    self.bootstrap_located(now, user as usize, &targets);
+                    self.bootstrap_located(now, usize::from(at), &targets);
                 }
                 owner => {
                     let to = found.ok().and_then(|targets| targets.first().copied());
@@ -170,15 +160,12 @@ impl Adapter {
                 provider.targets.answered(if known { from } else { target.unwrap_or(from) });
                 provider.probed = provider.probed.filter(|_| owner != ClientOwner::Probe(at));
                 if registers {
-                    provider.note_source(from.ip());
+                    note_source(&mut provider.sources, from.ip());
                 }
             }
             self.note_change(now, at);
-        } else if registers && !self.foreign.sources.iter().any(|known| *known == from.ip()) {
-            if self.foreign.sources.is_full() {
-                self.foreign.sources.pop_front();
-            }
-            let _ = self.foreign.sources.push_back(from.ip());
+        } else if registers {
+            note_source(&mut self.foreign.sources, from.ip());
         }
     }
 
@@ -302,15 +289,7 @@ impl Adapter {
         provider.locate_at = Some(now + LOCATE_AGAIN);
         for server in 0..=options.fallback_server.len() {
             let query = match server_of(options, server as u8) {
-                Some(server) => Query {
-                    host: &server.host,
-                    port: server.port,
-                    transport: server.transport.map(|t| match t {
-                        crate::config::Transport::Udp => Transport::Udp,
-                        crate::config::Transport::Tcp => Transport::Tcp,
-                    }),
-                    preferred: Transport::Udp,
-                },
+                Some(server) => query_of(server),
                 None => Query {
                     host: &options.domain,
                     port: None,
@@ -324,6 +303,26 @@ impl Adapter {
             }
         }
     }
+}
+
+/// Notes who answered a REGISTER; the oldest makes room.
+fn note_source<const N: usize>(sources: &mut heapless::Deque<IpAddr, N>, ip: IpAddr) {
+    if sources.iter().any(|known| *known == ip) {
+        return;
+    }
+    if sources.is_full() {
+        sources.pop_front();
+    }
+    let _ = sources.push_back(ip);
+}
+
+/// The question where a server is.
+pub(super) fn query_of(server: &Server) -> Query<'_> {
+    let transport = server.transport.map(|transport| match transport {
+        crate::config::Transport::Udp => Transport::Udp,
+        crate::config::Transport::Tcp => Transport::Tcp,
+    });
+    Query { host: &server.host, port: server.port, transport, preferred: Transport::Udp }
 }
 
 /// Server number `at` of a section; none where the domain's own records say where it is.

@@ -267,6 +267,7 @@ impl Adapter {
                     ClientOwner::Probe(_)
                     | ClientOwner::Locate(..)
                     | ClientOwner::Gateway(_)
+                    | ClientOwner::Bootstrap(_)
                     | ClientOwner::Quiet => {}
                 }
             }

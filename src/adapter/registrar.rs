@@ -41,8 +41,8 @@ pub struct Registrar {
     any_silent: bool,
 }
 
-/// A phone that registers over UDP is at least heard of again within this after its time ran out
-/// before it counts as gone: refreshes arrive late on a loaded router.
+/// How long after its time a phone still counts as registered: refreshes arrive late on a loaded
+/// router.
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Registrar {
@@ -89,7 +89,7 @@ impl Registrar {
         self.by_aor.find(aor).filter_map(move |slot| {
             let id = self.table.id_at(slot)?;
             let binding = self.table.get(id)?;
-            let has = binding.aor == aor || binding.aliases.iter().any(|alias| alias == aor);
+            let has = binding.addresses().any(|address| address == aor);
             (has && binding.registered).then_some(id)
         })
     }
@@ -242,9 +242,8 @@ impl Registrar {
 
     fn link(&mut self, id: BindingId) {
         let Some(binding) = self.table.get(id) else { return };
-        self.by_aor.insert(binding.aor.as_str(), id.slot());
-        for alias in &binding.aliases {
-            self.by_aor.insert(alias.as_str(), id.slot());
+        for address in binding.addresses() {
+            self.by_aor.insert(address, id.slot());
         }
         self.by_user.insert(binding.wan_user.as_str(), id.slot());
         if binding.registered {
@@ -254,9 +253,8 @@ impl Registrar {
 
     fn unlink(&mut self, id: BindingId) {
         let Some(binding) = self.table.get(id) else { return };
-        self.by_aor.remove(binding.aor.as_str(), id.slot());
-        for alias in &binding.aliases {
-            self.by_aor.remove(alias.as_str(), id.slot());
+        for address in binding.addresses() {
+            self.by_aor.remove(address, id.slot());
         }
         self.by_user.remove(binding.wan_user.as_str(), id.slot());
     }

@@ -1,17 +1,11 @@
-//! Responses and requests of the adapter's own.
+//! Responses of the adapter's own.
 
-use super::call::goodbye::COMPLETED_ELSEWHERE;
 use super::inbound::Source;
-use super::names::Local;
-use super::rewrite::{self, write_via};
-use super::ways::turned;
-use super::{Adapter, ClientOwner, crossing};
-use crate::media::multipart;
-use crate::sip::Message;
-use crate::sip::Name;
+use super::rewrite;
+use super::{Adapter, crossing};
 use crate::sip::proxy::{Refusal, unsupported};
-use crate::sip::transaction::{ClientId, Flow, ServerId};
-use crate::sip::{RouteSet, Uri, Writer, reason_phrase};
+use crate::sip::transaction::ServerId;
+use crate::sip::{Message, Name, reason_phrase};
 use crate::time::Instant;
 use core::fmt;
 
@@ -43,11 +37,6 @@ impl Adapter {
         extra: &[Extra<'_>],
     ) {
         self.reply_full(now, id, (code, reason_phrase(code)), None, extra);
-    }
-
-    /// Responds with a status of our own under this To tag.
-    pub(crate) fn reply_tagged(&mut self, now: Instant, id: ServerId, code: u16, tag: &str) {
-        self.reply_full(now, id, (code, reason_phrase(code)), Some(tag), &[]);
     }
 
     /// Refuses a request.
@@ -126,85 +115,4 @@ impl Adapter {
             self.send(source.flow, &bytes);
         }
     }
-
-    /// Acknowledges the 2xx of a leg that lost, and ends its dialog (RFC 3261 s16.7, s13.2.2.4).
-    pub(crate) fn acknowledge_late(
-        &mut self,
-        now: Instant,
-        client: ClientId,
-        response: &Message<'_>,
-    ) {
-        let Some(invite) = self.transactions.client_request(client).map(<[u8]>::to_vec) else {
-            return;
-        };
-        let Some(flow) = self.transactions.client_flow(client) else { return };
-        let room = self.transactions.client_room(client);
-        let Some(local) = self.local_of(flow) else { return };
-        let Ok(invite) = Message::parse(&invite) else { return };
-        let own = self.own_addresses();
-        let is_ours = |uri: &Uri<'_>| crossing::is_own(uri, &own);
-        let routes = RouteSet::of_caller(response, invite.request_uri(), is_ours);
-        let flow = turned(flow, routes.next_hop());
-        let number = response.cseq().map_or(1, |(number, _)| number);
-        for (method, number) in [("ACK", number), ("BYE", number.saturating_add(1))] {
-            let branch = self.transactions.branch();
-            let bytes = crossing::write(|out| {
-                in_dialog_request(
-                    (method, number),
-                    (local, &branch),
-                    &routes,
-                    (&invite, response),
-                    out,
-                )
-            });
-            let Some(bytes) = bytes else { return };
-            if method == "ACK" {
-                self.send(flow, &bytes);
-            } else {
-                let owner = ClientOwner::Quiet.encode();
-                let _ = self.transactions.send_request_in(room, now, flow, &bytes, owner);
-            }
-        }
-    }
-
-    /// Sends CRLF on a flow: a keep-alive that no server has to answer (RFC 5626 s3.5.1).
-    pub(crate) fn keep_alive(&mut self, flow: Flow) {
-        self.send(flow, b"\r\n\r\n");
-    }
-}
-
-/// Writes a request inside the dialog that `response` to `invite` made, as its caller.
-fn in_dialog_request(
-    (method, number): (&str, u32),
-    (local, branch): (Local, &dyn fmt::Display),
-    routes: &RouteSet<'_>,
-    (invite, response): (&Message<'_>, &Message<'_>),
-    out: &mut [u8],
-) -> Result<usize, crate::sip::TooLong> {
-    let mut writer = Writer::new(out);
-    writer.request(method, routes.request_uri());
-    write_via(&mut writer, local, branch);
-    routes.write(&mut writer);
-    writer.header(Name::MaxForwards, 70);
-    for header in invite.headers() {
-        if matches!(header.name, Name::From | Name::CallId) {
-            writer.copy(header);
-        }
-    }
-    for header in response.headers().iter().filter(|h| h.name == Name::To) {
-        writer.copy(header);
-    }
-    writer.header(Name::CSeq, format_args!("{number} {method}"));
-    if method == "BYE" {
-        writer.header(Name::Reason, COMPLETED_ELSEWHERE);
-    }
-    let kind = response.header(Name::ContentType).unwrap_or_default();
-    let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
-    if let (Some(offer), "ACK") = (offer, method) {
-        // An offer has to be answered (RFC 3264): with nothing (CALLS §3.7).
-        let offer = response.body().get(offer.text).unwrap_or_default();
-        writer.header(Name::ContentType, "application/sdp");
-        return writer.finish(&crate::media::sdp::write::refusal(offer));
-    }
-    writer.finish(&[])
 }

@@ -6,7 +6,7 @@
 use super::call::dialogs::shifted;
 use super::call::identity::Rename;
 use super::names::{self, Local, literal};
-use crate::sip::proxy::{Routed, copy_vias};
+use crate::sip::proxy::{Routed, copy_vias, max_forwards};
 use crate::sip::{Header, Message, Name, NameAddr, Uri};
 use crate::sip::{TooLong, Writer};
 use core::fmt;
@@ -35,8 +35,7 @@ pub(crate) struct RequestPlan<'a, 'm> {
     pub(crate) local: Local,
     /// The branch of our Via.
     pub(crate) branch: &'a dyn fmt::Display,
-    /// Our own end of the hop that it came from: a Route that names it is taken off; on the
-    /// overlay all are.
+    /// Route headers.
     pub(crate) routes: Routes<'a, 'm>,
     /// Our Record-Route, placed first.
     pub(crate) record_route: Option<Local>,
@@ -84,11 +83,9 @@ pub(crate) fn request(
         Routes::Routed(routed) => routed.write_routes(&mut writer),
         Routes::Set(routes) => routes.iter().for_each(|route| writer.header(Name::Route, route)),
     }
-    let mut hops = None;
     for header in message.headers() {
         match header.name {
-            Name::Via | Name::ContentLength | Name::Route => {}
-            Name::MaxForwards => hops = header.value.trim().parse::<u8>().ok(),
+            Name::Via | Name::ContentLength | Name::Route | Name::MaxForwards => {}
             Name::RecordRoute if !plan.keep_record_routes => {}
             Name::Contact => write_contacts(&mut writer, header, plan.contacts),
             Name::From | Name::To | Name::CallId if plan.rename.is_some() => {
@@ -101,8 +98,7 @@ pub(crate) fn request(
             _ => writer.copy(header),
         }
     }
-    let hops = hops.unwrap_or(MAX_FORWARDS);
-    writer.header(Name::MaxForwards, hops.saturating_sub(1));
+    writer.header(Name::MaxForwards, max_forwards(message).unwrap_or_default());
     writer.finish(plan.body)
 }
 
@@ -114,9 +110,6 @@ fn write_renamed(writer: &mut Writer<'_>, name: Name, rename: Option<&Rename>) {
         _ => writer.header(name, &rename.call_id),
     }
 }
-
-/// Max-Forwards of a request that has none (RFC 3261 s16.6).
-const MAX_FORWARDS: u8 = 70;
 
 /// How a response is rewritten.
 pub(crate) struct ResponsePlan<'a, 'm> {
@@ -286,7 +279,7 @@ fn write_response_route(writer: &mut Writer<'_>, header: &Header<'_>, plan: Reco
                 Local::Overlay(_) => return writer.copy(header),
             };
             for value in split_list(header.value) {
-                if !names_one_of(value, &[own]) {
+                if !names(value, own) {
                     writer.header(Name::RecordRoute, value);
                 }
             }
@@ -343,12 +336,12 @@ impl fmt::Display for ContactValue<'_> {
     }
 }
 
-/// Whether a Route or Record-Route value names one of our own addresses.
-pub(crate) fn names_one_of(value: &str, own: &[SocketAddr]) -> bool {
+/// Whether a Record-Route value names this address of ours.
+fn names(value: &str, own: SocketAddr) -> bool {
     let Ok(route) = NameAddr::parse(value) else { return false };
     let Ok(uri) = Uri::parse(route.uri) else { return false };
     let Some(ip) = literal(uri.host) else { return false };
-    own.iter().any(|a| a.ip() == ip && a.port() == uri.port.unwrap_or(5060))
+    own == (ip, uri.port.unwrap_or(5060)).into()
 }
 
 /// The headers that may cross the overlay (CALLS §1.4). Credentials, routes, assertions that only

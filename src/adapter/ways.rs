@@ -171,18 +171,13 @@ impl Adapter {
         hop.is_some_and(|hop| self.own_addresses().contains(&hop))
     }
 
-    pub(crate) fn literal_next_hop(&self, message: &Message<'_>) -> Option<SocketAddr> {
+    fn literal_next_hop(&self, message: &Message<'_>) -> Option<SocketAddr> {
         let uri = Uri::parse(self.next_hop_uri(message)).ok()?;
         let ip = super::names::literal(uri.host)?;
         Some((ip, uri.port.unwrap_or(5060)).into())
     }
 
-    pub(crate) fn locate_next_hop(
-        &mut self,
-        now: Instant,
-        owner: ClientOwner,
-        message: &Message<'_>,
-    ) -> Way {
+    fn locate_next_hop(&mut self, now: Instant, owner: ClientOwner, message: &Message<'_>) -> Way {
         let Ok(uri) = Uri::parse(self.next_hop_uri(message)) else { return Way::nowhere() };
         let preferred = Transport::Udp;
         let query = Query { host: uri.host, port: uri.port, transport: None, preferred };
@@ -209,12 +204,13 @@ impl Adapter {
             ClientOwner::Probe(_)
             | ClientOwner::Locate(..)
             | ClientOwner::Gateway(_)
+            | ClientOwner::Bootstrap(_)
             | ClientOwner::Renewal(_)
             | ClientOwner::Quiet => {}
         }
     }
 
-    pub(crate) fn leg_way_found(&mut self, now: Instant, id: CallId, at: usize, way: Way) {
+    fn leg_way_found(&mut self, now: Instant, id: CallId, at: usize, way: Way) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let call_role = call.role;
         let Some(leg) = call.legs.get_mut(at) else { return };

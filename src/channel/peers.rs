@@ -327,7 +327,7 @@ impl Channel {
         }
     }
 
-    pub(super) fn arm_session(&mut self, id: Id<Session>) {
+    fn arm_session(&mut self, id: Id<Session>) {
         match self.sessions.get(id).and_then(Session::deadline) {
             Some(at) => self.session_timers.set(id.slot(), at),
             None => self.session_timers.stop(id.slot()),

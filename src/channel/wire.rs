@@ -43,9 +43,9 @@ const HEAD_BYTES: usize = 3;
 pub(super) const PROOF_BYTES: usize = 32 + 64;
 const RESERVED_BYTES: usize = 72;
 /// The public part of a Hello that both ends hash.
-pub(super) const HELLO_CORE_BYTES: usize = 8 + 16 + 16 + 32;
+const HELLO_CORE_BYTES: usize = 8 + 16 + 16 + 32;
 /// The public part of a Reply that both ends hash.
-pub(super) const REPLY_CORE_BYTES: usize = 8 + 8 + 32;
+const REPLY_CORE_BYTES: usize = 8 + 8 + 32;
 const HELLO_BYTES: usize = HEAD_BYTES + HELLO_CORE_BYTES + 16 + RESERVED_BYTES + TAG_BYTES;
 const REPLY_BYTES: usize = HEAD_BYTES + REPLY_CORE_BYTES + PROOF_BYTES + 16 + TAG_BYTES;
 const _: () = assert!(REPLY_BYTES <= HELLO_BYTES);

@@ -8,10 +8,10 @@ use super::Overlay;
 use super::event::OverlayEvent;
 use super::id::Node;
 use super::lookup::Goal;
+use super::reader::Reader;
 use super::request::Purpose;
 use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
-use crate::net::NodeId;
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
 
@@ -82,12 +82,12 @@ impl Overlay {
     /// Takes what [`Self::save_peers`] gave before the restart. From the first faulty byte on it
     /// is ignored.
     pub fn load_peers(&mut self, now: Instant, data: &[u8]) {
-        let Some((&PEERS_VERSION, mut rest)) = data.split_first() else { return };
+        let Some((&PEERS_VERSION, peers)) = data.split_first() else { return };
+        let mut peers = Reader(peers);
         self.join.saved.clear();
         while self.join.saved.len() < PEERS_MAX
-            && let Some((node, tail)) = parse_peer(rest)
+            && let Some(node) = peers.node()
         {
-            rest = tail;
             if node.id != self.me {
                 self.join.saved.push(node);
             }
@@ -236,17 +236,4 @@ impl Overlay {
             self.ask_to_join(now, to);
         }
     }
-}
-
-fn parse_peer(data: &[u8]) -> Option<(Node, &[u8])> {
-    let (id, rest) = data.split_first_chunk::<16>()?;
-    let (family, rest) = rest.split_first()?;
-    let (ip, rest) = match family {
-        4 => rest.split_first_chunk::<4>().map(|(ip, rest)| (IpAddr::from(*ip), rest))?,
-        6 => rest.split_first_chunk::<16>().map(|(ip, rest)| (IpAddr::from(*ip), rest))?,
-        _ => return None,
-    };
-    let (port, rest) = rest.split_first_chunk::<2>()?;
-    let address = SocketAddr::new(ip, u16::from_be_bytes(*port));
-    Some((Node { id: NodeId(*id), address }, rest))
 }

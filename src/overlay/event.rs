@@ -215,108 +215,96 @@ pub struct OverlayStatus {
     pub public_address: Option<SocketAddr>,
 }
 
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// What was done and what was dropped, since start.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counters { $($(#[doc = $doc])+ pub $name: u64,)+ }
-
-        impl Counters {
-            /// Every counter by name, in the order of declaration.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name),)+].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
-    /// Datagrams taken.
-    datagrams_in,
-    /// Datagrams sent.
-    datagrams_out,
-    /// UDP payload bytes taken.
-    bytes_in,
-    /// UDP payload bytes sent.
-    bytes_out,
-    /// Of `bytes_in` and `bytes_out`: gets and their answers.
-    lookup_bytes,
-    /// Dropped: a wire version that this program does not know.
-    unknown_version,
-    /// Dropped: no tag under a secret of this network.
-    unauthentic,
-    /// Dropped: shape or content against the format.
-    malformed,
-    /// Dropped: from ourselves, or under our own id.
-    own_id,
-    /// Dropped: an answer that nobody waits for, or from elsewhere than asked.
-    unexpected_answer,
-    /// Dropped: a proven peer beyond its rate.
-    peer_over_rate,
-    /// Dropped: a stranger, with all strangers together beyond their rate.
-    strangers_over_rate,
-    /// Refused: a put or touch without proof of its source address.
-    token_missing,
-    /// Dropped: a record whose owner did not sign it.
-    bad_signature,
-    /// Dropped: a record that is not its sender's.
-    foreign_record,
-    /// Refused: a record older than the one held.
-    stale_record,
-    /// Refused: no room in the store, or in the set of the key.
-    store_full,
-    /// Dropped: public-key work beyond its queue or rate.
-    work_full,
-    /// Members not entered: too many ids at one address.
-    address_limit,
-    /// Members not entered: the table is full.
-    table_full,
-    /// Not sent: the queue of datagrams was full.
-    outbox_full,
-    /// Not told: the user of the overlay does not fetch its events.
-    events_full,
-    /// Not asked: too many requests under way.
-    requests_full,
-    /// Look-ups refused: too many under way.
-    lookups_full,
-    /// Requests without an answer in time.
-    timeouts,
-    /// Signatures verified.
-    verified,
-    /// Verifications spared by the cache.
-    verified_before,
-    /// Signatures made.
-    signed,
-    /// Members that fell silent.
-    members_lost,
-    /// Members heard from two addresses in turn.
-    two_addresses,
-    /// Look-ups finished.
-    lookups_done,
-    /// Nodes not listed: others did not reach them.
-    members_refused,
-    /// Members struck off: they said that nobody reaches them.
-    members_left,
-    /// Not looked into: a wish to be listed, because too many are.
-    dials_full,
-    /// Not kept: a client's flow, because too many are.
-    clients_full,
-    /// Rendezvous peers lost.
-    rendezvous_lost,
-    /// Introductions passed on.
-    introductions,
-    /// Dropped or refused: introductions beyond their rates, or from who keeps no flow of ours.
-    introductions_refused,
-    /// Introductions asked for in vain.
-    introductions_failed,
-    /// Holes opened.
-    punched,
-    /// Holes not tried: too many at the same time.
-    punches_full,
-    /// Datagrams of the channel relayed for others.
-    relayed,
-    /// Their bytes.
-    relayed_bytes,
-    /// Dropped: a datagram to relay without a proven pair, or beyond its rate.
-    relay_refused,
+crate::observe::counters! {
+    /// What was done and what was dropped, since start.
+    pub struct Counters {
+        /// Datagrams taken.
+        datagrams_in,
+        /// Datagrams sent.
+        datagrams_out,
+        /// UDP payload bytes taken.
+        bytes_in,
+        /// UDP payload bytes sent.
+        bytes_out,
+        /// Of `bytes_in` and `bytes_out`: gets and their answers.
+        lookup_bytes,
+        /// Dropped: a wire version that this program does not know.
+        unknown_version,
+        /// Dropped: no tag under a secret of this network.
+        unauthentic,
+        /// Dropped: shape or content against the format.
+        malformed,
+        /// Dropped: from ourselves, or under our own id.
+        own_id,
+        /// Dropped: an answer that nobody waits for, or from elsewhere than asked.
+        unexpected_answer,
+        /// Dropped: a proven peer beyond its rate.
+        peer_over_rate,
+        /// Dropped: a stranger, with all strangers together beyond their rate.
+        strangers_over_rate,
+        /// Refused: a put or touch without proof of its source address.
+        token_missing,
+        /// Dropped: a record whose owner did not sign it.
+        bad_signature,
+        /// Dropped: a record that is not its sender's.
+        foreign_record,
+        /// Refused: a record older than the one held.
+        stale_record,
+        /// Refused: no room in the store, or in the set of the key.
+        store_full,
+        /// Dropped: public-key work beyond its queue or rate.
+        work_full,
+        /// Members not entered: too many ids at one address.
+        address_limit,
+        /// Members not entered: the table is full.
+        table_full,
+        /// Not sent: the queue of datagrams was full.
+        outbox_full,
+        /// Not told: the user of the overlay does not fetch its events.
+        events_full,
+        /// Not asked: too many requests under way.
+        requests_full,
+        /// Look-ups refused: too many under way.
+        lookups_full,
+        /// Requests without an answer in time.
+        timeouts,
+        /// Signatures verified.
+        verified,
+        /// Verifications spared by the cache.
+        verified_before,
+        /// Signatures made.
+        signed,
+        /// Members that fell silent.
+        members_lost,
+        /// Members heard from two addresses in turn.
+        two_addresses,
+        /// Look-ups finished.
+        lookups_done,
+        /// Nodes not listed: others did not reach them.
+        members_refused,
+        /// Members struck off: they said that nobody reaches them.
+        members_left,
+        /// Not looked into: a wish to be listed, because too many are.
+        dials_full,
+        /// Not kept: a client's flow, because too many are.
+        clients_full,
+        /// Rendezvous peers lost.
+        rendezvous_lost,
+        /// Introductions passed on.
+        introductions,
+        /// Dropped or refused: introductions beyond their rates, or from who keeps no flow of ours.
+        introductions_refused,
+        /// Introductions asked for in vain.
+        introductions_failed,
+        /// Holes opened.
+        punched,
+        /// Holes not tried: too many at the same time.
+        punches_full,
+        /// Datagrams of the channel relayed for others.
+        relayed,
+        /// Their bytes.
+        relayed_bytes,
+        /// Dropped: a datagram to relay without a proven pair, or beyond its rate.
+        relay_refused,
+    }
 }

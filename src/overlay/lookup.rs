@@ -21,7 +21,7 @@ pub(super) const REPLICAS: usize = 12;
 /// Owners of one key.
 pub(super) const OWNERS_MAX: usize = 8;
 /// A look-up ends at the latest after this time.
-pub(super) const LOOKUP_MAX: Duration = Duration::from_millis(1500);
+const LOOKUP_MAX: Duration = Duration::from_millis(1500);
 const PARALLEL: usize = 3;
 const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;

@@ -367,9 +367,3 @@ fn reject(counter: &mut u64, why: Rejected) -> Rejected {
     *counter += 1;
     why
 }
-
-/// Whether a datagram of the overlay port is for [`Overlay::handle_datagram`], by its kind; else
-/// it is the channel's. Says nothing about its being valid.
-pub fn is_overlay_datagram(data: &[u8]) -> bool {
-    matches!(data, [_, _, kind, ..] if *kind < wire::kind::END)
-}

@@ -16,7 +16,7 @@ use crate::timer::Timers;
 use std::net::SocketAddr;
 
 /// Requests under way at the same time.
-pub(super) const REQUESTS_MAX: usize = 512;
+const REQUESTS_MAX: usize = 512;
 const OVER_MIN: Duration = Duration::from_millis(900);
 
 /// What a request is for.

@@ -4,8 +4,8 @@ use super::Overlay;
 use super::event::{LookupId, OverlayEvent};
 use super::id::{Node, Place};
 use super::lookup::{Goal, Lookup, OWNERS_MAX, REPLICAS};
-use super::request::{Missed, Purpose};
-use super::wire::{FIND_BYTES, GET_BYTES, Token, Verdict};
+use super::request::Purpose;
+use super::wire::{FIND_BYTES, GET_BYTES, Token};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
 use crate::identity::record::Key;
@@ -161,42 +161,6 @@ impl Overlay {
             if let Some(id) = self.lookups.id_at(slot) {
                 self.end_lookup(now, id);
             }
-        }
-    }
-
-    /// Acts on an answer that did not come.
-    pub(super) fn request_missed(&mut self, now: Instant, missed: Missed) {
-        let (pending, over) = match missed {
-            Missed::Late(pending) => (pending, false),
-            Missed::Over(pending) => (pending, true),
-        };
-        if !over {
-            self.counters.timeouts += 1;
-        }
-        let waits_for_others = matches!(pending.purpose, Purpose::Vouch(_) | Purpose::Punch);
-        if !waits_for_others {
-            self.peer_missed(now, &pending, over);
-        }
-        match (pending.purpose, pending.node) {
-            (Purpose::Lookup(id, named), Some(node)) => {
-                if let Some(lookup) = self.lookups.get_mut(id) {
-                    match (over, named) {
-                        (true, _) => lookup.gone(&node),
-                        (false, true) => lookup.naming = lookup.naming.saturating_sub(1),
-                        (false, false) => lookup.late(&node),
-                    }
-                }
-                self.drive(now, id);
-            }
-            (Purpose::Publish(id), Some(node)) => self.publish_missed(now, id, node, over),
-            (Purpose::Announce(seq), Some(node)) => self.announce_missed(now, node, seq, over),
-            (Purpose::Judge, Some(node)) => self.witness_missed(now, node, over),
-            (Purpose::Held, Some(node)) if over => self.kept_missed(node),
-            (Purpose::Keep(_), Some(node)) => self.keep_missed(now, node, over),
-            (Purpose::Vouch(id), _) if !over => self.vouched(now, id, Verdict::Unsure),
-            (Purpose::SecondPort(id), _) => self.second_port_missed(now, id, over),
-            (Purpose::Errand(id, _), _) if over => self.errand_missed(now, id),
-            _ => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant};
 use crate::timer::Timers;
 
 /// How long a record lives without a touch.
-pub(super) const LIFETIME: Duration = Duration::from_secs(3 * 3600);
+const LIFETIME: Duration = Duration::from_secs(3 * 3600);
 
 /// A record that is kept. Its signature has been verified.
 pub(super) struct Held {

@@ -16,9 +16,9 @@ use core::cmp::Ordering;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The shortest time-out of a request: below it, a busy peer looks dead.
-pub(super) const RTO_MIN: Duration = Duration::from_millis(60);
+const RTO_MIN: Duration = Duration::from_millis(60);
 /// The longest first time-out of a request.
-pub(super) const RTO_MAX: Duration = Duration::from_millis(1000);
+const RTO_MAX: Duration = Duration::from_millis(1000);
 /// The time-out before any answer has been measured.
 const RTO_INITIAL: Duration = Duration::from_millis(400);
 

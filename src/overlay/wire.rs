@@ -33,7 +33,7 @@ pub(super) const INTRODUCE_PADDING: usize = 25;
 /// What of a key's set an answer can name besides the record that it carries.
 pub(super) const OTHERS_MAX: usize = 7;
 
-/// What the first byte after version and key id says.
+/// What the first byte after version and key id says; from 0x40 on it is the channel's.
 pub(super) mod kind {
     /// Asks for nothing but an answer.
     pub(in crate::overlay) const PING: u8 = 1;
@@ -67,8 +67,6 @@ pub(super) mod kind {
     pub(in crate::overlay) const RELAY: u8 = 15;
     /// A datagram of the channel from somebody else.
     pub(in crate::overlay) const RELAYED: u8 = 16;
-    /// The first kind that is not the overlay's.
-    pub(in crate::overlay) const END: u8 = 0x40;
 }
 
 /// A stateless proof of address, made by who checks it; all zeros is none.

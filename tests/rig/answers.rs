@@ -17,9 +17,7 @@ const SOON: Duration = Duration::from_secs(15);
 fn refusals_reach_the_caller_as_they_are() {
     inside(LIMIT, |folder| {
         let mut town = Town::build(folder, &Settings::default());
-        let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
-        let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
-        town.await_record(1, "bob");
+        let (mut alice, mut bob) = Sipp::alice_and_bob(&town);
         for server in [true, false] {
             if !server {
                 town.provider.kill();
@@ -53,9 +51,7 @@ fn a_caller_who_gives_up_stops_the_ringing() {
         [Expect("100"), Pause(300), Cancel, Allow("180"), Expect("200"), Expect("487"), AckRefusal];
     inside(LIMIT, |folder| {
         let mut town = Town::build(folder, &Settings::default());
-        let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
-        let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
-        town.await_record(1, "bob");
+        let (mut alice, mut bob) = Sipp::alice_and_bob(&town);
         for server in [true, false] {
             if !server {
                 town.provider.kill();

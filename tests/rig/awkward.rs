@@ -16,15 +16,13 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Lets Alice call Bob, who hears nobody but his router's SIP port: with the server, then without.
 fn with_and_without_server(folder: &Path, test: impl Fn(&Town, &mut Sipp, &mut Sipp)) {
     let mut town = Town::build(folder, &Settings::default());
-    let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
-    let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
+    let (mut alice, mut bob) = Sipp::alice_and_bob(&town);
     town.socket(2, FIRST).host.nft(
         "add table ip picky; \
          add chain ip picky input { type filter hook input priority 0; policy accept; }; \
          add rule ip picky input ip saddr 192.168.1.1 udp sport 5060 accept; \
          add rule ip picky input udp dport 5060 drop",
     );
-    town.await_record(1, "bob");
     test(&town, &mut alice, &mut bob);
     town.provider.kill();
     test(&town, &mut alice, &mut bob);

@@ -82,9 +82,7 @@ fn a_server_out_of_breath_is_helped_out_and_its_patience_is_not_the_phones() {
     inside(LIMIT, |folder| {
         let settings = Settings { server: &["BUSY"], ..Settings::default() };
         let town = Town::build(folder, &settings);
-        let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
-        let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
-        town.await_record(1, "bob");
+        let (mut alice, mut bob) = Sipp::alice_and_bob(&town);
         for _ in 0..3 {
             let answering = bob.follow(&answer(0));
             alice.call("bob", &CALL).succeed();
@@ -107,9 +105,7 @@ fn a_server_that_is_gone_makes_phones_move_to_the_next_and_costs_no_call() {
         let mut second = Provider::new(place, folder, &[]);
         town.provider.start();
         second.start();
-        let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
-        let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
-        town.await_record(1, "bob");
+        let (mut alice, mut bob) = Sipp::alice_and_bob(&town);
         converse(&town, (&mut alice, &mut bob), "calls_by_server");
         assert_eq!(second.log().matches("asked: bob").count(), 0);
         // The second one knows neither of the two yet.
@@ -126,9 +122,7 @@ fn a_server_that_is_gone_makes_phones_move_to_the_next_and_costs_no_call() {
 fn a_server_that_forgot_its_phones_loses_no_call() {
     inside(LIMIT, |folder| {
         let mut town = Town::build(folder, &Settings::default());
-        let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
-        let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
-        town.await_record(1, "bob");
+        let (mut alice, mut bob) = Sipp::alice_and_bob(&town);
         town.await_record(2, "alice");
         let converse = |town: &Town, alice: &mut Sipp, bob: &mut Sipp| {
             converse(town, (alice, bob), "calls_by_overlay");

@@ -5,7 +5,7 @@
 use crate::needs;
 use crate::process::Process;
 use crate::script::{Parties, Step, scenario};
-use crate::town::{Socket, Town};
+use crate::town::{FIRST, Socket, Town};
 use crate::transport::Transport;
 use std::collections::HashSet;
 use std::fs;
@@ -39,6 +39,14 @@ impl Sipp {
     /// Plugs in a phone and registers it.
     pub(crate) fn start(town: &Town, socket: &Socket, user: &str) -> Self {
         Self::start_on(town, socket, user, Transport::Udp)
+    }
+
+    /// Alice at the first router, and Bob at the second, whom she would find without a server.
+    pub(crate) fn alice_and_bob(town: &Town) -> (Self, Self) {
+        let alice = Self::start(town, &town.socket(1, FIRST), "alice");
+        let bob = Self::start(town, &town.socket(2, FIRST), "bob");
+        town.await_record(1, "bob");
+        (alice, bob)
     }
 
     /// As [`Self::start`], with this transport.

@@ -9,7 +9,7 @@ use super::{Call, CallId, Leg, LegState, Role, Search, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
-use crate::adapter::spelling::{self, Aor};
+use crate::adapter::spelling;
 use crate::config::{Mode, Prefer};
 use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
 use crate::net::{NodeId, Via};
@@ -40,8 +40,7 @@ impl Adapter {
         };
         let upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);
         let _ = call.upstreams.push(upstream);
-        let binding =
-            self.registrar.find(source.flow, self.spell_from(message).as_ref().map(Aor::as_str));
+        let binding = self.binding_of_sender(message, source.flow);
         call.provider = self.provider_for_phone(binding, message);
         call.caller = self.caller_aor(binding, call.provider, message);
         call.aliases = self.aliases_of(binding, call.provider, message);

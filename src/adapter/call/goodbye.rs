@@ -9,14 +9,17 @@ use super::identity::{DialogId, Rename, direct_call_id};
 use super::{CallId, UpstreamState};
 use crate::adapter::names::{Local, Path};
 use crate::adapter::rewrite::write_via;
+use crate::adapter::ways::turned;
 use crate::adapter::{Adapter, ClientOwner, crossing};
-use crate::sip::transaction::Flow;
-use crate::sip::{Message, Name, TooLong, Writer};
+use crate::media::multipart;
+use crate::sip::proxy::MAX_FORWARDS;
+use crate::sip::transaction::{ClientId, Flow};
+use crate::sip::{Message, Name, RouteSet, TooLong, Uri, Writer};
 use crate::time::Instant;
 use core::fmt;
 
 /// The reason of a BYE to a leg whose call goes on by another (RFC 3326).
-pub(crate) const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
 /// Whether a BYE only ends a leg, and not the call.
 pub(super) fn is_completed_elsewhere(bye: &Message<'_>) -> bool {
@@ -65,9 +68,7 @@ impl Adapter {
             let _ = self.transactions.send_request(now, flow, &bytes, owner);
         }
     }
-}
 
-impl Adapter {
     /// A BYE came by the faster path than the ACK: it shows as well that the answer was heard, so
     /// that nothing waits for that ACK, neither the phone nor a place among the calls.
     pub(super) fn acknowledge_ended(&mut self, id: CallId) {
@@ -102,6 +103,46 @@ impl Adapter {
             self.send(flow, &bytes);
         }
     }
+
+    /// Acknowledges the 2xx of a leg that lost, and ends its dialog (RFC 3261 s16.7, s13.2.2.4).
+    pub(super) fn acknowledge_late(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        response: &Message<'_>,
+    ) {
+        let Some(invite) = self.transactions.client_request(client).map(<[u8]>::to_vec) else {
+            return;
+        };
+        let Some(flow) = self.transactions.client_flow(client) else { return };
+        let room = self.transactions.client_room(client);
+        let Some(local) = self.local_of(flow) else { return };
+        let Ok(invite) = Message::parse(&invite) else { return };
+        let own = self.own_addresses();
+        let is_ours = |uri: &Uri<'_>| crossing::is_own(uri, &own);
+        let routes = RouteSet::of_caller(response, invite.request_uri(), is_ours);
+        let flow = turned(flow, routes.next_hop());
+        let number = response.cseq().map_or(1, |(number, _)| number);
+        for (method, number) in [("ACK", number), ("BYE", number.saturating_add(1))] {
+            let branch = self.transactions.branch();
+            let bytes = crossing::write(|out| {
+                in_dialog_request(
+                    (method, number),
+                    (local, &branch),
+                    &routes,
+                    (&invite, response),
+                    out,
+                )
+            });
+            let Some(bytes) = bytes else { return };
+            if method == "ACK" {
+                self.send(flow, &bytes);
+            } else {
+                let owner = ClientOwner::Quiet.encode();
+                let _ = self.transactions.send_request_in(room, now, flow, &bytes, owner);
+            }
+        }
+    }
 }
 
 fn bye_to_phone(dialog: &Dialog) -> Own<'_> {
@@ -134,11 +175,47 @@ impl Own<'_> {
         for route in self.routes {
             writer.header(Name::Route, route);
         }
-        writer.header(Name::MaxForwards, 70);
+        writer.header(Name::MaxForwards, MAX_FORWARDS);
         writer.header(Name::From, &self.name.from);
         writer.header(Name::To, &self.name.to);
         writer.header(Name::CallId, &self.name.call_id);
         writer.header(Name::CSeq, format_args!("{} {}", self.number, self.method));
         writer.finish(&[])
     }
+}
+
+/// Writes a request inside the dialog that `response` to `invite` made, as its caller.
+fn in_dialog_request(
+    (method, number): (&str, u32),
+    (local, branch): (Local, &dyn fmt::Display),
+    routes: &RouteSet<'_>,
+    (invite, response): (&Message<'_>, &Message<'_>),
+    out: &mut [u8],
+) -> Result<usize, TooLong> {
+    let mut writer = Writer::new(out);
+    writer.request(method, routes.request_uri());
+    write_via(&mut writer, local, branch);
+    routes.write(&mut writer);
+    writer.header(Name::MaxForwards, MAX_FORWARDS);
+    for header in invite.headers() {
+        if matches!(header.name, Name::From | Name::CallId) {
+            writer.copy(header);
+        }
+    }
+    for header in response.headers().iter().filter(|h| h.name == Name::To) {
+        writer.copy(header);
+    }
+    writer.header(Name::CSeq, format_args!("{number} {method}"));
+    if method == "BYE" {
+        writer.header(Name::Reason, COMPLETED_ELSEWHERE);
+    }
+    let kind = response.header(Name::ContentType).unwrap_or_default();
+    let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
+    if let (Some(offer), "ACK") = (offer, method) {
+        // An offer has to be answered (RFC 3264): with nothing (CALLS §3.7).
+        let offer = response.body().get(offer.text).unwrap_or_default();
+        writer.header(Name::ContentType, "application/sdp");
+        return writer.finish(&crate::media::sdp::write::refusal(offer));
+    }
+    writer.finish(&[])
 }

@@ -83,14 +83,14 @@ impl Adapter {
     }
 
     /// Tells a held leg that the phone rings, without SDP.
-    pub(crate) fn ring_held(&mut self, now: Instant, id: CallId, up: usize) {
+    fn ring_held(&mut self, now: Instant, id: CallId, up: usize) {
         let tag = self.rng.next_u32();
         let upstream = self.calls.get_mut(id).and_then(|call| call.upstreams.get_mut(up));
         let Some(upstream) = upstream else { return };
         let tag = upstream.to_tag.get_or_insert_with(|| format!("{tag:08x}")).clone();
         upstream.rings_again = Some(now + HELD_RINGING_REPEAT);
         let server = upstream.server;
-        self.reply_tagged(now, server, 180, &tag);
+        self.reply(now, server, 180, Some(&tag));
     }
 
     /// Once a call is answered and linked, the caller's adapter says soon which leg carries; it is
@@ -129,13 +129,7 @@ impl Adapter {
     }
 
     /// Where a held leg wants its media, for the case that it will carry.
-    pub(crate) fn learn_offer(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        up: usize,
-        message: &Message<'_>,
-    ) {
+    fn learn_offer(&mut self, now: Instant, id: CallId, up: usize, message: &Message<'_>) {
         let Some(call) = self.calls.get(id) else { return };
         let (media, flow) = (call.media, call.upstreams[up].flow);
         let sides = super::relay::sides(false, up as u8);
@@ -275,7 +269,7 @@ impl Adapter {
 
 impl Upstream {
     /// Whether the 2xx on this path still waits for its ACK.
-    pub(crate) fn awaits_ack(&self, path: Path) -> bool {
+    fn awaits_ack(&self, path: Path) -> bool {
         self.path == path && matches!(self.state, UpstreamState::Accepted { .. })
     }
 }

@@ -161,7 +161,7 @@ impl FarEnd {
     }
 
     /// The Request-URI towards another adapter.
-    pub(super) fn overlay_target(&self, node: NodeId) -> String {
+    fn overlay_target(&self, node: NodeId) -> String {
         if crate::adapter::names::uri_node(&self.contact).is_some() {
             return self.contact.clone();
         }

@@ -2,7 +2,7 @@
 
 use super::claim::session_of;
 use super::relay::{Joint, sides};
-use super::{CallId, LegState, Role, UpstreamState};
+use super::{CallId, Leg, LegState, Role, UpstreamState};
 use crate::adapter::names::Path;
 use crate::adapter::{Adapter, ClientOwner};
 use crate::sip::transaction::ClientId;
@@ -10,6 +10,27 @@ use crate::sip::{Message, Name, reason_phrase};
 use crate::time::Instant;
 
 impl Adapter {
+    /// Leg `at` begins, perhaps in place of an older one: `message`, the call's INVITE, is sent as
+    /// soon as its flow stands.
+    pub(crate) fn open_leg(
+        &mut self,
+        now: Instant,
+        (id, at): (CallId, usize),
+        leg: Leg,
+        message: &Message<'_>,
+    ) {
+        let stands = leg.state == LegState::Silent;
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if let Some(old) = call.legs.get_mut(at) {
+            *old = leg;
+        } else if call.legs.push(leg).is_err() {
+            return self.no_room_in_call("another leg");
+        }
+        if stands {
+            self.send_invite_as(now, id, at, message);
+        }
+    }
+
     /// Sends the call's INVITE on leg `at`, whose flow stands.
     pub(crate) fn send_invite(&mut self, now: Instant, id: CallId, at: usize) {
         let Some(invite) = self.calls.get(id).map(|call| call.invite().to_vec()) else { return };

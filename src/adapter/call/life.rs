@@ -31,7 +31,7 @@ impl Adapter {
             return None;
         }
         let from_tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
-        let direct = matches!(source.path, Path::Peer(_));
+        let by_peer = matches!(source.path, Path::Peer(_));
         Some(Call {
             role,
             call_id: message.call_id().to_owned(),
@@ -66,7 +66,7 @@ impl Adapter {
             emergency: emergency.then(|| Emergency::new(self.gateways.all())),
             alias_user: format!("c{:08x}", self.rng.next_u32()),
             decide_at: None,
-            reason: if direct { "called over the overlay" } else { "" },
+            reason: if by_peer { "called over the overlay" } else { "" },
         })
     }
 
@@ -113,8 +113,11 @@ impl Adapter {
     /// Lets messages with this Call-ID find the call.
     pub(crate) fn index_call(&mut self, id: CallId, call_id: &str) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        if call.goes_by(call_id) || call.other_ids.len() == CALL_OTHER_IDS_MAX {
+        if call.goes_by(call_id) {
             return;
+        }
+        if call.other_ids.len() == CALL_OTHER_IDS_MAX {
+            return self.no_room_in_call("another Call-ID");
         }
         call.other_ids.push(call_id.to_owned());
         self.call_index.insert(call_id, id.slot());

@@ -78,14 +78,14 @@ impl Adapter {
     }
 
     /// Opens the channel to an adapter that has the callee, and tells it of the call.
-    pub(crate) fn open_channel(&mut self, now: Instant, id: CallId, found: &Found) {
+    fn open_channel(&mut self, now: Instant, id: CallId, found: &Found) {
         self.open_to(now, found);
         self.send_notice(now, id, found.owner, 1);
     }
 
     /// Sends the call's notice, for the time `count`. The channel may lose it: it is repeated
     /// until the answer comes.
-    pub(crate) fn send_notice(&mut self, now: Instant, id: CallId, node: NodeId, count: u8) {
+    fn send_notice(&mut self, now: Instant, id: CallId, node: NodeId, count: u8) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let again = now + NOTICE_REPEAT * u32::from(count);
         for callee in call.callees.iter_mut().filter(|callee| callee.node == node) {

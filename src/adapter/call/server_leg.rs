@@ -39,16 +39,7 @@ impl Adapter {
         let (flow, local, state) = way.parts();
         let target = message.request_uri().to_owned();
         let leg = Leg::new(now, Path::Server, (flow, local), state, target, message.cseq());
-        let Some(call) = self.calls.get_mut(id) else { return };
-        match call.legs.get_mut(at) {
-            Some(old) => *old = leg,
-            None => {
-                let _ = call.legs.push(leg);
-            }
-        }
-        if state == LegState::Silent {
-            self.send_invite_as(now, id, at, message);
-        }
+        self.open_leg(now, (id, at), leg, message);
         self.pump_locator(now);
     }
 

@@ -5,14 +5,15 @@
 //! dialled, so that new settings turn none of its legs to another gateway.
 
 use super::{Emergency, Step};
-use crate::adapter::call::{Call, CallId, Leg, LegState};
+use crate::adapter::call::{Call, CallId, Leg};
 use crate::adapter::crossing::NextHop;
 use crate::adapter::names::Path;
+use crate::adapter::providers::query_of;
 use crate::adapter::ways::Way;
 use crate::adapter::{Adapter, ClientOwner, spelling};
-use crate::config::{self, Route};
+use crate::config::Route;
 use crate::limits::LOCATE_AGAIN;
-use crate::sip::locate::{Query, Target, Targets, Transport};
+use crate::sip::locate::{Target, Targets, Transport};
 use crate::sip::{Message, Uri};
 use crate::time::Instant;
 
@@ -73,18 +74,8 @@ impl Adapter {
         }
         self.gateways.locate_at = now + LOCATE_AGAIN;
         for (at, Gateway { route, .. }) in self.gateways.all.iter().enumerate() {
-            let server = &route.server;
-            let query = Query {
-                host: &server.host,
-                port: server.port,
-                transport: server.transport.map(|transport| match transport {
-                    config::Transport::Udp => Transport::Udp,
-                    config::Transport::Tcp => Transport::Tcp,
-                }),
-                preferred: Transport::Udp,
-            };
             let owner = ClientOwner::Gateway(at as u8).encode();
-            if let Err(error) = self.locator.start(now, &query, owner) {
+            if let Err(error) = self.locator.start(now, &query_of(&route.server), owner) {
                 log::warn!("emergency route {route}: {error}");
             }
         }
@@ -171,16 +162,7 @@ impl Adapter {
         let target = message.request_uri().to_owned();
         let leg = Leg::new(now, Path::Server, (flow, local), state, target, message.cseq());
         let leg = Leg { route: Some(route), ..leg };
-        let Some(call) = self.calls.get_mut(id) else { return };
-        match call.legs.get_mut(at) {
-            Some(old) => *old = leg,
-            None => {
-                let _ = call.legs.push(leg);
-            }
-        }
-        if state == LegState::Silent {
-            self.send_invite_as(now, id, at, message);
-        }
+        self.open_leg(now, (id, at), leg, message);
     }
 
     /// The phone's INVITE with credentials continues the way that asked for them.

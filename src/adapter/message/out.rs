@@ -51,8 +51,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        let from = self.spell_from(message);
-        let binding = self.registrar.find(source.flow, from.as_ref().map(|aor| aor.as_str()));
+        let binding = self.binding_of_sender(message, source.flow);
         let provider = self.provider_for_phone(binding, message);
         if provider.is_none() {
             return self.forward(now, server, message, source);

@@ -17,7 +17,7 @@ pub(crate) use renewal::Renewals;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Local;
-use super::registrar::{Binding, BindingId};
+use super::registrar::BindingId;
 use super::rewrite::{Contacts, RequestPlan, Routes};
 use super::server::State;
 use super::{Adapter, Wish, crossing, rewrite};
@@ -313,12 +313,5 @@ impl Adapter {
             self.registrar.expire(id);
             self.persist.bindings_changed(now, false);
         }
-    }
-}
-
-impl Binding {
-    /// Every address under which the phone is found: its AOR and the aliases.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
-        core::iter::once(self.aor.as_str()).chain(self.aliases.iter().map(String::as_str))
     }
 }

@@ -134,6 +134,11 @@ impl Registered {
 }
 
 impl Binding {
+    /// Every address under which the phone is found: its AOR and the aliases.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
+        core::iter::once(self.aor.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+
     /// The address that the Contact names, where that is the host that REGISTERs come from: else
     /// something translates, and only the flow leads to the phone.
     pub fn contact_address(&self) -> Option<SocketAddr> {

@@ -3,6 +3,7 @@
 //!
 //! RFC 3261 s17.1.1.3 and s9.1. Both are hop by hop: one Via, that of the INVITE, and its Route.
 
+use crate::sip::proxy::MAX_FORWARDS;
 use crate::sip::{Message, Method, Name, Split, Via, Writer};
 
 /// Method and branch of a request that we wrote. Only its lines down to the first Via are looked
@@ -34,7 +35,7 @@ fn follow_up(method: &str, invite: &Message<'_>, to: &str, out: &mut [u8]) -> Op
     let mut writer = Writer::new(out);
     writer.request(method, invite.request_uri());
     writer.header(Name::Via, invite.values(Name::Via).next()?);
-    writer.header(Name::MaxForwards, 70);
+    writer.header(Name::MaxForwards, MAX_FORWARDS);
     for header in invite.headers().iter().filter(|header| header.name == Name::Route) {
         writer.copy(header);
     }

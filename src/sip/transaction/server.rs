@@ -169,12 +169,6 @@ impl Transactions {
         true
     }
 
-    /// Ends a server transaction without a response: for requests that deserve silence. What comes
-    /// again of it is new.
-    pub fn abandon(&mut self, id: ServerId) {
-        self.servers.remove(id.0);
-    }
-
     fn receive_ack(&mut self, now: Instant, id: Id<Entry<Server>>) -> Incoming {
         let Some(entry) = self.servers.get_mut(id) else { return Incoming::AckOfSuccess };
         let flow = entry.flow;
