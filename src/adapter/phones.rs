@@ -233,10 +233,16 @@ impl Adapter {
         }
     }
 
-    /// Puts a phone's addresses into the overlay, where its provider allows it (CALLS §2.3).
+    /// Whether a phone's addresses belong into the overlay: where its provider allows it (CALLS
+    /// §2.3).
+    fn belongs_into_overlay(&self, id: BindingId, binding: &Binding) -> bool {
+        self.is_shared(id) && !binding.silent && self.config.adapter.mode != Mode::Server
+    }
+
+    /// Puts a phone's addresses into the overlay, where they belong there.
     pub(crate) fn publish(&mut self, now: Instant, id: BindingId) {
         let Some(binding) = self.registrar.get(id) else { return };
-        if !self.is_shared(id) || binding.silent || self.config.adapter.mode == Mode::Server {
+        if !self.belongs_into_overlay(id, binding) {
             return;
         }
         let Some(overlay) = &mut self.overlay else { return };
@@ -248,23 +254,20 @@ impl Adapter {
         }
     }
 
-    /// Takes a phone's addresses out of the overlay, unless another phone has them too.
+    /// Takes a phone's addresses out of the overlay, unless they belong there for another phone.
     pub(crate) fn unpublish(&mut self, now: Instant, id: BindingId) {
         let Some(binding) = self.registrar.get(id) else { return };
-        let mut unshared = Vec::new();
-        for aor in binding.addresses() {
-            let shared = self.registrar.iter().any(|(other, b)| {
+        let has_another = |aor: &str| {
+            self.registrar.iter().any(|(other, binding)| {
                 other != id
-                    && !b.silent
-                    && self.is_shared(other)
-                    && b.addresses().any(|address| address == aor)
-            });
-            if !shared {
-                unshared.push(aor);
-            }
-        }
+                    && binding.addresses().any(|address| address == aor)
+                    && self.belongs_into_overlay(other, binding)
+            })
+        };
+        let gone = binding.addresses().filter(|aor| !has_another(aor));
+        let gone: Vec<&str> = gone.collect();
         let Some(overlay) = &mut self.overlay else { return };
-        for aor in unshared {
+        for aor in gone {
             overlay.withdraw(now, aor);
         }
     }

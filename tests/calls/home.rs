@@ -202,6 +202,20 @@ fn a_provider_that_leaves_the_overlay_takes_its_records_along_and_brings_them_ba
 }
 
 #[test]
+fn an_address_of_two_phones_leaves_the_overlay_with_the_mode() {
+    let mut town = Town::new();
+    let alice = town.registered(0, 1, "alice");
+    town.registered(0, 2, "alice");
+    assert_eq!(town.finds(1, &alice.aor()), 1);
+    let mut config = town.routers[0].config.clone();
+    config.adapter.mode = Mode::Server;
+    town.world.input(town.routers[0].place, Input::Config(&config));
+    town.world.run_ms(2_000);
+    assert_eq!(town.finds(1, &alice.aor()), 0);
+    town.finish();
+}
+
+#[test]
 fn bindings_outlive_a_restart_and_dialogs_are_routed_though_unknown() {
     let (mut town, alice, bob) = two();
     let gateway = gateway(town.routers[1].outside());
