@@ -13,6 +13,8 @@ pub const PACKET_INTERVAL: Duration = Duration::from_millis(20);
 const HEADER_BYTES: usize = 12;
 const STAMP_BYTES: usize = 8;
 const SAMPLES: u32 = 160;
+/// Packets of one source, after which nobody else is heard.
+const PROBATION: u8 = 3;
 /// How far behind the newest a packet may be and still be told from a repetition.
 const WINDOW: u16 = 64;
 
@@ -74,21 +76,17 @@ pub enum Heard {
 pub struct Sink {
     own_ssrc: u32,
     ssrc: Option<u32>,
-    /// The source before: what of it is still on its way belongs to nobody.
-    past: Option<u32>,
+    /// How many packets of that source came, until it is the only one (RFC 3550 A.1).
+    probation: u8,
     newest: u16,
     seen: u64,
 }
 
 impl Sink {
-    /// A sink that takes one source, the first that it hears, but not `own_ssrc`.
+    /// A sink that takes one source, but not `own_ssrc`: the first that it hears for
+    /// [`PROBATION`] packets, for what a former source has sent may still be on its way.
     pub fn new(own_ssrc: u32) -> Self {
         Self { own_ssrc, ..Self::default() }
-    }
-
-    /// A sink that takes the next source, and nothing of the one that this one took.
-    pub fn of_another(&self) -> Self {
-        Self { past: self.ssrc.or(self.past), ..Self::new(self.own_ssrc) }
     }
 
     /// Judges one packet.
@@ -98,18 +96,19 @@ impl Sink {
         let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let mut expected = [0; PACKET_BYTES - HEADER_BYTES - STAMP_BYTES];
         pattern(ssrc, sequence, &mut expected);
-        if self.past == Some(ssrc) {
-            return Heard::Corrupt;
-        }
-        let known = *self.ssrc.get_or_insert(ssrc) == ssrc;
+        let known = self.ssrc == Some(ssrc);
         if packet[0] != 0x80
             || packet[1] & 0x7f != 0
             || ssrc == self.own_ssrc
-            || !known
+            || !known && self.probation == PROBATION
             || packet[HEADER_BYTES + STAMP_BYTES..] != expected
         {
             return Heard::Corrupt;
         }
+        if !known {
+            *self = Self { ssrc: Some(ssrc), ..Self::new(self.own_ssrc) };
+        }
+        self.probation = PROBATION.min(self.probation + 1);
         if !self.is_new(sequence) {
             return Heard::Repeated;
         }
@@ -170,13 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_former_source_still_sends_takes_nobody_s_place() {
+    fn what_a_former_source_still_sends_takes_nobodys_place() {
         let (mut source, mut sink) = pair();
-        assert!(matches!(sink.hear(Instant::ZERO, &source.next(Instant::ZERO)), Heard::Sound(_)));
-        let mut sink = sink.of_another();
-        assert_eq!(sink.hear(Instant::ZERO, &source.next(Instant::ZERO)), Heard::Corrupt);
         let mut other = Source::new(8, 1, 0);
-        assert!(matches!(sink.hear(Instant::ZERO, &other.next(Instant::ZERO)), Heard::Sound(_)));
+        let mut hears = |source: &mut Source| {
+            matches!(sink.hear(Instant::ZERO, &source.next(Instant::ZERO)), Heard::Sound(_))
+        };
+        for _ in 0..2 {
+            assert!(hears(&mut source));
+        }
+        for _ in 0..3 {
+            assert!(hears(&mut other));
+        }
+        assert!(!hears(&mut source), "one source");
+        assert!(hears(&mut other));
     }
 
     #[test]

@@ -201,11 +201,8 @@ impl Call {
     /// Takes a session description; a body without one changes nothing.
     pub(super) fn describe(&mut self, body: &[u8]) {
         let Some(remote) = sdp::media_address(body) else { return };
-        if self.other != sdp::session(body) {
-            // Somebody else.
-            self.sink = self.sink.of_another();
-        } else if self.remote.is_some_and(|old| old != remote) {
-            // From elsewhere: perhaps another source of sound.
+        if self.remote.is_some_and(|old| old != remote) || self.other != sdp::session(body) {
+            // Somebody else, or from elsewhere: another source of sound.
             self.sink = Sink::new(self.source.ssrc());
         }
         (self.remote, self.other) = (Some(remote), sdp::session(body));

@@ -139,6 +139,22 @@ impl Evidence {
         calls.any(|invite| self.sent(bob).filter(refuses).any(|seen| seen.call() == invite.call()))
     }
 
+    /// Whether nothing of what Bob's phone said to this session reached its adapter in time: who
+    /// is silent for 2 s is not there (CALLS §2.6).
+    pub(super) fn is_unheard(&self, session: u32) -> bool {
+        const SILENCE: Duration = Duration::from_secs(2);
+        let bob = self.ends[BOB].ip;
+        let rings = |seen: &&Seen| {
+            seen.to.ip() == bob && seen.is_first_invite() && seen.session() == Some(session)
+        };
+        self.seen.iter().filter(rings).any(|invite| {
+            let mut said = self.sent(bob).filter(|seen| seen.call() == invite.call());
+            let first = self.seen.iter().filter(rings).find(|seen| seen.call() == invite.call());
+            let until = first.unwrap_or(invite).at + SILENCE;
+            said.all(|seen| seen.lost || seen.at > until)
+        })
+    }
+
     /// Whether an adapter need not know any more what this 2xx of the server answers: the server
     /// had said nothing to that INVITE for 64*T1 (CALLS §3.7), or nothing for as long since its
     /// CANCEL (RFC 3261 s9.1).

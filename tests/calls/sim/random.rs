@@ -3,27 +3,33 @@
 use super::plan::Plan;
 use super::{faults, fresh, number, replay, report};
 
-/// How many are played where nobody says otherwise: the same in each run. `make calls` plays more,
-/// half of them with seeds that no run had before.
-const CALLS: u64 = 900;
+/// How many are played where nobody says otherwise, beside those that were wrong once: with seeds
+/// that no run had before. `make calls` plays more.
+const CALLS: u64 = 860;
+
+/// Seeds that have found something wrong.
+const ONCE_WRONG: [u64; 38] = [
+    1243, 1705, 2016, 2351, 2360, 3066, 3390, 3530, 3895, 4232, 4852, 421758275, 421758411,
+    421759039, 421759208, 635269859, 635269874, 635270397, 635270618, 635271208, 635271680,
+    635271731, 635272046, 635273136, 635273239, 635274015, 635274109, 635274137, 635274320,
+    4057831421, 4057831587, 4057831864, 4057832546, 4057832791, 4057833153, 4057833523, 4057834076,
+    4057834577,
+];
 
 #[test]
 fn calls_with_random_legs_ring_once_and_reach_whom_they_are_for() {
     if let Some(seed) = number("COSIP_SEED") {
         return replay(&Plan::random(seed));
     }
-    let (known, new) = match number("COSIP_CALLS") {
-        Some(calls) => (calls / 2, calls.div_ceil(2)),
-        None => (CALLS, 0),
-    };
+    let new = number("COSIP_CALLS").unwrap_or(CALLS);
     let first = fresh();
     let mut failed = Vec::new();
-    for seed in (0..known).chain(first..first + new) {
+    for seed in ONCE_WRONG.into_iter().chain(first..first + new) {
         let plan = Plan::random(seed);
         let faults = faults(&plan);
         if !faults.is_empty() {
             failed.push((plan, faults));
         }
     }
-    report("random_legs", known + new, &failed);
+    report("random_legs", ONCE_WRONG.len() as u64 + new, &failed);
 }

@@ -37,6 +37,7 @@ fn one(evidence: &Evidence, caller: &Caller, call: &Report) -> Option<String> {
             }
             _ if evidence.is_given_up(call.session) => return None,
             (_, None) => "neither answered nor ended",
+            _ if evidence.is_unheard(call.session) => return None,
             (Manner::Answer, _) if stays && !may_be_refused(evidence) => "not answered",
             _ => return None,
         };
