@@ -8,10 +8,13 @@
 use super::Adapter;
 use super::call::claim::Claim;
 use super::call::ended::Phones;
-use super::call::{Call, CallId, Callee, Role};
+use super::call::{Call, CallId, Callee, Role, UpstreamState};
+use super::names::Path;
 use crate::channel::{CallKey, Notice, NoticeAnswer, Payload};
 use crate::config::{Accept, Mode};
-use crate::limits::{NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX, NOTICES_MAX};
+use crate::limits::{
+    CALL_UPSTREAMS_MAX, NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX, NOTICES_MAX,
+};
 use crate::net::NodeId;
 use crate::time::Instant;
 
@@ -41,6 +44,15 @@ pub(crate) struct Belonging {
     pub(crate) anonymous: bool,
     /// The caller has hung up already.
     pub(crate) cancelled: bool,
+}
+
+/// What names a session.
+#[derive(Clone, Copy)]
+enum Proof<'a> {
+    /// The notice of this call.
+    OfNotice(CallKey, &'a Claim),
+    /// A leg by the server.
+    OfLeg(&'a Claim),
 }
 
 impl Adapter {
@@ -107,6 +119,7 @@ impl Adapter {
         phones: &Phones,
     ) -> Belonging {
         let key = CallKey::of(call_id);
+        self.take_back_guesses(now, Proof::OfLeg(claim));
         let own = self.notices.iter().rposition(|n| n.call == key && self.serves(n, phones));
         let found = own.map(|at| (at, false)).or_else(|| self.claimed_by(now, claim, phones));
         let Some((at, anonymous)) = found else {
@@ -165,6 +178,7 @@ impl Adapter {
         callee: &str,
         told: &Claim,
     ) -> Phones {
+        self.take_back_guesses(now, Proof::OfNotice(key, told));
         let phones: Phones =
             self.registrar.by_aor(callee).take(crate::limits::CALL_LEGS_MAX).collect();
         let others = self.notices.iter().filter(|n| now < n.at + NOTICE_WINDOW && n.call != key);
@@ -207,6 +221,57 @@ impl Adapter {
         }
     }
 
+    /// Calls that were taken for another one stand alone again: the session that a notice or a leg
+    /// names says whose they are, or whose they are not.
+    fn take_back_guesses(&mut self, now: Instant, proof: Proof<'_>) {
+        let keys: Vec<CallKey> = match proof {
+            Proof::OfNotice(key, _) => vec![key],
+            Proof::OfLeg(leg) => {
+                let same = self.notices.iter().filter(|n| leg.is_same_session(&n.claim));
+                same.map(|n| n.call).collect()
+            }
+        };
+        let wrong = |call: &Call| match proof {
+            Proof::OfNotice(_, told) => {
+                !keys.contains(&call.key) && told.is_same_session(&call.claim)
+            }
+            Proof::OfLeg(leg) => keys.contains(&call.key) && !leg.is_same_session(&call.claim),
+        };
+        let guessed = |call: &Call| call.upstreams.first().is_some_and(|up| up.anonymous);
+        let mistaken: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.role == Role::Callee && guessed(call) && wrong(call))
+            .map(|(id, _)| id)
+            .collect();
+        for id in mistaken {
+            self.take_back_guess(now, id);
+        }
+    }
+
+    /// What other adapters told of is free for its own leg, and rings where that was held here.
+    fn take_back_guess(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let key = core::mem::replace(&mut call.key, CallKey::of(&call.call_id));
+        call.callees.clear();
+        let mut others = heapless::Vec::<usize, CALL_UPSTREAMS_MAX>::new();
+        for (at, up) in call.upstreams.iter_mut().enumerate() {
+            let by_peer = matches!(up.path, Path::Peer(_));
+            up.anonymous = by_peer;
+            if by_peer && matches!(up.state, UpstreamState::Held { .. }) {
+                let _ = others.push(at);
+            }
+        }
+        let phones: Phones = call.legs.iter().filter_map(|leg| leg.binding).collect();
+        for notice in self.notices.iter_mut().filter(|notice| notice.call == key) {
+            notice.claimed.retain(|phone| !phones.contains(phone));
+        }
+        self.trace_note(now, id, "another call than was told of");
+        for up in others {
+            self.ring_anew(now, id, up);
+        }
+    }
+
     /// A call here is one that another adapter told of. Names the phones that it rings.
     fn link_call(&mut self, id: CallId, (node, key): (NodeId, CallKey), told: &Claim) -> Phones {
         let Some(call) = self.calls.get_mut(id) else { return Phones::new() };
@@ -218,7 +283,7 @@ impl Adapter {
         for up in &mut call.upstreams {
             up.anonymous |= guessed;
         }
-        let by_server = call.upstreams.iter().any(|up| up.path == super::names::Path::Server);
+        let by_server = call.upstreams.iter().any(|up| up.path == Path::Server);
         let phones = call.legs.iter().filter_map(|leg| leg.binding).filter(|_| by_server);
         let phones = phones.collect();
         if full {

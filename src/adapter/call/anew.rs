@@ -14,7 +14,7 @@ use crate::time::Instant;
 
 impl Adapter {
     /// Held leg `up` of a call becomes a call of its own, and rings.
-    pub(super) fn ring_anew(&mut self, now: Instant, id: CallId, up: usize) {
+    pub(crate) fn ring_anew(&mut self, now: Instant, id: CallId, up: usize) {
         let Some(call) = self.calls.get(id) else { return };
         let Some(held) = call.upstreams.get(up) else { return };
         let request = held.request.clone();
