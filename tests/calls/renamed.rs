@@ -320,9 +320,9 @@ fn a_leg_that_comes_long_after_the_phone_was_silent_rings_no_more_once_the_calle
     town.dial(&alice, &bob.aor(), "c1");
     // Over the overlay, when the server has stalled for hedge_trying_ms; Bob's phone says nothing.
     town.world.expect(bob.at, "INVITE", 4_300);
-    town.world.run_ms(30_000);
+    town.world.run_ms(8_000);
     town.gives_up(&alice, &bob.aor(), "c1");
-    town.world.run_ms(15_000);
+    town.world.run_ms(40_000);
     assert_eq!(town.invites(bob.at), 1);
     town.finish();
 }

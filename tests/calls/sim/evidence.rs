@@ -130,15 +130,6 @@ impl Evidence {
         self.failed.is_some() && first.is_some()
     }
 
-    /// Whether Bob's phone refused this SDP session itself.
-    pub(super) fn is_refused(&self, session: u32) -> bool {
-        let bob = self.ends[BOB].ip;
-        let rings = |seen: &&Seen| seen.is_first_invite() && seen.session() == Some(session);
-        let refuses = |seen: &&Seen| seen.msg.status() >= 300 && seen.msg.status() != 487;
-        let mut calls = self.reached(bob).filter(rings);
-        calls.any(|invite| self.sent(bob).filter(refuses).any(|seen| seen.call() == invite.call()))
-    }
-
     /// Whether nothing of what Bob's phone said to this session reached its adapter in time: who
     /// is silent for 2 s is not there (CALLS §2.6).
     pub(super) fn is_unheard(&self, session: u32) -> bool {

@@ -32,9 +32,6 @@ fn one(evidence: &Evidence, caller: &Caller, call: &Report) -> Option<String> {
             // Once the server has said 100, a refusal by another way never beats it (CALLS §3.6):
             // the caller waits for a server that died, or hangs up.
             (Manner::Refuse(_) | Manner::Silent, None) if evidence.failed.is_some() => return None,
-            (_, None) if evidence.failed.is_some() && evidence.is_refused(call.session) => {
-                return None;
-            }
             _ if evidence.is_given_up(call.session) => return None,
             (_, None) => "neither answered nor ended",
             _ if evidence.is_unheard(call.session) => return None,
