@@ -169,6 +169,22 @@ pub const ACK_LIMIT: Duration = Duration::from_secs(32);
 /// the direct path (CALLS §4.1).
 pub const BYE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Silence of a far end after which its media go the direct way, where the server has failed too
+/// (CALLS §4.1).
+pub const MEDIA_SILENCE: Duration = Duration::from_secs(2);
+
+/// How often that is looked for while the server is not up, and asked of the other adapter.
+pub const MEDIA_MOVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often in a row the other adapter is asked; then the call is left to the rule of dead media.
+pub const MEDIA_MOVES_MAX: u8 = 10;
+
+/// The largest description with which media are moved.
+pub const MEDIA_MOVE_BYTES_MAX: usize = 4 * 1024;
+
+/// The shortest interval between two refreshes of a session, in seconds (RFC 4028 s4).
+pub const SESSION_INTERVAL_MIN_S: u32 = 90;
+
 /// Addresses of one phone: its AOR and the aliases.
 pub const ALIASES_MAX: usize = 8;
 

@@ -333,6 +333,9 @@ impl Adapter {
             return;
         };
         let Some(node) = self.direct_path(at) else {
+            if self.answer_for_server(now, id, at, &message) {
+                return;
+            }
             // The notice may still be under way: a PRACK comes soon after its INVITE.
             return self.divert_exchange_at(id, now + BYE_PATIENCE);
         };
@@ -349,6 +352,16 @@ impl Adapter {
         {
             self.send_exchange(now, id, flow, &bytes);
         }
+    }
+
+    /// An exchange was answered from here.
+    pub(crate) fn exchange_is_answered(&mut self, now: Instant, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        exchange.answered = true;
+        if let Some(client) = exchange.client {
+            self.transactions.stop_retransmitting(client);
+        }
+        self.set_patience(id, now + ACK_LIMIT, Patience::Linger);
     }
 
     fn end_dialog_of(&mut self, now: Instant, id: ExchangeId) {

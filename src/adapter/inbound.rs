@@ -75,6 +75,7 @@ impl Adapter {
                 }
             }
             ClientOwner::Renewal(slot) => self.renewal_answered(now, slot, client, message),
+            ClientOwner::Inquiry(slot) => self.inquiry_answered(now, (slot, client), message),
             ClientOwner::Quiet => self.answer_challenge(now, client, message),
             ClientOwner::Probe(_)
             | ClientOwner::Locate(..)

@@ -61,67 +61,12 @@ use crate::timer::Timers;
 use call::Call;
 use exchange::Exchange;
 use outside::Outside;
+pub(crate) use owners::ClientOwner;
 use providers::{Foreign, ProviderState};
 use registrar::Registrar;
 use sockets::Sockets;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-
-/// Whose client transaction it is: the number that the transaction layer keeps for us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClientOwner {
-    /// The leg of the call in this slot.
-    Leg(u32, u8),
-    /// The exchange in this slot.
-    Exchange(u32),
-    /// A probe of this provider's server.
-    Probe(u8),
-    /// The search for this emergency route.
-    Gateway(u8),
-    /// The search for one server of this provider: the first, or one of its fallbacks.
-    Locate(u8, u8),
-    /// A REGISTER of our own for the phone in this slot.
-    Renewal(u32),
-    /// The search for this bootstrap entry of the overlay.
-    Bootstrap(u8),
-    /// Nobody's: its answer changes nothing.
-    Quiet,
-}
-
-impl ClientOwner {
-    const SLOT_BITS: u32 = 24;
-
-    fn encode(self) -> u32 {
-        let (kind, detail, slot) = match self {
-            Self::Quiet => (0, 0, 0),
-            Self::Renewal(slot) => (0, 1, slot),
-            Self::Bootstrap(entry) => (0, 2, u32::from(entry)),
-            Self::Leg(slot, leg) => (1, u32::from(leg), slot),
-            Self::Exchange(slot) => (2, 0, slot),
-            Self::Probe(provider) => (3, 0, u32::from(provider)),
-            Self::Gateway(route) => (3, 1, u32::from(route)),
-            Self::Locate(provider, server) => (3, 2 + u32::from(server), u32::from(provider)),
-        };
-        kind << 30 | detail << Self::SLOT_BITS | slot
-    }
-
-    fn decode(user: u32) -> Self {
-        let slot = user & ((1 << Self::SLOT_BITS) - 1);
-        let detail = (user >> Self::SLOT_BITS & 0x3f) as u8;
-        match (user >> 30, detail) {
-            (0, 1) => Self::Renewal(slot),
-            (0, 2) => Self::Bootstrap(slot as u8),
-            (1, leg) => Self::Leg(slot, leg),
-            (2, _) => Self::Exchange(slot),
-            (3, 0) => Self::Probe(slot as u8),
-            (3, 1) => Self::Gateway(slot as u8),
-            (3, server) => Self::Locate(slot as u8, server - 2),
-            _ => Self::Quiet,
-        }
-    }
-}
-
-const _: () = assert!(limits::CALL_LEGS_MAX < 64);
 
 /// What a ticket was for.
 #[derive(Clone, Debug)]
@@ -220,6 +165,13 @@ crate::observe::counters! {
         call_parts_dropped,
         /// ACKs of phones whose number is that of no INVITE.
         acks_of_nothing,
+        /// Running calls whose media have taken the direct path.
+        media_moved,
+        /// Descriptions of other adapters that moved no media: of no linked call, malformed, of
+        /// media that flow or that the phone does not take.
+        media_moves_refused,
+        /// Sessions refreshed, or whose refresh was answered, in the place of a silent server.
+        sessions_refreshed,
         /// Calls ended because their media had stopped.
         calls_media_dead,
     }

@@ -1,9 +1,69 @@
 //! What a client transaction belongs to: whose it is, its provider, its target.
 
+use super::Adapter;
 use super::exchange::Purpose;
-use super::{Adapter, ClientOwner};
 use crate::sip::transaction::ClientId;
 use std::net::SocketAddr;
+
+/// Whose client transaction it is: the number that the transaction layer keeps for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientOwner {
+    /// The leg of the call in this slot.
+    Leg(u32, u8),
+    /// The exchange in this slot.
+    Exchange(u32),
+    /// A probe of this provider's server.
+    Probe(u8),
+    /// The search for this emergency route.
+    Gateway(u8),
+    /// The search for one server of this provider: the first, or one of its fallbacks.
+    Locate(u8, u8),
+    /// A REGISTER of our own for the phone in this slot.
+    Renewal(u32),
+    /// The search for this bootstrap entry of the overlay.
+    Bootstrap(u8),
+    /// What a phone of the call in this slot was asked by the adapter itself.
+    Inquiry(u32),
+    /// Nobody's: its answer changes nothing.
+    Quiet,
+}
+
+impl ClientOwner {
+    const SLOT_BITS: u32 = 24;
+
+    pub(super) fn encode(self) -> u32 {
+        let (kind, detail, slot) = match self {
+            Self::Quiet => (0, 0, 0),
+            Self::Renewal(slot) => (0, 1, slot),
+            Self::Bootstrap(entry) => (0, 2, u32::from(entry)),
+            Self::Inquiry(slot) => (0, 3, slot),
+            Self::Leg(slot, leg) => (1, u32::from(leg), slot),
+            Self::Exchange(slot) => (2, 0, slot),
+            Self::Probe(provider) => (3, 0, u32::from(provider)),
+            Self::Gateway(route) => (3, 1, u32::from(route)),
+            Self::Locate(provider, server) => (3, 2 + u32::from(server), u32::from(provider)),
+        };
+        kind << 30 | detail << Self::SLOT_BITS | slot
+    }
+
+    pub(super) fn decode(user: u32) -> Self {
+        let slot = user & ((1 << Self::SLOT_BITS) - 1);
+        let detail = (user >> Self::SLOT_BITS & 0x3f) as u8;
+        match (user >> 30, detail) {
+            (0, 1) => Self::Renewal(slot),
+            (0, 2) => Self::Bootstrap(slot as u8),
+            (0, 3) => Self::Inquiry(slot),
+            (1, leg) => Self::Leg(slot, leg),
+            (2, _) => Self::Exchange(slot),
+            (3, 0) => Self::Probe(slot as u8),
+            (3, 1) => Self::Gateway(slot as u8),
+            (3, server) => Self::Locate(slot as u8, server - 2),
+            _ => Self::Quiet,
+        }
+    }
+}
+
+const _: () = assert!(crate::limits::CALL_LEGS_MAX < 64);
 
 impl Adapter {
     /// Whether a transaction is what its owner waits for. One that lost outlives it, and its slot
@@ -37,6 +97,7 @@ impl Adapter {
             | ClientOwner::Locate(..)
             | ClientOwner::Gateway(_)
             | ClientOwner::Bootstrap(_)
+            | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => false,
         }
     }
@@ -57,6 +118,7 @@ impl Adapter {
             ClientOwner::Locate(..)
             | ClientOwner::Gateway(_)
             | ClientOwner::Bootstrap(_)
+            | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => None,
         }
     }
@@ -78,6 +140,7 @@ impl Adapter {
             ClientOwner::Locate(..)
             | ClientOwner::Gateway(_)
             | ClientOwner::Bootstrap(_)
+            | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => None,
         }
     }

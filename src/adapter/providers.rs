@@ -261,6 +261,15 @@ impl Adapter {
         for id in waiting {
             self.advance(now, id);
         }
+        let running: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.provider == Some(at) && call.winner.is_some())
+            .map(|(id, _)| id)
+            .collect();
+        for id in running {
+            self.watch_media(now, id);
+        }
     }
 
     /// Looks after every provider whose time has come.

@@ -264,6 +264,7 @@ impl Adapter {
                         }
                     }
                     ClientOwner::Renewal(slot) => self.renewal_transport(now, slot, id, error),
+                    ClientOwner::Inquiry(slot) => self.inquiry_failed(now, slot, id),
                     ClientOwner::Probe(_)
                     | ClientOwner::Locate(..)
                     | ClientOwner::Gateway(_)
@@ -324,6 +325,7 @@ impl Adapter {
             Payload::OpenLeg { call } => self.leg_wanted(now, peer, *call),
             Payload::CancelCall { call } => self.cancelled_across(now, peer, *call),
             Payload::Carrying { call, path } => self.carrier_named(now, peer, *call, *path),
+            Payload::Media(moved) => self.media_told(now, peer, moved),
             Payload::Rendezvous(list) => {
                 if let Some(overlay) = &mut self.overlay {
                     overlay.set_rendezvous(now, peer, list);

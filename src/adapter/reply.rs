@@ -19,13 +19,13 @@ impl fmt::Display for Tag {
 }
 
 /// A header that a response of ours has beside those of every response.
-type Extra<'a> = (Name, &'a dyn fmt::Display);
+pub(crate) type Extra<'a> = (Name, &'a dyn fmt::Display);
 
 impl Adapter {
     /// Responds with a status of our own. Without `tag` a random one goes into the To of all but
     /// a 100.
     pub(crate) fn reply(&mut self, now: Instant, id: ServerId, code: u16, tag: Option<&str>) {
-        self.reply_full(now, id, (code, reason_phrase(code)), tag, &[]);
+        self.reply_full(now, id, (code, reason_phrase(code)), tag, (&[], &[]));
     }
 
     /// Responds with a status and headers of our own.
@@ -36,7 +36,18 @@ impl Adapter {
         code: u16,
         extra: &[Extra<'_>],
     ) {
-        self.reply_full(now, id, (code, reason_phrase(code)), None, extra);
+        self.reply_full(now, id, (code, reason_phrase(code)), None, (extra, &[]));
+    }
+
+    /// Responds 200 with headers and a body of our own.
+    pub(crate) fn reply_described(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        extra: &[Extra<'_>],
+        body: &[u8],
+    ) {
+        self.reply_full(now, id, (200, reason_phrase(200)), None, (extra, body));
     }
 
     /// Refuses a request.
@@ -56,9 +67,9 @@ impl Adapter {
         match refusal.header {
             Some(name) => {
                 let value = unsupported(message);
-                self.reply_full(now, id, status, None, &[(name, &value)]);
+                self.reply_full(now, id, status, None, (&[(name, &value)], &[]));
             }
-            None => self.reply_full(now, id, status, None, &[]),
+            None => self.reply_full(now, id, status, None, (&[], &[])),
         }
     }
 
@@ -68,16 +79,16 @@ impl Adapter {
         id: ServerId,
         status: (u16, &str),
         tag: Option<&str>,
-        extra: &[Extra<'_>],
+        content: (&[Extra<'_>], &[u8]),
     ) {
         let Some(request) = self.transactions.request(id).map(<[u8]>::to_vec) else { return };
         let Ok(message) = Message::parse(&request) else { return };
-        self.reply_to(now, id, &message, status, tag, extra);
+        self.reply_to(now, id, &message, status, tag, content);
     }
 
     /// Responds 100 to `request`, which is that of this transaction.
     pub(crate) fn reply_trying(&mut self, now: Instant, id: ServerId, request: &Message<'_>) {
-        self.reply_to(now, id, request, (100, reason_phrase(100)), None, &[]);
+        self.reply_to(now, id, request, (100, reason_phrase(100)), None, (&[], &[]));
     }
 
     fn reply_to(
@@ -87,14 +98,14 @@ impl Adapter {
         message: &Message<'_>,
         status: (u16, &str),
         tag: Option<&str>,
-        extra: &[Extra<'_>],
+        content: (&[Extra<'_>], &[u8]),
     ) {
         let Some(flow) = self.transactions.server_flow(id) else { return };
         let random = Tag(self.rng.next_u32());
         let tag: &dyn fmt::Display = tag.as_ref().map_or(&random, |tag| tag);
         let to_tag = (status.0 != 100).then_some(tag);
         let bytes =
-            crossing::write(|out| rewrite::reply(message, flow.to, status, to_tag, extra, out));
+            crossing::write(|out| rewrite::reply(message, flow.to, status, to_tag, content, out));
         if let Some(bytes) = bytes {
             self.transactions.respond(now, id, &bytes);
         }
@@ -109,7 +120,7 @@ impl Adapter {
     ) {
         let tag = Tag(self.rng.next_u32());
         let bytes = crossing::write(|out| {
-            rewrite::reply(message, source.flow.to, status, Some(&tag), &[], out)
+            rewrite::reply(message, source.flow.to, status, Some(&tag), (&[], &[]), out)
         });
         if let Some(bytes) = bytes {
             self.send(source.flow, &bytes);

@@ -188,7 +188,7 @@ pub(crate) fn reply(
     source: SocketAddr,
     (code, reason): (u16, &str),
     to_tag: Option<&dyn fmt::Display>,
-    extra: &[(Name, &dyn fmt::Display)],
+    (extra, body): (&[(Name, &dyn fmt::Display)], &[u8]),
     out: &mut [u8],
 ) -> Result<usize, TooLong> {
     let mut writer = Writer::new(out);
@@ -206,7 +206,7 @@ pub(crate) fn reply(
     for (name, value) in extra {
         writer.header(*name, value);
     }
-    writer.finish(&[])
+    writer.finish(body)
 }
 
 /// `message`, a request, with another value of one header, or without it.

@@ -131,6 +131,11 @@ impl ServerState {
         }
     }
 
+    /// When it gave its last sign of life.
+    pub fn last_sign(&self) -> Instant {
+        self.last_sign
+    }
+
     /// What is thought now.
     pub fn state(&self) -> State {
         self.state

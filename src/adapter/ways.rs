@@ -206,6 +206,7 @@ impl Adapter {
             | ClientOwner::Gateway(_)
             | ClientOwner::Bootstrap(_)
             | ClientOwner::Renewal(_)
+            | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => {}
         }
     }

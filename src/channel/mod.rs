@@ -34,7 +34,7 @@ mod tests;
 mod wire;
 
 pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
-pub use notice::{CallKey, CarryingPath, Notice, NoticeAnswer, Payload, SessionKey};
+pub use notice::{CallKey, CarryingPath, MediaMove, Notice, NoticeAnswer, Payload, SessionKey};
 
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{

@@ -6,7 +6,9 @@
 //! kind; kinds that are not known are counted and skipped, so old and new adapters mix.
 
 use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
-use crate::limits::{CALLER_ALIASES_MAX, CHANNEL_AOR_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
+use crate::limits::{
+    CALLER_ALIASES_MAX, CHANNEL_AOR_BYTES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
+};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ const CARRYING: u8 = 0x22;
 const CANCEL_CALL: u8 = 0x23;
 const OPEN_LEG: u8 = 0x24;
 const RENDEZVOUS: u8 = 0x25;
+const MEDIA: u8 = 0x26;
 
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.
@@ -134,6 +137,21 @@ pub enum Payload<'a> {
     },
     /// From an adapter that nobody can reach first: the members through which it is met.
     Rendezvous(RendezvousList),
+    /// The media of a call that runs by a server which has failed: where the sender wants them.
+    Media(MediaMove<'a>),
+}
+
+/// Where one adapter wants the media of a running call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaMove<'a> {
+    /// The call.
+    pub call: CallKey,
+    /// It comes from the caller's adapter.
+    pub of_caller: bool,
+    /// It answers the other adapter's.
+    pub answers: bool,
+    /// What the sender's phone takes, and where: SDP of at most [`MEDIA_MOVE_BYTES_MAX`] bytes.
+    pub description: &'a [u8],
 }
 
 /// Why a payload cannot be encoded.
@@ -192,6 +210,8 @@ impl Payload<'_> {
                 body.iter_mut().zip(list).for_each(|(to, from)| *to = Some(*from));
                 write(RENDEZVOUS, &body, buf)
             }
+            Self::Media(moved) if moved.description.len() > MEDIA_MOVE_BYTES_MAX => Err(TooLarge),
+            Self::Media(moved) => write(MEDIA, moved, buf),
         }
     }
 }
@@ -226,6 +246,11 @@ impl<'a> Payload<'a> {
             RENDEZVOUS => {
                 let body: [Option<SocketAddr>; RENDEZVOUS_MAX] = read(body)?;
                 Ok(Self::Rendezvous(body.into_iter().flatten().collect()))
+            }
+            MEDIA => {
+                let moved: MediaMove<'a> = read(body)?;
+                let fits = (1..=MEDIA_MOVE_BYTES_MAX).contains(&moved.description.len());
+                fits.then_some(Self::Media(moved)).ok_or(Undecodable::Malformed)
             }
             _ => Err(Undecodable::UnknownKind),
         }

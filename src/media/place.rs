@@ -6,6 +6,7 @@ use super::sdp::{Description, SdpError, write};
 use super::{Media, SessionId, Side};
 use crate::limits::MEDIA_LINES_MAX;
 use crate::net::{Rejected, SocketId};
+use crate::time::Instant;
 use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use std::net::{IpAddr, SocketAddr};
@@ -34,6 +35,51 @@ impl Media {
         let mut hasher = SipHasher13::new_with_keys(low, high);
         hasher.write(text);
         hasher.finish()
+    }
+
+    /// Takes what the SDP of a side says: from now on its media goes there.
+    pub(super) fn describe(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        from: Side,
+        source: IpAddr,
+        text: &[u8],
+    ) -> Result<Description, SdpError> {
+        let description = Description::read(text, source.to_canonical());
+        let fingerprint = self.fingerprint(text);
+        let entry = self.sessions.get_mut(session).ok_or(SdpError::NoSession)?;
+        let place = Place::new(from, 0).ok_or(SdpError::NoSession)?;
+        entry.set_signalling(place, source);
+        entry.describe(now, place, &description, fingerprint);
+        Ok(description)
+    }
+
+    /// As [`Media::rewrite`], where nobody is told: the media of a side are elsewhere now.
+    ///
+    /// # Errors
+    /// [`SdpError::NoSession`] where no such session or leg is open.
+    pub fn aim(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        from: Side,
+        source: IpAddr,
+        text: &[u8],
+    ) -> Result<(), SdpError> {
+        self.now = now;
+        self.describe(now, session, from, source, text)?;
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.update_flowing(now);
+        }
+        self.arm(session);
+        Ok(())
+    }
+
+    /// Since when the side that is heard is silent though SDP says that media flow both ways.
+    /// `None`: nothing has to flow.
+    pub fn silent_since(&self, session: SessionId) -> Option<Instant> {
+        self.sessions.get(session)?.silent_since()
     }
 
     /// The address that stands in SDP for a local one.

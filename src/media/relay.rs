@@ -259,6 +259,13 @@ impl Session {
         last.min().map(|last| last + timeout)
     }
 
+    /// Since when the leg that is heard is silent. `None`: nothing has to flow.
+    pub fn silent_since(&self) -> Option<Instant> {
+        let since = self.flowing?;
+        let heard = self.ends.get(self.carried_end()?)?.heard_at;
+        Some(heard.map_or(since, |at| at.max(since)))
+    }
+
     /// Decides where a datagram goes that came to `at`; `None` where it only kept a port of a
     /// NAT open (RFC 6263 s4.1).
     ///

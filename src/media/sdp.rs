@@ -14,6 +14,8 @@
 //! and are given the sender's own address, where they had it from the session. What is not
 //! understood is copied. Line ends stay as they are.
 
+pub mod fit;
+pub mod origin;
 pub mod write;
 
 use crate::limits::MEDIA_LINES_MAX;

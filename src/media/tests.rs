@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::TRANSMIT_BYTES_MAX;
+use crate::media::sdp::Description;
 use std::collections::{BTreeMap, BTreeSet};
 
 mod addresses;

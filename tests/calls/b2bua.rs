@@ -5,6 +5,7 @@ use crate::sip::{Msg, answer, uri_of, write};
 use crate::town::{Phone, SERVER, Town, server};
 use cosip::config::Config;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// How the caller is shown to the callee.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,9 +23,19 @@ pub(crate) enum Shows {
 /// grow by 1000 on the way to the callee and by 7000 on the way back.
 pub(crate) struct B2bua {
     shows: Shows,
+    /// The formats that callee and caller are told, where sound goes through a machine of its own
+    /// at [`anchor`].
+    anchors: Option<[&'static str; 2]>,
+    /// How often each was told.
+    versions: [u32; 2],
     contacts: BTreeMap<String, String>,
     /// By the caller's Call-ID: where caller and callee are.
     calls: BTreeMap<String, [String; 2]>,
+}
+
+/// Where its machine for sound hears the callee, or the caller.
+pub(crate) fn anchor(caller: bool) -> SocketAddr {
+    (server().ip(), if caller { 20_002 } else { 20_000 }).into()
 }
 
 /// Which way a message goes.
@@ -36,7 +47,18 @@ enum Way {
 
 impl B2bua {
     pub(crate) fn new(shows: Shows) -> Self {
-        Self { shows, contacts: BTreeMap::new(), calls: BTreeMap::new() }
+        Self {
+            shows,
+            anchors: None,
+            versions: [0; 2],
+            contacts: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        }
+    }
+
+    /// As [`Self::new`], with a machine for sound that tells callee and caller these formats.
+    pub(crate) fn anchored(callee: &'static str, caller: &'static str) -> Self {
+        Self { anchors: Some([callee, caller]), ..Self::new(Shows::From) }
     }
 
     pub(crate) fn act(&mut self, message: &Msg) -> Option<Sent> {
@@ -80,7 +102,7 @@ impl B2bua {
         sent
     }
 
-    fn response(&mut self, message: &Msg) -> Option<(std::net::SocketAddr, Vec<u8>)> {
+    fn response(&mut self, message: &Msg) -> Option<(SocketAddr, Vec<u8>)> {
         let call_id = message.one("Call-ID");
         let (key, way) = match call_id.strip_prefix("b2b-") {
             Some(key) => (key.to_owned(), Way::ToCaller),
@@ -99,7 +121,24 @@ impl B2bua {
         Some((next, self.renamed(message, way, message.line(), &[&below])))
     }
 
-    fn renamed(&self, message: &Msg, way: Way, line: &str, vias: &[&str]) -> Vec<u8> {
+    /// A description on its way.
+    fn described(&mut self, body: &str, way: Way) -> String {
+        let to_caller = usize::from(way == Way::ToCaller);
+        let Some(formats) = self.anchors.filter(|_| !body.is_empty()) else { return body.into() };
+        self.versions[to_caller] += 1;
+        let (at, version) = (anchor(to_caller == 1), self.versions[to_caller]);
+        let (ip, port) = (at.ip(), at.port());
+        let (formats, attributes) = formats[to_caller].split_once('|').unwrap();
+        let head = format!("v=0\r\no=sbc 7{to_caller} {version} IN IP4 {ip}\r\ns=-\r\n");
+        let media = format!("c=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\n");
+        let directions = ["a=sendonly", "a=recvonly", "a=inactive"];
+        let direction = body.lines().filter(|line| directions.contains(line));
+        let lines = attributes.split('|').map(|line| format!("a={line}"));
+        let lines = lines.chain(direction.map(str::to_owned));
+        lines.fold(head + &media, |text, line| text + &line + "\r\n")
+    }
+
+    fn renamed(&mut self, message: &Msg, way: Way, line: &str, vias: &[&str]) -> Vec<u8> {
         let request = message.is_request();
         // The end that a request names in From is the one that a response comes back to.
         let from_is_caller = request == (way == Way::ToCallee);
@@ -132,7 +171,8 @@ impl B2bua {
         }
         let all: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        write(line, &all, message.body())
+        let body = self.described(message.body(), way);
+        write(line, &all, &body)
     }
 
     /// From or To on its way: the caller's or the callee's.

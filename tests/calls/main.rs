@@ -18,10 +18,14 @@ mod emergency_room;
 mod hedge;
 mod home;
 mod keepalive;
+mod lasting;
 mod legs;
 mod losers;
 mod mailbox;
 mod message;
+mod moving;
+#[cfg(feature = "lab")]
+mod moving_lab;
 mod nats;
 mod net;
 mod node;

@@ -391,6 +391,11 @@ impl<C: Core> World<C> {
         }
     }
 
+    /// Whether a message waits at a scripted end.
+    pub(crate) fn waits(&self, at: SocketAddr, what: &str) -> bool {
+        self.inbox.iter().any(|message| message.at == at && message.is(what))
+    }
+
     /// Forgets what waits at a scripted end.
     pub(crate) fn clear(&mut self, at: SocketAddr) {
         self.inbox.retain(|message| message.at != at);

@@ -13,8 +13,9 @@ use std::rc::Rc;
 const RING: Duration = Duration::from_millis(400);
 
 /// A telephone of the lab behind a router, which registers.
-fn phone(town: &mut Town, router: usize, user: &str) -> usize {
-    let lan = std::net::IpAddr::from([192, 168, router as u8 + 1, 20]);
+pub(crate) fn phone(town: &mut Town, router: usize, user: &str) -> usize {
+    let host = 20 + town.world.nodes.len() as u8;
+    let lan = std::net::IpAddr::from([192, 168, router as u8 + 1, host]);
     let settings = Settings {
         user: user.into(),
         domain: DOMAIN.into(),
@@ -33,7 +34,7 @@ fn phone(town: &mut Town, router: usize, user: &str) -> usize {
     place
 }
 
-fn reports(town: &mut Town, place: usize) -> Vec<Report> {
+pub(crate) fn reports(town: &mut Town, place: usize) -> Vec<Report> {
     town.world.order(place, |node, _| node.phone().reports().cloned().collect())
 }
 

@@ -93,6 +93,16 @@ impl Msg {
         self.one("CSeq").split(' ').next().unwrap().parse().unwrap()
     }
 
+    /// Where its description wants media.
+    pub(crate) fn wants(&self) -> SocketAddr {
+        let after = |start: &str| {
+            let mut lines = self.body().lines().filter_map(|line| line.strip_prefix(start));
+            lines.next().unwrap_or_else(|| panic!("no {start} in:\n{}", self.text)).to_owned()
+        };
+        let port = after("m=audio ").split(' ').next().unwrap().parse().unwrap();
+        (after("c=IN IP4 ").parse::<std::net::IpAddr>().unwrap(), port).into()
+    }
+
     /// The URI in the only Contact.
     pub(crate) fn contact(&self) -> &str {
         uri_of(self.one("Contact"))

@@ -63,7 +63,7 @@ impl Adapter {
         }
         let Ok(message) = Message::parse(&answer) else { return };
         for up in upstreams {
-            self.note_dialog(id, at, up, &message, false);
+            self.note_dialog(now, (id, at, up), &message, false);
             self.relay_response(now, id, at, up, &message);
         }
     }
@@ -142,7 +142,7 @@ impl Adapter {
         at: usize,
         message: &Message<'_>,
     ) {
-        self.note_dialog(id, at, 0, message, true);
+        self.note_dialog(now, (id, at, 0), message, true);
         self.keep_success(now, id, message);
         self.relay_response(now, id, at, 0, message);
         self.finish_upstream(id, 0);

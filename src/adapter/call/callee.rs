@@ -211,7 +211,7 @@ impl Adapter {
         if let Some(media) = call.media {
             self.media.carry(media, up as u8);
         }
-        self.note_dialog(id, at, up, message, true);
+        self.note_dialog(now, (id, at, up), message, true);
         self.relay_response(now, id, at, up, message);
     }
 

@@ -46,9 +46,23 @@ impl Adapter {
     fn dialog_direct(
         &self,
         node: NodeId,
-        (sender, key): (Role, CallKey),
+        named: (Role, CallKey),
         (phone_tag, far_tag): (&str, &str),
     ) -> Option<DialogAt> {
+        let id = self.linked_call(node, named)?;
+        let dialogs = &self.calls.get(id)?.dialogs;
+        let tagged = |d: &Dialog| d.end_tagged(phone_tag, far_tag).is_some();
+        let at = dialogs.iter().position(tagged);
+        let at = at.or_else(|| dialogs.iter().position(|d| d.confirmed));
+        Some((id, at.unwrap_or(0)))
+    }
+
+    /// The running call that another adapter is linked to as `sender`, by its name for it.
+    pub(super) fn linked_call(
+        &self,
+        node: NodeId,
+        (sender, key): (Role, CallKey),
+    ) -> Option<CallId> {
         let role = match sender {
             Role::Caller => Role::Callee,
             Role::Callee => Role::Caller,
@@ -57,12 +71,14 @@ impl Adapter {
             let knows = |c: &super::Callee| c.node == node && (c.acknowledged || c.opened);
             call.callees.iter().any(knows) && !call.dialogs.is_empty()
         };
-        let id = self.find_keyed(role, key, linked)?;
-        let dialogs = &self.calls.get(id)?.dialogs;
-        let tagged = |d: &Dialog| d.end_tagged(phone_tag, far_tag).is_some();
-        let at = dialogs.iter().position(tagged);
-        let at = at.or_else(|| dialogs.iter().position(|d| d.confirmed));
-        Some((id, at.unwrap_or(0)))
+        self.find_keyed(role, key, linked)
+    }
+
+    /// Whether a call is linked by a guess alone: a notice was the only one open for a withheld
+    /// caller.
+    pub(super) fn is_guessed(&self, id: CallId) -> bool {
+        let first = self.calls.get(id).and_then(|call| call.upstreams.first());
+        first.is_some_and(|up| up.anonymous)
     }
 
     /// The far end that sends a request in this dialog. The direct path is one of its own where
@@ -160,19 +176,18 @@ impl Adapter {
         }
     }
 
-    /// Whether another adapter wants to change a call that it is linked to by a guess alone (its
-    /// notice was the only one open for a withheld caller), while the server carries it well.
+    /// Whether another adapter wants to change a call that it is linked to by a guess, while the
+    /// server carries it well.
     fn oversteps(&self, (id, at): DialogAt, message: &Message<'_>, source: &Source) -> bool {
         let changes = matches!(message.method(), Method::Invite | Method::Update | Method::Refer);
         let direct = source.path != Path::Lan && read_direct(message.call_id()).is_some();
         let Some(call) = self.calls.get(id).filter(|_| direct && changes) else { return false };
-        let guessed = call.upstreams.first().is_some_and(|up| up.anonymous);
         let name = DialogId::of(message, false);
         let known = call
             .dialogs
             .get(at)
             .and_then(|dialog| dialog.end_tagged(name.phone_tag(), name.far_tag()));
-        guessed && known.is_none() && !self.server_is_down(id)
+        self.is_guessed(id) && known.is_none() && !self.server_is_down(id)
     }
 
     /// Takes note of a request of the phone.
@@ -275,19 +290,20 @@ impl Adapter {
         flow: Flow,
         message: &Message<'_>,
     ) -> Vec<u8> {
-        let Some(call) = self.calls.get(id) else { return message.body().to_vec() };
-        let side = call.dialogs.get(at).map_or(0, |dialog| dialog.far().side);
-        let media = call.media;
-        self.relay_body(now, media, sides(outbound, side), flow, message)
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        let side = dialog.map_or(0, |dialog| dialog.far().side);
+        self.translate_body(now, id, sides(outbound, side), flow, message)
     }
 
     /// The target refresh by a 2xx to a request of the other end.
     pub(crate) fn learn_answered_contact(
         &mut self,
+        now: Instant,
         (id, at): DialogAt,
         (outbound, path): (bool, Path),
         message: &Message<'_>,
     ) {
+        self.note_session(now, (id, at), outbound, message);
         let contact = self.contact_of(message);
         if contact.is_empty() || !(200..300).contains(&message.status()) {
             return;

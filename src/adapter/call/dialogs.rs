@@ -6,6 +6,8 @@
 
 use super::PhoneEnd;
 use super::identity::DialogId;
+use super::own::Inquiry;
+use super::refresh::SessionTimer;
 use super::success::Success;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, Path};
@@ -79,6 +81,12 @@ pub(crate) struct Dialog {
     pub(crate) ack: Option<(Source, Vec<u8>)>,
     /// The phone's last INVITE took the direct path to this adapter, and so does its ACK.
     pub(crate) ack_over: Option<NodeId>,
+    /// What the adapter itself asked the phone last.
+    pub(super) inquiry: Option<Inquiry>,
+    /// Its session timer, where one was agreed on.
+    pub(super) session: Option<SessionTimer>,
+    /// The phone takes UPDATE (RFC 3311).
+    pub(super) takes_update: bool,
 }
 
 impl FarEnd {
@@ -122,6 +130,9 @@ impl Dialog {
             success: None,
             ack: None,
             ack_over: None,
+            inquiry: None,
+            session: None,
+            takes_update: false,
         }
     }
 

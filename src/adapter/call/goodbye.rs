@@ -1,11 +1,10 @@
 //! ACK and BYE of the adapter's own: to both ends of a call that ends here, and to legs that lost.
 //!
-//! They carry the names and the route set of the dialog on their side (RFC 3261 s12.2.1.1).
+//! See `own` for how they are written.
 
-use super::caller::peer_flow;
 use super::dialog::DialogAt;
-use super::dialogs::{Dialog, FarEnd, shifted};
-use super::identity::{DialogId, Rename, direct_call_id};
+use super::dialogs::Dialog;
+use super::own::Own;
 use super::{CallId, UpstreamState};
 use crate::adapter::names::{Local, Path};
 use crate::adapter::rewrite::write_via;
@@ -13,8 +12,8 @@ use crate::adapter::ways::turned;
 use crate::adapter::{Adapter, ClientOwner, crossing};
 use crate::media::multipart;
 use crate::sip::proxy::MAX_FORWARDS;
-use crate::sip::transaction::{ClientId, Flow};
-use crate::sip::{Message, Name, RouteSet, TooLong, Uri, Writer};
+use crate::sip::transaction::ClientId;
+use crate::sip::{Message, Method, Name, RouteSet, TooLong, Uri, Writer};
 use crate::time::Instant;
 use core::fmt;
 
@@ -28,44 +27,20 @@ pub(super) fn is_completed_elsewhere(bye: &Message<'_>) -> bool {
     bye.values(Name::Reason).any(|value| protocol(value) && cause(value))
 }
 
-/// What such a request says.
-struct Own<'a> {
-    method: &'a str,
-    uri: &'a str,
-    local: Local,
-    routes: &'a [String],
-    name: Rename,
-    number: u32,
-}
-
 impl Adapter {
-    /// Ends a dialog from here: BYE to both ends, and to the far one by the direct path too where
-    /// the server carries it (CALLS §4.1).
-    pub(crate) fn send_byes(&mut self, now: Instant, at: DialogAt) {
-        let direct = self.direct_path(at);
-        let Some(call) = self.calls.get(at.0) else { return };
-        let Some(dialog) = call.dialogs.get(at.1) else { return };
-        let far = dialog.far();
-        let mut byes = heapless::Vec::<(Flow, Vec<u8>), 3>::new();
-        let mut write = |flow, bye: Own<'_>| {
-            let branch = self.transactions.branch();
-            if let Some(bytes) = crossing::write(|out| bye.write(&branch, out)) {
-                let _ = byes.push((flow, bytes));
-            }
-        };
-        write(dialog.phone.flow, bye_to_phone(dialog));
-        write(far.flow_to(far.next_hop()), bye_to_far_end(dialog));
-        if let Some(node) = direct {
-            let uri = format!("sip:{}", Local::Overlay(node).host());
-            let call_id = direct_call_id(call.role, call.key);
-            let name = DialogId { call_id, ..far.id.clone() }.rename(true);
-            let local = Local::Overlay(self.id);
-            let bye = Own { uri: &uri, local, routes: &[], name, ..bye_to_far_end(dialog) };
-            write(peer_flow(node), bye);
+    /// Ends a dialog from here: BYE to both ends, to the far one on both paths (CALLS §4.1).
+    pub(crate) fn send_byes(&mut self, now: Instant, (id, at): DialogAt) {
+        let direct = self.direct_path((id, at));
+        let Some(call) = self.calls.get(id) else { return };
+        let Some(dialog) = call.dialogs.get(at) else { return };
+        let far = Own::to_far_end(dialog, Method::Bye);
+        let crossing = direct.map(|node| Own::directly(call, dialog, (self.id, node), Method::Bye));
+        let phone = Own::to_phone(dialog, Method::Bye);
+        for bye in [Some(phone), Some(far), crossing].iter().flatten() {
+            self.send_own(now, bye);
         }
-        let owner = ClientOwner::Quiet.encode();
-        for (flow, bytes) in byes {
-            let _ = self.transactions.send_request(now, flow, &bytes, owner);
+        if let Some(node) = direct {
+            self.trace_sent(now, id, Path::Peer(node), "BYE");
         }
     }
 
@@ -95,13 +70,9 @@ impl Adapter {
 
     /// Acknowledges the answer of a phone here in the name of a caller that does not.
     pub(super) fn acknowledge_phone(&mut self, id: CallId, at: usize) {
-        let branch = self.transactions.branch();
         let Some(dialog) = self.calls.get(id).and_then(|call| call.dialogs.get(at)) else { return };
-        let ack = Own { method: "ACK", number: dialog.invited, ..bye_to_phone(dialog) };
-        let flow = dialog.phone.flow;
-        if let Some(bytes) = crossing::write(|out| ack.write(&branch, out)) {
-            self.send(flow, &bytes);
-        }
+        let ack = Own::to_phone(dialog, Method::Ack).numbered(dialog.invited);
+        self.send_own_ack(&ack);
     }
 
     /// Acknowledges the 2xx of a leg that lost, and ends its dialog (RFC 3261 s16.7, s13.2.2.4).
@@ -142,45 +113,6 @@ impl Adapter {
                 let _ = self.transactions.send_request_in(room, now, flow, &bytes, owner);
             }
         }
-    }
-}
-
-fn bye_to_phone(dialog: &Dialog) -> Own<'_> {
-    Own {
-        method: "BYE",
-        uri: &dialog.phone.contact,
-        local: dialog.phone.local,
-        routes: &[],
-        name: dialog.id.rename(false),
-        number: dialog.far_cseq.saturating_add(1),
-    }
-}
-
-fn bye_to_far_end(dialog: &Dialog) -> Own<'_> {
-    let far: &FarEnd = dialog.far();
-    let routes: &[String] = match far.path {
-        Path::Peer(_) => &[],
-        _ => &far.routes,
-    };
-    let number = shifted(dialog.phone_cseq, far.shift_out).saturating_add(1);
-    let name = far.id.rename(true);
-    Own { method: "BYE", uri: &far.contact, local: far.local, routes, name, number }
-}
-
-impl Own<'_> {
-    fn write(&self, branch: &dyn fmt::Display, out: &mut [u8]) -> Result<usize, TooLong> {
-        let mut writer = Writer::new(out);
-        writer.request(self.method, self.uri);
-        write_via(&mut writer, self.local, branch);
-        for route in self.routes {
-            writer.header(Name::Route, route);
-        }
-        writer.header(Name::MaxForwards, MAX_FORWARDS);
-        writer.header(Name::From, &self.name.from);
-        writer.header(Name::To, &self.name.to);
-        writer.header(Name::CallId, &self.name.call_id);
-        writer.header(Name::CSeq, format_args!("{} {}", self.number, self.method));
-        writer.finish(&[])
     }
 }
 

@@ -50,8 +50,8 @@ impl Adapter {
             Some(end) => self.hop_inward(call, dialog, end, message, source),
             None => self.hop_outward(call, dialog, message, direct),
         };
-        let (media, side) = (call.media, dialog.far().side);
-        let body = self.relay_body(now, media, sides(outbound, side), source.flow, message);
+        let side = dialog.far().side;
+        let body = self.translate_body(now, id, sides(outbound, side), source.flow, message);
         let branch = self.transactions.branch();
         let bytes = crossing.request(message, &uri, &branch, shift, &body)?;
         Some((flow, bytes))

@@ -66,7 +66,7 @@ impl Adapter {
         let sides = sides(outbound, joint.side);
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
         self.expect_media(media, &joint);
-        let body = self.relay_body(now, media, sides, source, message);
+        let body = self.translate_body(now, id, sides, source, message);
         let branch = self.transactions.branch();
         let sent = crossing.request(message, &target, &branch, 0, &body).and_then(|bytes| {
             let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
@@ -178,6 +178,7 @@ impl Adapter {
         }
         if first {
             self.name_carrier(now, id);
+            self.watch_media(now, id);
             self.lose_others(now, id, at);
         }
         match self.calls.get(id).map(|call| call.role) {

@@ -1,6 +1,8 @@
 //! How a call begins, is found, and ends.
 
 use super::claim::Claim;
+use super::described::Described;
+use super::moving::Moving;
 use super::{Call, CallId, LegState, PhoneEnd, Role, Search, Upstream, UpstreamState};
 use crate::adapter::emergency::Emergency;
 use crate::adapter::inbound::Source;
@@ -51,6 +53,8 @@ impl Adapter {
             dialogs: heapless::Vec::new(),
             phone: None,
             media: None,
+            described: Described::default(),
+            moving: Moving::default(),
             search: Search::Barred,
             callees: heapless::Vec::new(),
             accepted_by: None,
@@ -239,6 +243,9 @@ impl Adapter {
     pub(crate) fn call_due(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         call.decide_at = call.decide_at.filter(|at| *at > now);
+        self.media_due(now, id);
+        self.refreshes_due(now, id);
+        let Some(call) = self.calls.get_mut(id) else { return };
         if call.role == Role::Callee {
             return self.callee_due(now, id);
         }

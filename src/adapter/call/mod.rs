@@ -11,6 +11,7 @@ pub(crate) mod caller;
 mod cancel;
 pub(crate) mod claim;
 pub(crate) mod decide;
+mod described;
 pub(crate) mod dialog;
 pub(crate) mod dialogs;
 mod doubt;
@@ -21,6 +22,9 @@ mod hop;
 pub(crate) mod identity;
 pub(crate) mod leg;
 mod life;
+mod moving;
+mod own;
+mod refresh;
 pub(crate) mod relay;
 mod rescue;
 mod search;
@@ -39,7 +43,9 @@ use crate::sip::transaction::{ClientId, Flow, ServerId};
 use crate::table::Id;
 use crate::time::Instant;
 use claim::Claim;
+use described::Described;
 use dialogs::Dialog;
+use moving::Moving;
 use std::net::SocketAddr;
 
 /// Names a call.
@@ -270,6 +276,10 @@ pub(crate) struct Call {
     pub(crate) phone: Option<PhoneEnd>,
     /// Relay ports.
     pub(crate) media: Option<SessionId>,
+    /// What its phone said of its media, and was told.
+    described: Described,
+    /// Its media's way to the direct path.
+    moving: Moving,
     /// The look-up of the callee.
     pub(crate) search: Search,
     /// Adapters that have a record of the callee, or that told us of this call.

@@ -103,7 +103,7 @@ impl Adapter {
     ) {
         let Some(call) = self.calls.get(id) else { return };
         let Some(joint) = Joint::of(call, at, up) else { return };
-        let (role, media) = (call.role, call.media);
+        let role = call.role;
         let upstream = &call.upstreams[up];
         let (server, source, path) = (upstream.server, upstream.flow.to, upstream.path);
         let request = upstream.request.clone();
@@ -113,7 +113,7 @@ impl Adapter {
         let mut crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
         crossing.rename = upstream_name(call, up, message).map(|id| id.rename(!outbound));
         let source_flow = if outbound { joint.phone.flow } else { joint.far.1 };
-        let body = self.relay_body(now, media, sides(outbound, joint.side), source_flow, message);
+        let body = self.translate_body(now, id, sides(outbound, joint.side), source_flow, message);
         if let Some(bytes) = crossing.response(message, &request, source, &body) {
             self.transactions.respond(now, server, &bytes);
             self.trace_status(now, id, path, message.status());
@@ -123,9 +123,8 @@ impl Adapter {
     /// Notes the dialog that a response to leg `at` forms or confirms.
     pub(crate) fn note_dialog(
         &mut self,
-        id: CallId,
-        at: usize,
-        up: usize,
+        now: Instant,
+        (id, at, up): (CallId, usize, usize),
         message: &Message<'_>,
         confirmed: bool,
     ) {
@@ -142,6 +141,11 @@ impl Adapter {
             phone.contact = answerer;
         }
         let ids = [name.call_id.clone(), far.id.call_id.clone()];
+        let caller = call.role == Role::Caller;
+        let updates = match call.upstreams.get(up).filter(|_| caller) {
+            Some(up) => Message::parse(&up.request).is_ok_and(|invite| allows_update(&invite)),
+            None => allows_update(message),
+        };
         let known = call.dialogs.iter().position(|dialog| dialog.id.is_same(&name));
         if let Some(known) = known {
             let dialog = &mut call.dialogs[known];
@@ -167,6 +171,11 @@ impl Adapter {
             if call.dialogs.push(dialog).is_err() {
                 self.counters.dialogs_dropped += 1;
             }
+        }
+        let place = known.unwrap_or(call.dialogs.len().saturating_sub(1));
+        if let Some(dialog) = call.dialogs.get_mut(place).filter(|_| confirmed) {
+            dialog.takes_update = updates;
+            self.note_session(now, (id, place), caller, message);
         }
         for call_id in ids {
             self.index_call(id, &call_id);
@@ -212,6 +221,11 @@ impl Adapter {
             }
         }
     }
+}
+
+/// Whether the sender of a message takes UPDATE (RFC 3311 s4).
+fn allows_update(message: &Message<'_>) -> bool {
+    message.values(Name::Allow).any(|method| method.eq_ignore_ascii_case("UPDATE"))
 }
 
 /// Media sides of a body that goes from the phone outward, or inward to it.

@@ -61,7 +61,7 @@ impl Adapter {
         }
         if let Some(at) = dialog {
             self.trace_status(now, at.0, source.path, message.status());
-            self.learn_answered_contact(at, (outbound, path), message);
+            self.learn_answered_contact(now, at, (outbound, path), message);
         }
     }
 }

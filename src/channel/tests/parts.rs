@@ -7,8 +7,8 @@ use crate::channel::notice::{
     CallKey, CarryingPath, Notice, NoticeAnswer, SessionKey, Undecodable,
 };
 use crate::channel::session::Window;
-use crate::channel::{Payload, SendError};
-use crate::limits::{CHANNEL_REASSEMBLIES_MAX, SIP_MESSAGE_BYTES_MAX};
+use crate::channel::{MediaMove, Payload, SendError};
+use crate::limits::{CHANNEL_REASSEMBLIES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use proptest::prelude::*;
@@ -122,6 +122,18 @@ fn payloads_survive_the_wire_and_strict_decoding_refuses_what_is_not_exact() {
     }
     round_trip(&Payload::CancelCall { call });
     round_trip(&Payload::OpenLeg { call });
+    for (of_caller, answers) in [(false, false), (true, false), (true, true)] {
+        let description = b"v=0\r\n";
+        round_trip(&Payload::Media(MediaMove { call, of_caller, answers, description }));
+    }
+    let long = [b'v'; MEDIA_MOVE_BYTES_MAX + 1];
+    for (bytes, fits) in [(&long[..0], false), (&long[1..], true), (&long[..], false)] {
+        let moved = MediaMove { call, of_caller: true, answers: false, description: bytes };
+        let mut buf = [0; MEDIA_MOVE_BYTES_MAX + 64];
+        let encoded = Payload::Media(moved).encode(&mut buf);
+        let decoded = encoded.map(|(kind, len)| Payload::decode(kind, &buf[..len]).is_ok());
+        assert_eq!(decoded == Ok(true), fits, "{} bytes", bytes.len());
+    }
     assert_eq!(Payload::decode(0x7f, b""), Err(Undecodable::UnknownKind));
     assert_eq!(Payload::decode(0x10, b""), Err(Undecodable::Malformed), "empty SIP");
 }

@@ -81,6 +81,7 @@ fn core(plan: &Plan, seed: [u8; 32]) -> Node {
         hasty,
         diversion,
         patience,
+        anchor: None,
     };
     Node::Part(Part::B2bua(Box::new(b2bua::B2bua::new(settings, seed))))
 }

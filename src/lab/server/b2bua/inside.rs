@@ -129,7 +129,7 @@ impl B2bua {
                 let Some(other) = self.other(number, end) else {
                     return self.reply(now, id, request, 488);
                 };
-                let body = String::from_utf8_lossy(message.body()).into_owned();
+                let body = self.described(number, end, message.body());
                 let owner = Owner::Passed { session: number, from: end, server: id };
                 if self.ask(now, (number, other), method, &body, Some(owner)).is_none() {
                     self.reply(now, id, request, 503);
@@ -156,7 +156,8 @@ impl B2bua {
         }
         let Some(request) = self.transactions.request(server).map(<[u8]>::to_vec) else { return };
         let Ok(request) = Message::parse(&request) else { return };
-        let body = String::from_utf8_lossy(message.body()).into_owned();
+        let other = self.other(number, from).unwrap_or(End::Caller);
+        let body = self.described(number, other, message.body());
         let extra = [(Name::Contact, self.contact())];
         let response = registrar::answer(&request, status, "", None, &extra, &body);
         self.transactions.respond(now, server, &response);

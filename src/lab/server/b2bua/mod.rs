@@ -8,10 +8,14 @@
 //! session, and is done in order, each after a time that the seed draws. What it did beside plain
 //! calls it tells in [`B2bua::poll_log`]. Limits: UDP, literal addresses.
 
+mod anchor;
 mod inside;
 mod session;
+mod settings;
 #[cfg(test)]
 mod tests;
+
+pub use settings::{Diversion, Presentation, Settings};
 
 use super::registrar::{self, Registrar};
 use crate::lab::dialog::tag;
@@ -23,6 +27,7 @@ use crate::rng::Rng;
 use crate::sip::transaction::{Flow, Incoming, ServerId, TransactionEvent, Transactions};
 use crate::sip::{Message, Method, Name};
 use crate::time::{Duration, Instant, earlier};
+use anchor::{Anchor, CALLEE, CALLER};
 use session::Session;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -31,53 +36,6 @@ const TRANSACTIONS_MAX: usize = 1024;
 const BIND_TICKET: Ticket = Ticket(0);
 /// The transaction user of requests whose answers nobody waits for.
 const NOBODY: u32 = 0;
-
-/// How the callee sees who calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presentation {
-    /// From as the caller wrote it, but for the tag.
-    Own,
-    /// An anonymous From, and nothing else.
-    Withheld,
-    /// A number in national spelling.
-    National,
-    /// An anonymous From, and the caller in P-Asserted-Identity (RFC 3325).
-    Asserted,
-}
-
-/// What becomes of a call that the callee does not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Diversion {
-    /// The caller hears the refusal.
-    None,
-    /// A mailbox answers, with its sound at this address.
-    Mailbox(SocketAddr),
-    /// This URI is called instead.
-    Forward(String),
-}
-
-/// What kind of house this is.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The address that it serves.
-    pub listen: SocketAddr,
-    /// Every user's password, where it asks for one.
-    pub password: Option<String>,
-    /// How the callee sees who calls.
-    pub presentation: Presentation,
-    /// Every step takes up to this.
-    pub pace: Duration,
-    /// After its 100, calling a callee takes up to this more.
-    pub dialling: Duration,
-    /// Ringing is acknowledged, where the phones can do that (RFC 3262).
-    pub reliable: bool,
-    /// A callee's answer is acknowledged at once, not when the caller's ACK comes.
-    pub hasty: bool,
-    /// What becomes of a call that the callee does not take.
-    pub diversion: Diversion,
-    /// How long a callee may ring before that happens.
-    pub patience: Duration,
-}
 
 /// The two ends of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +77,7 @@ pub struct B2bua {
     registrar: Registrar,
     transactions: Transactions,
     socket: Option<SocketId>,
+    anchor: Option<Anchor>,
     rng: Rng,
     events: VecDeque<Event>,
     sessions: BTreeMap<u32, Session>,
@@ -134,12 +93,16 @@ impl B2bua {
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         let mut rng = Rng::new(seed);
         let bind = Request::Bind { kind: SocketKind::Sip, local: settings.listen };
+        let anchor = settings.anchor.map(Anchor::new);
+        let media = anchor.iter().flat_map(Anchor::requests);
+        let binds = core::iter::once(bind).chain(media);
         Self {
             registrar: Registrar::new(settings.password.clone(), &mut rng),
             transactions: Transactions::new(TRANSACTIONS_MAX, TRANSACTIONS_MAX, &mut rng),
             socket: None,
             rng,
-            events: VecDeque::from([Event::Request(BIND_TICKET, bind)]),
+            events: binds.map(|bind| Event::Request(BIND_TICKET, bind)).collect(),
+            anchor,
             sessions: BTreeMap::new(),
             steps: VecDeque::new(),
             owners: BTreeMap::new(),
@@ -163,6 +126,14 @@ impl B2bua {
     fn number(&mut self) -> u32 {
         self.next += 1;
         self.next - 1
+    }
+
+    /// A description of one end, as the other reads it.
+    fn described(&mut self, session: u32, from: End, body: &[u8]) -> String {
+        let body = String::from_utf8_lossy(body).into_owned();
+        let end = if from == End::Caller { CALLER } else { CALLEE };
+        let anchored = self.anchor.as_mut().map(|anchor| anchor.describe(session, end, &body));
+        anchored.unwrap_or(body)
     }
 
     fn flow(&self, to: SocketAddr) -> Option<Flow> {
@@ -330,6 +301,7 @@ impl B2bua {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         if session.forget_at.is_some_and(|at| at <= now) {
             self.sessions.remove(&number);
+            self.anchor.iter_mut().for_each(|anchor| anchor.forget(number));
             self.owners.retain(|_, owner| owner.session() != number);
             return;
         }
@@ -358,6 +330,9 @@ impl Core for B2bua {
         match input {
             Input::Timeout => self.handle_timeout(now),
             Input::Datagram { socket, from, data, .. } => {
+                if self.anchor.as_mut().is_some_and(|anchor| anchor.relay(socket, data)) {
+                    return Ok(());
+                }
                 let message = Message::parse(data).map_err(|_| Rejected::Malformed)?;
                 message.check().map_err(|_| Rejected::Malformed)?;
                 let flow = Flow { via: Via::Udp(socket), to: from };
@@ -366,7 +341,9 @@ impl Core for B2bua {
                     false => self.receive_response(now, &message, flow),
                 };
             }
-            Input::Answer(_, Ok(Answer::Bound(socket, local))) => {
+            Input::Answer(_, Ok(Answer::Bound(socket, local)))
+                if !self.anchor.as_mut().is_some_and(|anchor| anchor.bound(socket, local)) =>
+            {
                 (self.socket, self.settings.listen) = (Some(socket), local);
             }
             _ => {}
@@ -375,7 +352,8 @@ impl Core for B2bua {
     }
 
     fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        self.transactions.poll_transmit(buf)
+        let sound = self.anchor.as_mut().and_then(|anchor| anchor.poll_transmit(buf));
+        sound.or_else(|| self.transactions.poll_transmit(buf))
     }
 
     fn poll_event(&mut self) -> Option<Event> {

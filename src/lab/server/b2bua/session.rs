@@ -160,7 +160,7 @@ impl B2bua {
         let reliable = self.settings.reliable.then_some(reliable);
         let extra: Vec<_> = asserted.into_iter().chain(reliable).collect();
         let (via, contact) = (self.via(), self.contact());
-        let body = String::from_utf8_lossy(invite.body());
+        let body = self.described(number, End::Caller, invite.body());
         let bytes = dialog.write(Method::Invite, dialog.cseq, &via, &contact, &extra, &body);
         let user = self.number();
         let flow = address(target).and_then(|to| self.flow(to));
@@ -231,7 +231,7 @@ impl B2bua {
             extra.push((Name::Require, "100rel".to_owned()));
             extra.push((Name::RSeq, rseq.to_string()));
         }
-        let body = String::from_utf8_lossy(message.body()).into_owned();
+        let body = self.described(number, End::Callee(at), message.body());
         let response = self.answer_caller(now, number, message.status(), &extra, &body);
         if let Some(session) = self.sessions.get_mut(&number).filter(|_| !extra.is_empty()) {
             session.unacknowledged = Some(Repeat::provisional(now, response));
@@ -283,7 +283,7 @@ impl B2bua {
         if hasty {
             self.acknowledge_leg(number, at);
         }
-        let body = String::from_utf8_lossy(message.body()).into_owned();
+        let body = self.described(number, End::Callee(at), message.body());
         self.accept_caller(now, number, &body);
         self.cancel_legs(now, number);
     }

@@ -23,6 +23,7 @@ fn settings() -> Settings {
         hasty: false,
         diversion: Diversion::None,
         patience: Duration::from_secs(5),
+        anchor: None,
     }
 }
 
@@ -107,6 +108,26 @@ fn a_call_is_two_and_ends_at_both_ends_whoever_hangs_up() {
         hang_up(&mut world, who);
         assert!([ALICE, BOB].iter().all(|end| reports(&world, *end)[0].ended.is_some()));
         assert_eq!(live(&world), 0);
+    }
+}
+
+#[test]
+fn sound_goes_through_the_house_where_that_has_a_machine_for_it() {
+    let anchor: SocketAddr = "127.0.0.10:30000".parse().unwrap();
+    for who in [ALICE, BOB] {
+        let mut world = town(Settings { anchor: Some(anchor), ..settings() }, Habits::default());
+        for calls in 0..20 {
+            call_bob(&mut world);
+            world.run_for(Duration::from_secs(2));
+            for end in [ALICE, BOB] {
+                let sound = reports(&world, end)[calls].sound.clone();
+                assert!(sound.received > 70 && sound.foreign == 0, "{sound:?}");
+                let slow = |delay: &u32| *delay >= 10_000;
+                assert!(sound.delays_us.iter().all(slow), "two stretches of 5 ms");
+            }
+            hang_up(&mut world, who);
+            world.run_for(Duration::from_secs(40));
+        }
     }
 }
 

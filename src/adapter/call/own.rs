@@ -1,0 +1,268 @@
+//! Requests of the adapter's own inside a dialog: in the names, numbers and routes of the end that
+//! they go to (RFC 3261 s12.2.1.1).
+//!
+//! BYE and ACK ask for nothing more (see `goodbye`). What a phone is asked and has to answer, a
+//! session refresh or an offer, is an [`Inquiry`]: one at a time in a dialog, and the far end
+//! never hears of it.
+
+use super::caller::peer_flow;
+use super::dialog::DialogAt;
+use super::dialogs::{Dialog, FarEnd, shifted};
+use super::identity::{DialogId, Rename, direct_call_id};
+use super::{Call, CallId};
+use crate::adapter::exchange::Purpose;
+use crate::adapter::names::{Local, Path};
+use crate::adapter::rewrite::write_via;
+use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::net::NodeId;
+use crate::sip::proxy::MAX_FORWARDS;
+use crate::sip::transaction::{ClientId, Flow};
+use crate::sip::{Message, Method, Name, TooLong, Writer};
+use crate::time::Instant;
+use core::fmt;
+
+/// Such a request, and where it goes.
+pub(super) struct Own {
+    method: Method<'static>,
+    number: u32,
+    flow: Flow,
+    uri: String,
+    local: Local,
+    routes: Vec<String>,
+    name: Rename,
+}
+
+impl Own {
+    /// To the phone, as from its far end.
+    pub(super) fn to_phone(dialog: &Dialog, method: Method<'static>) -> Self {
+        Own {
+            method,
+            number: dialog.far_cseq.saturating_add(1),
+            flow: dialog.phone.flow,
+            uri: dialog.phone.contact.clone(),
+            local: dialog.phone.local,
+            routes: Vec::new(),
+            name: dialog.id.rename(false),
+        }
+    }
+
+    /// To the far end that carries, as from the phone.
+    pub(super) fn to_far_end(dialog: &Dialog, method: Method<'static>) -> Self {
+        let far: &FarEnd = dialog.far();
+        let routes = match far.path {
+            Path::Peer(_) => Vec::new(),
+            _ => far.routes.clone(),
+        };
+        Own {
+            method,
+            number: shifted(dialog.phone_cseq, far.shift_out).saturating_add(1),
+            flow: far.flow_to(far.next_hop()),
+            uri: far.contact.clone(),
+            local: far.local,
+            routes,
+            name: far.id.rename(true),
+        }
+    }
+
+    /// The same on the direct path (CALLS §4.1), from adapter `own` to `node`.
+    pub(super) fn directly(
+        call: &Call,
+        dialog: &Dialog,
+        (own, node): (NodeId, NodeId),
+        method: Method<'static>,
+    ) -> Self {
+        let call_id = direct_call_id(call.role, call.key);
+        let name = DialogId { call_id, ..dialog.far().id.clone() }.rename(true);
+        Own {
+            flow: peer_flow(node),
+            uri: format!("sip:{}", Local::Overlay(node).host()),
+            local: Local::Overlay(own),
+            routes: Vec::new(),
+            name: if dialog.phone.withheld { name.withheld() } else { name },
+            ..Self::to_far_end(dialog, method)
+        }
+    }
+
+    /// The same with another number: an ACK has that of its INVITE.
+    pub(super) fn numbered(self, number: u32) -> Self {
+        Own { number, ..self }
+    }
+
+    fn write(
+        &self,
+        branch: &dyn fmt::Display,
+        (headers, body): (&[(Name, String)], &[u8]),
+        out: &mut [u8],
+    ) -> Result<usize, TooLong> {
+        let mut writer = Writer::new(out);
+        writer.request(self.method.as_str(), &self.uri);
+        write_via(&mut writer, self.local, branch);
+        for route in &self.routes {
+            writer.header(Name::Route, route);
+        }
+        writer.header(Name::MaxForwards, MAX_FORWARDS);
+        writer.header(Name::From, &self.name.from);
+        writer.header(Name::To, &self.name.to);
+        writer.header(Name::CallId, &self.name.call_id);
+        writer.header(Name::CSeq, format_args!("{} {}", self.number, self.method.as_str()));
+        headers.iter().for_each(|(name, value)| writer.header(*name, value));
+        writer.finish(body)
+    }
+}
+
+/// Why the adapter asks a phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The provider owes it a session refresh.
+    Refresh,
+    /// Its media move; whether the other adapter waits to be told where.
+    Media { told: bool },
+}
+
+/// What a phone has been asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inquiry {
+    /// The transaction.
+    client: ClientId,
+    /// The number of the request.
+    number: u32,
+    /// Why it was asked.
+    why: Why,
+    /// It has answered.
+    answered: bool,
+}
+
+impl Dialog {
+    /// Whether the phone still owes the adapter an answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.inquiry.is_some_and(|inquiry| !inquiry.answered)
+    }
+}
+
+impl Adapter {
+    /// Sends a request whose answer changes nothing.
+    pub(super) fn send_own(&mut self, now: Instant, own: &Own) {
+        let branch = self.transactions.branch();
+        if let Some(bytes) = crossing::write(|out| own.write(&branch, (&[], &[]), out)) {
+            let owner = ClientOwner::Quiet.encode();
+            // Without room for it the far end ends the call by its own rules.
+            let _ = self.transactions.send_request(now, own.flow, &bytes, owner);
+        }
+    }
+
+    /// Sends an ACK, which is no transaction.
+    pub(super) fn send_own_ack(&mut self, ack: &Own) {
+        let branch = self.transactions.branch();
+        if let Some(bytes) = crossing::write(|out| ack.write(&branch, (&[], &[]), out)) {
+            self.send(ack.flow, &bytes);
+        }
+    }
+
+    /// Asks the phone of a dialog, unless it has been asked already or an INVITE of either end is
+    /// under way (RFC 3261 s14.1). Whether it was.
+    pub(super) fn ask_phone(
+        &mut self,
+        now: Instant,
+        (id, at): DialogAt,
+        method: Method<'static>,
+        (mut headers, body): (Vec<(Name, String)>, &[u8]),
+        why: Why,
+    ) -> bool {
+        let Some(call) = self.calls.get(id) else { return false };
+        let Some(dialog) = call.dialogs.get(at).filter(|dialog| !dialog.is_asked()) else {
+            return false;
+        };
+        if method == Method::Invite && self.is_inviting(id) {
+            return false;
+        }
+        headers.push((Name::Contact, format!("<{}>", self.shown_to_phone(call, dialog))));
+        if !body.is_empty() {
+            headers.push((Name::ContentType, "application/sdp".to_owned()));
+        }
+        let own = Own::to_phone(dialog, method);
+        let (flow, number) = (own.flow, own.number);
+        let branch = self.transactions.branch();
+        let bytes = crossing::write(|out| own.write(&branch, (&headers, body), out));
+        let owner = ClientOwner::Inquiry(id.slot()).encode();
+        let sent = bytes.and_then(|b| self.transactions.send_request(now, flow, &b, owner).ok());
+        let Some(client) = sent else { return false };
+        self.trace_sent(now, id, Path::Lan, method.as_str());
+        if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
+            dialog.far_cseq = number;
+            dialog.inquiry = Some(Inquiry { client, number, why, answered: false });
+        }
+        true
+    }
+
+    /// The Contact by which a phone knows its far end.
+    pub(super) fn shown_to_phone(&self, call: &Call, dialog: &Dialog) -> String {
+        let far = dialog.far();
+        let crossing = self.crossing(&dialog.phone, (far.path, far.local), false, &call.alias_user);
+        dialog.stand_in().unwrap_or_else(|| crossing.contact_uri())
+    }
+
+    /// Whether a re-INVITE of this call waits for its answer.
+    fn is_inviting(&self, id: CallId) -> bool {
+        self.exchanges.iter().any(|(_, exchange)| {
+            let of_call = matches!(exchange.purpose, Purpose::Dialog { call, .. } if call == id);
+            of_call && exchange.invite && !exchange.answered
+        })
+    }
+
+    fn inquiry_of(&self, slot: u32, client: ClientId) -> Option<(DialogAt, Inquiry)> {
+        let id = self.calls.id_at(slot)?;
+        let mut dialogs = self.calls.get(id)?.dialogs.iter().enumerate();
+        dialogs.find_map(|(at, dialog)| {
+            let inquiry = dialog.inquiry.filter(|inquiry| inquiry.client == client)?;
+            Some(((id, at), inquiry))
+        })
+    }
+
+    /// A phone answers what the adapter asked. A 2xx that it repeats is acknowledged again.
+    pub(crate) fn inquiry_answered(
+        &mut self,
+        now: Instant,
+        (slot, client): (u32, ClientId),
+        message: &Message<'_>,
+    ) {
+        let Some((at, inquiry)) = self.inquiry_of(slot, client) else { return };
+        let status = message.status();
+        if status < 200 {
+            return;
+        }
+        let accepted = status < 300;
+        let dialog = self.calls.get(at.0).and_then(|call| call.dialogs.get(at.1));
+        if let (Some(dialog), true, Method::Invite) = (dialog, accepted, message.method()) {
+            let ack = Own::to_phone(dialog, Method::Ack).numbered(inquiry.number);
+            self.send_own_ack(&ack);
+        }
+        if inquiry.answered {
+            return;
+        }
+        self.trace_received(now, at.0, Path::Lan, message);
+        self.close_inquiry(at);
+        if matches!(status, 408 | 481) {
+            return self.end_call(now, at.0, "its phone knows the call no more");
+        }
+        match inquiry.why {
+            Why::Refresh => self.refresh_answered(now, at, message),
+            Why::Media { told } => self.offer_answered(now, at, told, message),
+        }
+        self.arm(at.0);
+    }
+
+    /// A phone does not answer.
+    pub(crate) fn inquiry_failed(&mut self, now: Instant, slot: u32, client: ClientId) {
+        if let Some((at, _)) = self.inquiry_of(slot, client) {
+            self.trace_failed(now, at.0, Path::Lan);
+            self.close_inquiry(at);
+        }
+    }
+
+    fn close_inquiry(&mut self, (id, at): DialogAt) {
+        let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
+        if let Some(inquiry) = dialog.and_then(|dialog| dialog.inquiry.as_mut()) {
+            inquiry.answered = true;
+        }
+    }
+}
