@@ -80,9 +80,9 @@ fn a_withheld_call_that_was_refused_before_its_notice_came_does_not_ring_again()
     town.finish();
 }
 
-/// Alice's leg by the server is lost, and that of Carol, who calls later, comes before her notice, which the overlay loses
-/// until the switch is off: Alice's is the only one open. The INVITE that rings at Bob's; the
-/// server is dead then.
+/// Alice's leg by the server is lost, and that of Carol, who calls later, comes before her notice,
+/// which the overlay loses until the switch is off: Alice's is the only one open. The INVITE that
+/// rings at Bob's; the server is dead then.
 fn taken_for_another(later_ms: u64) -> (Town, [Phone; 3], Msg, Rc<Cell<bool>>) {
     let (mut town, alice, bob) = two_renamed(Shows::Nobody);
     let carol = town.registered(2, 1, "carol");

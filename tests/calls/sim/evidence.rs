@@ -130,7 +130,7 @@ impl Evidence {
         self.failed.is_some() && first.is_some()
     }
 
-    /// Whether nothing of what Bob's phone said to this session reached its adapter in time: who
+    /// Whether nothing of what Bob's phone said in such a session reached its adapter in time: who
     /// is silent for 2 s is not there (CALLS §2.6).
     pub(super) fn is_unheard(&self, session: u32) -> bool {
         const SILENCE: Duration = Duration::from_secs(2);
