@@ -26,7 +26,10 @@ const ASKED_MAX: usize = 3;
 const NOES: u8 = 2;
 /// So many reached it from a second port: others need not be asked.
 const NEARS: u8 = 2;
-const REFUSED_S: u32 = 60;
+/// So long a refusal stands. Who asks for more has proven its address, and those whom it is sent
+/// to do not go there more often for that. Not much longer, for the router in front of it may be
+/// about to open its port: it has just started, as we saw.
+const REFUSED_S: u32 = 5;
 /// Members among which those asked are drawn.
 const CHOICE: usize = 8;
 

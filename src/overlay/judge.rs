@@ -28,8 +28,10 @@ const DENIALS: u8 = 2;
 const NO_WITNESS: Duration = Duration::from_secs(5);
 const AGAIN_NEAR: Duration = Duration::from_secs(60);
 const AGAIN_CLIENT: Duration = Duration::from_secs(600);
-/// The router in front has opened our port: those who refused us before look again after a minute.
-const AGAIN_MAPPED: Duration = Duration::from_secs(62);
+/// The router in front has opened our port, and we were refused: those who did so before it look
+/// again soon. Each further wait is twice as long, up to that of other clients: the port may have
+/// been opened by a router that is itself behind another one.
+const AGAIN_MAPPED: Duration = Duration::from_secs(6);
 /// Members told at a time what we are, and the pause after them.
 const TOLD_AT_ONCE: usize = 4;
 const TOLD_PAUSE: Duration = Duration::from_millis(100);
@@ -53,6 +55,8 @@ pub(super) struct Judge {
     polls: u8,
     at: Option<Instant>,
     hold: Option<Instant>,
+    /// How long a client whose port was opened waits next.
+    again_mapped: Duration,
     denied: u8,
     /// The position of the next member to tell what we are, and when.
     telling: Option<(usize, Instant)>,
@@ -68,6 +72,7 @@ impl Judge {
             polls: 0,
             at: None,
             hold: None,
+            again_mapped: AGAIN_MAPPED,
             denied: 0,
             telling: None,
         }
@@ -137,6 +142,14 @@ impl Overlay {
         (judge.witness, judge.refusals, judge.polls) = (None, 0, 0);
         (judge.denied, judge.at) = (0, Some(now));
         judge.asked.clear();
+    }
+
+    /// The router in front opened our port or closed it: what we were is in doubt.
+    pub(super) fn port_changed(&mut self, now: Instant) {
+        self.judge.again_mapped = AGAIN_MAPPED;
+        if self.judge.judged != Judged::Unknown {
+            self.judge_again(now);
+        }
     }
 
     pub(super) fn judge_timeout(&mut self, now: Instant) {
@@ -227,7 +240,10 @@ impl Overlay {
         let before = core::mem::replace(&mut self.judge.judged, judged);
         (self.judge.witness, self.judge.hold) = (None, None);
         let again = match judged {
-            Judged::Client if self.reach.is_mapped() => Some(AGAIN_MAPPED),
+            Judged::Client if self.reach.is_mapped() => {
+                let longer = (self.judge.again_mapped * 2).min(AGAIN_CLIENT);
+                Some(core::mem::replace(&mut self.judge.again_mapped, longer))
+            }
             Judged::Client => Some(self.rng.jitter(AGAIN_CLIENT)),
             Judged::Near => Some(self.rng.jitter(AGAIN_NEAR)),
             Judged::Member | Judged::Unknown => None,

@@ -89,8 +89,7 @@ impl Town {
         for number in [2, 3] {
             town.await_peers(number, 1);
         }
-        // Who looked before the modem opened the port looks again after a minute.
-        wait::until("router 1 to be reached through its modem", 4 * READY_MAX, || {
+        wait::until("router 1 to be reached through its modem", READY_MAX, || {
             town.router(1).status()["overlay"]["reachable"] == "mapped"
         });
         (town, modem)
