@@ -118,14 +118,21 @@ impl Registrar {
 
     /// The user part that stands for a new phone on the WAN side: its Contact's, with a suffix
     /// where another phone has that already. The suffix follows from the phone alone, so it is
-    /// the same after a reboot (CALLS §1.2).
-    pub fn wan_user(&self, aor: &str, instance: &str, contact: &str, flow: Flow) -> String {
+    /// the same after a reboot (CALLS §1.2). Some may be `promised` already.
+    pub fn wan_user(
+        &self,
+        (aor, instance): (&str, &str),
+        contact: &str,
+        flow: Flow,
+        promised: impl Fn(&str) -> bool,
+    ) -> String {
         let user = crate::adapter::names::uri_user(contact);
         let taken = |user: &str| {
-            self.by_user.find(user).any(|slot| {
-                let id = self.table.id_at(slot);
-                id.and_then(|id| self.table.get(id)).is_some_and(|b| b.wan_user == user)
-            })
+            promised(user)
+                || self.by_user.find(user).any(|slot| {
+                    let id = self.table.id_at(slot);
+                    id.and_then(|id| self.table.get(id)).is_some_and(|b| b.wan_user == user)
+                })
         };
         let mut name = user.to_owned();
         let address = flow.to.ip().to_string();

@@ -21,8 +21,9 @@ pub(crate) enum Contacts<'a> {
     Replace { hosts: &'a [IpAddr], uri: &'a str },
     /// Those that name a host by its address are left out: of a redirection over the overlay.
     Names,
-    /// As `Replace`, and of the phone's own URIs only `contact` stays: here it has one Contact.
-    One { hosts: &'a [IpAddr], contact: &'a str, uri: &'a str },
+    /// As `Replace`, and of the phone's own URIs those stay that are named here, each with the
+    /// URI that it becomes.
+    Named { hosts: &'a [IpAddr], named: &'a [(&'a str, String)] },
     /// Every URI becomes `uri`; header parameters are dropped with it.
     All(&'a str),
 }
@@ -292,7 +293,6 @@ fn write_contacts(writer: &mut Writer<'_>, header: &Header<'_>, contacts: Contac
         writer.copy(header);
         return;
     }
-    let mut kept = false;
     for value in split_list(header.value) {
         let Ok(contact) = NameAddr::parse(value) else {
             writer.header(Name::Contact, value);
@@ -302,12 +302,12 @@ fn write_contacts(writer: &mut Writer<'_>, header: &Header<'_>, contacts: Contac
         let at_one_of = |hosts: &[IpAddr]| host.is_some_and(|host| hosts.contains(&host));
         let own = match contacts {
             Contacts::Replace { hosts, uri } => at_one_of(hosts).then_some(uri),
-            Contacts::One { hosts, contact: one, uri } => {
-                let own = contact.uri == one || at_one_of(hosts);
-                if own && (contact.uri != one || core::mem::replace(&mut kept, true)) {
+            Contacts::Named { hosts, named } => {
+                let uri = named.iter().find(|(own, _)| *own == contact.uri);
+                if uri.is_none() && at_one_of(hosts) {
                     continue;
                 }
-                own.then_some(uri)
+                uri.map(|(_, uri)| uri.as_str())
             }
             _ => None,
         };

@@ -58,6 +58,9 @@ pub const SERVER_TARGETS_MAX: usize = 8;
 /// For how long a target that failed is tried after the others.
 pub const TARGET_FAILED: Duration = Duration::from_secs(600);
 
+/// Contacts of one phone in a REGISTER beside the first; more are left out of it.
+pub const CONTACTS_FURTHER_MAX: usize = 3;
+
 /// Sources of one provider beyond its targets.
 pub const PROVIDER_SOURCES_MAX: usize = 8;
 

@@ -29,8 +29,9 @@ const NO_WITNESS: Duration = Duration::from_secs(5);
 const AGAIN_NEAR: Duration = Duration::from_secs(60);
 const AGAIN_CLIENT: Duration = Duration::from_secs(600);
 /// The router in front has opened our port, and we were refused: those who did so before it look
-/// again soon. Each further wait is twice as long, up to that of other clients: the port may have
-/// been opened by a router that is itself behind another one.
+/// again soon. Each further wait is six times as long, up to that of other clients. The second is
+/// longer than the 30 s for which a router of Linux remembers who knocked before the port was
+/// opened, and still lets nobody in from there: every knock renews that.
 const AGAIN_MAPPED: Duration = Duration::from_secs(6);
 /// Members told at a time what we are, and the pause after them.
 const TOLD_AT_ONCE: usize = 4;
@@ -241,7 +242,7 @@ impl Overlay {
         (self.judge.witness, self.judge.hold) = (None, None);
         let again = match judged {
             Judged::Client if self.reach.is_mapped() => {
-                let longer = (self.judge.again_mapped * 2).min(AGAIN_CLIENT);
+                let longer = (self.judge.again_mapped * 6).min(AGAIN_CLIENT);
                 Some(core::mem::replace(&mut self.judge.again_mapped, longer))
             }
             Judged::Client => Some(self.rng.jitter(AGAIN_CLIENT)),

@@ -10,6 +10,7 @@ mod answers;
 mod b2bua;
 mod behind;
 mod callee;
+mod contacts;
 mod dialog;
 mod during;
 mod early;

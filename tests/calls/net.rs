@@ -382,6 +382,12 @@ impl<C: Core> World<C> {
         }
     }
 
+    /// A message that has come to a scripted end.
+    pub(crate) fn take(&mut self, at: SocketAddr, what: &str) -> Option<Msg> {
+        let place = self.inbox.iter().position(|m| m.at == at && m.is(what))?;
+        Some(self.inbox.remove(place))
+    }
+
     /// Nothing of the kind comes within this time.
     pub(crate) fn nothing(&mut self, at: SocketAddr, what: &str, ms: u64) {
         let is = |m: &Msg| m.at == at && m.is(what);

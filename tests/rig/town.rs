@@ -89,7 +89,8 @@ impl Town {
         for number in [2, 3] {
             town.await_peers(number, 1);
         }
-        wait::until("router 1 to be reached through its modem", READY_MAX, || {
+        // The modem may remember for 30 s whom it kept out before it opened the port.
+        wait::until("router 1 to be reached through its modem", 3 * READY_MAX, || {
             town.router(1).status()["overlay"]["reachable"] == "mapped"
         });
         (town, modem)

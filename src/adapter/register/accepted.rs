@@ -1,13 +1,21 @@
 //! What a provider's 200 to a REGISTER changes: the phone is registered, or is so no more.
 
+use super::Registration;
 use crate::adapter::Adapter;
-use crate::adapter::exchange::{ExchangeId, Purpose};
-use crate::adapter::inbound::Source;
-use crate::adapter::registrar::{FOREIGN, Registered};
+use crate::adapter::exchange::{Exchange, ExchangeId, Purpose};
+use crate::adapter::registrar::{BindingId, FOREIGN, Registered};
 use crate::limits::REGISTER_ANSWER_BYTES_MAX;
 use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
-use std::net::SocketAddr;
+
+/// One Contact of a REGISTER, with what the provider granted it.
+struct Granted<'a> {
+    contact: &'a str,
+    wan_user: &'a str,
+    known: Option<BindingId>,
+    granted_s: u32,
+    phone_s: u32,
+}
 
 impl Adapter {
     /// The provider's 200 to a phone's REGISTER.
@@ -16,52 +24,102 @@ impl Adapter {
         now: Instant,
         id: ExchangeId,
         message: &Message<'_>,
-        source: Source,
-        accepted_by: Option<SocketAddr>,
     ) {
+        self.further_accepted(now, id, message);
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Purpose::Register(registration) = &exchange.purpose else { return };
         if registration.query {
             return;
         }
-        let provider = registration.provider.unwrap_or(FOREIGN);
         let granted = registration.granted_s(message);
         if registration.wildcard || granted.is_none() {
             let everything = registration.wildcard || registration.expires_s == 0;
             let gone = self.bindings_ended_by(registration);
             return self.registrations_gone(now, &gone, everything);
         }
-        let granted_s = granted.unwrap_or(0);
-        let phone_s = match provider {
-            FOREIGN => granted_s,
-            _ => self.phone_expires_s(granted_s, registration.expires_s),
-        };
-        let (answer, template) = match Message::parse(&exchange.request) {
-            Ok(request) => (
-                self.phone_answer(&request, source.flow.to, registration, message),
-                self.template_of(registration, &request),
-            ),
-            Err(_) => return,
-        };
-        let answer = answer.filter(|answer| answer.len() <= REGISTER_ANSWER_BYTES_MAX);
-        let registered = Registered {
-            aor: registration.aor.clone(),
+        let first = Granted {
+            contact: &registration.contact,
+            wan_user: &registration.wan_user,
             known: registration.binding,
+            granted_s: granted.unwrap_or(0),
+            phone_s: self.given_s(registration, granted.unwrap_or(0), registration.expires_s),
+        };
+        let Some(registered) = self.registered(exchange, &first, message) else { return };
+        self.take_in(now, registered);
+    }
+
+    /// The same for the further Contacts of that REGISTER.
+    pub(super) fn further_accepted(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Purpose::Register(registration) = &exchange.purpose else { return };
+        let (mut accepted, mut gone) = (Vec::new(), Vec::new());
+        for further in &registration.further {
+            let asked_s = further.expires_s;
+            match registration.granted_to(&further.wan_user, asked_s, message) {
+                Some(granted_s) if asked_s > 0 => {
+                    let granted = Granted {
+                        contact: &further.contact,
+                        wan_user: &further.wan_user,
+                        known: further.binding,
+                        granted_s,
+                        phone_s: self.given_s(registration, granted_s, asked_s),
+                    };
+                    accepted.extend(self.registered(exchange, &granted, message));
+                }
+                _ => gone.extend(further.binding.map(|binding| (binding, asked_s == 0))),
+            }
+        }
+        for (binding, wanted) in gone {
+            self.registrations_gone(now, &[binding], wanted);
+        }
+        for registered in accepted {
+            self.take_in(now, registered);
+        }
+    }
+
+    /// Seconds that the phone is given.
+    fn given_s(&self, registration: &Registration, granted_s: u32, asked_s: u32) -> u32 {
+        match registration.provider {
+            Some(_) => self.phone_expires_s(granted_s, asked_s),
+            None => granted_s,
+        }
+    }
+
+    /// What is kept of a Contact that the provider has accepted.
+    fn registered(
+        &self,
+        exchange: &Exchange,
+        granted: &Granted<'_>,
+        message: &Message<'_>,
+    ) -> Option<Registered> {
+        let Purpose::Register(registration) = &exchange.purpose else { return None };
+        let flow = exchange.source.flow;
+        let request = Message::parse(&exchange.request).ok()?;
+        let answer = self.phone_answer(&request, flow.to, registration, message);
+        let provider = registration.provider.unwrap_or(FOREIGN);
+        Some(Registered {
+            aor: registration.aor.clone(),
+            known: granted.known,
             provider,
-            contact: registration.contact.clone(),
-            wan_user: registration.wan_user.clone(),
-            flow: source.flow,
+            contact: granted.contact.to_owned(),
+            wan_user: granted.wan_user.to_owned(),
+            flow,
             instance: registration.instance.clone(),
             mac: registration.mac,
             call_id: registration.call_id.clone(),
             cseq: registration.cseq,
-            granted_s,
-            phone_s,
-            accepted_by,
+            granted_s: granted.granted_s,
+            phone_s: granted.phone_s,
+            accepted_by: exchange.sent_to.map(|(_, flow)| flow.to),
             aliases: self.aliases_in(provider, message, &registration.aor),
-            answer: answer.unwrap_or_default(),
-            template,
-        };
+            answer: answer
+                .filter(|answer| answer.len() <= REGISTER_ANSWER_BYTES_MAX)
+                .unwrap_or_default(),
+            template: self.template_of(registration, &request),
+        })
+    }
+
+    fn take_in(&mut self, now: Instant, registered: Registered) {
         let unix_s = self.unix_now(now);
         match self.registrar.register(now, unix_s, registered) {
             Ok((binding, new)) => {

@@ -24,17 +24,22 @@ impl Adapter {
         registration: &Registration,
         message: &Message<'_>,
     ) -> Option<Vec<u8>> {
-        let granted_s = registration.granted_s(message).unwrap_or(0);
+        let granted = |user| registration.granted_to(user, registration.expires_s, message);
+        let granted_s = registration.named().filter_map(|(_, user)| granted(user)).min();
+        let granted_s = granted_s.unwrap_or(0);
         let given_s = match registration.provider {
             Some(_) => self.phone_expires_s(granted_s, registration.expires_s),
             None => granted_s,
         };
-        let ours = |uri: &str| registration.is_ours(uri);
+        let ours = |uri: &str| {
+            let user = registration.user_at_ours(uri)?;
+            registration.named().find(|(_, own)| *own == user).map(|(contact, _)| contact)
+        };
         let other = |uri: &str| {
             let id = self.registrar.by_wan_user(registration.user_at_ours(uri)?)?;
             self.registrar.get(id).map(|binding| binding.contact.clone())
         };
-        let own = Own { is: &ours, contact: &registration.contact, other: &other, given_s };
+        let own = Own { ours: &ours, other: &other, given_s };
         crossing::write(|out| write_response(message, request, source, &own, out))
     }
 
@@ -90,8 +95,8 @@ impl Adapter {
         let flow = self.transactions.server_flow(server);
         let bytes = match (Message::parse(last), Message::parse(request), flow) {
             (Ok(last), Ok(request), Some(flow)) if given_s > 0 => {
-                let ours = |uri: &str| uri == contact;
-                let own = Own { is: &ours, contact, other: &|_| None, given_s };
+                let ours = |uri: &str| (uri == contact).then_some(contact);
+                let own = Own { ours: &ours, other: &|_| None, given_s };
                 crossing::write(|out| write_response(&last, &request, flow.to, &own, out))
             }
             _ => None,
@@ -129,11 +134,15 @@ impl Adapter {
         let given_s = registration.expires_s.min(limit_s);
         let contact = registration.contact.as_str();
         self.counters.registrations_shielded += 1;
+        self.shield_further(now, registration, flow, again_at);
         if given_s == 0 {
             // The phone says goodbye; the server hears it when it is back, or the time runs out.
-            self.unpublish(now, binding);
-            self.registrar.expire(binding);
-            self.persist.bindings_changed(now, false);
+            let gone = if registration.wildcard {
+                self.bindings_ended_by(registration)
+            } else {
+                vec![binding]
+            };
+            self.registrations_gone(now, &gone, true);
         } else if !contact.is_empty() {
             let (unix_s, cseq) = (self.unix_now(now), registration.cseq);
             self.registrar.shield(now, unix_s, binding, (flow, contact, given_s, cseq), again_at);
@@ -141,6 +150,28 @@ impl Adapter {
             self.persist.bindings_changed(now, false);
         }
         self.answer_from_last(now, server, binding, contact, given_s);
+    }
+
+    /// The same for the further Contacts that were accepted before.
+    fn shield_further(
+        &mut self,
+        now: Instant,
+        registration: &Registration,
+        flow: Flow,
+        again_at: Instant,
+    ) {
+        let (unix_s, cseq) = (self.unix_now(now), registration.cseq);
+        for further in &registration.further {
+            let Some(binding) = further.binding else { continue };
+            if further.expires_s == 0 {
+                self.registrations_gone(now, &[binding], true);
+                continue;
+            }
+            let given_s = self.phone_expires_s(u32::MAX, further.expires_s);
+            let asked = (flow, further.contact.as_str(), given_s, cseq);
+            self.registrar.shield(now, unix_s, binding, asked, again_at);
+            self.publish(now, binding);
+        }
     }
 
     /// Responds 200 with the phone's own Contact.
@@ -159,12 +190,10 @@ impl Adapter {
     }
 }
 
-/// Our own Contact in a 200.
+/// Our own Contacts in a 200.
 struct Own<'a> {
-    /// Whether a URI is it.
-    is: &'a dyn Fn(&str) -> bool,
-    /// What the phone calls it.
-    contact: &'a str,
+    /// What the phone calls this URI, where it is its own.
+    ours: &'a dyn Fn(&str) -> Option<&'a str>,
     /// What another phone of ours calls this URI, where it is that one's.
     other: &'a dyn Fn(&str) -> Option<String>,
     /// Seconds that the phone is given.
@@ -209,13 +238,13 @@ fn write_response(
 /// The time is always written: where the 200 names none, the phone would take what it asked for.
 fn write_contact(writer: &mut Writer<'_>, value: &str, own: &Own<'_>) {
     let Ok(contact) = NameAddr::parse(value) else { return writer.header(Name::Contact, value) };
-    if !(own.is)(contact.uri) {
-        return match (own.other)(contact.uri) {
-            Some(uri) => writer.header(Name::Contact, format_args!("<{uri}>{}", contact.params)),
-            None => writer.header(Name::Contact, value),
-        };
+    match ((own.ours)(contact.uri), (own.other)(contact.uri)) {
+        (Some(uri), _) => write_timed_contact(writer, uri, &contact, own.given_s),
+        (_, Some(uri)) => {
+            writer.header(Name::Contact, format_args!("<{uri}>{}", contact.params));
+        }
+        (None, None) => writer.header(Name::Contact, value),
     }
-    write_timed_contact(writer, own.contact, &contact, own.given_s);
 }
 
 /// Writes a Contact with the parameters of `like`, but another URI and time.

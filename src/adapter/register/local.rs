@@ -1,9 +1,9 @@
 //! Mode `overlay`: there is no server, the registrar is here (CALLS §2.5).
 
-use super::{Adapter, Registration};
+use super::{Adapter, Further, Registration};
 use crate::adapter::credentials::secret;
 use crate::adapter::inbound::Source;
-use crate::adapter::registrar::Registered;
+use crate::adapter::registrar::{BindingId, Registered};
 use crate::config::Account;
 use crate::sip::Message;
 use crate::sip::Name;
@@ -32,48 +32,50 @@ impl Adapter {
                 return self.challenge(now, server, &account, stale);
             }
         }
-        let contact = registration.contact.clone();
-        if registration.expires_s == 0 || registration.wildcard || contact.is_empty() {
+        self.end_further(now, &registration);
+        let first = registration.contact.as_str();
+        if registration.expires_s == 0 || registration.wildcard || first.is_empty() {
             if registration.expires_s == 0 || registration.wildcard {
                 let gone = self.bindings_ended_by(&registration);
                 self.registrations_gone(now, &gone, true);
             }
             return self.accept_registration(now, server, "", 0);
         }
-        let phone_s = self.phone_expires_s(u32::MAX, registration.expires_s);
-        let provider = registration.provider.unwrap_or(0);
-        let aliases = account
-            .alias
-            .iter()
-            .filter_map(|alias| self.spell(Some(provider), alias))
-            .take(crate::limits::ALIASES_MAX - 1)
-            .collect();
-        let registered = Registered {
-            aor: registration.aor,
-            known: registration.binding,
-            provider,
-            contact: registration.contact,
-            wan_user: registration.wan_user,
-            flow: source.flow,
-            instance: registration.instance,
-            mac: registration.mac,
-            call_id: registration.call_id,
-            cseq: registration.cseq,
-            granted_s: phone_s,
-            phone_s,
-            accepted_by: None,
-            aliases,
-            answer: Vec::new(),
-            template: Vec::new(),
+        let first = Further {
+            contact: registration.contact.clone(),
+            wan_user: registration.wan_user.clone(),
+            expires_s: registration.expires_s,
+            binding: registration.binding,
         };
-        let unix_s = self.unix_now(now);
-        let Ok((binding, new)) = self.registrar.register(now, unix_s, registered) else {
-            self.counters.phones_refused_full += 1;
-            return self.refuse(now, server, 503);
-        };
-        self.publish(now, binding);
-        self.persist.bindings_changed(now, new);
-        self.accept_registration(now, server, &contact, phone_s);
+        let further = registration.further.iter().filter(|f| f.expires_s > 0);
+        let mut contacts = Vec::new();
+        for contact in core::iter::once(&first).chain(further) {
+            let phone_s = self.phone_expires_s(u32::MAX, contact.expires_s);
+            contacts.push(format!("<{}>;expires={phone_s}", contact.contact));
+            let registered = local_registration(&registration, contact, phone_s, source);
+            let aliases = self.aliases_of_account(registered.provider, &account);
+            let registered = Registered { aliases, ..registered };
+            let unix_s = self.unix_now(now);
+            let Ok((binding, new)) = self.registrar.register(now, unix_s, registered) else {
+                self.counters.phones_refused_full += 1;
+                return self.refuse(now, server, 503);
+            };
+            self.publish(now, binding);
+            self.persist.bindings_changed(now, new);
+        }
+        self.reply_with(now, server, 200, &[(Name::Contact, &contacts.join(", "))]);
+    }
+
+    /// Further Contacts that the phone takes back.
+    fn end_further(&mut self, now: Instant, registration: &Registration) {
+        let gone = registration.further.iter().filter(|f| f.expires_s == 0);
+        let gone: Vec<BindingId> = gone.filter_map(|f| f.binding).collect();
+        self.registrations_gone(now, &gone, true);
+    }
+
+    fn aliases_of_account(&self, provider: u8, account: &Account) -> Vec<String> {
+        let spelled = account.alias.iter().filter_map(|alias| self.spell(Some(provider), alias));
+        spelled.take(crate::limits::ALIASES_MAX - 1).collect()
     }
 
     fn verify(&mut self, now: Instant, account: &Account, message: &Message<'_>) -> Verdict {
@@ -103,5 +105,32 @@ impl Adapter {
         let extra: heapless::Vec<(Name, &dyn core::fmt::Display), 2> =
             offers.iter().map(|offer| (Name::WwwAuthenticate, offer as _)).collect();
         self.reply_with(now, server, 401, &extra);
+    }
+}
+
+/// What is kept of a Contact that nobody but this adapter has accepted.
+fn local_registration(
+    registration: &Registration,
+    contact: &Further,
+    phone_s: u32,
+    source: Source,
+) -> Registered {
+    Registered {
+        aor: registration.aor.clone(),
+        known: contact.binding,
+        provider: registration.provider.unwrap_or(0),
+        contact: contact.contact.clone(),
+        wan_user: contact.wan_user.clone(),
+        flow: source.flow,
+        instance: registration.instance.clone(),
+        mac: registration.mac,
+        call_id: registration.call_id.clone(),
+        cseq: registration.cseq,
+        granted_s: phone_s,
+        phone_s,
+        accepted_by: None,
+        aliases: Vec::new(),
+        answer: Vec::new(),
+        template: Vec::new(),
     }
 }

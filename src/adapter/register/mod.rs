@@ -12,6 +12,7 @@ mod moves;
 mod read;
 mod renewal;
 
+use read::wan_contact;
 pub(crate) use renewal::Renewals;
 
 use super::exchange::{Exchange, ExchangeId, Purpose};
@@ -22,7 +23,9 @@ use super::rewrite::{Contacts, RequestPlan, Routes};
 use super::server::State;
 use super::{Adapter, Wish, crossing, rewrite};
 use crate::config::Mode;
-use crate::limits::{REGISTER_PATIENCE, RETRY_AFTER_MAX, SERVER_FAILED_PATIENCE};
+use crate::limits::{
+    CONTACTS_FURTHER_MAX, REGISTER_PATIENCE, RETRY_AFTER_MAX, SERVER_FAILED_PATIENCE,
+};
 use crate::net::{Mac, Request};
 use crate::sip::Name;
 use crate::sip::proxy::Routed;
@@ -58,10 +61,25 @@ pub(crate) struct Registration {
     pub(crate) cseq: u32,
     /// The phone's registration, where it has one.
     pub(crate) binding: Option<BindingId>,
+    /// Further Contacts of the same phone that it names, with what it wants for each.
+    pub(crate) further: heapless::Vec<Further, CONTACTS_FURTHER_MAX>,
     /// Our end of the way to the provider.
     pub(crate) local: Option<Local>,
     /// A known phone is answered from here then.
     pub(crate) shield_at: Option<Instant>,
+}
+
+/// A Contact beside the first in a REGISTER: a binding of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Further {
+    /// The URI, exactly.
+    pub(crate) contact: String,
+    /// User part of our Contact towards the provider.
+    pub(crate) wan_user: String,
+    /// What the phone asks for, in seconds.
+    pub(crate) expires_s: u32,
+    /// The registration that it has.
+    pub(crate) binding: Option<BindingId>,
 }
 
 impl Adapter {
@@ -236,7 +254,10 @@ impl Adapter {
         if let Some(ip) = super::names::uri_address(&registration.contact) {
             let _ = hosts.push(ip);
         }
-        let uri = registration.wan_contact(local);
+        let named: heapless::Vec<(&str, String), { 1 + CONTACTS_FURTHER_MAX }> = registration
+            .named()
+            .map(|(contact, user)| (contact, wan_contact(user, local)))
+            .collect();
         let routed = Routed::new(message, |uri| crossing::is_own(uri, &own));
         let plan = RequestPlan {
             uri: message.request_uri(),
@@ -245,7 +266,7 @@ impl Adapter {
             routes: Routes::Routed(&routed),
             record_route: None,
             keep_record_routes: true,
-            contacts: Contacts::One { hosts: &hosts, contact: &registration.contact, uri: &uri },
+            contacts: Contacts::Named { hosts: &hosts, named: &named },
             rename: None,
             withheld: false,
             cseq_shift: 0,
@@ -267,13 +288,12 @@ impl Adapter {
             return;
         }
         let Some(exchange) = self.exchanges.get(id) else { return };
-        let (answered, source) = (exchange.answered, exchange.source);
-        let accepted_by = exchange.sent_to.map(|(_, flow)| flow.to);
+        let answered = exchange.answered;
         let Purpose::Register(registration) = &exchange.purpose else { return };
         let known = registration.binding.is_some();
         match status {
             200..=299 => {
-                self.registration_accepted(now, id, message, source, accepted_by);
+                self.registration_accepted(now, id, message);
             }
             500..=599 if self.leave_target(now, id) => return,
             500..=599 if known => {

@@ -1,12 +1,19 @@
 //! What a REGISTER asks for, and what of it its 200 grants.
 
-use super::Registration;
+use super::{Further, Registration};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
-use crate::adapter::names::Local;
+use crate::adapter::names::{Local, uri_address};
 use crate::adapter::registrar::Applicant;
+use crate::limits::CONTACTS_FURTHER_MAX;
 use crate::net::Mac;
 use crate::sip::{Message, Name, NameAddr, Uri, delta_seconds};
+
+/// Our Contact for this user part, at our end of the way to the provider.
+pub(super) fn wan_contact(user: &str, local: Local) -> String {
+    let at = if user.is_empty() { "" } else { "@" };
+    format!("sip:{user}{at}{}{}", local.host(), local.parameter())
+}
 
 /// What a phone that names no time is given at most (RFC 3261 s10.2).
 const EXPIRES_DEFAULT_S: u32 = 3600;
@@ -28,9 +35,7 @@ impl Adapter {
         let wildcard = message.values(Name::Contact).any(|value| value.trim() == "*");
         let contact = primary(message).filter(|_| !wildcard);
         let query = contact.is_none() && !wildcard;
-        let header = message.header(Name::Expires).and_then(delta_seconds);
-        let parameter = contact.as_ref().and_then(|c| c.params.get("expires"));
-        let expires_s = parameter.and_then(delta_seconds).or(header).unwrap_or(EXPIRES_DEFAULT_S);
+        let expires_s = asked_s(message, contact.as_ref());
         let instance = contact.as_ref().and_then(|c| c.params.get("+sip.instance"));
         let instance = instance.unwrap_or_default().to_owned();
         let contact = contact.map_or_else(String::new, |c| c.uri.to_owned());
@@ -49,9 +54,9 @@ impl Adapter {
         };
         let wan_user = match binding.and_then(|id| self.registrar.get(id)) {
             Some(known) => known.wan_user.clone(),
-            None => self.registrar.wan_user(&aor, &instance, &contact, source.flow),
+            None => self.registrar.wan_user((&aor, &instance), &contact, source.flow, |_| false),
         };
-        Registration {
+        let mut registration = Registration {
             aor,
             provider,
             contact,
@@ -61,13 +66,64 @@ impl Adapter {
             mac,
             expires_s,
             wan_user,
+            further: heapless::Vec::new(),
             call_id: message.call_id().to_owned(),
             cseq: message.cseq().map_or(0, |(number, _)| number),
             binding: binding.filter(|_| !query),
             local: None,
             shield_at: None,
+        };
+        if !query && !wildcard {
+            registration.further = self.further_contacts(message, source, &registration);
         }
+        registration
     }
+
+    /// The Contacts at the phone's own host beside the first that are bindings, or become some.
+    fn further_contacts(
+        &self,
+        message: &Message<'_>,
+        source: &Source,
+        first: &Registration,
+    ) -> heapless::Vec<Further, CONTACTS_FURTHER_MAX> {
+        let mut further: heapless::Vec<Further, CONTACTS_FURTHER_MAX> = heapless::Vec::new();
+        let hosts = [Some(source.flow.to.ip()), uri_address(&first.contact)];
+        let contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
+        for parsed in contacts {
+            let contact = parsed.uri;
+            let seen = first.contact == contact || further.iter().any(|f| f.contact == contact);
+            let at = uri_address(contact);
+            let binding = self.registrar.by_contact(&first.aor, contact);
+            let expires_s = asked_s(message, Some(&parsed));
+            // One that the first takes the place of, or that nobody knows, is gone already.
+            let replaced = binding.is_some() && binding == first.binding;
+            let unknown = binding.is_none() && expires_s == 0;
+            if seen || at.is_none() || !hosts.contains(&at) || replaced || unknown {
+                continue;
+            }
+            let wan_user = match binding.and_then(|id| self.registrar.get(id)) {
+                Some(binding) => binding.wan_user.clone(),
+                None => {
+                    let taken = |user: &str| {
+                        first.wan_user == user || further.iter().any(|f| f.wan_user == user)
+                    };
+                    let (aor, instance) = (&first.aor, &first.instance);
+                    self.registrar.wan_user((aor, instance), contact, source.flow, taken)
+                }
+            };
+            let contact = contact.to_owned();
+            // What there is no room for stays out of the REGISTER.
+            let _ = further.push(Further { contact, wan_user, expires_s, binding });
+        }
+        further
+    }
+}
+
+/// The seconds that a REGISTER asks for one of its Contacts.
+fn asked_s(message: &Message<'_>, contact: Option<&NameAddr<'_>>) -> u32 {
+    let header = message.header(Name::Expires).and_then(delta_seconds);
+    let parameter = contact.and_then(|contact| contact.params.get("expires"));
+    parameter.and_then(delta_seconds).or(header).unwrap_or(EXPIRES_DEFAULT_S)
 }
 
 /// Whether a REGISTER names the phone that it is from.
@@ -92,35 +148,41 @@ fn taken_back<'m>(message: &Message<'m>) -> impl Iterator<Item = &'m str> {
 }
 
 impl Registration {
-    /// Our Contact towards the provider.
-    pub(crate) fn wan_contact(&self, local: Local) -> String {
-        let at = if self.wan_user.is_empty() { "" } else { "@" };
-        format!("sip:{}{at}{}{}", self.wan_user, local.host(), local.parameter())
-    }
-
-    /// Whether a Contact of the provider's 200 is the one that we gave it.
-    pub(crate) fn is_ours(&self, uri: &str) -> bool {
-        self.user_at_ours(uri) == Some(&self.wan_user)
+    /// The phone's Contacts, each with the user part that stands for it at the provider.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        let first = (self.contact.as_str(), self.wan_user.as_str());
+        let further = self.further.iter().map(|f| (f.contact.as_str(), f.wan_user.as_str()));
+        core::iter::once(first).chain(further)
     }
 
     /// The user part of a URI at our own end of the way to the provider.
     pub(super) fn user_at_ours<'u>(&self, uri: &'u str) -> Option<&'u str> {
-        let ours = self.wan_contact(self.local?);
+        let ours = wan_contact(&self.wan_user, self.local?);
         let (uri, ours) = (Uri::parse(uri).ok()?, Uri::parse(&ours).ok()?);
         let at_ours = uri.host.eq_ignore_ascii_case(ours.host)
             && uri.port.unwrap_or(5060) == ours.port.unwrap_or(5060);
         at_ours.then_some(uri.user)
     }
 
-    /// The seconds that the provider granted our Contact; none where it lists none of ours.
+    /// The seconds that the provider granted our first Contact; none where it does not list it.
     pub(super) fn granted_s(&self, message: &Message<'_>) -> Option<u32> {
+        self.granted_to(&self.wan_user, self.expires_s, message)
+    }
+
+    /// The seconds that the provider granted our Contact with this user part.
+    pub(super) fn granted_to(
+        &self,
+        wan_user: &str,
+        asked_s: u32,
+        message: &Message<'_>,
+    ) -> Option<u32> {
         let header = message.header(Name::Expires).and_then(delta_seconds);
         let ours = message
             .values(Name::Contact)
             .filter_map(|value| NameAddr::parse(value).ok())
-            .find(|contact| self.is_ours(contact.uri))?;
+            .find(|contact| self.user_at_ours(contact.uri) == Some(wan_user))?;
         let parameter = ours.params.get("expires").and_then(delta_seconds);
-        let granted = parameter.or(header).unwrap_or(self.expires_s);
+        let granted = parameter.or(header).unwrap_or(asked_s);
         (granted > 0).then_some(granted)
     }
 }

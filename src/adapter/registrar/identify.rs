@@ -3,9 +3,14 @@
 //! A phone is known by its address of record and by `+sip.instance` or, where it names none, by
 //! its hardware address (CALLS §2.4). Where neither is known (a host behind another router, the
 //! loopback interface), by its Contact and the host that it registers from.
+//!
+//! A phone can have several Contacts, each of which is a binding (RFC 3261 s10.2.1) and looks like
+//! a phone of its own here. So what matters is whether another Contact takes the place of the one
+//! before or stays beside it: [`Binding::stays_beside`].
 
 use super::{Binding, BindingId, Registrar};
 use crate::net::{Mac, Via};
+use crate::sip::Uri;
 use crate::sip::transaction::Flow;
 
 /// What a REGISTER says about the phone that it is from.
@@ -25,7 +30,7 @@ pub struct Applicant<'a> {
     pub flow: Flow,
 }
 
-/// How far a phone without an instance seems to be the one that registers; the most counts.
+/// How far a phone seems to be the one that registers; the most counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Likeness {
     /// It was at the same host, and no hardware address tells.
@@ -34,6 +39,8 @@ enum Likeness {
     Renumbered,
     /// It has the same hardware address and was at the same host.
     Device,
+    /// It has the same instance.
+    Instance,
     /// It has the same Contact.
     Contact,
 }
@@ -47,13 +54,6 @@ impl Registrar {
             let Some(binding) = self.table.get(id).filter(|b| b.aor == applicant.aor) else {
                 continue;
             };
-            let instance = applicant.instance;
-            if !instance.is_empty() && binding.instance == instance {
-                return Some(id);
-            }
-            if !instance.is_empty() || !binding.instance.is_empty() {
-                continue;
-            }
             let likeness = binding.likeness(applicant);
             if likeness.is_some() && best.is_none_or(|(most, _)| likeness > most) {
                 best = Some((likeness, id));
@@ -74,8 +74,14 @@ impl Registrar {
 
 impl Binding {
     fn likeness(&self, applicant: &Applicant<'_>) -> Option<Likeness> {
+        if self.instance != applicant.instance || self.stays_beside(applicant) {
+            return None;
+        }
         if self.contact == applicant.contact {
             return Some(Likeness::Contact);
+        }
+        if !self.instance.is_empty() {
+            return Some(Likeness::Instance);
         }
         let here = self.flow.to.ip() == applicant.flow.to.ip();
         match (self.mac, applicant.mac) {
@@ -87,6 +93,18 @@ impl Binding {
             (Some(_), Some(_)) => Some(Likeness::Device),
             _ => Some(Likeness::Host),
         }
+    }
+
+    /// Whether a REGISTER names a further Contact of a phone whose first one stays. It comes from
+    /// where the first came from, else the phone has moved. After a restart a phone names the same
+    /// place in other words, and has another Call-ID.
+    fn stays_beside(&self, applicant: &Applicant<'_>) -> bool {
+        let same_run = self.call_id == applicant.call_id;
+        self.registered
+            && self.flow == applicant.flow
+            && !applicant.contact.is_empty()
+            && self.contact != applicant.contact
+            && (same_run || !same_place(&self.contact, applicant.contact))
     }
 
     /// Whether a phone without an instance that registers from this one's host may be this one.
@@ -103,4 +121,14 @@ impl Binding {
     fn may_have_moved(&self, call_id: &str) -> bool {
         !self.registered || self.call_id == call_id
     }
+}
+
+/// Whether two Contacts name the same host, port and transport.
+fn same_place(one: &str, other: &str) -> bool {
+    let place = |uri| {
+        let uri = Uri::parse(uri).ok()?;
+        let transport = uri.params.get("transport").unwrap_or("udp").to_ascii_lowercase();
+        Some((uri.host.to_ascii_lowercase(), uri.port.unwrap_or(5060), transport))
+    };
+    place(one) == place(other)
 }

@@ -188,7 +188,7 @@ fn phones_that_share_a_user_part_get_a_suffix_that_stays() {
     let mut bench = Bench::new(4);
     let user = |bench: &Bench, n: u16| {
         let p = phone(n);
-        bench.registrar.wan_user(&p.aor, &p.instance, "sip:line@192.168.1.1", p.flow)
+        bench.registrar.wan_user((&p.aor, &p.instance), "sip:line@192.168.1.1", p.flow, |_| false)
     };
     assert_eq!(user(&bench, 1), "line");
     bench.register(Registered { wan_user: "line".into(), ..phone(1) }).unwrap();
@@ -203,7 +203,7 @@ fn the_suffix_of_a_phone_without_instance_follows_from_its_address() {
     let contact = |port: u16| format!("sip:line@192.168.1.5:{port}");
     let user = |bench: &Bench, port: u16| {
         let flow = udp(&format!("192.168.1.5:{port}"));
-        bench.registrar.wan_user("p1@example.net", "", &contact(port), flow)
+        bench.registrar.wan_user(("p1@example.net", ""), &contact(port), flow, |_| false)
     };
     bench.register(Registered { wan_user: "line".into(), ..phone(9) }).unwrap();
     let first = user(&bench, 5060);
