@@ -3,7 +3,7 @@
 
 use crate::acts::gateway;
 use crate::b2bua::{Shows, two_renamed};
-use crate::net::Fate;
+use crate::net::{Fate, Packet};
 use crate::sip::{Dialog, Msg, sdp};
 use crate::town::{Phone, Town, server};
 use cosip::time::Duration;
@@ -160,6 +160,21 @@ fn a_cancel_that_a_dead_server_does_not_pass_crosses_the_channel() {
         assert_eq!(town.invites(bob.at), 1);
         town.finish();
     }
+}
+
+#[test]
+fn a_phone_stops_ringing_when_a_mailbox_has_answered_though_the_server_dies() {
+    let (mut town, alice, bob) = two_renamed(Shows::From);
+    let invite = ringing(&mut town, &alice, &bob);
+    let asked = |packet: &&Packet| packet.to == server() && packet.data.starts_with(b"INVITE");
+    let asked = Msg::parse(town.world.log.iter().find(asked).unwrap()).unwrap();
+    town.world.autos.remove(&server());
+    town.accept(&asked, "mailbox", "sip:mailbox@198.51.100.1:5060");
+    let mut caller = town.confirm(&alice, 100);
+    town.world.expect(server(), "ACK", 100);
+    town.cancelled(&invite, "b", 100);
+    town.bye(&mut caller, server());
+    town.finish();
 }
 
 /// Bob answers, and the B2BUA acknowledges that by itself and passes nothing on.

@@ -110,7 +110,8 @@ impl Adapter {
         }
     }
 
-    fn stop_ringing(&mut self, now: Instant, id: CallId) {
+    /// The other adapter knows that no answer is waited for here any more.
+    pub(super) fn stop_ringing(&mut self, now: Instant, id: CallId) {
         self.trace_note(now, id, "cancelled over the channel");
         self.lose_others(now, id, usize::MAX);
         let Some(call) = self.calls.get_mut(id) else { return };

@@ -99,8 +99,10 @@ pub(crate) fn decide(view: &View<'_>) -> Step {
         ServerLeg::Silent => while_silent(view),
         ServerLeg::Trying(since) => match view.overlay {
             OverlayLeg::Found => open_at(view, since + view.hedge_trying, None),
-            OverlayLeg::Refused(_) if view.now >= since + TRYING_LIMIT => Step::AnswerOverlay,
-            OverlayLeg::Refused(_) => Step::Wait(Some(since + TRYING_LIMIT)),
+            OverlayLeg::Refused(486 | 600 | 603) => {
+                let lost = since + TRYING_LIMIT;
+                if view.now >= lost { Step::AnswerOverlay } else { Step::Wait(Some(lost)) }
+            }
             _ => Step::Wait(None),
         },
         ServerLeg::Ringing => Step::Wait(None),

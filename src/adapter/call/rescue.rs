@@ -141,6 +141,11 @@ impl Adapter {
         let Some(id) = self.find_keyed(Role::Callee, key, tells) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
         call.named = Some(path);
+        let guessed = call.upstreams.iter().any(|up| up.anonymous);
+        if call.winner.is_none() && !guessed {
+            // Somebody else has answered, and a server that fails just then cancels nothing.
+            return self.stop_ringing(now, id);
+        }
         let by_peer = path == CarryingPath::Peer;
         let named = call
             .upstreams

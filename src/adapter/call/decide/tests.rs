@@ -153,6 +153,7 @@ fn overlay_refusals_count_only_against_a_silent_server() {
     }
     let give_up = START + SILENCE_LIMIT;
     let gone = OverlayLeg::Refused(480);
+    assert_eq!(decide(&view(60_000, ServerLeg::Trying(START), gone)), Step::Wait(None));
     assert_eq!(decide(&view(9, ServerLeg::Silent, gone)), Step::Wait(Some(give_up)));
     assert_eq!(decide(&view(8000, ServerLeg::Silent, gone)), Step::AnswerOverlay);
     assert_eq!(decide(&view(9, ServerLeg::Failed, gone)), Step::AnswerOverlay);
