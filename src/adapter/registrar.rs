@@ -195,7 +195,7 @@ impl Registrar {
             if let Some(entry) = self.table.get_mut(id) {
                 let own = core::mem::take(&mut entry.own);
                 let stays = entry.flow.to.ip() == binding.flow.to.ip();
-                let mac = binding.mac.or(entry.mac.filter(|_| stays));
+                let mac = binding.mac.or_else(|| entry.mac.filter(|_| stays));
                 *entry = Binding { mac, ..binding };
                 entry.own.goes_on(own);
             }

@@ -146,7 +146,7 @@ fn link_to(route: &[u8]) -> Option<u32> {
         return None;
     }
     let find = |wanted| attributes(route).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
-    if find(ROUTE_GATEWAY).or(find(ROUTE_VIA)).is_some() {
+    if find(ROUTE_GATEWAY).or_else(|| find(ROUTE_VIA)).is_some() {
         return None;
     }
     Some(u32::from_ne_bytes(find(ROUTE_LINK)?.try_into().ok()?))
