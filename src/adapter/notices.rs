@@ -13,7 +13,7 @@ use super::names::Path;
 use crate::channel::{CallKey, Notice, NoticeAnswer, Payload};
 use crate::config::{Accept, Mode};
 use crate::limits::{
-    CALL_UPSTREAMS_MAX, NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX, NOTICES_MAX,
+    ACK_LIMIT, CALL_UPSTREAMS_MAX, NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX, NOTICES_MAX,
 };
 use crate::net::NodeId;
 use crate::time::Instant;
@@ -29,8 +29,8 @@ pub(crate) struct NoticeHeard {
     claim: Claim,
     /// The phones that a leg by the server has come for.
     claimed: Phones,
-    /// The caller has hung up.
-    cancelled: bool,
+    /// When the caller hung up.
+    cancelled: Option<Instant>,
 }
 
 /// The call that a leg belongs to.
@@ -106,7 +106,7 @@ impl Adapter {
         let claimed = self.link_running_call(now, (peer, call), callee, claim);
         let (callee, claim) = (callee.to_owned(), claim.clone());
         let notice =
-            NoticeHeard { at: now, call, from: peer, callee, claim, claimed, cancelled: false };
+            NoticeHeard { at: now, call, from: peer, callee, claim, claimed, cancelled: None };
         self.notices.push_back(notice);
     }
 
@@ -131,22 +131,27 @@ impl Adapter {
                 let _ = notice.claimed.push(*phone);
             }
         }
-        let (key, node, cancelled) = (notice.call, Some(notice.from), notice.cancelled);
+        let (key, node, cancelled) = (notice.call, Some(notice.from), notice.cancelled.is_some());
         Belonging { key, node, anonymous, cancelled }
     }
 
     /// The notice that claims a leg under a foreign Call-ID, and whether only for want of another.
     fn claimed_by(&self, now: Instant, claim: &Claim, phones: &Phones) -> Option<(usize, bool)> {
-        let open = |(_, n): &(usize, &NoticeHeard)| {
-            let unclaimed = !phones.iter().any(|phone| n.claimed.contains(phone));
+        let recent = |n: &NoticeHeard| {
             let current = now < n.at + NOTICE_WINDOW || self.lives(n);
-            let current = current || self.ended_calls.awaits(now, n.call);
-            unclaimed && current && self.serves(n, phones)
+            current || self.ended_calls.awaits(now, n.call)
         };
-        let open = || self.notices.iter().enumerate().filter(open);
+        // A caller's leg to the server lives for 64*T1 after it hung up (CALLS §3.7).
+        let left = |n: &NoticeHeard| n.cancelled.is_some_and(|at| now < at + ACK_LIMIT);
+        let unclaimed = |n: &NoticeHeard| !phones.iter().any(|phone| n.claimed.contains(phone));
+        let notices = || self.notices.iter().enumerate();
+        let served = || notices().filter(|(_, n)| self.serves(n, phones));
+        let current = || served().filter(|(_, n)| recent(n) || left(n));
+        let open = || current().filter(|(_, n)| unclaimed(n));
         if claim.is_anonymous() {
-            let same = open().find(|(_, notice)| claim.is_same_session(&notice.claim));
-            let guess = || open().next().filter(|_| open().count() == 1);
+            let same = current().find(|(_, notice)| claim.is_same_session(&notice.claim));
+            let recent = || open().filter(|(_, notice)| recent(notice));
+            let guess = || recent().next().filter(|_| recent().count() == 1);
             let sure = same.map(|(at, _)| (at, false));
             return sure.or_else(|| guess().map(|(at, _)| (at, true)));
         }
@@ -154,7 +159,7 @@ impl Adapter {
         // Calls that are over come last: what arrives now is more likely a living one.
         let over = |notice: &NoticeHeard| {
             let ended = || !self.lives(notice) && self.ended_calls.awaits(now, notice.call);
-            notice.cancelled || ended()
+            notice.cancelled.is_some() || ended()
         };
         named.min_by_key(|(at, notice)| (over(notice), *at)).map(|(at, _)| (at, false))
     }
@@ -294,14 +299,14 @@ impl Adapter {
 
     /// Whether the caller of this call has hung up.
     pub(super) fn is_cancelled(&self, peer: NodeId, call: CallKey) -> bool {
-        self.notices.iter().any(|n| (n.from, n.call) == (peer, call) && n.cancelled)
+        self.notices.iter().any(|n| (n.from, n.call) == (peer, call) && n.cancelled.is_some())
     }
 
     /// The caller of this call has hung up: what comes of it from now on rings no phone.
     pub(super) fn cancel_notice(&mut self, now: Instant, peer: NodeId, call: CallKey) {
         let told = |notice: &&mut NoticeHeard| (notice.from, notice.call) == (peer, call);
         for notice in self.notices.iter_mut().filter(told) {
-            notice.cancelled = true;
+            notice.cancelled.get_or_insert(now);
             self.ended_calls.lived_until(now, call);
         }
     }

@@ -147,3 +147,30 @@ fn a_leg_that_was_held_under_another_call_rings_when_the_other_notice_comes() {
     assert!(!["c1", "b2b-k1"].contains(&second.one("Call-ID")));
     both_are_answered(town, phones, &first, &second);
 }
+
+#[test]
+fn withheld_legs_that_a_server_brings_late_belong_to_the_calls_that_are_over() {
+    let (mut town, alice, bob) = two_renamed(Shows::Nobody);
+    let carol = town.registered(2, 1, "carol");
+    let door = town.routers[1].outside();
+    town.world.rule = Some(Box::new(move |packet: &Packet| {
+        match packet.to == door && packet.data.starts_with(b"INVITE") {
+            true => Fate::Delay(Duration::from_secs(15)),
+            false => Fate::Deliver,
+        }
+    }));
+    offer(&mut town, &alice, &bob, "c1", "773310");
+    offer(&mut town, &carol, &bob, "k1", "884421");
+    town.world.run_ms(150);
+    town.server_is(Fate::Drop);
+    town.gives_up(&alice, &bob.aor(), "c1");
+    let invite = town.world.expect(bob.at, "INVITE", 4_300);
+    assert_eq!(invite.one("Call-ID"), "k1");
+    let mut callee = town.accept(&invite, "k", &bob.contact());
+    town.confirm(&carol, 100);
+    town.world.expect(bob.at, "ACK", 100);
+    town.bye(&mut callee, carol.at);
+    town.world.run_ms(25_000);
+    assert_eq!(town.invites(bob.at), 1);
+    town.finish();
+}
