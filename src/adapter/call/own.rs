@@ -35,7 +35,7 @@ pub(super) struct Own {
 impl Own {
     /// To the phone, as from its far end.
     pub(super) fn to_phone(dialog: &Dialog, method: Method<'static>) -> Self {
-        Own {
+        Self {
             method,
             number: dialog.far_cseq.saturating_add(1),
             flow: dialog.phone.flow,
@@ -53,7 +53,7 @@ impl Own {
             Path::Peer(_) => Vec::new(),
             _ => far.routes.clone(),
         };
-        Own {
+        Self {
             method,
             number: shifted(dialog.phone_cseq, far.shift_out).saturating_add(1),
             flow: far.flow_to(far.next_hop()),
@@ -73,7 +73,7 @@ impl Own {
     ) -> Self {
         let call_id = direct_call_id(call.role, call.key);
         let name = DialogId { call_id, ..dialog.far().id.clone() }.rename(true);
-        Own {
+        Self {
             flow: peer_flow(node),
             uri: format!("sip:{}", Local::Overlay(node).host()),
             local: Local::Overlay(own),
@@ -85,7 +85,7 @@ impl Own {
 
     /// The same with another number: an ACK has that of its INVITE.
     pub(super) fn numbered(self, number: u32) -> Self {
-        Own { number, ..self }
+        Self { number, ..self }
     }
 
     fn write(

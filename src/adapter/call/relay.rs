@@ -147,8 +147,9 @@ impl Adapter {
             None => allows_update(message),
         };
         let known = call.dialogs.iter().position(|dialog| dialog.id.is_same(&name));
-        if let Some(known) = known {
-            let dialog = &mut call.dialogs[known];
+        let place = known.unwrap_or_else(|| call.dialogs.len());
+        if known.is_some() {
+            let dialog = &mut call.dialogs[place];
             dialog.confirmed |= confirmed;
             dialog.phone = phone;
             if let Some(end) = dialog.learn(far) {
@@ -172,7 +173,6 @@ impl Adapter {
                 self.counters.dialogs_dropped += 1;
             }
         }
-        let place = known.unwrap_or(call.dialogs.len().saturating_sub(1));
         if let Some(dialog) = call.dialogs.get_mut(place).filter(|_| confirmed) {
             dialog.takes_update = updates;
             self.note_session(now, (id, place), caller, message);

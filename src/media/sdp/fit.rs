@@ -82,7 +82,7 @@ impl<'a> Section<'a> {
         self.protocol == there.protocol
             && self.keys().eq(there.keys())
             && sent().next().is_some()
-            && sent().all(|format| understood(&format))
+            && sent().all(understood)
     }
 
     fn takes(&self, codec: &str) -> bool {
