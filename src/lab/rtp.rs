@@ -84,7 +84,7 @@ pub struct Sink {
 
 impl Sink {
     /// A sink that takes one source, but not `own_ssrc`: the first that it hears for
-    /// [`PROBATION`] packets, for what a former source has sent may still be on its way.
+    /// `PROBATION` packets, for what a former source has sent may still be on its way.
     pub fn new(own_ssrc: u32) -> Self {
         Self { own_ssrc, ..Self::default() }
     }

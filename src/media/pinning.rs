@@ -10,7 +10,7 @@
 //! One source may follow another without new SDP: where both ends send at once, a NAT in between
 //! can give the first packets another port, until its rule for the opened one applies. So a source
 //! that is not the signalled address itself gives way to it, once it has been silent for
-//! [`SILENCE`]. The signalled address gives way to nobody.
+//! `SILENCE`. The signalled address gives way to nobody.
 
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
