@@ -150,6 +150,12 @@ struct Daemon {
 
 impl Daemon {
     fn start(scratch: &Scratch) -> Self {
+        let mut daemon = Self::spawn(scratch);
+        daemon.wait_for("LAN 127.99");
+        daemon
+    }
+
+    fn spawn(scratch: &Scratch) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_cosip"))
             .arg("run")
             .arg("--state")
@@ -163,9 +169,7 @@ impl Daemon {
             .spawn()
             .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut daemon = Self { child, stdout };
-        daemon.wait_for("LAN 127.99");
-        daemon
+        Self { child, stdout }
     }
 
     /// Reads the log up to a line with `text`. Fails where the daemon ends before.
@@ -229,6 +233,29 @@ fn the_daemon_has_one_thread_reloads_and_stops() {
     assert_eq!(status, Some(0));
     assert!(stderr.contains("70000") && stderr.contains("stay"), "{stderr}");
     assert!(!Path::exists(&scratch.0.join("run/control.sock")));
+}
+
+#[test]
+fn a_reload_that_comes_while_the_daemon_starts_waits_for_it() {
+    let scratch = Scratch::new("early");
+    // Whoever opens a pipe for reading waits for a writer.
+    let settings = scratch.0.join("settings");
+    nix::unistd::mkfifo(&settings, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut daemon = Daemon::spawn(&scratch);
+    let write = |text: String| {
+        let mut pipe = std::fs::OpenOptions::new().write(true).open(&settings).unwrap();
+        std::io::Write::write_all(&mut pipe, text.as_bytes()).unwrap();
+    };
+    // The first writer gets through when the daemon reads.
+    let mut first = std::fs::OpenOptions::new().write(true).open(&settings).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    std::io::Write::write_all(&mut first, running(3, "").as_bytes()).unwrap();
+    drop(first);
+    daemon.wait_for("LAN 127.99");
+    write(running(3, "\toption phone_expires_s '180'\n"));
+    daemon.wait_for("read again");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.end().0, Some(0));
 }
 
 #[test]

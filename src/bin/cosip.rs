@@ -3,7 +3,7 @@
 use cosip::adapter::Adapter;
 use cosip::config::{Config, Mode, schema};
 use cosip::control::commands::{Action, HELP, Invocation, parse};
-use cosip::driver::{Driver, Folders, Options, logger, start, tools};
+use cosip::driver::{Driver, Folders, Options, hold_signals, logger, privileges, start, tools};
 use cosip::time::Instant;
 use std::io;
 use std::path::Path;
@@ -40,6 +40,10 @@ fn main() -> ExitCode {
 
 fn run(settings: &Path, folders: Folders, user: Option<&str>) -> ExitCode {
     logger::init(log::LevelFilter::Info);
+    if let Err(error) = hold_signals() {
+        log::error!("no signal can be held: {error}");
+        return ExitCode::FAILURE;
+    }
     let config = match start::load_settings(settings) {
         Ok(config) => config,
         Err(error) => {
@@ -64,6 +68,9 @@ fn run(settings: &Path, folders: Folders, user: Option<&str>) -> ExitCode {
 fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>) -> io::Result<()> {
     folders.create()?;
     start::raise_descriptor_limit();
+    if let Some(user) = user {
+        privileges::drop_to(user, &folders)?;
+    }
     let identity = start::identity(config, &folders)?;
     let keys = match start::network_keys(config, &folders) {
         Ok(keys) => Some(keys),
@@ -84,9 +91,6 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
         wan: config.adapter.wan.clone(),
         ..Options::default()
     })?;
-    if let Some(user) = user {
-        start::drop_privileges(user, &folders)?;
-    }
     let seed = start::random_seed()?;
     let mut adapter = Adapter::new(config, &identity, keys.as_ref(), starts, seed, Instant::ZERO);
     log::info!("cosip {}: adapter {}", env!("CARGO_PKG_VERSION"), adapter.id());

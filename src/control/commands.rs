@@ -25,7 +25,7 @@ Options:
   -c FILE        settings                        [default: /etc/config/cosip]
   --state DIR    keys and what survives a reboot [default: /etc/cosip]
   --run DIR      control socket, volatile state  [default: /var/run/cosip]
-  --user NAME    run: become this user once keys and settings are read
+  --user NAME    run: give up root for this user, but for CAP_NET_ADMIN
   --schema       check: print every option, its range and default as JSON
   --json         status, phones, calls, peers, lookup: print JSON
   -h, --help     print this

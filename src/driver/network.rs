@@ -3,9 +3,11 @@
 //!
 //! An entry is a literal address, a network of OpenWrt or a device. The names of networks stand in
 //! the file `networks` of the run folder, written by whoever starts the daemon: one a line, a
-//! network's name and its device, divided by a space. The kernel tells changes of addresses, links
-//! and routes over rtnetlink; what there is now is then read anew. A network that is not up is
-//! waited for.
+//! network's name, its device and its firewall zone, divided by spaces; `-` stands for a device or
+//! zone that there is not. A name that stands there is a network, though a device have the same:
+//! the port `wan` of a switch carries no address while PPPoE runs over it. The kernel tells changes
+//! of addresses, links and routes over rtnetlink; what there is now is then read anew, and the file
+//! with it. A network that is not up is waited for.
 
 use super::poll::{Key, Poll};
 use super::routes;
@@ -169,12 +171,9 @@ fn find(entries: &[String], names: &str, held: &[Held]) -> Vec<(IpAddr, bool)> {
                 found.push((address, carrier.is_none_or(|held| held.carrier)));
             }
         } else {
-            let named = names.lines().filter_map(|line| line.split_once(' '));
-            let devices: Vec<&str> =
-                named.filter(|(name, _)| name == entry).map(|(_, device)| device.trim()).collect();
-            let devices = if devices.is_empty() { vec![entry.as_str()] } else { devices };
-            let of_devices = held.iter().filter(|held| devices.contains(&held.device.as_str()));
-            found.extend(of_devices.map(|held| (held.address, held.carrier)));
+            let device = device_of(names, entry).unwrap_or(entry);
+            let of_device = held.iter().filter(|held| held.device == device);
+            found.extend(of_device.map(|held| (held.address, held.carrier)));
         }
         if let Some(added) = found.get_mut(start..) {
             added.sort_by_key(|(address, _)| address.is_ipv6());
@@ -190,6 +189,14 @@ fn find(entries: &[String], names: &str, held: &[Held]) -> Vec<(IpAddr, bool)> {
     found
 }
 
+/// The device of the network `name`; `None` where no network has this name.
+fn device_of<'a>(names: &'a str, name: &str) -> Option<&'a str> {
+    let named = names.lines().map(|line| line.split_ascii_whitespace());
+    named
+        .map(|mut words| (words.next(), words.next()))
+        .find_map(|(network, device)| if network == Some(name) { device } else { None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,11 +209,12 @@ mod tests {
     fn networks_come_before_devices_and_literal_addresses_stand_for_themselves() {
         let held = [held("br-lan", [192, 0, 2, 1], true), held("wan", [198, 51, 100, 1], false)];
         let entries = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        let names = "lan br-lan\nwan pppoe-wan\n";
+        let names = "lan br-lan lan\nwan pppoe-wan wan\n";
         let lan = find(&entries(&["lan"]), names, &held);
         assert_eq!(lan, [([192, 0, 2, 1].into(), true)]);
         // The network `wan` is not up; the device of the same name is not meant.
         assert_eq!(find(&entries(&["wan"]), names, &held), []);
+        assert_eq!(find(&entries(&["wan"]), "wan - wan\n", &held), []);
         assert_eq!(find(&entries(&["wan"]), "", &held), [([198, 51, 100, 1].into(), false)]);
         let both = find(&entries(&["127.0.0.9", "127.0.0.9", "192.0.2.1"]), names, &held);
         assert_eq!(both, [([127, 0, 0, 9].into(), true), ([192, 0, 2, 1].into(), true)]);

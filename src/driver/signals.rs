@@ -14,6 +14,19 @@ pub(super) enum Wish {
     Stop,
 }
 
+/// Keeps the daemon's signals until its loop takes them, for a daemon that is still starting: a
+/// reload that comes too early must not end it. The process must have one thread.
+///
+/// # Errors
+/// What the system says.
+pub fn hold() -> io::Result<()> {
+    Ok(heard().thread_block()?)
+}
+
+fn heard() -> SigSet {
+    [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect()
+}
+
 /// The signals that the daemon listens to, blocked for ordinary delivery.
 pub(super) struct Signals {
     fd: SignalFd,
@@ -22,10 +35,9 @@ pub(super) struct Signals {
 impl Signals {
     /// Takes the signals of this thread, which must be the only one.
     pub(super) fn open() -> io::Result<Self> {
-        let mask: SigSet = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
-        mask.thread_block()?;
+        hold()?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(Self { fd: SignalFd::with_flags(&mask, flags)? })
+        Ok(Self { fd: SignalFd::with_flags(&heard(), flags)? })
     }
 
     /// The next signal that came.

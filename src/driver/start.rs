@@ -1,12 +1,10 @@
-//! What a daemon does before its run loop: settings, keys, limits, privileges.
+//! What a daemon does before its run loop: settings, keys, limits.
 
 use super::files::{Folders, read_or_create_secret, read_secret, read_settings};
 use crate::config::{self, Config, Warning};
 use crate::identity::key::Identity;
 use crate::identity::network::NetworkKeys;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{User, chown, initgroups, setgid, setuid};
-use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
@@ -79,31 +77,6 @@ pub fn raise_descriptor_limit() {
     if let Err(error) = raised {
         log::debug!("the limit of descriptors stays: {error}");
     }
-}
-
-/// Gives up root for the user `name`, who then owns the folders. The settings must be readable by
-/// that user for a reload to work.
-///
-/// # Errors
-/// An unknown user, and what the system says.
-pub fn drop_privileges(name: &str, folders: &Folders) -> io::Result<()> {
-    let user = User::from_name(name)?
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no user {name:?}")))?;
-    for folder in [&folders.state, &folders.run] {
-        chown(folder, Some(user.uid), Some(user.gid))?;
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if !kind.is_dir() && !kind.is_symlink() {
-                chown(&entry.path(), Some(user.uid), Some(user.gid))?;
-            }
-        }
-    }
-    let login = CString::new(name).map_err(io::Error::other)?;
-    initgroups(&login, user.gid)?;
-    setgid(user.gid)?;
-    setuid(user.uid)?;
-    Ok(())
 }
 
 fn invalid(path: &Path, error: &dyn std::fmt::Display) -> io::Error {

@@ -1,0 +1,106 @@
+//! What the daemon keeps of root's power: CAP_NET_ADMIN alone, asleep but for the calls that need
+//! it (capabilities(7)).
+//!
+//! The same way with and without a jail: the daemon starts as root, gives everything else up
+//! before it reads a key or hears a packet, and can never get it back. The capability is for
+//! netfilter's netlink calls and for transparent sockets, which [`with_net_admin`] wraps; an error
+//! elsewhere in the program meets a process that may do nothing.
+
+use super::files::Folders;
+use nix::unistd::{User, chown};
+use rustix::process::{parent_process_death_signal, set_parent_process_death_signal};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+const KEPT: CapabilitySet = CapabilitySet::NET_ADMIN;
+
+/// Whom the daemon becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ids {
+    user: u32,
+    group: u32,
+}
+
+/// Gives up root for the user `name`, who owns the folders from then on. The process must have one
+/// thread.
+///
+/// # Errors
+/// An unknown user, and what the system says. The process may then have lost a part of its power
+/// and must end.
+pub fn drop_to(name: &str, folders: &Folders) -> io::Result<()> {
+    let ids = find(name, folders)?;
+    for folder in [&folders.state, &folders.run] {
+        chown(folder, Some(ids.user.into()), Some(ids.group.into()))?;
+    }
+    // A jail ends its process when it ends itself; a change of user would make it forget that.
+    let death_signal = parent_process_death_signal()?;
+    for capability in (CapabilitySet::all() - KEPT).iter() {
+        // The kernel may be older than the list.
+        if capability_is_in_bounding_set(capability) == Ok(true) {
+            remove_capability_from_bounding_set(capability)?;
+        }
+    }
+    clear_ambient_capability_set()?;
+    // Where the parent has locked this, the daemon still serves, as one that cannot intercept.
+    let keeps = set_keep_capabilities(true).is_ok();
+    become_user(ids)?;
+    let permitted = if keeps { KEPT } else { CapabilitySet::empty() };
+    set_capabilities(None, asleep(permitted))?;
+    set_no_new_privs(true)?;
+    set_parent_process_death_signal(death_signal)?;
+    if !keeps {
+        log::warn!("CAP_NET_ADMIN cannot be kept here: the kernel's tables stay as they are");
+    }
+    Ok(())
+}
+
+/// Runs `work` with CAP_NET_ADMIN in effect, where this process has it; for calls that need it,
+/// and for nothing else.
+pub fn with_net_admin<T>(work: impl FnOnce() -> T) -> T {
+    let has = capabilities(None).unwrap_or_else(|_| asleep(CapabilitySet::empty()));
+    // Root without `--user` has it in effect all the time.
+    let wakes = has.permitted.contains(KEPT) && !has.effective.contains(KEPT);
+    let awake = CapabilitySets { effective: has.effective | KEPT, ..has };
+    if wakes && let Err(error) = set_capabilities(None, awake) {
+        log::debug!("CAP_NET_ADMIN does not wake: {error}");
+    }
+    let done = work();
+    if wakes && let Err(error) = set_capabilities(None, has) {
+        log::warn!("CAP_NET_ADMIN stays in effect: {error}");
+    }
+    done
+}
+
+fn asleep(permitted: CapabilitySet) -> CapabilitySets {
+    let none = CapabilitySet::empty();
+    CapabilitySets { effective: none, permitted, inheritable: none }
+}
+
+/// The user of this name. In a jail there is no list of users; there the owner of the state folder
+/// is who is meant, for whoever starts the daemon has given it to that user.
+fn find(name: &str, folders: &Folders) -> io::Result<Ids> {
+    if let Some(user) = User::from_name(name).ok().flatten() {
+        return Ok(Ids { user: user.uid.as_raw(), group: user.gid.as_raw() });
+    }
+    let owner = std::fs::metadata(&folders.state)?;
+    if owner.uid() == 0 {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("no user {name:?}")));
+    }
+    Ok(Ids { user: owner.uid(), group: owner.gid() })
+}
+
+/// The daemon has one thread, so these calls, which are for one, are for the process.
+fn become_user(ids: Ids) -> io::Result<()> {
+    let user = rustix::thread::Uid::from_raw(ids.user);
+    let group = rustix::thread::Gid::from_raw(ids.group);
+    set_thread_groups(&[group])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    Ok(())
+}
