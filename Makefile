@@ -1,12 +1,13 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test calls lint fuzz bench soak
+.PHONY: feed package package-check image-overlay
 
 CARGO := scripts/cargo
 FEATURES := lab,server
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 setup: ## install what building and testing needs (Debian packages; as root)
 	scripts/setup.sh
@@ -38,3 +39,15 @@ bench: build ## what adapters cost a call, and what they save -> target/bench
 
 soak: build ## an hour of calls while phones move and the server dies -> target/soak [SECONDS=3600]
 	target/release/cosip-lab soak $(if $(SECONDS),--seconds $(SECONDS))
+
+package: ## what routers install, from target/cross -> dist
+	scripts/package.sh
+
+package-check: ## packages built in two folders: same bytes, small enough
+	scripts/package-check.sh
+
+feed: ## what is handed in to OpenWrt -> dist/feed [RELEASE_URL=.. MAINTAINER=..]
+	RELEASE_URL='$(RELEASE_URL)' MAINTAINER='$(MAINTAINER)' scripts/feed.sh
+
+image-overlay: $(if $(COSIP),,build) ## a provider's files for ImageBuilder [PROVIDER=.. SECRET=..]
+	PROVIDER='$(PROVIDER)' SECRET='$(SECRET)' COSIP='$(COSIP)' scripts/image-overlay.sh

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Writes what is handed in to OpenWrt: the release (OUT/cosip-VERSION.tar.gz, from the last commit)
+# and OUT/feed with our packages as they belong into openwrt/telephony (or packages: net/cosip) and
+# openwrt/luci, the release's hash in them, without translations: LuCI's come from Weblate.
+#
+# RELEASE_URL  the folder that the release will be downloaded from
+# MAINTAINER   Name <address>, as in the commit's Signed-off-by
+# OUT          where it goes                                          [dist]
+set -eu
+cd "$(dirname "$0")/.."
+umask 022
+out=${OUT:-dist}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+release=$out/cosip-$version.tar.gz
+
+git rev-parse --verify -q HEAD >/dev/null || {
+    echo "the release is made from a commit; there is none here" >&2
+    exit 1
+}
+[ -z "$(git status --porcelain)" ] || echo "what is not committed stays out of the release" >&2
+
+mkdir -p "$out"
+git archive --format=tar --prefix="cosip-$version/" HEAD | gzip -9n >"$release"
+hash=$(sha256sum "$release" | cut -d' ' -f1)
+
+fill_in() { # MAKEFILE: fills in what is only known now
+    sed -i "s|^PKG_HASH:=.*|PKG_HASH:=$hash|" "$1"
+    [ -z "${RELEASE_URL:-}" ] || sed -i "s|^PKG_SOURCE_URL:=.*|PKG_SOURCE_URL:=$RELEASE_URL|" "$1"
+    [ -z "${MAINTAINER:-}" ] || sed -i "s|^PKG_MAINTAINER:=.*|PKG_MAINTAINER:=$MAINTAINER|" "$1"
+}
+
+rm -rf "$out/feed"
+net=$out/feed/telephony/net
+applications=$out/feed/luci/applications
+mkdir -p "$net" "$applications"
+cp -R openwrt/net/cosip "$net/"
+fill_in "$net/cosip/Makefile"
+if [ -d openwrt/luci-app-cosip ]; then
+    cp -R openwrt/luci-app-cosip "$applications/"
+    fill_in "$applications/luci-app-cosip/Makefile"
+    find "$applications/luci-app-cosip/po" -mindepth 1 -maxdepth 1 ! -name templates \
+        -exec rm -r {} +
+fi
+printf '%s\n' "$release" "$out/feed"
+[ -n "${RELEASE_URL:-}" ] && [ -n "${MAINTAINER:-}" ] ||
+    echo "for a pull request also RELEASE_URL and MAINTAINER: see docs/isp.md" >&2

@@ -1,0 +1,4 @@
+# The program is built already.
+
+RUST_ARCH_DEPENDS :=
+RustBinPackage :=
