@@ -188,8 +188,8 @@ pub const SESSION_INTERVAL_MIN_S: u32 = 90;
 /// Addresses of one phone: its AOR and the aliases.
 pub const ALIASES_MAX: usize = 8;
 
-/// Addresses served on each side.
-pub const LAN_ADDRESSES_MAX: usize = 4;
+/// Addresses served on each side: of the LAN, and of the WAN.
+pub const ADDRESSES_A_SIDE_MAX: usize = 4;
 
 /// TCP connections to phones and servers.
 pub const TCP_CONNECTIONS_MAX: usize = 4608;
@@ -226,6 +226,9 @@ pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a clean stop waits for withdrawals to be acknowledged.
 pub const STOP_PATIENCE: Duration = Duration::from_millis(400);
+
+/// Between two log lines about the same limit.
+pub const SHORTAGE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The file of peers is written this often.
 pub const PEERS_FILE_INTERVAL: Duration = Duration::from_secs(86_400);

@@ -153,6 +153,8 @@ pub enum Request {
     Load(File),
     /// Replace a file: temporary file, fsync, rename. Answered by [`Answer::Done`].
     Save(File, Vec<u8>),
+    /// Read the network's secrets, which people change. Answered by [`Answer::Loaded`].
+    Secrets,
     /// Look up the hardware address of a host on one of our links. Answered by
     /// [`Answer::Neighbour`], or [`Failure::Absent`] where it is behind another router.
     Neighbour(IpAddr),

@@ -274,3 +274,36 @@ fn a_daemon_without_the_networks_secret_says_so_and_serves() {
     assert_eq!(status, Some(0));
     assert!(stderr.contains("network.key"), "{stderr}");
 }
+
+#[test]
+fn a_new_secret_is_taken_live() {
+    let keys = |scratch: &Scratch, secrets: &[u8]| {
+        let lines: Vec<String> = secrets.iter().map(|secret| format!("{secret:064x}")).collect();
+        std::fs::create_dir_all(scratch.0.join("state")).unwrap();
+        std::fs::write(scratch.0.join("state/network.key"), lines.join("\n")).unwrap();
+    };
+    let [first, second] = ["secret-first", "secret-second"].map(Scratch::new);
+    let overlay = "config overlay 'overlay'\n\toption name 'test'\n";
+    let cooperative = |host| running(host, overlay).replace("'server'", "'cooperative'");
+    first.settings(&cooperative(3));
+    keys(&first, &[1]);
+    second.settings(&format!("{}\tlist bootstrap '127.99.2.3'\n", cooperative(4)));
+    keys(&second, &[2]);
+    let (mut one, two) = (Daemon::start(&first), Daemon::start(&second));
+    let joined = || json(&second.cosip(&["status", "--json"]))["overlay"]["joined"] == true;
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(!joined(), "neither hears the other");
+    keys(&first, &[1, 2]);
+    one.signal(Signal::SIGHUP);
+    one.wait_for("secrets changed");
+    let start = std::time::Instant::now();
+    // The one sends under its old secret, which the other does not hear.
+    keys(&first, &[2, 1]);
+    one.signal(Signal::SIGHUP);
+    one.wait_for("secrets changed");
+    while !joined() {
+        assert!(start.elapsed().as_secs() < 60, "the second joins through the first");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    drop(two);
+}

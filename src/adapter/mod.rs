@@ -33,7 +33,9 @@ mod register;
 pub mod registrar;
 mod reply;
 mod rewrite;
+mod secrets;
 pub mod server;
+mod shortage;
 mod sockets;
 pub mod spelling;
 mod status;
@@ -85,6 +87,8 @@ enum Wish {
     Neighbour(crate::sip::transaction::ServerId, inbound::Source),
     /// A file.
     Load(crate::net::File),
+    /// The network's secrets.
+    Secrets,
     /// Nothing depends on the answer.
     Nothing,
 }
@@ -125,8 +129,18 @@ crate::observe::counters! {
         transactions_full,
         /// Registrations refused because `max_phones` are registered.
         phones_refused_full,
+        /// Contacts left out because one REGISTER names more than are kept of it.
+        contacts_dropped,
+        /// Addresses of the LAN or the WAN that are not served: there are too many.
+        addresses_dropped,
+        /// Addresses of `bootstrap` entries that are not used: there are too many.
+        bootstrap_dropped,
         /// Dialogs of forked calls beyond the limit.
         dialogs_dropped,
+        /// Addresses of callers left out because an INVITE names more than are compared.
+        claims_dropped,
+        /// Calls that were over, forgotten while a leg of theirs might still have come.
+        ended_calls_forgotten,
         /// Bodies whose SDP could not be rewritten.
         sdp_refused,
         /// Calls that were set up by the server.
@@ -227,6 +241,9 @@ pub struct Adapter {
     events: VecDeque<Event>,
     trace: Trace,
     counters: Counters,
+    shortages: shortage::Shortages,
+    /// Addresses that are to be published under new secrets.
+    unblinded: VecDeque<String>,
     persist: persist::Persist,
     restoring: persist::Restoring,
     started: Instant,
@@ -298,6 +315,8 @@ impl Adapter {
             events: VecDeque::new(),
             trace: Trace::default(),
             counters: Counters::default(),
+            shortages: shortage::Shortages::default(),
+            unblinded: VecDeque::new(),
             persist: persist::Persist::new(now),
             restoring: persist::Restoring::default(),
             started: now,

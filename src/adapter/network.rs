@@ -5,7 +5,7 @@ use super::sockets::{Connection, Facing};
 use super::ways::Way;
 use super::{Adapter, ClientOwner, Wish};
 use crate::config::{Config, Mode};
-use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, LAN_ADDRESSES_MAX, PORTMAP_STOP, STOP_PATIENCE};
+use crate::limits::{ADDRESSES_A_SIDE_MAX, BOOTSTRAP_ADDRESSES_MAX, PORTMAP_STOP, STOP_PATIENCE};
 use crate::net::{
     Answer, ConnId, Event, Failure, Network, Request, SocketKind, Ticket, Via, is_global,
 };
@@ -33,6 +33,8 @@ impl Adapter {
         }
         let wan_changed = self.network.wan != network.wan;
         self.network = network.clone();
+        let beyond = |all: &[IpAddr]| all.len().saturating_sub(ADDRESSES_A_SIDE_MAX) as u64;
+        self.counters.addresses_dropped += beyond(&network.lan) + beyond(&network.wan);
         if wan_changed {
             // What others saw of the old address says nothing about the new one.
             self.outside.forget_seen();
@@ -73,8 +75,10 @@ impl Adapter {
 
     /// Closes sockets that have no place any more and asks for those that are missing.
     pub(super) fn want_sockets(&mut self) {
-        let lan: Vec<IpAddr> = self.network.lan.iter().take(LAN_ADDRESSES_MAX).copied().collect();
-        let wan: Vec<IpAddr> = self.network.wan.iter().take(LAN_ADDRESSES_MAX).copied().collect();
+        let lan: Vec<IpAddr> =
+            self.network.lan.iter().take(ADDRESSES_A_SIDE_MAX).copied().collect();
+        let wan: Vec<IpAddr> =
+            self.network.wan.iter().take(ADDRESSES_A_SIDE_MAX).copied().collect();
         let gone = self.sockets.retain(|socket| {
             let side = if socket.facing == Facing::Lan { &lan } else { &wan };
             side.contains(&socket.wanted.ip())
@@ -154,6 +158,8 @@ impl Adapter {
                 self.loaded(now, file, Some(data));
             }
             (Some(Wish::Load(file)), _) => self.loaded(now, file, None),
+            (Some(Wish::Secrets), Ok(Answer::Loaded(text))) => self.secrets_read(text),
+            (Some(Wish::Secrets), _) => self.secrets_unread(),
             _ => {}
         }
     }
@@ -259,7 +265,11 @@ impl Adapter {
         if targets.is_empty() {
             return;
         }
-        *known = targets.iter().map(|target| target.addr).collect();
+        let located: Vec<SocketAddr> = targets.iter().map(|target| target.addr).collect();
+        let changed = core::mem::replace(known, located) != *known;
+        let count: usize = self.bootstrap.iter().map(Vec::len).sum();
+        let beyond = count.saturating_sub(BOOTSTRAP_ADDRESSES_MAX);
+        self.counters.bootstrap_dropped += if changed { beyond as u64 } else { 0 };
         let all: heapless::Vec<SocketAddr, BOOTSTRAP_ADDRESSES_MAX> =
             self.bootstrap.iter().flatten().copied().take(BOOTSTRAP_ADDRESSES_MAX).collect();
         if let Some(overlay) = &mut self.overlay {
@@ -302,6 +312,7 @@ impl Adapter {
             self.locate_providers(now);
         }
         self.publish_as_configured(now);
+        self.wish(Wish::Secrets, Request::Secrets);
         if old.emergency.route != self.config.emergency.route {
             self.gateways_changed(now);
         }
@@ -365,6 +376,7 @@ impl Adapter {
     /// Regular care: sockets that could not be bound, notices that came to nothing.
     pub(super) fn maintain(&mut self, now: Instant) {
         self.wan_port_tries = 0;
+        self.log_shortages(now);
         self.bind_missing();
         self.look_in_front(now);
         self.forget_old_notices(now);

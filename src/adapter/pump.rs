@@ -105,7 +105,7 @@ impl Core for Adapter {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if !self.loopback.is_empty() {
+        if !self.loopback.is_empty() || !self.unblinded.is_empty() {
             return Some(Instant::ZERO);
         }
         let mut at = Some(self.maintenance_at);
@@ -218,6 +218,7 @@ impl Adapter {
             self.maintenance_at = now + MAINTENANCE_INTERVAL;
             self.maintain(now);
         }
+        self.publish_one_anew(now);
         self.save_due(now);
         self.stop_due(now);
     }

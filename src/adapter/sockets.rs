@@ -6,7 +6,7 @@
 
 use super::names::Local;
 use super::outside::Outside;
-use crate::limits::{LAN_ADDRESSES_MAX, TCP_CONNECTIONS_MAX};
+use crate::limits::{ADDRESSES_A_SIDE_MAX, TCP_CONNECTIONS_MAX};
 use crate::net::{ConnId, SocketId, SocketKind, Via};
 use crate::sip::stream::Framer;
 use crate::sip::transaction::Flow;
@@ -62,7 +62,7 @@ pub(crate) struct Connection {
 /// All sockets and connections.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    sockets: heapless::Vec<Socket, { LAN_ADDRESSES_MAX * 6 }>,
+    sockets: heapless::Vec<Socket, { ADDRESSES_A_SIDE_MAX * 6 }>,
     connections: Vec<Connection>,
 }
 

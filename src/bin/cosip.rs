@@ -72,7 +72,8 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
         privileges::drop_to(user, &folders)?;
     }
     let identity = start::identity(config, &folders)?;
-    let keys = match start::network_keys(config, &folders) {
+    let secrets = folders.resolve(&config.overlay.secret_file);
+    let keys = match start::network_keys(config, &secrets) {
         Ok(keys) => Some(keys),
         Err(error) => {
             // Without a secret the settings may still ask for the server alone.
@@ -86,6 +87,7 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
     let mut driver = Driver::new(Options {
         folders: Some(folders.clone()),
         settings: Some(settings.to_owned()),
+        secrets: Some(secrets),
         signals: true,
         lan: config.adapter.lan.clone(),
         wan: config.adapter.wan.clone(),

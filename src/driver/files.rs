@@ -83,14 +83,7 @@ impl Folders {
 
     /// Reads one of a core's files.
     pub(super) fn load(&self, file: File) -> Result<Vec<u8>, Failure> {
-        let path = self.path(file);
-        read_bounded(&path, STATE_FILE_BYTES_MAX).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Failure::Absent,
-            _ => {
-                log::warn!("{error}");
-                Failure::System
-            }
-        })
+        read_bounded(&self.path(file), STATE_FILE_BYTES_MAX).map_err(|error| unread(&error))
     }
 
     /// Replaces one of a core's files.
@@ -140,6 +133,20 @@ pub fn read_or_create_secret(
         }
         other => other,
     }
+}
+
+/// A secret file, read for a core.
+pub(super) fn load_secret(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_secret(path).map(String::into_bytes).map_err(|error| unread(&error))
+}
+
+/// Why a core does not get a file. That there is none is the core's to judge.
+fn unread(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Failure::Absent;
+    }
+    log::warn!("{error}");
+    Failure::System
 }
 
 fn unix_seconds() -> u32 {

@@ -48,6 +48,8 @@ pub struct Options {
     pub folders: Option<Folders>,
     /// The settings file that SIGHUP has read again.
     pub settings: Option<PathBuf>,
+    /// The file of the network's secrets. Without: there is none.
+    pub secrets: Option<PathBuf>,
     /// Whether SIGHUP, SIGTERM and SIGINT are listened to. The process must have one thread then.
     pub signals: bool,
     /// Networks, devices or addresses of the LAN side.
@@ -65,6 +67,7 @@ impl Default for Options {
         Self {
             folders: None,
             settings: None,
+            secrets: None,
             signals: false,
             lan: Vec::new(),
             wan: Vec::new(),

@@ -1,7 +1,7 @@
 //! What a core asks for, done: sockets, connections, names, files, replies.
 
 use super::control;
-use super::files::Folders;
+use super::files::{Folders, load_secret};
 use super::lines::LineSource;
 use super::neighbours::{self, Found};
 use super::network::Networks;
@@ -71,6 +71,7 @@ pub(super) struct Io {
     pub(super) stop_at: Option<Instant>,
     pub(super) stopped: bool,
     folders: Option<Folders>,
+    secrets: Option<PathBuf>,
     resolver: Rc<Resolver>,
     listeners: HashMap<SocketId, smol::Task<()>>,
     listener_count: u32,
@@ -110,6 +111,7 @@ impl Io {
             stop_at: None,
             stopped: false,
             folders: options.folders,
+            secrets: options.secrets,
             resolver: Rc::new(Resolver::new(options.resolv_conf, options.hosts)),
             listeners: HashMap::new(),
             listener_count: 0,
@@ -176,6 +178,10 @@ impl Io {
             Request::Save(file, data) => match &self.folders {
                 Some(folders) => folders.save(file, &data).map(|()| Owned::Done),
                 None => Ok(Owned::Done),
+            },
+            Request::Secrets => match &self.secrets {
+                Some(path) => load_secret(path).map(Owned::Loaded),
+                None => Err(Failure::Absent),
             },
             Request::Neighbour(host) => match neighbours::find(host) {
                 Found::Known(mac) => Ok(Owned::Neighbour(mac)),

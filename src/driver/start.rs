@@ -54,10 +54,9 @@ pub fn identity(config: &Config, folders: &Folders) -> io::Result<Identity> {
 /// # Errors
 /// What the system says of the file, and a file that holds no secrets. Without them there is no
 /// overlay.
-pub fn network_keys(config: &Config, folders: &Folders) -> io::Result<NetworkKeys> {
-    let path = folders.resolve(&config.overlay.secret_file);
-    let text = read_secret(&path)?;
-    NetworkKeys::parse(&text, config.network_name()).map_err(|error| invalid(&path, &error))
+pub fn network_keys(config: &Config, path: &Path) -> io::Result<NetworkKeys> {
+    let text = read_secret(path)?;
+    NetworkKeys::parse(&text, config.network_name()).map_err(|error| invalid(path, &error))
 }
 
 /// 32 bytes from the kernel.

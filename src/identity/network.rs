@@ -59,7 +59,7 @@ impl fmt::Display for SecretError {
 
 impl core::error::Error for SecretError {}
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct Derived {
     id: u8,
     tag: [u8; 32],
@@ -90,7 +90,7 @@ impl Derived {
 }
 
 /// The keys derived from a network's secrets. Holds at least one.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NetworkKeys {
     network: [u8; 16],
     sending: Derived,

@@ -84,15 +84,16 @@ impl Overlay {
         self.announcing.clear();
         let closest = self.members.closest::<TOLD_MAX>(&self.me.0, |_| true);
         let mut announcing = core::mem::take(&mut self.announcing);
+        let mut dropped = 0;
         // Their proofs of our address are of the old one, most likely.
         for node in self.holders().chain(closest) {
             if announcing.iter().any(|known| known.node.id == node.id) {
                 continue;
             }
-            if announcing.push(Announcement { node, token: NO_TOKEN, tries: 0 }).is_err() {
-                break;
-            }
+            let pushed = announcing.push(Announcement { node, token: NO_TOKEN, tries: 0 });
+            dropped += u64::from(pushed.is_err());
         }
+        self.counters.announcements_dropped += dropped;
         self.announcing = announcing;
         for at in 0..self.announcing.len() {
             self.announce_to(now, at);

@@ -29,6 +29,11 @@ impl AorKeys {
         name
     }
 
+    /// Forgets all: they are blinded under secrets that are no longer those of the network.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+    }
+
     pub(super) fn get(&mut self, keys: &NetworkKeys, aor: &str) -> Blinded {
         let name = self.name(aor);
         if let Some((_, blinded)) = self.known.iter().find(|(known, _)| *known == name) {

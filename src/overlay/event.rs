@@ -276,6 +276,12 @@ crate::observe::counters! {
         signed,
         /// Members that fell silent.
         members_lost,
+        /// Silent members forgotten within their day because there are too many.
+        suspects_forgotten,
+        /// Ways through rendezvous peers that made room for others.
+        detours_forgotten,
+        /// Members not told our new address: there are too many to tell.
+        announcements_dropped,
         /// Members heard from two addresses in turn.
         two_addresses,
         /// Look-ups finished.

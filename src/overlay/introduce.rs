@@ -69,7 +69,7 @@ impl Overlay {
         rendezvous: &[SocketAddr],
     ) -> RendezvousList {
         for via in rendezvous.iter().filter(|at| !is_detour(at)).take(ASKED_MAX) {
-            let token = self.detours.learn(now, peer, *via, true);
+            let token = self.learn_detour(now, peer, *via, true);
             self.ask_to_introduce(now, peer, *via, &token);
         }
         rendezvous.iter().filter_map(|via| self.detours.address(peer, *via)).take(2).collect()
@@ -86,7 +86,7 @@ impl Overlay {
     /// `peer` says where it can be met from now on.
     pub fn set_rendezvous(&mut self, now: Instant, peer: NodeId, rendezvous: &[SocketAddr]) {
         for via in rendezvous.iter().filter(|at| !is_detour(at)).take(ASKED_MAX) {
-            self.detours.learn(now, peer, *via, true);
+            self.learn_detour(now, peer, *via, true);
         }
     }
 
@@ -159,7 +159,7 @@ impl Overlay {
         let Some(token) = self.rendezvous.token_at(&from) else {
             return Err(reject(&mut self.counters.introductions_refused, Rejected::Unauthorized));
         };
-        self.detours.learn(now, guest.id, from, false);
+        self.learn_detour(now, guest.id, from, false);
         self.detours.prove(guest.id, from, token);
         self.punch(now, guest.id, guest.address);
         Ok(())

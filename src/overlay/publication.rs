@@ -1,11 +1,13 @@
 //! One AOR that this node keeps in the overlay, and who holds its record.
 
 use super::Overlay;
+use super::aor::Blinded;
 use super::event::{Full, PublishId};
 use super::id::{Node, distance};
 use super::lookup::REPLICAS;
 use super::repair::REPAIR_EARLY;
 use super::wire::{NO_TOKEN, Token};
+use crate::identity::NetworkKeys;
 use crate::identity::record::{Contact, Key, Record};
 use crate::net::NodeId;
 use crate::time::Instant;
@@ -118,13 +120,56 @@ impl Overlay {
             self.republish(now, &name, Some(contact));
             return Ok(known);
         }
+        self.publication_count = self.publication_count.wrapping_add(1);
+        let id = PublishId(self.publication_count);
         let blinded = self.aor_keys.get(&self.keys, aor);
+        self.enter(now, id, name, &blinded)?;
+        self.republish(now, &name, Some(contact));
+        Ok(id)
+    }
+
+    /// Replaces the network's keys, after its secrets changed: what is sent and heard follows at
+    /// once, and what is published with [`Self::publish_anew`]. False where they are the same.
+    pub fn set_network(&mut self, keys: &NetworkKeys) -> bool {
+        let changed = self.keys != *keys;
+        if changed {
+            self.keys = keys.clone();
+            self.aor_keys.forget();
+        }
+        changed
+    }
+
+    /// Publishes `aor` under the secrets that came, where it is published, and withdraws it under
+    /// those that are gone. Blinding is slow: one AOR at a time.
+    ///
+    /// # Errors
+    /// [`Full`] beyond `publish_entries`: it stays as it was.
+    pub fn publish_anew(&mut self, now: Instant, aor: &str) -> Result<(), Full> {
+        let name = self.aor_keys.name(aor);
+        let known = self.publications.iter().filter(|(_, p)| p.name == name);
+        let found = { known }.find_map(|(_, p)| Some((p.id, p.contact.clone()?)));
+        let Some((id, contact)) = found else { return Ok(()) };
+        let blinded = self.aor_keys.get(&self.keys, aor);
+        let is_new = |key: &&[u8; 32]| !self.publications.iter().any(|(_, p)| p.aor_key == **key);
+        let missing: Blinded = blinded.iter().filter(is_new).copied().collect();
+        self.enter(now, id, name, &missing)?;
+        let wanted = |key: &[u8; 32]| blinded.contains(key).then_some(&contact);
+        self.republish_each(now, &name, wanted);
+        Ok(())
+    }
+
+    /// Makes room for an AOR under these blinded keys.
+    fn enter(
+        &mut self,
+        now: Instant,
+        id: PublishId,
+        name: [u8; 16],
+        blinded: &[[u8; 32]],
+    ) -> Result<(), Full> {
         if self.publications.len() + blinded.len() > self.publications.capacity() {
             return Err(Full);
         }
-        self.publication_count = self.publication_count.wrapping_add(1);
-        let id = PublishId(self.publication_count);
-        for aor_key in blinded {
+        for &aor_key in blinded {
             let publication = Publication {
                 id,
                 name,
@@ -141,8 +186,7 @@ impl Overlay {
             };
             self.publications.insert(publication).map_err(|_| Full)?;
         }
-        self.republish(now, &name, Some(contact));
-        Ok(id)
+        Ok(())
     }
 
     /// Takes `aor` out of the overlay: a newer, empty record replaces the published one.
@@ -167,8 +211,19 @@ impl Overlay {
     }
 
     fn republish(&mut self, now: Instant, name: &[u8; 16], contact: Option<&Contact>) {
+        self.republish_each(now, name, |_| contact);
+    }
+
+    /// Gives the records of an AOR the contact that is `wanted` under their key.
+    fn republish_each<'c>(
+        &mut self,
+        now: Instant,
+        name: &[u8; 16],
+        wanted: impl Fn(&[u8; 32]) -> Option<&'c Contact>,
+    ) {
         let mut seq = self.seq;
         for (id, publication) in self.publications.iter_mut() {
+            let contact = wanted(&publication.aor_key);
             let unchanged = publication.contact.as_ref() == contact && publication.seq > 0;
             if publication.name != *name || unchanged {
                 continue;

@@ -88,21 +88,22 @@ impl Detours {
         Self { known: Vec::with_capacity(DETOURS_MAX), count: 0 }
     }
 
-    /// Notes a way through a member that keeps the peer's flow (`theirs`), or ours; returns what
-    /// proves our address to that member, if anything does.
-    pub(super) fn learn(
+    /// Notes a way; returns what proves our address to its member, if anything does, and whether
+    /// another way had to make room.
+    fn learn(
         &mut self,
         now: Instant,
         peer: NodeId,
         via: SocketAddr,
         theirs: bool,
-    ) -> Token {
+    ) -> (Token, bool) {
         if let Some(known) = self.find(peer, via) {
             known.used = now;
             known.theirs |= theirs;
-            return known.token;
+            return (known.token, false);
         }
-        if self.known.len() >= DETOURS_MAX {
+        let full = self.known.len() >= DETOURS_MAX;
+        if full {
             let oldest = self.known.iter().enumerate().min_by_key(|(_, detour)| detour.used);
             if let Some((at, _)) = oldest {
                 self.known.swap_remove(at);
@@ -113,7 +114,7 @@ impl Detours {
         let token = NO_TOKEN;
         let number = self.count;
         self.known.push(Detour { peer, via, token, number, used: now, theirs });
-        token
+        (token, full)
     }
 
     /// The member at `via` gave us this proof.
@@ -141,6 +142,20 @@ impl Detours {
 }
 
 impl Overlay {
+    /// Notes a way to `peer` through a member that keeps the peer's flow (`theirs`), or ours;
+    /// returns what proves our address to that member, if anything does.
+    pub(super) fn learn_detour(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        via: SocketAddr,
+        theirs: bool,
+    ) -> Token {
+        let (token, forgotten) = self.detours.learn(now, peer, via, theirs);
+        self.counters.detours_forgotten += u64::from(forgotten);
+        token
+    }
+
     /// Sends a datagram of the channel by the way that `to` stands for. False where there is none
     /// (any more), or it is not proven yet: the datagram is lost, as on the way.
     pub fn send_relayed(&mut self, now: Instant, to: SocketAddr, data: &[u8]) -> bool {

@@ -34,13 +34,15 @@ impl Suspects {
         self.0.len()
     }
 
-    /// Adds one; the longest silent makes room.
-    pub(super) fn add(&mut self, node: Node, now_s: u32) {
+    /// Adds one; the longest silent makes room. True where one had to.
+    pub(super) fn add(&mut self, node: Node, now_s: u32) -> bool {
         self.remove(&node.id);
-        if self.0.len() >= SUSPECTS_MAX {
+        let full = self.0.len() >= SUSPECTS_MAX;
+        if full {
             self.0.remove(0);
         }
         self.0.push(Suspect { node, since_s: now_s, next_s: now_s + INTERVAL_MIN_S });
+        full
     }
 
     /// Takes `id` out; true where it was a suspect.

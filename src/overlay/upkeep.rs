@@ -142,7 +142,8 @@ impl Overlay {
     fn lose(&mut self, now: Instant, node: &Node) {
         self.counters.members_lost += 1;
         self.members.remove(&node.id);
-        self.suspects.add(*node, self.seconds(now));
+        let forgotten = self.suspects.add(*node, self.seconds(now));
+        self.counters.suspects_forgotten += u64::from(forgotten);
         self.rendezvous_lost(now, &node.id);
         if self.members.is_empty() {
             self.all_lost(now);

@@ -141,3 +141,20 @@ fn a_phone_that_has_restarted_takes_its_own_place() {
     assert_eq!(contacts(&mut town), [format!("{};rinstance=1234", bob.contact())]);
     town.finish();
 }
+
+#[test]
+fn contacts_beyond_the_limit_are_left_out_and_counted() {
+    let (mut town, _, mut bob) = two();
+    let at = |port: u16| {
+        let mut phone = bob.clone();
+        phone.at.set_port(port);
+        format!("<{}>", phone.contact())
+    };
+    let beyond = [5070, 5071, 5072, 5073, 5074].map(at).join(", ");
+    let all = format!("<{}>, {beyond}", bob.contact());
+    register(&mut town, &mut bob, &all);
+    assert_eq!(contacts(&mut town).len(), 4, "the first, and three beside it");
+    assert_eq!(told(&town).matches("@203.0.113.2:5062").count(), 4, "no other is promised");
+    assert_eq!(town.status(1)["counters"]["contacts_dropped"], 2);
+    town.finish();
+}

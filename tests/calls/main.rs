@@ -43,6 +43,7 @@ mod repeats;
 mod rescue;
 mod retry;
 mod rfc3665;
+mod secrets;
 mod seen;
 #[cfg(feature = "lab")]
 mod sessions;

@@ -91,6 +91,8 @@ pub(crate) struct World<C> {
     pub(crate) nats: Vec<(IpAddr, nat::Nat)>,
     pub(crate) names: Vec<(String, RecordKind, Vec<Record>)>,
     pub(crate) files: Vec<(usize, File, Vec<u8>)>,
+    /// What is in the secret file of a place.
+    pub(crate) secrets: Vec<(usize, Vec<u8>)>,
     pub(crate) saves: u32,
     /// What routers know of the hosts on their links.
     pub(crate) macs: BTreeMap<IpAddr, Mac>,
@@ -127,6 +129,7 @@ impl<C: Core> World<C> {
             nats: Vec::new(),
             names: Vec::new(),
             files: Vec::new(),
+            secrets: Vec::new(),
             saves: 0,
             macs: BTreeMap::new(),
             inbox: Vec::new(),

@@ -81,7 +81,7 @@ fn is_number(alias: &str) -> bool {
 impl Adapter {
     /// What an INVITE from `source` says of its caller.
     pub(crate) fn claim_of(
-        &self,
+        &mut self,
         provider: Option<u8>,
         message: &Message<'_>,
         source: IpAddr,
@@ -96,8 +96,11 @@ impl Adapter {
         let asserted = asserted.flat_map(|name| message.values(name));
         let asserted = asserted.filter_map(|value| NameAddr::parse(value).ok().map(|a| a.uri));
         for uri in from.into_iter().chain(asserted).filter(|uri| !is_nobody(uri)) {
-            if let Some(name) = name_of(uri, options, source) {
-                let _ = claim.names.push(name);
+            // The asserted address is often that of From once more.
+            let name = name_of(uri, options, source).filter(|name| !claim.names.contains(name));
+            if let Some(name) = name {
+                let dropped = claim.names.push(name).is_err();
+                self.counters.claims_dropped += u64::from(dropped);
             }
         }
         claim

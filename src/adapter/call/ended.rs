@@ -51,9 +51,9 @@ pub(crate) struct EndedCalls {
 }
 
 impl EndedCalls {
-    /// Remembers a call; the oldest makes way. One whose first leg died is none to remember: what
-    /// comes of it later shall ring.
-    pub(crate) fn remember(&mut self, now: Instant, call: &Call) {
+    /// Remembers a call. One whose first leg died is none to remember: what comes of it later
+    /// shall ring. Returns how many made way before their time.
+    pub(crate) fn remember(&mut self, now: Instant, call: &Call) -> u64 {
         let refused = call.legs.iter().find_map(|leg| match leg.state {
             LegState::Refused { code, .. } => Some(code),
             _ => None,
@@ -64,11 +64,13 @@ impl EndedCalls {
             (None, Some(code)) => Outcome::Refused(code),
             (None, None) if call.cancelled => Outcome::Settled,
             (None, None) if silent && !call.legs.is_empty() => Outcome::Refused(480),
-            (None, None) => return,
+            (None, None) => return 0,
         };
-        while self.calls.front().is_some_and(|old| now >= old.at + ENDED_CALLS_LIFE)
-            || self.calls.len() == ENDED_CALLS_MAX
-        {
+        while self.calls.front().is_some_and(|old| now >= old.at + ENDED_CALLS_LIFE) {
+            self.calls.pop_front();
+        }
+        let full = self.calls.len() == ENDED_CALLS_MAX;
+        if full {
             self.calls.pop_front();
         }
         self.calls.push_back(Ended {
@@ -84,6 +86,7 @@ impl EndedCalls {
             phones: call.legs.iter().filter_map(|leg| leg.binding).collect(),
             outcome,
         });
+        u64::from(full)
     }
 
     /// Whether a call with this Call-ID ended lately; on the direct path, with this name.

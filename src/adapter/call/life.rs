@@ -300,7 +300,7 @@ impl Adapter {
         self.stop_search(id);
         let Some(call) = self.calls.remove(id) else { return };
         self.running[call.role as usize] -= 1;
-        self.ended_calls.remember(now, &call);
+        self.counters.ended_calls_forgotten += self.ended_calls.remember(now, &call);
         self.call_index.remove(call.call_id.as_str(), id.slot());
         for call_id in &call.other_ids {
             self.call_index.remove(call_id.as_str(), id.slot());

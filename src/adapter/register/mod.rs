@@ -199,7 +199,6 @@ impl Adapter {
             && self.registrar.is_full();
         if full {
             self.counters.phones_refused_full += 1;
-            log::warn!("phone {} refused: max_phones are registered", registration.aor);
         }
         full
     }

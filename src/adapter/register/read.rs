@@ -21,7 +21,7 @@ const EXPIRES_DEFAULT_S: u32 = 3600;
 impl Adapter {
     /// `mac` is the phone's hardware address, where that was looked up and found.
     pub(super) fn read_registration(
-        &self,
+        &mut self,
         message: &Message<'_>,
         source: &Source,
         mac: Option<Mac>,
@@ -74,18 +74,22 @@ impl Adapter {
             shield_at: None,
         };
         if !query && !wildcard {
-            registration.further = self.further_contacts(message, source, &registration);
+            let (further, dropped) = self.further_contacts(message, source, &registration);
+            registration.further = further;
+            self.counters.contacts_dropped += dropped;
         }
         registration
     }
 
-    /// The Contacts at the phone's own host beside the first that are bindings, or become some.
+    /// The Contacts at the phone's own host beside the first that are bindings, or become some,
+    /// and how many of them find no room: those stay out of the REGISTER.
     fn further_contacts(
         &self,
         message: &Message<'_>,
         source: &Source,
         first: &Registration,
-    ) -> heapless::Vec<Further, CONTACTS_FURTHER_MAX> {
+    ) -> (heapless::Vec<Further, CONTACTS_FURTHER_MAX>, u64) {
+        let mut dropped = 0;
         let mut further: heapless::Vec<Further, CONTACTS_FURTHER_MAX> = heapless::Vec::new();
         let hosts = [Some(source.flow.to.ip()), uri_address(&first.contact)];
         let contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
@@ -112,10 +116,10 @@ impl Adapter {
                 }
             };
             let contact = contact.to_owned();
-            // What there is no room for stays out of the REGISTER.
-            let _ = further.push(Further { contact, wan_user, expires_s, binding });
+            let found = Further { contact, wan_user, expires_s, binding };
+            dropped += u64::from(further.push(found).is_err());
         }
-        further
+        (further, dropped)
     }
 }
 

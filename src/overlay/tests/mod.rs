@@ -4,6 +4,7 @@ mod abuse;
 mod hostile;
 mod net;
 mod reach;
+mod secrets;
 mod wire;
 
 use super::*;
@@ -269,26 +270,6 @@ fn lost_datagrams_cost_time_but_no_answer() {
     }
     let lost: u64 = net.peers.iter().map(|p| p.node.counters().members_lost).sum();
     assert!(lost < 30, "{lost} members taken for dead");
-}
-
-#[test]
-fn a_secret_is_exchanged_without_a_record_lost() {
-    let text = |first: u8, second: u8| format!("{first:064x}\n{second:064x}\n");
-    let mut net = Net::new(15, 20);
-    for i in 0..16 {
-        let (first, second) = if i % 2 == 0 { (1, 2) } else { (2, 1) };
-        net.keys = NetworkKeys::parse(&text(first, second), "test").unwrap();
-        net.add(i, &[address(0)]);
-    }
-    net.run_ms(5000);
-    net.publish(4, &aor(4), &contact(4));
-    net.publish(5, &aor(5), &contact(5));
-    net.run_ms(2000);
-    for (reader, n) in [(7, 4), (8, 4), (7, 5), (8, 5)] {
-        assert_eq!(net.resolve(reader, &aor(n)).0[0].contact, contact(n));
-        assert_eq!(net.peers[reader].done.last().unwrap().2, 1);
-    }
-    assert_eq!(net.resolve(7, &aor(9)).0, []);
 }
 
 #[test]

@@ -77,6 +77,13 @@ impl<C: Core> World<C> {
                 self.saves += 1;
                 Ok(Answer::Done)
             }
+            Request::Secrets => {
+                let found = self.secrets.iter().find(|secret| secret.0 == place);
+                found
+                    .map(|(_, text)| loaded.clone_from(text))
+                    .ok_or(Failure::Absent)
+                    .map(|()| Answer::Loaded(&loaded))
+            }
             Request::Neighbour(host) => {
                 self.macs.get(&host).map(|mac| Answer::Neighbour(*mac)).ok_or(Failure::Absent)
             }
