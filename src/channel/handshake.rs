@@ -16,8 +16,9 @@ use crate::net::NodeId;
 use crate::rng::Rng;
 use crate::table::Id;
 use crate::time::{Duration, Instant};
-use ed25519_compact::x25519;
+use curve25519_dalek::montgomery::MontgomeryPoint;
 use std::net::SocketAddr;
+use zeroize::Zeroizing;
 
 /// Which end this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,8 @@ pub(super) struct Handshake {
     pub(super) hello: [u8; 32],
     /// The responder's ephemeral key.
     pub(super) reply: [u8; 32],
-    secret: Option<x25519::SecretKey>,
+    /// The secret half of our ephemeral key (X25519, RFC 7748), forgotten once it is used.
+    secret: Option<Zeroizing<[u8; 32]>>,
     pub(super) keys: Option<Secrets>,
     /// A message that waits for an operation; later the one to repeat.
     pub(super) packet: Packet,
@@ -227,17 +229,17 @@ impl Handshake {
     }
 
     fn generate(&mut self, rng: &mut Rng) -> Step {
-        let secret = x25519::SecretKey::new(rng.bytes());
-        let Ok(public) = secret.recover_public_key() else { return Step::Failed };
+        let secret = Zeroizing::new(rng.bytes());
+        let public = MontgomeryPoint::mul_base_clamped(*secret).to_bytes();
         self.secret = Some(secret);
         match self.role {
             Role::Opener => {
-                self.hello = *public;
+                self.hello = public;
                 self.stage = Stage::Await;
                 Step::Send
             }
             Role::Responder => {
-                self.reply = *public;
+                self.reply = public;
                 self.stage = Stage::Agree;
                 Step::Again
             }
@@ -247,10 +249,10 @@ impl Handshake {
     fn agree(&mut self, identity: &Identity) -> Step {
         let theirs = if self.role == Role::Opener { self.reply } else { self.hello };
         let Some(secret) = &self.secret else { return Step::Failed };
-        // A point of small order gives zero, which the crate refuses (RFC 7748 s6.1).
-        let Ok(shared) = x25519::PublicKey::new(theirs).dh(secret) else {
-            return self.refuse();
-        };
+        let shared = MontgomeryPoint(theirs).mul_clamped(**secret).to_bytes();
+        if shared == [0; 32] {
+            return self.refuse(); // A point of small order (RFC 7748 s6.1).
+        }
         let hello = self.hello_message(identity.id()).core();
         let reply = self.reply_head().core();
         let keys = Secrets::new(&self.network, &hello, &reply, &shared);

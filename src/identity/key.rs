@@ -6,7 +6,7 @@
 
 use crate::net::NodeId;
 use core::fmt;
-use ed25519_compact::{KeyPair, Seed};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 /// Bytes of a public key.
 pub const PUBLIC_KEY_BYTES: usize = 32;
@@ -41,7 +41,8 @@ impl core::error::Error for KeyError {}
 /// A key pair and the id that it proves.
 #[derive(Clone)]
 pub struct Identity {
-    pair: KeyPair,
+    key: SigningKey,
+    public: PublicKey,
     id: NodeId,
 }
 
@@ -51,9 +52,12 @@ impl Identity {
     /// # Errors
     /// [`KeyError::Zero`] for a seed of zeros.
     pub fn from_seed(seed: [u8; 32]) -> Result<Self, KeyError> {
-        let pair = KeyPair::try_from_seed(Seed::new(seed)).map_err(|_| KeyError::Zero)?;
-        let id = node_id(&pair.pk);
-        Ok(Self { pair, id })
+        if seed == [0; 32] {
+            return Err(KeyError::Zero);
+        }
+        let key = SigningKey::from_bytes(&seed);
+        let public = key.verifying_key().to_bytes();
+        Ok(Self { key, public, id: node_id(&public) })
     }
 
     /// Reads the key file: the seed as 64 hexadecimal digits, white space around it allowed.
@@ -66,7 +70,7 @@ impl Identity {
 
     /// What the key file of this identity holds: secret, for the owner's eyes only.
     pub fn to_text(&self) -> String {
-        let mut text: String = self.pair.sk.seed().iter().map(|b| format!("{b:02x}")).collect();
+        let mut text: String = self.key.as_bytes().iter().map(|b| format!("{b:02x}")).collect();
         text.push('\n');
         text
     }
@@ -74,11 +78,8 @@ impl Identity {
     /// This key pair, claiming another's id, and its public key too where `with_key`.
     #[cfg(test)]
     pub(crate) fn claiming(&self, other: &Self, with_key: bool) -> Self {
-        let mut pair = self.pair.clone();
-        if with_key {
-            pair.pk = other.pair.pk;
-        }
-        Self { pair, id: other.id }
+        let public = if with_key { other.public } else { self.public };
+        Self { key: self.key.clone(), public, id: other.id }
     }
 
     /// The id that the public key gives.
@@ -88,19 +89,19 @@ impl Identity {
 
     /// The public key.
     pub fn public(&self) -> PublicKey {
-        *self.pair.pk
+        self.public
     }
 
     /// A secret for one use, named by `context`: the same after every start.
     pub fn derive(&self, context: &str) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(context);
-        hasher.update(&*self.pair.sk.seed());
+        hasher.update(self.key.as_bytes());
         *hasher.finalize().as_bytes()
     }
 
     /// Signs `message`. Deterministic, as in RFC 8032.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        *self.pair.sk.sign(message, None)
+        self.key.sign(message).to_bytes()
     }
 }
 
@@ -114,8 +115,15 @@ impl fmt::Debug for Identity {
 /// Whether `signature` over `message` was made with the secret half of `public`. A key of small
 /// order or in a non-canonical encoding proves nothing.
 pub fn verify(public: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-    let signature = ed25519_compact::Signature::new(*signature);
-    ed25519_compact::PublicKey::new(*public).verify(message, &signature).is_ok()
+    let Ok(key) = VerifyingKey::from_bytes(public) else { return false };
+    is_canonical(public) && key.verify_strict(message, &signature.into()).is_ok()
+}
+
+/// Whether the coordinate of an encoded point is below 2^255 - 19 (RFC 8032 s5.1.3, step 1): the
+/// few that are not would give one key two encodings, and so two ids.
+pub(super) fn is_canonical(public: &PublicKey) -> bool {
+    let [lowest, middle @ .., highest] = public;
+    *lowest < 0xed || highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
 /// The id of an uncertified adapter: the first 16 bytes of the blake3 hash of its public key.

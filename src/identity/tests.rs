@@ -31,6 +31,24 @@ fn the_first_test_of_rfc_8032_signs_and_verifies() {
 }
 
 #[test]
+fn a_key_has_one_encoding() {
+    let encoding = |lowest: u8, highest: u8| {
+        let mut key = [0xff; 32];
+        (key[0], key[31]) = (lowest, highest);
+        key
+    };
+    for sign in [0, 0x80] {
+        assert!(key::is_canonical(&encoding(0xec, 0x7f | sign)), "2^255 - 20");
+        assert!(!key::is_canonical(&encoding(0xed, 0x7f | sign)), "2^255 - 19, which is 0");
+        assert!(!key::is_canonical(&encoding(0xff, 0x7f | sign)));
+        assert!(key::is_canonical(&encoding(0xff, 0x7e | sign)));
+    }
+    let mut smaller = encoding(0xed, 0x7f);
+    smaller[30] = 0xfe;
+    assert!(key::is_canonical(&smaller));
+}
+
+#[test]
 fn a_key_file_holds_one_key_and_nothing_else() {
     let upper = SECRET_A.replace("01", "AB");
     assert!(Identity::parse(&format!("  {upper}\r\n")).is_ok());
