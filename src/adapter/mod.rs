@@ -265,10 +265,8 @@ impl Adapter {
         now: Instant,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        let calls = usize::from(config.adapter.max_calls);
-        let phones = usize::from(config.adapter.max_phones);
-        let exchanges = limits::transactions_live_max(calls, phones) / 2 + EXCHANGES_EMERGENCY;
-        let tables = 2 * calls + limits::CALLS_EMERGENCY;
+        let exchanges = transactions_live(config) / 2 + EXCHANGES_EMERGENCY;
+        let tables = 2 * usize::from(config.adapter.max_calls) + limits::CALLS_EMERGENCY;
         let overlay = keys.map(|keys| {
             Overlay::new(identity, keys, overlay_limits(config), start_count, rng.bytes(), now)
         });
@@ -286,7 +284,7 @@ impl Adapter {
             transactions: transactions(config, &mut rng),
             authenticator: authenticator(&mut rng),
             loops: LoopDetector::new(rng.bytes()),
-            registrar: Registrar::new(phones, &mut rng),
+            registrar: Registrar::new(usize::from(config.adapter.max_phones), &mut rng),
             renewals: register::Renewals::new(&mut rng),
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),
@@ -344,10 +342,14 @@ impl Adapter {
 
 /// SIP transactions for the calls and phones of the options, and for emergency calls beside them.
 fn transactions(config: &Config, rng: &mut Rng) -> Transactions {
-    let calls = usize::from(config.adapter.max_calls);
-    let live = limits::transactions_live_max(calls, usize::from(config.adapter.max_phones));
+    let finished = limits::finished_max(usize::from(config.adapter.max_calls));
     let reserved = limits::TRANSACTIONS_EMERGENCY;
-    Transactions::with_reserve(live, reserved, limits::finished_max(calls), rng)
+    Transactions::with_reserve(transactions_live(config), reserved, finished, rng)
+}
+
+fn transactions_live(config: &Config) -> usize {
+    let (calls, phones) = (config.adapter.max_calls, config.adapter.max_phones);
+    limits::transactions_live_max(usize::from(calls), usize::from(phones))
 }
 
 fn authenticator(rng: &mut Rng) -> Authenticator {
