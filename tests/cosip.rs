@@ -249,10 +249,10 @@ fn a_reload_that_comes_while_the_daemon_starts_waits_for_it() {
     // The first writer gets through when the daemon reads.
     let mut first = std::fs::OpenOptions::new().write(true).open(&settings).unwrap();
     daemon.signal(Signal::SIGHUP);
-    std::io::Write::write_all(&mut first, running(3, "").as_bytes()).unwrap();
+    std::io::Write::write_all(&mut first, running(5, "").as_bytes()).unwrap();
     drop(first);
     daemon.wait_for("LAN 127.99");
-    write(running(3, "\toption phone_expires_s '180'\n"));
+    write(running(5, "\toption phone_expires_s '180'\n"));
     daemon.wait_for("read again");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.end().0, Some(0));
@@ -287,7 +287,7 @@ fn a_new_secret_is_taken_live() {
     let cooperative = |host| running(host, overlay).replace("'server'", "'cooperative'");
     first.settings(&cooperative(3));
     keys(&first, &[1]);
-    second.settings(&format!("{}\tlist bootstrap '127.99.2.3'\n", cooperative(4)));
+    second.settings(&format!("{}\tlist bootstrap '127.99.2.3:5070'\n", cooperative(4)));
     keys(&second, &[2]);
     let (mut one, two) = (Daemon::start(&first), Daemon::start(&second));
     let joined = || json(&second.cosip(&["status", "--json"]))["overlay"]["joined"] == true;

@@ -55,6 +55,13 @@ impl Folders {
         self.run.join("control.sock")
     }
 
+    /// The file of name servers that whoever starts the daemon has handed over, where it has: a
+    /// jail has no other.
+    pub(super) fn resolv_conf(&self) -> Option<PathBuf> {
+        let path = self.run.join("resolv.conf");
+        path.exists().then_some(path)
+    }
+
     fn path(&self, file: File) -> PathBuf {
         match file {
             File::Volatile => self.run.join("volatile"),

@@ -56,7 +56,8 @@ pub struct Options {
     pub lan: Vec<String>,
     /// Networks, devices or addresses of the WAN side.
     pub wan: Vec<String>,
-    /// The file that names the name servers, as in resolv.conf(5).
+    /// The file that names the name servers, as in resolv.conf(5); the file `resolv.conf` of the
+    /// run folder goes before.
     pub resolv_conf: PathBuf,
     /// The file of names that need no name server, as in hosts(5).
     pub hosts: PathBuf,

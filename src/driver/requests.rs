@@ -97,6 +97,8 @@ impl Io {
             let sessions = Rc::downgrade(&executor);
             executor.spawn(control::accept(reactor.clone(), sessions, listener)).detach();
         }
+        let handed_over = options.folders.as_ref().and_then(Folders::resolv_conf);
+        let resolv_conf = handed_over.unwrap_or(options.resolv_conf);
         let names = options.folders.as_ref().map(|folders| folders.run.join("networks"));
         let networks = Networks::new(reactor.poll(), &options.lan, &options.wan, names);
         Ok(Self {
@@ -112,7 +114,7 @@ impl Io {
             stopped: false,
             folders: options.folders,
             secrets: options.secrets,
-            resolver: Rc::new(Resolver::new(options.resolv_conf, options.hosts)),
+            resolver: Rc::new(Resolver::new(resolv_conf, options.hosts)),
             listeners: HashMap::new(),
             listener_count: 0,
             replies: HashMap::new(),

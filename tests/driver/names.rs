@@ -66,6 +66,27 @@ fn names_come_from_the_hosts_file_and_the_name_server() {
 }
 
 #[test]
+fn name_servers_that_were_handed_over_go_before_the_systems() {
+    let scratch = Scratch::new("handed");
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(LIMIT)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let folders = scratch.folders();
+    std::fs::create_dir_all(&folders.run).unwrap();
+    let handed_over = format!("nameserver 127.0.0.1#{port}\n");
+    std::fs::write(folders.run.join("resolv.conf"), handed_over).unwrap();
+    let options = Options {
+        folders: Some(folders),
+        resolv_conf: scratch.file("resolv.conf", "nameserver 127.0.0.1#9\n"),
+        ..Options::default()
+    };
+    let rig = Rig::start(options, &[]);
+    rig.tell("!service _sip._udp.example.net");
+    answer_question(&server, &[]);
+    rig.wait_for(&Seen::Failed(Ticket(2), Failure::Absent));
+}
+
+#[test]
 fn a_dead_name_server_is_asked_twice_and_then_given_up() {
     let scratch = Scratch::new("deadname");
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();

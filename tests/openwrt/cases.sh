@@ -38,6 +38,10 @@ is() { [ "$1" = "$2" ] || fail "$3: '$1', not '$2'"; }
 has() { grep -qF -- "$2" "$1" || fail "$1 lacks: $2"; }
 lacks() { ! grep -qF -- "$2" "$1" || fail "$1 has: $2"; }
 count() { grep -cxF -- "$1" "$EVENTS" 2>/dev/null || true; }
+secret() {
+	(umask 077 && printf "%064d\n" "$1" >/etc/cosip/new)
+	mv /etc/cosip/new /etc/cosip/network.key
+}
 belongs() { stat -c '%U %a' "$1"; }
 answers() { cosip status --json -c /etc/config/cosip | grep -q '"running":true'; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
@@ -59,6 +63,7 @@ network() {
 		network wan internet
 		device br-lan inside
 	END
+	echo "nameserver 192.0.2.53" >/etc/resolv.conf
 	ip link set lo up
 	for device in br-lan pppoe-wan wan; do
 		ip link add "$device" type veth peer name "far-$device"
@@ -92,6 +97,7 @@ a_start_hands_over_what_the_daemon_needs_and_tells_the_firewall() {
 	is "$(stat -c %U "/proc/$pid")" cosip "the daemon's user"
 	is "$(belongs /var/run/cosip/config)" "cosip 400" "the settings"
 	cmp /etc/config/cosip /var/run/cosip/config || fail "the settings differ"
+	is "$(belongs /var/run/cosip/resolv.conf)" "cosip 400" "the name servers"
 	is "$(belongs /etc/cosip)" "cosip 700" "the state"
 	is "$(belongs /etc/cosip/adapter.key)" "cosip 600" "the key"
 	is "$(cat /var/run/cosip/networks)" "lan br-lan inside
@@ -109,17 +115,18 @@ wan pppoe-wan internet" "the networks"
 	for trigger in "config cosip" "interface lan" "interface wan" "validate cosip adapter"; do
 		grep -qx "$trigger" /tmp/procd/triggers || fail "no trigger: $trigger"
 	done
+	has /tmp/procd/instance "reload_signal HUP"
 	lacks /tmp/procd/instance netdev
 	lacks /tmp/procd/instance jail
 }
 
-a_reload_signals_where_something_changed_and_never_restarts() {
+a_reload_is_a_signal_and_never_a_restart() {
 	running
 	fire config cosip
-	is "$(tr '\n' ' ' <"$EVENTS")" "start config.change firewall " "a reload of nothing"
+	is "$(tr '\n' ' ' <"$EVENTS")" "start config.change firewall signal HUP " "a reload of nothing"
 	settings phone_expires_s 180
 	fire config cosip
-	is "$(count 'signal HUP')" 1 "signals"
+	is "$(count 'signal HUP')" 2 "signals"
 	eventually grep -q "read again" /tmp/log
 	settings mode cooperative
 	fire config cosip
@@ -127,6 +134,19 @@ a_reload_signals_where_something_changed_and_never_restarts() {
 	is "$(count 'config.change firewall')" 2 "the firewall is told of the overlay's port"
 	is "$(cat "$PID")" "$pid" "the process"
 	is "$(count start)" 1 "starts"
+}
+
+a_secret_that_root_exchanges_is_taken_by_a_reload() {
+	enabled
+	settings mode cooperative
+	mkdir -p /etc/cosip
+	secret 1
+	service boot
+	eventually answers
+	secret 2
+	fire config cosip
+	eventually grep -q "secrets changed" /tmp/log
+	is "$(belongs /etc/cosip/network.key)" "cosip 600" "the secret"
 }
 
 wrong_settings_keep_the_daemon_running_and_are_told() {
@@ -167,6 +187,7 @@ a_new_ppp_session_does_not_restart_the_daemon() {
 	running
 	for address in 198.51.100.8 198.51.100.9; do
 		: >/tmp/log
+		echo "nameserver $address" >/etc/resolv.conf
 		ip link del pppoe-wan
 		sed -i /pppoe/d /tmp/interfaces
 		fire interface wan
@@ -179,6 +200,7 @@ a_new_ppp_session_does_not_restart_the_daemon() {
 		echo "wan pppoe-wan" >>/tmp/interfaces
 		fire interface wan
 		eventually grep -q "WAN $address; WAN is up" /tmp/log
+		has /var/run/cosip/resolv.conf "$address"
 	done
 	is "$(cat "$PID")" "$pid" "the process"
 	is "$(count 'signal HUP')" 4 "signals"
@@ -282,6 +304,7 @@ sections_without_names_single_options_and_devices_are_understood() {
 	is "$(cat /var/run/cosip/networks)" "wan pppoe-wan internet" "the networks"
 	has /tmp/log "LAN 192.168.1.1; WAN 198.51.100.7;"
 	has /tmp/procd/data "src=inside proto=tcp udp dest_port=5060"
+	has /tmp/procd/data "src=internet proto=udp dest_port=30000-30199"
 	# Not known: chosen by the daemon.
 	lacks /tmp/procd/data "src=internet proto=tcp"
 }

@@ -81,7 +81,8 @@ macro_rules! cases {
 
 cases! {
     a_start_hands_over_what_the_daemon_needs_and_tells_the_firewall
-    a_reload_signals_where_something_changed_and_never_restarts
+    a_reload_is_a_signal_and_never_a_restart
+    a_secret_that_root_exchanges_is_taken_by_a_reload
     wrong_settings_keep_the_daemon_running_and_are_told
     wrong_settings_at_boot_start_nothing_and_the_next_good_ones_do
     a_new_ppp_session_does_not_restart_the_daemon
