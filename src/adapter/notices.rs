@@ -297,6 +297,12 @@ impl Adapter {
         phones
     }
 
+    /// Whether a call offers its phone the very session that its caller's adapter told of.
+    pub(super) fn offers_what_was_told(&self, call: &Call) -> bool {
+        let told = |n: &&NoticeHeard| n.call == call.key && is_linked(call, n.from);
+        self.notices.iter().filter(told).any(|n| n.claim.is_same_session(&call.claim))
+    }
+
     /// Whether the caller of this call has hung up.
     pub(super) fn is_cancelled(&self, peer: NodeId, call: CallKey) -> bool {
         self.notices.iter().any(|n| (n.from, n.call) == (peer, call) && n.cancelled.is_some())

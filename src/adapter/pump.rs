@@ -325,7 +325,9 @@ impl Adapter {
             }
             Payload::OpenLeg { call } => self.leg_wanted(now, peer, *call),
             Payload::CancelCall { call } => self.cancelled_across(now, peer, *call),
-            Payload::Carrying { call, path } => self.carrier_named(now, peer, *call, *path),
+            Payload::Carrying { call, path, answer } => {
+                self.carrier_named(now, peer, *call, (*path, *answer));
+            }
             Payload::Media(moved) => self.media_told(now, peer, moved),
             Payload::Rendezvous(list) => {
                 if let Some(overlay) = &mut self.overlay {

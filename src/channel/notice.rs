@@ -38,8 +38,9 @@ impl CallKey {
     }
 }
 
-/// Names the session that an INVITE offers by what its `o=` says of it (RFC 8866 s5.2), hashed in
-/// the same way. A server that renames a call, and withholds who calls, may leave that alone.
+/// Names the session that an offer or an answer describes by what its `o=` says of it (RFC 8866
+/// s5.2), hashed in the same way. A server that renames a call, and withholds who calls, may leave
+/// that alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionKey([u8; 16]);
 
@@ -123,6 +124,8 @@ pub enum Payload<'a> {
         call: CallKey,
         /// The leg.
         path: CarryingPath,
+        /// The session of the answer that the caller's phone has heard, where it names one.
+        answer: Option<SessionKey>,
     },
     /// From the caller's adapter: the call is cancelled, in case no CANCEL arrives.
     CancelCall {
@@ -202,7 +205,7 @@ impl Payload<'_> {
                 write(NOTICE, &body, buf)
             }
             Self::NoticeAnswer { call, answer } => write(NOTICE_ANSWER, &(call, answer), buf),
-            Self::Carrying { call, path } => write(CARRYING, &(call, path), buf),
+            Self::Carrying { call, path, answer } => write(CARRYING, &(call, path, answer), buf),
             Self::CancelCall { call } => write(CANCEL_CALL, call, buf),
             Self::OpenLeg { call } => write(OPEN_LEG, call, buf),
             Self::Rendezvous(list) => {
@@ -240,7 +243,9 @@ impl<'a> Payload<'a> {
                 }))
             }
             NOTICE_ANSWER => read(body).map(|(call, answer)| Self::NoticeAnswer { call, answer }),
-            CARRYING => read(body).map(|(call, path)| Self::Carrying { call, path }),
+            CARRYING => {
+                read(body).map(|(call, path, answer)| Self::Carrying { call, path, answer })
+            }
             CANCEL_CALL => read(body).map(|call| Self::CancelCall { call }),
             OPEN_LEG => read(body).map(|call| Self::OpenLeg { call }),
             RENDEZVOUS => {

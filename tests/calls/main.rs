@@ -11,6 +11,7 @@ mod b2bua;
 mod behind;
 mod callee;
 mod contacts;
+mod crossed;
 mod dialog;
 mod during;
 mod early;

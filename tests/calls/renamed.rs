@@ -341,3 +341,30 @@ fn a_leg_that_comes_long_after_the_phone_was_silent_rings_no_more_once_the_calle
     assert_eq!(town.invites(bob.at), 1);
     town.finish();
 }
+
+#[test]
+fn a_leg_that_comes_long_after_the_phone_has_refused_rings_no_more_once_the_caller_was_told() {
+    let (mut town, alice, bob) = two_renamed(Shows::From);
+    let (door, caller) = (town.routers[1].outside(), town.routers[0].outside());
+    let mut passed = None;
+    town.world.rule = Some(Box::new(move |packet| {
+        let invite = packet.to == door && packet.data.starts_with(b"INVITE");
+        match passed {
+            _ if packet.from == server() && packet.to == caller => Fate::Drop,
+            None if invite => {
+                passed = Some(());
+                Fate::Delay(Duration::from_secs(35))
+            }
+            Some(()) if invite => Fate::Drop,
+            _ => Fate::Deliver,
+        }
+    }));
+    town.dial(&alice, &bob.aor(), "c1");
+    let at_bob = town.world.expect(bob.at, "INVITE", 700);
+    town.reply(&at_bob, 488, "b", &[]);
+    town.world.expect(bob.at, "ACK", 100);
+    town.refused(&alice, "503", &bob.aor(), 8_000);
+    town.world.run_ms(40_000);
+    assert_eq!(town.invites(bob.at), 1);
+    town.finish();
+}

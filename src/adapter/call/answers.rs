@@ -174,6 +174,7 @@ impl Adapter {
         self.relay_response(now, id, at, 0, &message);
         self.finish_upstream(id, 0);
         self.lose_others(now, id, usize::MAX);
+        self.watch_unanswered(now, id, message.status());
         self.reap(now, id);
     }
 }

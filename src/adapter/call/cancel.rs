@@ -1,10 +1,11 @@
-//! A caller that hangs up before an answer (CALLS §3.7, §3.8).
+//! A caller that waits no more before an answer (CALLS §3.7, §3.8).
 //!
-//! Its phone hears 200 and 487 at once, and all legs lose. A server that fails just then may leave
-//! the callee's phone ringing, and what a B2BUA answers says nothing of its other side: so a
-//! second later the callee's adapter is told over the channel, whatever came back.
+//! One that hangs up hears 200 and 487 at once, and all legs lose. A server that fails just then
+//! may leave the callee's phone ringing, and what a B2BUA answers says nothing of its other side:
+//! so a second later the callee's adapter is told over the channel, whatever came back. So it is
+//! where the caller has heard a refusal that is not the server's: that may bring its leg yet.
 
-use super::{Call, CallId, Role, UpstreamState};
+use super::{Call, CallId, Leg, LegState, Role, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::names::Path;
 use crate::channel::{CallKey, Payload};
@@ -64,6 +65,20 @@ impl Adapter {
         }
     }
 
+    /// Caller's side: the call ends with this status, though the server has not said its last word:
+    /// what it was asked may reach the callee as late as after a hang-up. Not where the phone may
+    /// try again under the same Call-ID.
+    pub(super) fn watch_unanswered(&mut self, now: Instant, id: CallId, code: u16) {
+        let Some(call) = self.calls.get(id).filter(|call| call.role == Role::Caller) else {
+            return;
+        };
+        let refused = |leg: &Leg| matches!(leg.state, LegState::Refused { .. });
+        if !call.server_legs().all(refused) && !is_tried_again(code) {
+            self.watch_cancel(now, id);
+            self.arm(id);
+        }
+    }
+
     /// Whether the provider's server is not up.
     pub(super) fn server_is_down(&self, id: CallId) -> bool {
         let provider = self.calls.get(id).and_then(|call| call.provider);
@@ -71,7 +86,7 @@ impl Adapter {
         provider.is_some_and(|provider| !provider.is_up())
     }
 
-    /// Caller's side: tells the callee's adapter that the caller hung up, where it is time.
+    /// Caller's side: tells the callee's adapter that the caller waits no more, where it is time.
     pub(super) fn cross_cancel_due(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.cancel_crosses.take_if(|at| now >= *at).is_none() {
@@ -80,7 +95,7 @@ impl Adapter {
         let key = call.key;
         let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
             call.callees.iter().filter(|c| c.acknowledged).map(|c| c.node).collect();
-        self.trace_note(now, id, "CANCEL: told over the channel too");
+        self.trace_note(now, id, "its end: told over the channel too");
         for node in told {
             if node == self.id {
                 self.cancelled_across(now, node, key);
@@ -90,9 +105,9 @@ impl Adapter {
         }
     }
 
-    /// Callee's side: the caller's adapter says that the caller hung up. The phone stops ringing;
-    /// the server's leg waits for its own CANCEL, should that still come. A phone that has answered
-    /// meanwhile is in a call with nobody: that ends.
+    /// Callee's side: the caller's adapter says that the caller waits no more. The phone stops
+    /// ringing; the server's leg waits for its own CANCEL, should that still come. A phone that has
+    /// answered meanwhile is in a call with nobody: that ends.
     pub(crate) fn cancelled_across(&mut self, now: Instant, peer: NodeId, key: CallKey) {
         self.cancel_notice(now, peer, key);
         let told = |call: &Call| call.callees.iter().any(|callee| callee.node == peer);
@@ -106,7 +121,7 @@ impl Adapter {
             told(call) && call.winner.is_some() && call.named.is_none() && !call.dialogs.is_empty()
         };
         while let Some(id) = self.find_keyed(Role::Callee, key, alone) {
-            self.end_unheard_answer(now, id);
+            self.end_unheard_answer(now, id, "the caller has hung up");
         }
     }
 
@@ -128,19 +143,29 @@ impl Adapter {
         self.reap(now, id);
     }
 
-    /// The phone's 2xx is acknowledged and its call ended: no caller is there to do it.
-    fn end_unheard_answer(&mut self, now: Instant, id: CallId) {
+    /// The phone's 2xx is acknowledged and its leg ended: no caller is there to do it. The other
+    /// adapter knows, and may have its caller in another call.
+    pub(super) fn end_unheard_answer(&mut self, now: Instant, id: CallId, why: &'static str) {
+        self.trace_note(now, id, why);
         let count = self.calls.get(id).map_or(0, |call| call.dialogs.len());
         for at in 0..count {
             self.acknowledge_phone(id, at);
+            self.end_leg(now, (id, at));
         }
         let Some(call) = self.calls.get_mut(id) else { return };
         call.name_due = None;
+        call.dialogs.clear();
         for up in &mut call.upstreams {
             if matches!(up.state, UpstreamState::Accepted { .. }) {
                 up.state = UpstreamState::Done;
             }
         }
-        self.end_call(now, id, "the caller has hung up");
+        self.reap(now, id);
     }
+}
+
+/// Whether a phone may answer this refusal with another INVITE of the same call (RFC 3261
+/// s8.1.3.5, RFC 4028 s7.3).
+fn is_tried_again(code: u16) -> bool {
+    matches!(code, 401 | 407 | 413 | 415 | 416 | 420 | 422)
 }

@@ -11,6 +11,7 @@ use crate::channel::SessionKey;
 use crate::config::Provider;
 use crate::limits::CLAIMS_MAX;
 use crate::media::multipart;
+use crate::media::sdp::origin::Origin;
 use crate::sip::{Message, Name, NameAddr, Uri};
 use std::net::IpAddr;
 
@@ -67,6 +68,14 @@ pub(super) fn session_of(kind: &str, body: &[u8]) -> Option<SessionKey> {
     let address = words.next_back()?.trim_end();
     let origin = || SessionKey::of(&format!("{user} {id} {address}"));
     (id.len() >= SESSION_ID_DIGITS_MIN).then(origin)
+}
+
+/// The session that an answer describes, by user and id of its `o=`: relays on its way may each
+/// write their own address.
+pub(super) fn session_of_answer(description: &[u8]) -> Option<SessionKey> {
+    let Origin { session, .. } = Origin::of(description)?;
+    let (_, id) = session.rsplit_once(' ')?;
+    (id.len() >= SESSION_ID_DIGITS_MIN).then(|| SessionKey::of(&session))
 }
 
 /// Shorter ids of sessions are counters that begin anew with each start of a phone.

@@ -30,17 +30,24 @@ pub(super) fn is_completed_elsewhere(bye: &Message<'_>) -> bool {
 impl Adapter {
     /// Ends a dialog from here: BYE to both ends, to the far one on both paths (CALLS §4.1).
     pub(crate) fn send_byes(&mut self, now: Instant, (id, at): DialogAt) {
-        let direct = self.direct_path((id, at));
+        self.end_leg(now, (id, at));
+        let Some(node) = self.direct_path((id, at)) else { return };
         let Some(call) = self.calls.get(id) else { return };
         let Some(dialog) = call.dialogs.get(at) else { return };
+        let crossing = Own::directly(call, dialog, (self.id, node), Method::Bye);
+        self.send_own(now, &crossing);
+        self.trace_sent(now, id, Path::Peer(node), "BYE");
+    }
+
+    /// Ends a dialog from here, and nothing else of its call: BYE to the phone, and to the far end
+    /// on the path that the dialog has.
+    pub(super) fn end_leg(&mut self, now: Instant, (id, at): DialogAt) {
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        let Some(dialog) = dialog else { return };
         let far = Own::to_far_end(dialog, Method::Bye);
-        let crossing = direct.map(|node| Own::directly(call, dialog, (self.id, node), Method::Bye));
         let phone = Own::to_phone(dialog, Method::Bye);
-        for bye in [Some(phone), Some(far), crossing].iter().flatten() {
-            self.send_own(now, bye);
-        }
-        if let Some(node) = direct {
-            self.trace_sent(now, id, Path::Peer(node), "BYE");
+        for bye in [phone, far] {
+            self.send_own(now, &bye);
         }
     }
 

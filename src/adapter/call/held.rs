@@ -144,6 +144,9 @@ impl Adapter {
             up.path == Path::Server
                 && matches!(up.state, UpstreamState::Accepted { late, .. } if late || server_down)
         }) || call.is_unnamed_at(now);
+        if unacknowledged && self.is_answered_elsewhere(call) {
+            return self.end_unheard_answer(now, id, "the caller has heard another answer");
+        }
         let acknowledged = call.is_named()
             && call.dialogs.iter().any(|d| {
                 d.confirmed && call.upstreams.iter().all(|up| !up.awaits_ack(d.far().path))

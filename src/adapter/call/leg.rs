@@ -177,7 +177,6 @@ impl Adapter {
             self.media.carry(media, at as u8);
         }
         if first {
-            self.name_carrier(now, id);
             self.watch_media(now, id);
             self.lose_others(now, id, at);
         }
@@ -190,6 +189,9 @@ impl Adapter {
             },
             Some(Role::Callee) => self.phone_accepted(now, id, at, first, message),
             None => {}
+        }
+        if first {
+            self.name_carrier(now, id);
         }
     }
 
@@ -209,6 +211,7 @@ impl Adapter {
         }
         self.trace_note(now, id, reason_phrase(code));
         self.lose_others(now, id, usize::MAX);
+        self.watch_unanswered(now, id, code);
         self.reap(now, id);
     }
 

@@ -61,6 +61,7 @@ impl Adapter {
             heard: None,
             carrier: None,
             named: None,
+            answer_heard: None,
             name_due: None,
             winner: None,
             retry_until: None,

@@ -34,7 +34,7 @@ pub(crate) mod success;
 use super::emergency::Emergency;
 use super::names::{Local, Path};
 use super::registrar::BindingId;
-use crate::channel::{CallKey, CarryingPath};
+use crate::channel::{CallKey, CarryingPath, SessionKey};
 use crate::limits::{CALL_DIALOGS_MAX, CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
 use crate::media::SessionId;
 use crate::net::NodeId;
@@ -292,6 +292,8 @@ pub(crate) struct Call {
     pub(crate) carrier: Option<u8>,
     /// The leg that the caller's adapter says carries, at the callee's adapter.
     pub(crate) named: Option<CarryingPath>,
+    /// The session of the answer that the caller's phone has heard, as its adapter says.
+    pub(crate) answer_heard: Option<SessionKey>,
     /// When the caller's adapter is asked for it again, and how often it was.
     pub(crate) name_due: Option<(Instant, u8)>,
     /// The leg that won.

@@ -5,13 +5,14 @@
 //! that leg at once; where its own phone has the answer already, only the ACK was lost, and that
 //! goes the direct way. Asked again with each 2xx that the phone repeats: the channel may lose it.
 
+use super::claim::session_of_answer;
 use super::dialog::DialogAt;
 use super::dialogs::shifted;
 use super::{Call, CallId, Role, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
-use crate::channel::{CallKey, CarryingPath, Payload};
+use crate::channel::{CallKey, CarryingPath, Payload, SessionKey};
 use crate::limits::{CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
 use crate::net::NodeId;
 use crate::sip::Message;
@@ -113,25 +114,26 @@ impl Adapter {
             None => return,
         };
         let key = call.key;
+        let answer = call.described.agreed().and_then(|pair| session_of_answer(&pair.told));
         let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
             call.callees.iter().filter(|c| c.acknowledged || c.opened).map(|c| c.node).collect();
         for node in told {
             if node == self.id {
-                self.carrier_named(now, node, key, path);
+                self.carrier_named(now, node, key, (path, answer));
             } else if let Some(channel) = &mut self.channel {
-                let _ = channel.send(now, node, &Payload::Carrying { call: key, path });
+                let _ = channel.send(now, node, &Payload::Carrying { call: key, path, answer });
             }
         }
     }
 
-    /// Callee's side: `peer` says which leg carries. Where another one was acknowledged already,
-    /// its word counts.
+    /// Callee's side: `peer` says which leg carries, and whose answer its phone has heard. Where
+    /// another leg was acknowledged already, its word counts.
     pub(crate) fn carrier_named(
         &mut self,
         now: Instant,
         peer: NodeId,
         key: CallKey,
-        path: CarryingPath,
+        (path, answer): (CarryingPath, Option<SessionKey>),
     ) {
         let tells = |call: &Call| {
             peer == self.id
@@ -140,7 +142,7 @@ impl Adapter {
         };
         let Some(id) = self.find_keyed(Role::Callee, key, tells) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
-        call.named = Some(path);
+        (call.named, call.answer_heard) = (Some(path), answer);
         let guessed = call.upstreams.iter().any(|up| up.anonymous);
         if call.winner.is_none() && !guessed {
             // Somebody else has answered, and a server that fails just then cancels nothing.
@@ -155,6 +157,20 @@ impl Adapter {
         if let Some(up) = named.filter(|_| other) {
             self.carry_by(now, id, up);
         }
+    }
+
+    /// Callee's side: nobody has acknowledged the answer of the phone here, and the one that the
+    /// caller has heard by the server is of another session. A mailbox, or somebody to whom the
+    /// call was forwarded, was faster, and the server died before it could say so. This is known
+    /// only of a server that leaves sessions alone: its leg offers the very one that the caller's
+    /// adapter told of.
+    pub(super) fn is_answered_elsewhere(&self, call: &Call) -> bool {
+        // What a call says of its caller, and offers, is what its first leg said.
+        let by_server = call.upstreams.first().is_some_and(|up| up.path == Path::Server);
+        let said = call.described.agreed().and_then(|pair| session_of_answer(&pair.said));
+        let differs = said.zip(call.answer_heard).is_some_and(|(said, heard)| said != heard);
+        let named = call.named == Some(CarryingPath::Server);
+        named && by_server && differs && self.offers_what_was_told(call)
     }
 
     /// The phone's ACK is lost with the server: it takes the direct path. A phone that has not

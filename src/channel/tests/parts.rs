@@ -118,7 +118,9 @@ fn payloads_survive_the_wire_and_strict_decoding_refuses_what_is_not_exact() {
         round_trip(&Payload::NoticeAnswer { call, answer });
     }
     for path in [CarryingPath::Server, CarryingPath::Peer] {
-        round_trip(&Payload::Carrying { call, path });
+        let answer = Some(SessionKey::of("o=- 773310"));
+        round_trip(&Payload::Carrying { call, path, answer });
+        round_trip(&Payload::Carrying { call, path, answer: None });
     }
     round_trip(&Payload::CancelCall { call });
     round_trip(&Payload::OpenLeg { call });
