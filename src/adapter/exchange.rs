@@ -7,6 +7,7 @@
 mod relay;
 
 use super::call::{Call, CallId, PhoneEnd};
+use super::hangup::hangs_up;
 use super::inbound::Source;
 use super::message::Outgoing;
 use super::names::Path;
@@ -58,6 +59,8 @@ pub(crate) struct Exchange {
     pub(crate) request: Vec<u8>,
     /// It is an INVITE.
     pub(crate) invite: bool,
+    /// It is the BYE of a phone, which is never refused from here (CALLS §4.1).
+    pub(crate) hangs_up: bool,
     /// Where the request came from.
     pub(crate) source: Source,
     /// The way that the request took, for its responses; none before it was sent.
@@ -112,6 +115,7 @@ impl Exchange {
             server,
             request: message.raw().to_vec(),
             invite: message.method() == Method::Invite,
+            hangs_up: hangs_up(message, &source),
             source,
             sent_to: None,
             client: None,
@@ -150,6 +154,9 @@ impl Adapter {
         let owner = ClientOwner::Exchange(id.slot()).encode();
         let room = self.exchanges.get(id).map(|e| self.exchange_room(e)).unwrap_or_default();
         let Ok(client) = self.transactions.send_request_in(room, now, flow, bytes, owner) else {
+            if self.exchanges.get(id).is_some_and(|exchange| exchange.hangs_up) {
+                self.send(flow, bytes);
+            }
             return self.refuse_exchange(now, id, 503);
         };
         let path = self.path_of(flow);
@@ -186,6 +193,7 @@ impl Adapter {
         if let Some(exchange) = self.exchanges.get(id)
             && !exchange.answered
         {
+            let code = if exchange.hangs_up { 200 } else { code };
             let server = exchange.server;
             self.refuse(now, server, code);
         }

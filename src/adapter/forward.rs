@@ -8,7 +8,9 @@ use super::call::PhoneEnd;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::{Local, Path};
+use super::server::State;
 use super::ways::{Hop, Way};
+use crate::limits::BYE_PATIENCE;
 use crate::sip::Message;
 use crate::sip::transaction::{Flow, ServerId};
 use crate::time::Instant;
@@ -42,19 +44,27 @@ impl Adapter {
         let binding = self.binding_of_sender(message, source.flow);
         let provider = self.provider_for_phone(binding, message);
         if provider.is_some() && self.config.adapter.mode == crate::config::Mode::Overlay {
-            return self.refuse(now, server, 501);
+            return self.refuse_phone(now, server, message, 501);
         }
         if self.leads_back(message) {
-            return self.refuse(now, server, 481);
+            return self.refuse_phone(now, server, message, 481);
         }
         let phone = self.phone_end(binding, message, source);
         let purpose = Purpose::Other { phone, outbound: true };
         let mut exchange = Exchange::new(purpose, server, source, message);
         exchange.provider = provider;
         exchange.accepted_by = self.accepted_by(binding);
+        let hangs_up = exchange.hangs_up;
         let Some(id) = self.insert_exchange(exchange) else {
+            if hangs_up {
+                return self.hang_up_at_once(now, server, message, &source);
+            }
             return self.refuse(now, server, 503);
         };
+        if hangs_up {
+            let down = self.state_of(provider) == State::Down;
+            self.answer_exchange_at(id, if down { now } else { now + BYE_PATIENCE });
+        }
         self.send_out(now, id, message);
         self.pump_locator(now);
     }

@@ -17,6 +17,16 @@ use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Adapter {
+    /// Tells another adapter something, or ourselves: phones of one router call each other too.
+    pub(super) fn tell_peer(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
+        if peer == self.id {
+            self.handle_payload(now, peer, payload);
+        } else if let Some(channel) = &mut self.channel {
+            // What cannot be sent is lost, as on the way.
+            let _ = channel.send(now, peer, payload);
+        }
+    }
+
     /// A datagram on the overlay's port: for the overlay or for the channel.
     pub(super) fn handle_overlay_datagram(
         &mut self,

@@ -13,6 +13,7 @@ mod crossing;
 mod emergency;
 mod exchange;
 mod forward;
+mod hangup;
 mod inbound;
 mod keepalive;
 mod ladder;

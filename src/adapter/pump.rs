@@ -311,7 +311,7 @@ impl Adapter {
         true
     }
 
-    fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
+    pub(super) fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
         match payload {
             Payload::Sip(bytes) => {
                 let flow = super::call::caller::peer_flow(peer);

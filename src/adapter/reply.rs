@@ -39,15 +39,15 @@ impl Adapter {
         self.reply_full(now, id, (code, reason_phrase(code)), None, (extra, &[]));
     }
 
-    /// Responds 200 with headers and a body of our own.
+    /// Responds 200 with headers and a body of our own; returns the response.
     pub(crate) fn reply_described(
         &mut self,
         now: Instant,
         id: ServerId,
         extra: &[Extra<'_>],
         body: &[u8],
-    ) {
-        self.reply_full(now, id, (200, reason_phrase(200)), None, (extra, body));
+    ) -> Option<Vec<u8>> {
+        self.reply_full(now, id, (200, reason_phrase(200)), None, (extra, body))
     }
 
     /// Refuses a request.
@@ -69,7 +69,9 @@ impl Adapter {
                 let value = unsupported(message);
                 self.reply_full(now, id, status, None, (&[(name, &value)], &[]));
             }
-            None => self.reply_full(now, id, status, None, (&[], &[])),
+            None => {
+                self.reply_full(now, id, status, None, (&[], &[]));
+            }
         }
     }
 
@@ -80,10 +82,10 @@ impl Adapter {
         status: (u16, &str),
         tag: Option<&str>,
         content: (&[Extra<'_>], &[u8]),
-    ) {
-        let Some(request) = self.transactions.request(id).map(<[u8]>::to_vec) else { return };
-        let Ok(message) = Message::parse(&request) else { return };
-        self.reply_to(now, id, &message, status, tag, content);
+    ) -> Option<Vec<u8>> {
+        let request = self.transactions.request(id).map(<[u8]>::to_vec)?;
+        let message = Message::parse(&request).ok()?;
+        self.reply_to(now, id, &message, status, tag, content)
     }
 
     /// Responds 100 to `request`, which is that of this transaction.
@@ -99,16 +101,15 @@ impl Adapter {
         status: (u16, &str),
         tag: Option<&str>,
         content: (&[Extra<'_>], &[u8]),
-    ) {
-        let Some(flow) = self.transactions.server_flow(id) else { return };
+    ) -> Option<Vec<u8>> {
+        let flow = self.transactions.server_flow(id)?;
         let random = Tag(self.rng.next_u32());
         let tag: &dyn fmt::Display = tag.as_ref().map_or(&random, |tag| tag);
         let to_tag = (status.0 != 100).then_some(tag);
         let bytes =
-            crossing::write(|out| rewrite::reply(message, flow.to, status, to_tag, content, out));
-        if let Some(bytes) = bytes {
-            self.transactions.respond(now, id, &bytes);
-        }
+            crossing::write(|out| rewrite::reply(message, flow.to, status, to_tag, content, out))?;
+        self.transactions.respond(now, id, &bytes);
+        Some(bytes)
     }
 
     /// Answers without a transaction: what is malformed, or what finds no room.

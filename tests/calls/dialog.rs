@@ -7,7 +7,7 @@ use crate::town::{Phone, Town, server, two, two_and_proxy};
 use cosip::time::Duration;
 
 /// A call that the server carries.
-fn by_server() -> (Town, Phone, Phone, Dialog, Dialog) {
+pub(crate) fn by_server() -> (Town, Phone, Phone, Dialog, Dialog) {
     let (mut town, alice, bob) = two_and_proxy();
     town.dial(&alice, &bob.aor(), "c1");
     let invite = town.world.expect(bob.at, "INVITE", 300);

@@ -17,6 +17,7 @@ mod during;
 mod early;
 mod emergency;
 mod emergency_room;
+mod hangup;
 mod hedge;
 mod home;
 mod keepalive;

@@ -265,6 +265,10 @@ fn a_phone_that_refuses_leaves_the_call_to_the_rule_of_dead_media() {
     }
     assert!(talk.counter(1, "media_moves_refused") >= 1);
     assert_eq!(talk.moved(), [0, 0]);
+    let machine = |talk: &Talk| talk.town.packets(anchor(false), "from Bob");
+    let before = machine(&talk);
+    talk.speak(500);
+    assert!(machine(&talk) >= before + 4, "what was refused aims nothing");
     for end in [ALICE, BOB] {
         let phone = talk.phones[end].clone();
         let bye = talk.town.world.expect(phone.at, "BYE", 301_000);
@@ -325,4 +329,32 @@ fn what_is_held_is_never_moved() {
         assert_eq!((talk.moved()[0], asked[1]), (0, 0), "{hold}: Alice's end never asks");
         talk.end(hold);
     }
+}
+
+#[test]
+fn a_refresh_that_is_answered_in_the_server_s_place_is_answered_until_the_phone_has_it() {
+    let mut talk = Talk::linked(false, [DIGITS_101; 4]);
+    talk.dies();
+    let alice = talk.phones[ALICE].clone();
+    let offer = described(&alice, DIGITS_101, 1, "");
+    let invite = talk.dialogs[ALICE].request("INVITE", &[], &offer);
+    talk.town.say(&alice, invite);
+    let first = talk.town.world.expect(alice.at, "200 INVITE", 2_100);
+    let answers = |talk: &Talk| talk.town.packets(alice.at, "SIP/2.0 200");
+    let before = answers(&talk);
+    for (wait_ms, repeats) in [(600, 1), (1_000, 2), (2_000, 3)] {
+        talk.town.world.run_ms(wait_ms);
+        assert_eq!(answers(&talk), before + repeats);
+    }
+    let ack = talk.dialogs[ALICE].ack(first.cseq());
+    talk.town.say(&alice, ack);
+    talk.town.world.run_ms(10_000);
+    assert_eq!(answers(&talk), before + 3, "it has it");
+    for end in [ALICE, BOB] {
+        let phone = talk.phones[end].clone();
+        let bye = talk.dialogs[end].request("BYE", &[], "");
+        talk.town.say(&phone, bye);
+        talk.town.world.expect(phone.at, "200 BYE", 2_100);
+    }
+    talk.town.finish_as("refreshed");
 }

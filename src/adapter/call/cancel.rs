@@ -97,11 +97,7 @@ impl Adapter {
             call.callees.iter().filter(|c| c.acknowledged).map(|c| c.node).collect();
         self.trace_note(now, id, "its end: told over the channel too");
         for node in told {
-            if node == self.id {
-                self.cancelled_across(now, node, key);
-            } else if let Some(channel) = &mut self.channel {
-                let _ = channel.send(now, node, &Payload::CancelCall { call: key });
-            }
+            self.tell_peer(now, node, &Payload::CancelCall { call: key });
         }
     }
 

@@ -14,6 +14,7 @@ use crate::net::Via;
 use crate::sip::transaction::Flow;
 use crate::sip::{Message, Method, Name};
 use crate::time::Instant;
+use std::net::IpAddr;
 
 /// Both descriptions.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub(crate) struct Pair {
     pub(super) said: Vec<u8>,
     /// Its far end's, as the phone read it.
     pub(super) told: Vec<u8>,
+    /// The same as it came, and from where it was sent.
+    came: Option<(IpAddr, Vec<u8>)>,
 }
 
 /// The descriptions of a call.
@@ -70,9 +73,17 @@ impl Described {
     }
 
     /// An offer was refused: what was agreed on before holds (RFC 3261 s14.1).
-    pub(super) fn revert(&mut self) {
+    fn revert(&mut self) {
         if let Some(agreed) = &self.agreed {
             self.last = agreed.clone();
+        }
+    }
+
+    /// The far end's media are elsewhere now, where a description says that came from `source`.
+    pub(super) fn moved(&mut self, source: IpAddr, there: &[u8]) {
+        self.last.came = Some((source, there.to_vec()));
+        if let Some(agreed) = &mut self.agreed {
+            agreed.came.clone_from(&self.last.came);
         }
     }
 
@@ -111,18 +122,30 @@ impl Adapter {
         let body = self.relay_body(now, call.media, sides, source, message);
         let kind = message.header(Name::ContentType).unwrap_or_default();
         let by_peer = matches!(source.via, Via::Peer(_));
-        let body = self.note_description(id, sides, (kind, message.body()), body, by_peer);
+        let sender = (by_peer, self.media_source(source));
+        let body = self.note_description(id, sides, (kind, message.body()), body, sender);
         let Some(call) = self.calls.get_mut(id) else { return body };
         let status = message.status();
         match message.method() {
             Method::Invite | Method::Update if (200..300).contains(&status) => {
                 call.described.settle();
             }
-            Method::Invite | Method::Update if status >= 300 => call.described.revert(),
+            Method::Invite | Method::Update if status >= 300 => self.aim_back(now, id, sides),
             Method::Ack if !message.body().is_empty() => call.described.settle(),
             _ => {}
         }
         body
+    }
+
+    /// An offer was refused: what was agreed on before holds, and the media of a far end that made
+    /// it are where they were (RFC 3261 s14.1).
+    pub(super) fn aim_back(&mut self, now: Instant, id: CallId, (_, offerer): (Side, Side)) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.described.revert();
+        let came = call.described.agreed().and_then(|pair| pair.came.as_ref());
+        if let (Some(media), Some((source, text)), Side::Far(_)) = (call.media, came, offerer) {
+            let _ = self.media.aim(now, media, offerer, *source, text);
+        }
     }
 
     /// Takes note of a description on its way, `came` as it came and `body` as it leaves; returns
@@ -133,7 +156,7 @@ impl Adapter {
         (from, _): (Side, Side),
         (kind, came): (&str, &[u8]),
         body: Vec<u8>,
-        by_peer: bool,
+        (by_peer, source): (bool, IpAddr),
     ) -> Vec<u8> {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.media.is_some()) else {
             return body;
@@ -143,6 +166,9 @@ impl Adapter {
                 call.described.last.said = text.to_vec();
             }
             return body;
+        }
+        if let Some(text) = multipart::find(kind, came).and_then(|f| came.get(f.text)) {
+            call.described.last.came = Some((source, text.to_vec()));
         }
         let Some(found) = multipart::find(kind, &body) else { return body };
         let text = body.get(found.text.clone()).unwrap_or_default();

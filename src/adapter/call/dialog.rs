@@ -158,10 +158,16 @@ impl Adapter {
         let exchange =
             Exchange::new(Purpose::Dialog { call: id, outbound }, server, source, message);
         let Some(exchange) = self.insert_exchange(exchange) else {
+            if outbound && bye {
+                return self.hang_up_at_once(now, server, message, &source);
+            }
             return self.refuse(now, server, 503);
         };
         let down = outbound && self.far_is_down(at);
         let Some((flow, bytes)) = self.compose_in_dialog(now, at, message, &source, None) else {
+            if outbound && bye {
+                self.send_byes_onward(now, at);
+            }
             return self.refuse_exchange(now, exchange, 513);
         };
         self.send_exchange(now, exchange, flow, &bytes);
@@ -191,7 +197,7 @@ impl Adapter {
     }
 
     /// Takes note of a request of the phone.
-    fn phone_asks(&mut self, (id, at): DialogAt, message: &Message<'_>) -> bool {
+    pub(crate) fn phone_asks(&mut self, (id, at): DialogAt, message: &Message<'_>) -> bool {
         let number = message.cseq().map_or(0, |(number, _)| number);
         let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
         let Some(dialog) = dialog else { return false };

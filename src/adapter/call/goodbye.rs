@@ -29,8 +29,21 @@ pub(super) fn is_completed_elsewhere(bye: &Message<'_>) -> bool {
 
 impl Adapter {
     /// Ends a dialog from here: BYE to both ends, to the far one on both paths (CALLS §4.1).
-    pub(crate) fn send_byes(&mut self, now: Instant, (id, at): DialogAt) {
-        self.end_leg(now, (id, at));
+    pub(crate) fn send_byes(&mut self, now: Instant, at: DialogAt) {
+        self.end_leg(now, at);
+        self.end_directly(now, at);
+    }
+
+    /// Ends the far end of a dialog from here, on both paths.
+    pub(crate) fn send_byes_onward(&mut self, now: Instant, (id, at): DialogAt) {
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        if let Some(far) = dialog.map(|dialog| Own::to_far_end(dialog, Method::Bye)) {
+            self.send_own(now, &far);
+        }
+        self.end_directly(now, (id, at));
+    }
+
+    fn end_directly(&mut self, now: Instant, (id, at): DialogAt) {
         let Some(node) = self.direct_path((id, at)) else { return };
         let Some(call) = self.calls.get(id) else { return };
         let Some(dialog) = call.dialogs.get(at) else { return };

@@ -113,11 +113,7 @@ impl Adapter {
             return log::info!("media stay where they are: {error}");
         }
         let moved = MediaMove { call: key, of_caller, answers, description: &description };
-        if node == self.id {
-            self.media_told(now, node, &moved);
-        } else if let Some(channel) = &mut self.channel {
-            let _ = channel.send(now, node, &Payload::Media(moved));
-        }
+        self.tell_peer(now, node, &Payload::Media(moved));
     }
 
     /// Another adapter tells where its phone takes media.
@@ -161,6 +157,9 @@ impl Adapter {
                 if self.media.aim(now, media, Side::Far(side), source, there).is_err() {
                     return false;
                 }
+                if let Some(call) = self.calls.get_mut(at.0) {
+                    call.described.moved(source, there);
+                }
                 self.media_moved(now, movable, !moved.answers);
                 true
             }
@@ -183,7 +182,7 @@ impl Adapter {
         {
             return false;
         }
-        let body = self.note_description(at.0, sides, (SDP, &[]), body, true);
+        let body = self.note_description(at.0, sides, (SDP, there), body, (true, source));
         let why = Why::Media { told: !moved.answers };
         self.trace_note(now, at.0, "other codecs: the phone is asked");
         self.ask_phone(now, at, Method::Invite, (Vec::new(), &body), why)
@@ -201,15 +200,23 @@ impl Adapter {
         let kind = message.header(Name::ContentType).unwrap_or_default();
         let text = multipart::find(kind, message.body()).and_then(|f| message.body().get(f.text));
         let (Some(text), 200..300) = (text, message.status()) else {
-            call.described.revert();
-            self.counters.media_moves_refused += 1;
-            return self.trace_note(now, at.0, "the phone refuses: media stay where they are");
+            self.trace_note(now, at.0, "the phone refuses: media stay where they are");
+            return self.offer_refused(now, at);
         };
         call.described.answer(text);
         let (Some(media), Some(dialog)) = (call.media, call.dialogs.get(at.1)) else { return };
         let side = dialog.far().side;
         let Some(node) = self.direct_path(at) else { return };
         self.media_moved(now, &Movable { at, media, side, node }, told);
+    }
+
+    /// The phone has not taken the other phone's offer.
+    pub(super) fn offer_refused(&mut self, now: Instant, (id, at): DialogAt) {
+        self.counters.media_moves_refused += 1;
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        if let Some(side) = dialog.map(|dialog| dialog.far().side) {
+            self.aim_back(now, id, (Side::Phone, Side::Far(side)));
+        }
     }
 
     fn media_moved(&mut self, now: Instant, movable: &Movable, told: bool) {

@@ -144,9 +144,7 @@ impl Adapter {
     pub(super) fn send_own(&mut self, now: Instant, own: &Own) {
         let branch = self.transactions.branch();
         if let Some(bytes) = crossing::write(|out| own.write(&branch, (&[], &[]), out)) {
-            let owner = ClientOwner::Quiet.encode();
-            // Without room for it the far end ends the call by its own rules.
-            let _ = self.transactions.send_request(now, own.flow, &bytes, owner);
+            self.send_quiet(now, own.flow, &bytes);
         }
     }
 
@@ -253,9 +251,12 @@ impl Adapter {
 
     /// A phone does not answer.
     pub(crate) fn inquiry_failed(&mut self, now: Instant, slot: u32, client: ClientId) {
-        if let Some((at, _)) = self.inquiry_of(slot, client) {
+        if let Some((at, inquiry)) = self.inquiry_of(slot, client) {
             self.trace_failed(now, at.0, Path::Lan);
             self.close_inquiry(at);
+            if matches!(inquiry.why, Why::Media { .. }) {
+                self.offer_refused(now, at);
+            }
         }
     }
 

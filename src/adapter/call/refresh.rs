@@ -171,11 +171,14 @@ impl Adapter {
         if !told.is_empty() {
             let _ = extra.push((Name::ContentType, &"application/sdp"));
         }
-        self.reply_described(now, server, &extra, &told);
+        let answer = self.reply_described(now, server, &extra, &told);
         self.counters.sessions_refreshed += 1;
         self.trace_note(now, id, "its refresh is answered in the server's place");
         if let Some(call) = self.calls.get_mut(id) {
             call.described.settle();
+        }
+        if let Some(answer) = answer.filter(|_| message.method() == Method::Invite) {
+            self.keep_own_success(now, (id, at), (server, answer));
         }
         self.exchange_is_answered(now, exchange);
         true

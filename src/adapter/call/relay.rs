@@ -9,9 +9,11 @@ use crate::adapter::crossing::Crossing;
 use crate::adapter::names::{Local, Path};
 use crate::limits::ROUTES_MAX;
 use crate::media::Side;
+use crate::net::Via;
 use crate::sip::transaction::Flow;
 use crate::sip::{Message, Name};
 use crate::time::Instant;
+use std::net::IpAddr;
 
 /// A leg with the upstream that it is joined to, in terms of phone and far end.
 pub(crate) struct Joint {
@@ -182,6 +184,15 @@ impl Adapter {
         }
     }
 
+    /// The host that a description came from, which may send media too.
+    pub(super) fn media_source(&self, flow: Flow) -> IpAddr {
+        let peer = match flow.via {
+            Via::Peer(node) => self.peer_address(node),
+            _ => None,
+        };
+        peer.unwrap_or(flow.to.ip())
+    }
+
     /// Rewrites a body for the other side of a call, or copies it where no media is relayed.
     pub(crate) fn relay_body(
         &mut self,
@@ -196,13 +207,7 @@ impl Adapter {
             return message.body().to_vec();
         };
         let mut out = Vec::with_capacity(message.body().len() + 64);
-        let source = match source.via {
-            crate::net::Via::Peer(node) => match self.peer_address(node) {
-                Some(ip) => ip,
-                None => source.to.ip(),
-            },
-            _ => source.to.ip(),
-        };
+        let source = self.media_source(source);
         match self.media.rewrite(
             now,
             media,

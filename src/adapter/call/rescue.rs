@@ -52,11 +52,7 @@ impl Adapter {
             call.callees.iter().filter(|c| c.acknowledged).map(|c| c.node).collect();
         for node in nodes {
             self.trace_note(now, id, "not acknowledged: asks for other leg");
-            if node == self.id {
-                self.leg_wanted(now, node, key);
-            } else if let Some(channel) = &mut self.channel {
-                let _ = channel.send(now, node, &Payload::OpenLeg { call: key });
-            }
+            self.tell_peer(now, node, &Payload::OpenLeg { call: key });
         }
     }
 
@@ -92,13 +88,8 @@ impl Adapter {
     /// Caller's side: the call that is asked for got no answer before its caller was gone. Of a
     /// call that a restart made unknown nothing is said: the server may carry it.
     fn tell_that_it_ended(&mut self, now: Instant, peer: NodeId, key: CallKey) {
-        if !self.ended_calls.was_given_up(now, key) {
-            return;
-        }
-        if peer == self.id {
-            self.cancelled_across(now, peer, key);
-        } else if let Some(channel) = &mut self.channel {
-            let _ = channel.send(now, peer, &Payload::CancelCall { call: key });
+        if self.ended_calls.was_given_up(now, key) {
+            self.tell_peer(now, peer, &Payload::CancelCall { call: key });
         }
     }
 
@@ -118,11 +109,7 @@ impl Adapter {
         let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
             call.callees.iter().filter(|c| c.acknowledged || c.opened).map(|c| c.node).collect();
         for node in told {
-            if node == self.id {
-                self.carrier_named(now, node, key, (path, answer));
-            } else if let Some(channel) = &mut self.channel {
-                let _ = channel.send(now, node, &Payload::Carrying { call: key, path, answer });
-            }
+            self.tell_peer(now, node, &Payload::Carrying { call: key, path, answer });
         }
     }
 

@@ -3,7 +3,8 @@
 //! Whoever gave it repeats it until the ACK, and each repeat passes. Not always is somebody there
 //! to do so: a B2BUA acknowledges the callee's answer by itself, and dies before the caller has
 //! it. So this end takes over where a repeat is overdue: it waits twice as long as the answerer
-//! would, and each repeat that passes begins the wait anew. A live answerer is never doubled.
+//! would, and each repeat that passes begins the wait anew. A live answerer is never doubled. An
+//! answer of our own, to a session refresh in the server's place, nobody else repeats.
 
 use super::dialog::DialogAt;
 use super::dialogs::Dialog;
@@ -11,31 +12,36 @@ use super::{Call, CallId};
 use crate::adapter::Adapter;
 use crate::limits::{ACK_LIMIT, SIP_T1_MS, SIP_T2_MS};
 use crate::sip::Message;
+use crate::sip::transaction::ServerId;
 use crate::time::{Duration, Instant, earlier};
 
-/// The first wait for a repeat, and the longest: twice those of the answerer.
-const WAIT_FIRST: Duration = Duration::from_millis(2 * SIP_T1_MS);
-const WAIT_MAX: Duration = Duration::from_millis(2 * SIP_T2_MS);
+/// The first wait for a repeat, and the longest, of who gives an answer (RFC 3261 s13.3.1.4).
+const ANSWERER_WAITS: (Duration, Duration) =
+    (Duration::from_millis(SIP_T1_MS), Duration::from_millis(SIP_T2_MS));
 
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Success {
-    /// The 2xx, as the winning leg brought it.
+    /// The 2xx: as the winning leg brought it, or our own.
     response: Vec<u8>,
+    /// The transaction that ours answers.
+    own: Option<ServerId>,
     first: Instant,
     wait: Duration,
+    wait_max: Duration,
     due: Instant,
 }
 
 impl Success {
-    fn new(now: Instant, message: &Message<'_>) -> Self {
-        let response = message.raw().to_vec();
-        Self { response, first: now, wait: WAIT_FIRST, due: now + WAIT_FIRST }
+    fn new(now: Instant, response: Vec<u8>, own: Option<ServerId>) -> Self {
+        let patience = if own.is_some() { 1 } else { 2 };
+        let (wait, wait_max) = (ANSWERER_WAITS.0 * patience, ANSWERER_WAITS.1 * patience);
+        Self { response, own, first: now, wait, wait_max, due: now + wait }
     }
 
     /// It was repeated: the next time is later.
     fn repeated(&mut self, now: Instant) {
-        self.wait = (self.wait * 2).min(WAIT_MAX);
+        self.wait = (self.wait * 2).min(self.wait_max);
         self.due = (now + self.wait).min(self.first + ACK_LIMIT);
     }
 }
@@ -58,7 +64,21 @@ impl Adapter {
         let Some(dialog) = dialog else { return };
         match &mut dialog.success {
             Some(success) => success.repeated(now),
-            None => dialog.success = Some(Success::new(now, message)),
+            None => dialog.success = Some(Success::new(now, message.raw().to_vec(), None)),
+        }
+    }
+
+    /// A 2xx of our own to a phone's INVITE: kept until the phone acknowledges it.
+    pub(super) fn keep_own_success(
+        &mut self,
+        now: Instant,
+        (id, at): DialogAt,
+        (server, response): (ServerId, Vec<u8>),
+    ) {
+        let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
+        if let Some(dialog) = dialog {
+            dialog.success = Some(Success::new(now, response, Some(server)));
+            self.arm(id);
         }
     }
 
@@ -90,7 +110,9 @@ impl Adapter {
         };
         success.repeated(now);
         let response = success.response.clone();
-        if let Ok(message) = Message::parse(&response) {
+        if let Some(server) = success.own {
+            self.transactions.respond(now, server, &response);
+        } else if let Ok(message) = Message::parse(&response) {
             self.relay_response(now, id, leg, 0, &message);
         }
     }

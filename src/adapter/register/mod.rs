@@ -181,7 +181,7 @@ impl Adapter {
     }
 
     /// What is thought of a provider's server; of none that is configured, nothing bad.
-    fn state_of(&self, provider: Option<u8>) -> State {
+    pub(super) fn state_of(&self, provider: Option<u8>) -> State {
         provider
             .and_then(|at| self.providers.get(usize::from(at)))
             .map_or(State::Up, |provider| provider.state.state())

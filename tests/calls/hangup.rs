@@ -1,0 +1,97 @@
+//! A phone's BYE is answered 200 within 2 s, whatever else fails, and sent on.
+
+use crate::acts::by_overlay;
+use crate::dialog::by_server;
+use crate::net::Fate;
+use crate::sip::Dialog;
+use crate::town::{Phone, Town, at, server};
+
+/// The phone hangs up, and has its 200 in time.
+fn hangs_up(town: &mut Town, phone: &Phone, dialog: &mut Dialog, extra: &[(&str, &str)]) {
+    let bye = dialog.request("BYE", extra, "");
+    town.say(phone, bye);
+    let answer = town.world.expect(phone.at, "200 BYE", 2_100);
+    assert_eq!(answer.cseq(), dialog.cseq);
+}
+
+#[test]
+fn after_a_restart_with_a_dead_server() {
+    for dies in [Fate::Drop, Fate::Refuse] {
+        let (mut town, alice, bob, mut caller, mut callee) = by_server();
+        town.restart(0);
+        town.world.run_ms(10_000);
+        town.server_is(dies);
+        let before = town.packets(server(), "BYE");
+        hangs_up(&mut town, &alice, &mut caller, &[]);
+        assert!(town.packets(server(), "BYE") > before, "it is sent on");
+        hangs_up(&mut town, &bob, &mut callee, &[]);
+        town.finish();
+    }
+}
+
+#[test]
+fn after_a_restart_of_a_call_over_the_overlay() {
+    let (mut town, _, bob, _, mut callee) = by_overlay();
+    town.restart(1);
+    town.world.run_ms(10_000);
+    hangs_up(&mut town, &bob, &mut callee, &[]);
+    town.finish();
+}
+
+#[test]
+fn where_the_other_adapter_is_deaf() {
+    let (mut town, alice, bob, mut caller, mut callee) = by_overlay();
+    town.world.fates.insert(at("203.0.113.2:5070"), Fate::Drop);
+    hangs_up(&mut town, &alice, &mut caller, &[]);
+    town.world.fates.remove(&at("203.0.113.2:5070"));
+    hangs_up(&mut town, &bob, &mut callee, &[]);
+    town.finish();
+}
+
+#[test]
+fn where_no_further_request_finds_room() {
+    for stray in [false, true] {
+        let (mut town, alice, bob, mut caller, mut callee) = by_server();
+        if stray {
+            town.restart(0);
+            town.world.run_ms(10_000);
+        }
+        town.server_is(Fate::Drop);
+        let full = |town: &mut Town| {
+            let counters = town.status(0)["counters"].clone();
+            let count = |name: &str| counters[name].as_u64().unwrap();
+            count("exchanges_refused_full") + count("transactions_full") > 0
+        };
+        let mut asked = 0;
+        while !full(&mut town) {
+            for _ in 0..200 {
+                asked += 1;
+                let target = ("SUBSCRIBE", "sip:anybody@example.net");
+                let text = alice.request(target, &format!("s{asked}"), 1, &[], "");
+                town.say(&alice, text);
+            }
+            town.world.run_ms(20);
+            assert!(asked < 20_000, "the table is bounded");
+        }
+        let before = town.packets(server(), "BYE");
+        hangs_up(&mut town, &alice, &mut caller, &[]);
+        assert!(town.packets(server(), "BYE") > before, "it is sent on");
+        town.world.clear(alice.at);
+        hangs_up(&mut town, &bob, &mut callee, &[]);
+        town.world.run_ms(40_000);
+        town.world.clear(alice.at);
+        town.finish();
+    }
+}
+
+#[test]
+fn one_that_is_too_large_to_be_passed_on_is_passed_on_without_its_ballast() {
+    let (mut town, alice, bob, mut caller, _) = by_server();
+    let ballast = "x".repeat(15_800);
+    hangs_up(&mut town, &alice, &mut caller, &[("X-Ballast", &ballast)]);
+    let heard = town.world.expect(bob.at, "BYE", 300);
+    assert!(!heard.has("X-Ballast"));
+    town.reply(&heard, 200, "", &[]);
+    town.world.run_ms(1_000);
+    town.finish();
+}
