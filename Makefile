@@ -1,6 +1,6 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test calls lint fuzz bench soak
+.PHONY: help setup build demo test calls lint fuzz bench soak texts
 .PHONY: feed package package-check image-overlay
 
 CARGO := scripts/cargo
@@ -51,3 +51,10 @@ feed: ## what is handed in to OpenWrt -> dist/feed [RELEASE_URL=.. MAINTAINER=..
 
 image-overlay: $(if $(COSIP),,build) ## a provider's files for ImageBuilder [PROVIDER=.. SECRET=..]
 	PROVIDER='$(PROVIDER)' SECRET='$(SECRET)' COSIP='$(COSIP)' scripts/image-overlay.sh
+
+texts: ## what the web pages take from the options and from their own scripts
+	$(CARGO) build --locked
+	mkdir -p target/tools/luci
+	cp tests/luci/package.json tests/luci/package-lock.json target/tools/luci
+	npm --prefix target/tools/luci install --ignore-scripts --no-audit --no-fund
+	node tests/luci/texts.mjs target/debug/cosip

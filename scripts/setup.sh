@@ -7,12 +7,15 @@ cd "$(dirname "$0")/.."
 
 # The one list. gcc links; the rest are the peers and tools of the tests against real programs.
 packages="ca-certificates gcc libc6-dev make
-    baresip-core busybox dnsmasq-base iproute2 kamailio kamailio-outbound-modules linphone-cli
-    miniupnpd-nftables mount nftables shellcheck sip-tester util-linux"
+    baresip-core busybox chromium dnsmasq-base iproute2 kamailio kamailio-outbound-modules
+    linphone-cli miniupnpd-nftables mount nftables shellcheck sip-tester util-linux"
 # Debian keeps a Rust for its browsers that follows upstream closely.
 rust_packages="cargo-web rustc-web rust-web-clippy rustfmt-web"
+# Node's own packages bring npm along.
+node_packages="nodejs npm"
 
 scripts/cargo 2>/dev/null || packages="$packages $rust_packages"
+command -v npm >/dev/null || packages="$packages $node_packages"
 missing=
 for package in $packages; do
     state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)

@@ -36,6 +36,11 @@ impl Adapter {
         self.trace.add(now, id.slot(), lane(from), Lane::Adapter, format_args!("INVITE"));
     }
 
+    /// The call was answered, and goes this way.
+    pub(crate) fn trace_carried(&mut self, id: CallId, path: Path) {
+        self.trace.carried(id.slot(), lane(path));
+    }
+
     /// A request of the call left.
     pub(crate) fn trace_sent(&mut self, now: Instant, id: CallId, to: Path, what: &str) {
         self.trace.add(now, id.slot(), Lane::Adapter, lane(to), format_args!("{what}"));

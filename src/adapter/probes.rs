@@ -12,21 +12,23 @@ use std::net::SocketAddr;
 
 impl Adapter {
     /// OPTIONS from a registered AOR. To a server that is not up, or has never answered one, it
-    /// goes once: the next probe repeats it soon enough.
-    pub(super) fn probe(&mut self, now: Instant, at: u8) {
+    /// goes once: the next probe repeats it soon enough. Whether it could be sent.
+    pub(super) fn probe(&mut self, now: Instant, at: u8) -> bool {
         let Some((aor, user, accepted)) = self
             .registrar
             .iter()
             .find(|(_, binding)| binding.provider == at)
             .map(|(_, b)| (b.aor.clone(), b.wan_user.clone(), b.accepted_by))
         else {
-            return;
+            return false;
         };
-        let Some(Target { addr: to, tcp }) = self.probe_target(now, at, accepted) else { return };
+        let Some(Target { addr: to, tcp }) = self.probe_target(now, at, accepted) else {
+            return false;
+        };
         let tcp = tcp == Some(true);
-        let Some(options) = self.config.providers.get(usize::from(at)) else { return };
+        let Some(options) = self.config.providers.get(usize::from(at)) else { return false };
         let domain = options.domain.clone();
-        let Way::Ready(flow, local) = self.way_to(to, tcp, None) else { return };
+        let Way::Ready(flow, local) = self.way_to(to, tcp, None) else { return false };
         let (branch, tag, call) =
             (self.transactions.branch(), self.rng.next_u32(), self.rng.next_u64());
         let bytes = crossing::write(|out| {
@@ -42,7 +44,7 @@ impl Adapter {
             writer.finish(&[])
         });
         let owner = ClientOwner::Probe(at).encode();
-        let Some(bytes) = bytes else { return };
+        let Some(bytes) = bytes else { return false };
         if let Ok(client) = self.transactions.send_request(now, flow, &bytes, owner)
             && let Some(provider) = self.providers.get_mut(usize::from(at))
         {
@@ -51,7 +53,9 @@ impl Adapter {
             }
             provider.probed = Some(to);
             provider.state.on_request_sent(now, owner, Sent::Probe);
+            return true;
         }
+        false
     }
 
     /// Whom the next probe goes to. Where the last one was not answered, that target has failed,

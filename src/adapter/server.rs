@@ -242,6 +242,11 @@ impl ServerState {
         self.link_up && self.prober.take_turn(now)
     }
 
+    /// Whether an operator who asks for a probe gets one now.
+    pub fn may_probe(&mut self, now: Instant) -> bool {
+        self.link_up && self.prober.grant(now)
+    }
+
     /// Whether it has ever answered an OPTIONS.
     pub fn answers_probes(&self) -> bool {
         self.prober.silence_counts()

@@ -17,6 +17,8 @@ impl Adapter {
             ["calls"] => Value::Array(self.calls_status(now)).to_string(),
             ["peers"] => self.peers_status(now).to_string(),
             ["trace"] => self.trace.render(),
+            ["trace", "json"] => self.trace.to_json(now).to_string(),
+            ["probe"] => self.command_probe(now).to_string(),
             ["lookup", uri] => return self.command_lookup(now, ticket, uri),
             _ => json!({ "error": "unknown command" }).to_string(),
         };
@@ -25,6 +27,19 @@ impl Adapter {
 
     fn reply_command(&mut self, ticket: Ticket, reply: String) {
         self.events.push_back(Event::Request(ticket, Request::Reply(reply.into_bytes())));
+    }
+
+    /// Asks every server for a sign of life that can be asked: one with a registered phone, not
+    /// asked just now.
+    fn command_probe(&mut self, now: Instant) -> Value {
+        let mut asked = Vec::new();
+        for at in 0..self.providers.len() {
+            let may = self.providers.get_mut(at).is_some_and(|p| p.state.may_probe(now));
+            if may && self.probe(now, at as u8) {
+                asked.extend(self.config.providers.get(at).map(|options| options.domain.clone()));
+            }
+        }
+        json!({ "asked": asked })
     }
 
     fn command_lookup(&mut self, now: Instant, ticket: Ticket, uri: &str) {

@@ -3,6 +3,7 @@
 use cosip::adapter::Adapter;
 use cosip::config::{Config, Mode, schema};
 use cosip::control::commands::{Action, HELP, Invocation, parse};
+use cosip::driver::plugin::{self, Places};
 use cosip::driver::{Driver, Folders, Options, hold_signals, logger, privileges, start, tools};
 use cosip::time::Instant;
 use std::io;
@@ -32,7 +33,10 @@ fn main() -> ExitCode {
         Action::Check => tools::check(&settings),
         Action::Schema => tools::print(&schema::json()),
         Action::Ask { words, json } => tools::tell(&settings, &folders, &words, json),
-        Action::Rpcd { words } => tools::rpcd(&settings, &folders, &words),
+        Action::Rpcd { words, service } => {
+            let places = Places { settings: &settings, folders: &folders, service: &service };
+            plugin::rpcd(&places, &words)
+        }
         Action::Help => tools::print(HELP),
         Action::Version => tools::print(concat!("cosip ", env!("CARGO_PKG_VERSION"))),
     }

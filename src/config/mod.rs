@@ -8,6 +8,7 @@ mod apply;
 pub mod fuzz;
 mod reload;
 pub mod schema;
+pub mod show;
 mod table;
 mod table_repeated;
 #[cfg(test)]

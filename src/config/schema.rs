@@ -224,6 +224,13 @@ pub fn section(name: &str) -> Option<&'static Section> {
     sections().iter().find(|section| section.name == name)
 }
 
+/// Whether values of options of this name may be shown: every option of it is known and none holds
+/// a secret.
+pub(super) fn is_public(option: &str) -> bool {
+    let mut rows = sections().iter().flat_map(|s| s.options).filter(|row| row.name == option);
+    rows.next().is_some_and(|first| !first.kind.is_secret() && rows.all(|r| !r.kind.is_secret()))
+}
+
 /// The table as JSON, for `cosip check --schema` and for tools.
 pub fn json() -> String {
     let row = |section: &Section, row: &Row| {
@@ -248,6 +255,7 @@ pub fn json() -> String {
                 object["max"] = json!(max);
             }
             Kind::Choice(words) => object["values"] = json!(words),
+            Kind::Hex(digits) => object["digits"] = json!(digits),
             _ => {}
         }
         object

@@ -162,6 +162,16 @@ fn what_is_not_uci_is_an_error_with_its_line() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_not_told_even_where_it_is_not_uci() {
+    for line in ["password 'secret", "ha1 sec;ret", "passwrd \"secret", "password sec'ret"] {
+        let error = parse(&format!("config account\n\toption {line}\n"), "test").unwrap_err();
+        assert_eq!(error.value, "(secret)", "{line}");
+    }
+    let error = parse("config adapter\n\toption mode 'server\n", "test").unwrap_err();
+    assert_eq!(error.value, "server");
+}
+
+#[test]
 fn sizes_are_bounded() {
     use crate::limits::{CONFIG_BYTES_MAX, CONFIG_SECTIONS_MAX, PROVIDERS_MAX};
     assert_eq!(bad(&" ".repeat(CONFIG_BYTES_MAX + 1)).0, 1);

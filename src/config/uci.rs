@@ -7,6 +7,7 @@
 //! than libuci in one thing: a bare `;` (two statements on a line) is an error, because it is
 //! always a forgotten quote around a SIP URI. Sizes are bounded by [`crate::limits`].
 
+use super::schema::is_public;
 use crate::limits::{
     CONFIG_BYTES_MAX, CONFIG_SECTIONS_MAX, CONFIG_VALUES_MAX, CONFIG_WORD_BYTES_MAX,
 };
@@ -23,6 +24,8 @@ pub(super) struct Section {
 pub(super) struct Setting {
     pub(super) name: String,
     pub(super) line: u32,
+    /// Whether it was last written as a list.
+    pub(super) list: bool,
     pub(super) values: Vec<(u32, String)>,
 }
 
@@ -112,14 +115,30 @@ fn set(
     }
     let value = (line, value.to_owned());
     match section.options.iter_mut().find(|option| option.name == name) {
-        Some(option) if list => option.values.push(value),
+        Some(option) if list => {
+            option.list = true;
+            option.values.push(value);
+        }
         Some(option) => {
             option.line = line;
+            option.list = false;
             option.values = vec![value];
         }
-        None => section.options.push(Setting { name: name.into(), line, values: vec![value] }),
+        None => {
+            let values = vec![value];
+            section.options.push(Setting { name: name.into(), line, list, values });
+        }
     }
     Ok(())
+}
+
+/// An error in a value is told without the value, where that may be a secret: by its option's
+/// name, or because no option has that name.
+fn discreet(mut error: Syntax, before: &[(u32, String)]) -> Syntax {
+    if before.get(1).is_some_and(|(_, option)| !is_public(option)) {
+        error.value = "(secret)".into();
+    }
+    error
 }
 
 /// A place in the text.
@@ -162,7 +181,8 @@ impl Reader<'_> {
                 _ => {
                     let line = self.line;
                     let mut word = String::new();
-                    if self.word(&mut word)? {
+                    let some = self.word(&mut word).map_err(|error| discreet(error, &words))?;
+                    if some {
                         words.push((line, word));
                     }
                 }

@@ -26,8 +26,9 @@ Options:
   --state DIR    keys and what survives a reboot [default: /etc/cosip]
   --run DIR      control socket, volatile state  [default: /var/run/cosip]
   --user NAME    run: give up root for this user, but for CAP_NET_ADMIN
+  --service FILE rpcd: the init script           [default: /etc/init.d/cosip]
   --schema       check: print every option, its range and default as JSON
-  --json         status, phones, calls, peers, lookup: print JSON
+  --json         status, phones, calls, peers, lookup, trace: print JSON
   -h, --help     print this
   -V, --version  print the version
 ";
@@ -55,6 +56,8 @@ pub enum Action {
     Rpcd {
         /// What rpcd wants.
         words: Vec<String>,
+        /// The init script.
+        service: PathBuf,
     },
     /// Print [`HELP`].
     Help,
@@ -100,6 +103,7 @@ struct Given {
     state: Option<PathBuf>,
     run: Option<PathBuf>,
     user: Option<String>,
+    service: Option<PathBuf>,
     schema: bool,
     json: bool,
 }
@@ -119,6 +123,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
             Long("state") => given.state = Some(parser.value()?.into()),
             Long("run") => given.run = Some(parser.value()?.into()),
             Long("user") => given.user = Some(parser.value()?.string()?),
+            Long("service") => given.service = Some(parser.value()?.into()),
             Long("schema") => given.schema = true,
             Long("json") => given.json = true,
             Short('h') | Long("help") => shortcut = Some(Action::Help),
@@ -142,12 +147,17 @@ fn action(words: &[String], given: &Given) -> Result<Action, Misuse> {
         ["run"] => Action::Run { user: given.user.clone() },
         ["check"] if given.schema => Action::Schema,
         ["check"] => Action::Check,
+        ["trace"] if given.json => {
+            let words = ["trace", "json"].map(str::to_owned).to_vec();
+            Action::Ask { words, json: true }
+        }
         ["status" | "phones" | "calls" | "peers" | "trace"] | ["lookup", _] => {
             Action::Ask { words: words.to_vec(), json: given.json }
         }
         ["lookup"] => return Err(Misuse("lookup needs a SIP address".into())),
         ["rpcd", rest @ ..] if !rest.is_empty() => {
-            Action::Rpcd { words: words.get(1..).unwrap_or_default().to_vec() }
+            let service = given.service.clone().unwrap_or_else(|| "/etc/init.d/cosip".into());
+            Action::Rpcd { words: words.get(1..).unwrap_or_default().to_vec(), service }
         }
         ["help"] => Action::Help,
         [] => return Err(Misuse("a command is missing".into())),
@@ -159,7 +169,8 @@ fn action(words: &[String], given: &Given) -> Result<Action, Misuse> {
     let misplaced = [
         ("--user", given.user.is_some(), matches!(action, Action::Run { .. })),
         ("--schema", given.schema, action == Action::Schema),
-        ("--json", given.json, matches!(action, Action::Ask { .. }) && texts != ["trace"]),
+        ("--service", given.service.is_some(), matches!(action, Action::Rpcd { .. })),
+        ("--json", given.json, matches!(action, Action::Ask { .. })),
     ];
     match misplaced.iter().find(|(_, is_given, fits)| *is_given && !fits) {
         Some((option, ..)) => Err(Misuse(format!("{option} does not go with this command"))),

@@ -4,7 +4,7 @@
 //! daemon learns to tell is shown without a change here. Replies quote the network, so control
 //! characters never reach a terminal.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 /// What comes first, in this order; the rest follows by the alphabet.
@@ -33,13 +33,17 @@ pub fn text(reply: &[u8]) -> String {
 
 /// What `status --json` prints without a daemon: the settings' check alone.
 pub fn not_running(version: &str, error: Option<&crate::config::Error>) -> String {
-    let config = match error {
-        Some(error) => serde_json::json!({ "error": {
+    let config = json!({ "error": config_error(error), "restart_pending": [] });
+    json!({ "version": version, "running": false, "config": config }).to_string()
+}
+
+/// What is wrong with the settings, as the daemon's status has it.
+pub fn config_error(error: Option<&crate::config::Error>) -> Value {
+    error.map_or(Value::Null, |error| {
+        json!({
             "file": error.file, "line": error.line, "value": error.value, "allowed": error.allowed,
-        }}),
-        None => serde_json::json!({}),
-    };
-    serde_json::json!({ "version": version, "running": false, "config": config }).to_string()
+        })
+    })
 }
 
 /// `status` with the driver's counters among its own; as it is where one of them is no object.

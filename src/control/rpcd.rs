@@ -1,29 +1,104 @@
 //! The language of rpcd's plugins: a signature on `list`, one JSON object for each `call`.
+//!
+//! What only reads and what writes is divided by rpcd's access lists; a test holds the shipped list
+//! to [`METHODS`]. No method tells a secret that is stored: `new_secret` tells the one that it
+//! made, once, because the other routers of the network need it.
 
-use serde_json::{Value, json};
+use crate::config::Secret;
+use crate::config::show::Credentials;
+use serde_json::{Map, Value, json};
 
-/// Methods without arguments; `lookup` has one.
-const METHODS: [&str; 5] = ["status", "phones", "calls", "peers", "trace"];
+/// A method of the plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments, all of them text.
+    pub arguments: &'static [&'static str],
+    /// Whether it changes something, or makes traffic.
+    pub writes: bool,
+}
+
+const fn reads(name: &'static str, arguments: &'static [&'static str]) -> Method {
+    Method { name, arguments, writes: false }
+}
+
+const fn writes(name: &'static str, arguments: &'static [&'static str]) -> Method {
+    Method { name, arguments, writes: true }
+}
+
+/// Every method.
+pub const METHODS: [Method; 13] = [
+    reads("status", &[]),
+    reads("phones", &[]),
+    reads("calls", &[]),
+    reads("peers", &[]),
+    reads("trace", &[]),
+    reads("config", &[]),
+    reads("lookup", &["aor"]),
+    writes("probe", &[]),
+    writes("reload", &[]),
+    writes("restart", &[]),
+    writes("set_secret", &["secret"]),
+    writes("new_secret", &[]),
+    writes("set_account", &["aor", "user", "realm", "password"]),
+];
+
+/// What a call wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// An answer of the daemon to these words.
+    Ask(Vec<String>),
+    /// How the daemon is, or without one how its settings are.
+    Status,
+    /// The settings without their secrets, and what is wrong with them.
+    Config,
+    /// The init script's action of this name.
+    Service(&'static str),
+    /// These secrets of the network in place of those before.
+    SetSecret(Secret),
+    /// A secret for a new network.
+    NewSecret,
+    /// Credentials of a phone.
+    SetAccount(Credentials),
+}
 
 /// The signature that rpcd reads once: every method with its arguments.
 pub fn list() -> String {
-    let mut methods = serde_json::Map::new();
-    for method in METHODS {
-        methods.insert(method.to_owned(), json!({}));
-    }
-    methods.insert("lookup".to_owned(), json!({ "aor": "str" }));
-    Value::Object(methods).to_string()
+    let signature = |method: &Method| {
+        let arguments = method.arguments.iter().map(|name| ((*name).to_owned(), "str".into()));
+        (method.name.to_owned(), Value::Object(arguments.collect()))
+    };
+    Value::Object(METHODS.iter().map(signature).collect()).to_string()
 }
 
-/// The command of the control socket behind a method; `None` where there is none, or an argument
-/// is missing.
-pub fn command(method: &str, arguments: &str) -> Option<Vec<String>> {
-    if METHODS.contains(&method) {
-        return Some(vec![method.to_owned()]);
-    }
-    let arguments: Value = serde_json::from_str(arguments).ok()?;
-    let aor = arguments.get("aor")?.as_str()?;
-    (method == "lookup").then(|| vec![method.to_owned(), aor.to_owned()])
+/// What a call of `method` wants; `None` where there is no such method, or an argument is missing.
+pub fn wish(method: &str, arguments: &str) -> Option<Wish> {
+    let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
+    let arguments: Map<String, Value> = serde_json::from_str(arguments).ok()?;
+    let ask = |words: &[&str]| Wish::Ask(words.iter().map(|word| (*word).to_owned()).collect());
+    let text = |name: &str| arguments.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(match method {
+        "status" => Wish::Status,
+        "phones" => ask(&["phones"]),
+        "calls" => ask(&["calls"]),
+        "peers" => ask(&["peers"]),
+        "trace" => ask(&["trace", "json"]),
+        "lookup" => ask(&["lookup", &text("aor")?]),
+        "probe" => ask(&["probe"]),
+        "config" => Wish::Config,
+        "reload" => Wish::Service("reload"),
+        "restart" => Wish::Service("restart"),
+        "set_secret" => Wish::SetSecret(Secret::new(text("secret")?)),
+        "new_secret" => Wish::NewSecret,
+        "set_account" => Wish::SetAccount(Credentials {
+            aor: text("aor")?,
+            user: text("user").unwrap_or_default(),
+            realm: text("realm").unwrap_or_default(),
+            password: Secret::new(text("password")?),
+        }),
+        _ => return None,
+    })
 }
 
 /// A daemon's reply as one object: lists and text under the method's name.
@@ -41,26 +116,4 @@ pub fn error(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_method_of_the_signature_leads_to_a_command() {
-        let list: Value = serde_json::from_str(&list()).unwrap();
-        for method in list.as_object().unwrap().keys() {
-            let arguments = r#"{"aor":"sip:bob@example.net","ubus_rpc_session":"x"}"#;
-            let words = command(method, arguments).unwrap();
-            assert_eq!(words[0], *method);
-        }
-        assert_eq!(command("lookup", "{}"), None);
-        assert_eq!(command("lookup", "not json"), None);
-        assert_eq!(command("reboot", r#"{"aor":"x"}"#), None);
-    }
-
-    #[test]
-    fn replies_are_objects_whatever_the_daemon_says() {
-        assert_eq!(reply("status", br#"{"a":1}"#), r#"{"a":1}"#);
-        assert_eq!(reply("phones", b"[1]"), r#"{"phones":[1]}"#);
-        assert_eq!(reply("trace", b"no calls yet"), r#"{"trace":"no calls yet"}"#);
-    }
-}
+mod tests;

@@ -31,13 +31,17 @@ fn the_command_line_says_what_to_do_or_what_is_wrong() {
     };
     assert_eq!(action("status --json"), ask(&["status"], true));
     assert_eq!(action("lookup sip:a@b"), ask(&["lookup", "sip:a@b"], false));
+    assert_eq!(action("trace --json"), ask(&["trace", "json"], true));
+    let (words, service) = (vec!["list".into()], "/x/cosip".into());
+    assert_eq!(action("rpcd list --service /x/cosip"), Ok(Action::Rpcd { words, service }));
     for (line, about) in [
         ("", "missing"),
         ("stauts", "stauts"),
         ("status now", "too many"),
         ("lookup", "address"),
         ("status --user nobody", "--user"),
-        ("trace --json", "--json"),
+        ("check --json", "--json"),
+        ("status --service /x", "--service"),
         ("run --schema", "--schema"),
         ("check --frob", "frob"),
         ("check -c", "-c"),

@@ -2,13 +2,13 @@
 //!
 //! A file is replaced as a whole: temporary file, fsync, rename; so a power cut leaves the old or
 //! the new one (volatile files are not synced: they need not outlive it). Reads are bounded.
-//! Everything is readable by its owner alone.
+//! Everything is readable by its owner alone, who is the owner of the folder.
 
 use crate::limits::{CONFIG_BYTES_MAX, STATE_FILE_BYTES_MAX};
 use crate::net::{Failure, File};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 const OWNER_ONLY: u32 = 0o600;
@@ -156,6 +156,14 @@ fn unread(error: &io::Error) -> Failure {
     Failure::System
 }
 
+/// Replaces a file that holds secrets.
+///
+/// # Errors
+/// What the system says, with the file's name.
+pub(super) fn replace_secret(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, text.as_bytes(), true)
+}
+
 fn unix_seconds() -> u32 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs() as u32)
@@ -204,6 +212,12 @@ fn write_new(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+    // What root writes into the daemon's folder is the daemon's. By descriptor: a name in that
+    // folder may be a link by now.
+    if let (true, Some(folder)) = (nix::unistd::geteuid().is_root(), path.parent()) {
+        let owner = fs::metadata(folder)?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(data)?;
     if durable { file.sync_all() } else { Ok(()) }
 }

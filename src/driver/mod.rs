@@ -14,6 +14,7 @@ mod lines;
 pub mod logger;
 mod neighbours;
 mod network;
+pub mod plugin;
 mod poll;
 pub mod privileges;
 mod reactor;

@@ -2,8 +2,8 @@
 
 use super::{Folders, ask, start};
 use crate::config;
-use crate::control::{render, rpcd as plugin};
-use std::io::{self, Read, Write};
+use crate::control::render;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -62,32 +62,4 @@ pub fn print(text: &str) -> ExitCode {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let _ = write!(io::stdout(), "{text}{end}");
     ExitCode::SUCCESS
-}
-
-/// `cosip rpcd`: the plugin that LuCI talks to through rpcd. Its arguments come on standard input
-/// as JSON, and every reply is one JSON object.
-pub fn rpcd(settings: &Path, folders: &Folders, words: &[String]) -> ExitCode {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let method = match words.as_slice() {
-        ["list"] => return print(&plugin::list()),
-        ["call", method] | [method] => *method,
-        _ => return print(&plugin::error("usage: rpcd list, or rpcd call METHOD")),
-    };
-    let mut arguments = String::new();
-    if words.first() == Some(&"call") {
-        let limit = crate::limits::CONTROL_COMMAND_BYTES_MAX as u64;
-        let _ = io::stdin().lock().take(limit).read_to_string(&mut arguments);
-    }
-    let Some(command) = plugin::command(method, &arguments) else {
-        return print(&plugin::error("no such method, or an argument is missing"));
-    };
-    let command: Vec<&str> = command.iter().map(String::as_str).collect();
-    match ask(folders, &command) {
-        Ok(reply) => print(&plugin::reply(method, &reply)),
-        Err(_) if method == "status" => {
-            let checked = start::check_settings(settings);
-            print(&render::not_running(env!("CARGO_PKG_VERSION"), checked.as_ref().err()))
-        }
-        Err(error) => print(&plugin::error(&format!("no daemon answers: {error}"))),
-    }
 }

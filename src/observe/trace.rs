@@ -6,6 +6,7 @@
 use crate::limits::{TRACE_CALLS_MAX, TRACE_ENTRIES_MAX};
 use crate::time::Instant;
 use core::fmt::{self, Write};
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 /// A column of the ladder.
@@ -35,10 +36,14 @@ struct Entry {
 /// One call's ladder.
 #[derive(Clone, Debug)]
 struct Ladder {
+    /// Which call since the start it is.
+    number: u32,
     slot: u32,
     begun: Instant,
     ended: bool,
     title: String,
+    /// Who carries it, once it was answered.
+    carrier: Option<Lane>,
     entries: Vec<Entry>,
     omitted: u32,
 }
@@ -46,11 +51,13 @@ struct Ladder {
 /// Ladders of the calls that began last.
 pub struct Trace {
     ladders: VecDeque<Ladder>,
+    /// Calls that began since the start.
+    begun: u32,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { ladders: VecDeque::with_capacity(TRACE_CALLS_MAX) }
+        Self { ladders: VecDeque::with_capacity(TRACE_CALLS_MAX), begun: 0 }
     }
 }
 
@@ -64,11 +71,14 @@ impl Trace {
             ladder.ended = true;
         }
         let entries = Vec::new();
+        self.begun = self.begun.wrapping_add(1);
         self.ladders.push_back(Ladder {
+            number: self.begun,
             slot,
             begun: now,
             ended: false,
             title,
+            carrier: None,
             entries,
             omitted: 0,
         });
@@ -87,11 +97,24 @@ impl Trace {
         ladder.entries.push(Entry { at: now, from, to, text });
     }
 
+    /// The call in this slot was answered, and goes by this lane.
+    pub fn carried(&mut self, slot: u32, by: Lane) {
+        let current = self.ladders.iter_mut().rev().find(|l| l.slot == slot && !l.ended);
+        if let Some(ladder) = current {
+            ladder.carrier = Some(by);
+        }
+    }
+
     /// The call in this slot is over.
     pub fn end(&mut self, slot: u32) {
         for ladder in self.ladders.iter_mut().filter(|ladder| ladder.slot == slot) {
             ladder.ended = true;
         }
+    }
+
+    /// All ladders as JSON, the newest first.
+    pub fn to_json(&self, now: Instant) -> Value {
+        self.ladders.iter().rev().map(|ladder| ladder.to_json(now)).collect()
     }
 
     /// All ladders as text, the oldest first.
@@ -104,6 +127,42 @@ impl Trace {
             out.push_str("no calls yet\n");
         }
         out
+    }
+}
+
+impl Lane {
+    /// As JSON names it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Adapter => "adapter",
+            Self::Server => "server",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+impl Ladder {
+    fn to_json(&self, now: Instant) -> Value {
+        let path = match self.carrier {
+            Some(Lane::Server) => "server",
+            Some(Lane::Peer) => "overlay",
+            _ => "",
+        };
+        let entry = |entry: &Entry| {
+            let after_ms = entry.at.since(self.begun).as_millis() as u64;
+            let (from, to) = (entry.from.as_str(), entry.to.as_str());
+            json!({ "after_ms": after_ms, "from": from, "to": to, "text": entry.text.as_str() })
+        };
+        json!({
+            "number": self.number,
+            "title": self.title,
+            "running": !self.ended,
+            "path": path,
+            "ago_s": now.since(self.begun).as_secs(),
+            "entries": self.entries.iter().map(entry).collect::<Value>(),
+            "omitted": self.omitted,
+        })
     }
 }
 
@@ -188,6 +247,26 @@ mod tests {
         assert!(lines[3].contains("500.3") && lines[3].ends_with("* server silent"), "{text}");
         assert!(lines[4].contains("|< 180 Ringing ----"), "{text}");
         assert!(!text.contains("no such call"));
+    }
+
+    #[test]
+    fn as_json_the_newest_call_comes_first_with_its_path() {
+        let mut trace = Trace::default();
+        trace.begin(Instant::ZERO, 1, "first".into());
+        trace.carried(1, Lane::Server);
+        trace.end(1);
+        trace.carried(1, Lane::Peer);
+        let t = Instant::from_micros(2_000_000);
+        trace.begin(t, 1, "second".into());
+        let later = t + core::time::Duration::from_millis(1500);
+        trace.add(later, 1, Lane::Peer, Lane::Adapter, format_args!("200 OK"));
+        let calls = trace.to_json(later);
+        assert_eq!((&calls[0]["title"], &calls[0]["running"]), (&"second".into(), &true.into()));
+        assert_eq!((&calls[0]["path"], &calls[0]["ago_s"]), (&"".into(), &1.into()));
+        let entry = json!({ "after_ms": 1500, "from": "peer", "to": "adapter", "text": "200 OK" });
+        assert_eq!(calls[0]["entries"], json!([entry]));
+        assert_eq!((&calls[0]["number"], &calls[1]["number"]), (&2.into(), &1.into()));
+        assert_eq!((&calls[1]["path"], &calls[1]["running"]), (&"server".into(), &false.into()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the status says of a server, how soon, and what it does not believe.
 
-use crate::net::Fate;
+use crate::net::{Fate, Packet};
 use crate::town::{DOMAIN, Town, at, server, two};
 use cosip::net::{Input, Network};
 
@@ -35,6 +35,32 @@ fn the_status_says_why_calls_take_the_overlay_within_2_s() {
         town.world.run_ms(32_000);
         town.finish();
     }
+}
+
+#[test]
+fn an_operator_may_ask_for_a_probe_every_five_seconds() {
+    let (mut town, ..) = two();
+    let place = town.routers[0].place;
+    let probes = |town: &Town| {
+        let is = |p: &&Packet| p.to == server() && p.data.starts_with(b"OPTIONS");
+        town.world.log.iter().filter(is).count()
+    };
+    let asked = |town: &mut Town| town.world.ask(place, &["probe"]).contains(DOMAIN);
+    assert!(asked(&mut town));
+    for _ in 0..4 {
+        town.world.run_ms(1_000);
+        assert!(!asked(&mut town), "{}", town.world.now.millis());
+    }
+    assert_eq!(probes(&town), 1);
+    town.world.run_ms(1_000);
+    assert!(asked(&mut town));
+    town.world.run_ms(100);
+    assert_eq!(probes(&town), 2);
+    // Without a phone there is nobody to ask for.
+    let mut empty = Town::new();
+    let place = empty.routers[0].place;
+    assert_eq!(empty.world.ask(place, &["probe"]), r#"{"asked":[]}"#);
+    town.finish();
 }
 
 #[test]

@@ -32,6 +32,24 @@ fn refused(town: &mut Town, alice: &Phone, bob: &Phone, text: &str, code: &str) 
 }
 
 #[test]
+fn programs_get_the_ladder_as_json_with_the_path_of_the_call() {
+    let (mut town, _, bob, mut caller, _) = by_overlay();
+    let place = town.routers[0].place;
+    let told = |town: &mut Town| {
+        let told = town.world.ask(place, &["trace", "json"]);
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()[0].clone()
+    };
+    let call = told(&mut town);
+    assert_eq!((&call["path"], &call["running"]), (&"overlay".into(), &true.into()));
+    assert_eq!(call["entries"][0]["text"], "INVITE");
+    town.bye(&mut caller, bob.at);
+    town.world.run_ms(40_000);
+    let call = told(&mut town);
+    assert_eq!((&call["path"], &call["running"]), (&"overlay".into(), &false.into()));
+    town.finish();
+}
+
+#[test]
 fn malformed_requests_of_a_call_are_refused_with_a_reason_and_stand_in_its_ladder() {
     let (mut town, alice, bob, mut caller, _) = by_overlay();
     let before = counted(&mut town, 0, "sip_malformed");

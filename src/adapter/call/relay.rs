@@ -177,6 +177,8 @@ impl Adapter {
         }
         if let Some(dialog) = call.dialogs.get_mut(place).filter(|_| confirmed) {
             dialog.takes_update = updates;
+            let path = dialog.far().path;
+            self.trace_carried(id, path);
             self.note_session(now, (id, place), caller, message);
         }
         for call_id in ids {

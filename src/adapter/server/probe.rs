@@ -10,6 +10,9 @@ use crate::time::{Duration, Instant};
 /// The first interval while a server is not up.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
+/// The least time from a probe to one that an operator asks for: the shortest `probe_s`.
+const GRANTED_AFTER: Duration = Duration::from_secs(5);
+
 pub(super) struct Prober {
     next: Instant,
     probe: Duration,
@@ -102,6 +105,15 @@ impl Prober {
             self.next = now + self.interval();
         }
         true
+    }
+
+    /// Whether a probe may go that an operator asks for.
+    pub(super) fn grant(&mut self, now: Instant) -> bool {
+        let granted = self.probed.is_none_or(|last| now.since(last) >= GRANTED_AFTER);
+        if granted {
+            self.probed = Some(now);
+        }
+        granted
     }
 
     /// Never less than `probe` while the server is up; the jitter spreads over a quarter more.
