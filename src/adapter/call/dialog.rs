@@ -163,7 +163,7 @@ impl Adapter {
             }
             return self.refuse(now, server, 503);
         };
-        let down = outbound && self.far_is_down(at);
+        let down = outbound && self.is_by_server(at) && self.server_is_down(at.0);
         let Some((flow, bytes)) = self.compose_in_dialog(now, at, message, &source, None) else {
             if outbound && bye {
                 self.send_byes_onward(now, at);
@@ -260,10 +260,6 @@ impl Adapter {
     fn is_by_server(&self, (id, at): DialogAt) -> bool {
         let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
         dialog.is_some_and(|dialog| dialog.far().path == Path::Server)
-    }
-
-    fn far_is_down(&self, (id, at): DialogAt) -> bool {
-        self.is_by_server((id, at)) && self.server_is_down(id)
     }
 
     fn send_copy_of_bye(
