@@ -142,6 +142,33 @@ fn a_phone_that_has_restarted_takes_its_own_place() {
     town.finish();
 }
 
+/// A phone with an instance names both of its Contacts anew at each start.
+#[test]
+fn a_phone_that_has_restarted_keeps_both_of_its_contacts() {
+    let (mut town, alice, _) = two();
+    let mut bob = town.phone(1, 7, "ben");
+    let named = |bob: &Phone, run: u8| {
+        let instance = "+sip.instance=\"<urn:uuid:b>\"";
+        let named = |phone: &Phone| format!("<{};run={run}>;{instance}", phone.contact());
+        format!("{}, {}", named(bob), named(&second(bob)))
+    };
+    for run in [1, 2, 3] {
+        bob.call_id = format!("run-{run}");
+        let all = named(&bob, run);
+        register(&mut town, &mut bob, &all);
+        let now = contacts(&mut town);
+        let both = [bob.contact(), second(&bob).contact()].map(|it| format!("{it};run={run}"));
+        for contact in &both {
+            assert!(now.contains(contact), "{run}: {now:?}");
+        }
+        assert_eq!(now.len(), 3, "those of the run before are gone: {now:?}");
+    }
+    town.world.run_ms(1_500);
+    town.server_is(Fate::Drop);
+    assert_eq!(called(&mut town, &alice, &bob, "c1"), [true, true]);
+    town.finish();
+}
+
 #[test]
 fn contacts_beyond_the_limit_are_left_out_and_counted() {
     let (mut town, _, mut bob) = two();

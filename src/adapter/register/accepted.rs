@@ -18,14 +18,19 @@ struct Granted<'a> {
 }
 
 impl Adapter {
-    /// The provider's 200 to a phone's REGISTER.
+    /// The provider's 200 to a phone's REGISTER. The first Contact takes the place that the phone
+    /// had before its restart, and further ones stand beside it.
     pub(super) fn registration_accepted(
         &mut self,
         now: Instant,
         id: ExchangeId,
         message: &Message<'_>,
     ) {
+        self.first_accepted(now, id, message);
         self.further_accepted(now, id, message);
+    }
+
+    fn first_accepted(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Purpose::Register(registration) = &exchange.purpose else { return };
         if registration.query {
@@ -49,7 +54,7 @@ impl Adapter {
     }
 
     /// The same for the further Contacts of that REGISTER.
-    pub(super) fn further_accepted(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
+    fn further_accepted(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Purpose::Register(registration) = &exchange.purpose else { return };
         let (mut accepted, mut gone) = (Vec::new(), Vec::new());
@@ -126,6 +131,10 @@ impl Adapter {
                 self.renew_by_ourselves(binding);
                 self.publish(now, binding);
                 self.persist.bindings_changed(now, new);
+                let displaced = self.registrar.displaced_by(binding);
+                if !displaced.is_empty() {
+                    self.registrations_gone(now, &displaced, true);
+                }
             }
             Err(_) => self.counters.phones_refused_full += 1,
         }

@@ -62,6 +62,16 @@ impl Registrar {
         best.map(|(_, id)| id)
     }
 
+    /// Phones whose Contact at this host another one has taken over with their address.
+    pub fn displaced_by(&self, id: BindingId) -> Vec<BindingId> {
+        let Some(new) = self.table.get(id) else { return Vec::new() };
+        let is_displaced = |old: &Binding| {
+            old.contact == new.contact && old.flow.to.ip() == new.flow.to.ip() && old.mac != new.mac
+        };
+        let others = self.by_aor(&new.aor).filter(|other| *other != id);
+        others.filter(|other| self.table.get(*other).is_some_and(is_displaced)).collect()
+    }
+
     /// The phone, registered or known, that has this Contact.
     pub fn by_contact(&self, aor: &str, contact: &str) -> Option<BindingId> {
         self.by_aor.find(aor).find_map(|slot| {
@@ -77,6 +87,11 @@ impl Binding {
         if self.instance != applicant.instance || self.stays_beside(applicant) {
             return None;
         }
+        if let (Some(own), Some(mac)) = (self.mac, applicant.mac)
+            && own != mac
+        {
+            return None;
+        }
         if self.contact == applicant.contact {
             return Some(Likeness::Contact);
         }
@@ -85,7 +100,6 @@ impl Binding {
         }
         let here = self.flow.to.ip() == applicant.flow.to.ip();
         match (self.mac, applicant.mac) {
-            (Some(own), Some(mac)) if own != mac => None,
             (Some(_), Some(_)) if !here => {
                 self.may_have_moved(applicant.call_id).then_some(Likeness::Renumbered)
             }

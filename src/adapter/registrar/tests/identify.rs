@@ -87,3 +87,14 @@ fn a_mac_is_remembered_where_it_is_not_found_again_and_the_phone_stayed() {
     bench.register(elsewhere).unwrap();
     assert_eq!(mac(&bench), None);
 }
+
+#[test]
+fn another_phone_at_the_same_contact_is_not_the_one_before() {
+    let mut bench = Bench::new(4);
+    let (before, _) = bench.register(bare(MAC)).unwrap();
+    let other = bare(OTHER_MAC);
+    assert_eq!(bench.same(&other), None);
+    let (after, _) = bench.register(other).unwrap();
+    assert_ne!(after, before);
+    assert_eq!(bench.registrar.displaced_by(after), [before], "one of them has the Contact");
+}
