@@ -3,11 +3,13 @@
 mod overlay;
 mod portmap;
 mod register;
+mod server;
 mod transfer;
 
 pub use overlay::*;
 pub use portmap::*;
 pub use register::*;
+pub use server::*;
 pub use transfer::*;
 
 use core::time::Duration;
@@ -91,6 +93,9 @@ pub const CLAIMS_MAX: usize = 4;
 /// How long before a notice, and after it, a leg by the server may come to belong to its call
 /// (CALLS §3.8).
 pub const NOTICE_WINDOW: Duration = Duration::from_secs(10);
+
+/// How long a notice may be on its way: its session is opened first ([`CHANNEL_GIVE_UP`]).
+pub const NOTICE_DELAY: Duration = Duration::from_secs(3);
 
 /// Calls that are remembered after their end, for legs that come late.
 pub const ENDED_CALLS_MAX: usize = 256;
@@ -190,9 +195,6 @@ pub const ALIASES_MAX: usize = 8;
 
 /// Addresses served on each side: of the LAN, and of the WAN.
 pub const ADDRESSES_A_SIDE_MAX: usize = 4;
-
-/// TCP connections to phones and servers.
-pub const TCP_CONNECTIONS_MAX: usize = 4608;
 
 /// INVITEs of one call to targets of the server: the phone's own, and the next where that fails.
 pub const CALL_SERVER_LEGS_MAX: usize = 2;

@@ -223,12 +223,16 @@ impl Adapter {
             return;
         }
         let (invite, answered) = (exchange.invite, exchange.answered);
+        let (server, hangs_up) = (exchange.server, exchange.hangs_up);
         let challenged = matches!(status, 401 | 407);
         let accepted = (200..300).contains(&status);
         if status >= 300 && self.text_refused(id) {
             return self.end_exchange(now, id);
         }
-        if !answered || (invite && accepted) {
+        if hangs_up && !answered && status >= 300 && !challenged {
+            // The other end knows the call no more: it is over all the same.
+            self.reply(now, server, 200, None);
+        } else if !answered || (invite && accepted) {
             self.relay_exchange_response(now, id, message);
         }
         if status < 200 {

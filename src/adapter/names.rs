@@ -3,10 +3,11 @@
 //! Towards phones it is its LAN address, towards the provider one ordinary phone behind its WAN
 //! address, and on the overlay `<id>.cosip.invalid`, a name that never leaves the channel.
 
-use crate::net::NodeId;
+use crate::net::{NodeId, Via};
 use crate::sip::Uri;
+use crate::sip::transaction::Flow;
 use core::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What the names of adapters end in (RFC 2606: `invalid` never resolves).
 pub(crate) const OVERLAY_SUFFIX: &str = ".cosip.invalid";
@@ -101,6 +102,11 @@ pub(crate) fn uri_user(uri: &str) -> &str {
 /// The adapter that a URI's host names.
 pub(crate) fn uri_node(uri: &str) -> Option<NodeId> {
     node_of_host(Uri::parse(uri).ok()?.host)
+}
+
+/// The flow of the channel to another adapter; it has no address of its own.
+pub(crate) fn peer_flow(node: NodeId) -> Flow {
+    Flow { via: Via::Peer(node), to: (Ipv4Addr::UNSPECIFIED, 0).into() }
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use super::names::Path;
 use crate::channel::{CallKey, Notice, NoticeAnswer, Payload};
 use crate::config::{Accept, Mode};
 use crate::limits::{
-    ACK_LIMIT, CALL_UPSTREAMS_MAX, NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX, NOTICES_MAX,
+    ACK_LIMIT, CALL_UPSTREAMS_MAX, NOTICE_DELAY, NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX,
+    NOTICES_MAX,
 };
 use crate::net::NodeId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// What another adapter told of a call to a phone here.
 #[derive(Clone, Debug)]
@@ -67,7 +68,8 @@ impl Adapter {
             });
         if here {
             let claim = Claim::told(notice.aliases.iter().copied(), notice.session);
-            self.take_notice(now, (peer, call), notice.callee, &claim);
+            let began = now - Duration::from_millis(notice.age_ms.into());
+            self.take_notice(now, (peer, call), notice.callee, (&claim, began));
         }
         let answer = if here { NoticeAnswer::Here } else { NoticeAnswer::NotHere };
         if let Some(channel) = &mut self.channel {
@@ -75,13 +77,14 @@ impl Adapter {
         }
     }
 
-    /// Keeps a notice, or what a leg adds to it, and finds the leg by the server that came before.
+    /// Keeps a notice, or what a leg adds to it, and finds the leg by the server that came before,
+    /// though not before the call `began` at its caller, where that is known.
     pub(super) fn take_notice(
         &mut self,
         now: Instant,
         (peer, call): (NodeId, CallKey),
         callee: &str,
-        claim: &Claim,
+        (claim, began): (&Claim, Instant),
     ) {
         let known = self.notices.iter().position(|n| (n.call, n.from) == (call, peer));
         if let Some(at) = known {
@@ -90,7 +93,7 @@ impl Adapter {
             if self.notices[at].claimed.is_empty() {
                 let claim = self.notices[at].claim.clone();
                 self.notices[at].claimed =
-                    self.link_running_call(now, (peer, call), callee, &claim);
+                    self.link_running_call(now, (peer, call), callee, (&claim, began));
             }
             return;
         }
@@ -103,7 +106,7 @@ impl Adapter {
             self.notices.remove(oldest);
             self.counters.notices_dropped += 1;
         }
-        let claimed = self.link_running_call(now, (peer, call), callee, claim);
+        let claimed = self.link_running_call(now, (peer, call), callee, (claim, began));
         let (callee, claim) = (callee.to_owned(), claim.clone());
         let notice =
             NoticeHeard { at: now, call, from: peer, callee, claim, claimed, cancelled: None };
@@ -181,7 +184,7 @@ impl Adapter {
         now: Instant,
         (node, key): (NodeId, CallKey),
         callee: &str,
-        told: &Claim,
+        (told, began): (&Claim, Instant),
     ) -> Phones {
         self.take_back_guesses(now, Proof::OfNotice(key, told));
         let phones: Phones =
@@ -197,6 +200,7 @@ impl Adapter {
             call.role == Role::Callee
                 && call.callees.is_empty()
                 && now < call.started + NOTICE_WINDOW
+                && began <= call.started + NOTICE_DELAY
                 && call.rings_one_of(&phones)
                 && named(&call.claim)
         };
@@ -208,7 +212,7 @@ impl Adapter {
         };
         let found = equal.or_else(|| claimed().max_by_key(|(_, call)| likely(call)));
         let Some(id) = found.map(|(id, _)| id) else {
-            self.ended_calls.link(now, key, &phones, told);
+            self.ended_calls.link((now, began), key, &phones, told);
             return Phones::new();
         };
         let phones = self.link_call(id, (node, key), told);

@@ -8,7 +8,7 @@ use super::Adapter;
 use super::registrar::Binding;
 use crate::limits::{
     BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, RENEWAL_WAIT,
-    VOLATILE_FILE_DELAY, VOLATILE_FILE_INTERVAL,
+    STATE_FILE_PAUSE, VOLATILE_FILE_DELAY, VOLATILE_FILE_INTERVAL,
 };
 use crate::net::{File, Mac, Request, SocketKind, Via};
 use crate::sip::transaction::Flow;
@@ -70,7 +70,7 @@ impl Persist {
 
     /// The overlay was joined: its members are worth remembering soon.
     pub(super) fn peers_changed(&mut self, now: Instant) {
-        self.peers_at = earlier(self.peers_at, Some(now + Duration::from_secs(60)));
+        self.peers_at = earlier(self.peers_at, Some(now + STATE_FILE_PAUSE));
     }
 
     /// When the next file is due.
@@ -179,7 +179,7 @@ impl Adapter {
         }
         if self.persist.bindings_at.is_some_and(|at| now >= at) {
             if self.calls.iter().any(|(_, call)| call.media.is_some()) {
-                self.persist.bindings_at = Some(now + Duration::from_secs(60));
+                self.persist.bindings_at = Some(now + STATE_FILE_PAUSE);
             } else {
                 self.persist.bindings_at = None;
                 self.persist.bindings_written = now;

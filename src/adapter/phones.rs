@@ -81,7 +81,7 @@ impl Adapter {
         let from = message.from().map(|from| from.uri).unwrap_or_default();
         let from = self.spell(provider, from).unwrap_or_default();
         let own = binding.addresses().any(|address| address == from);
-        if own || super::call::caller::withholds(message) {
+        if own || super::call::claim::withholds(message) {
             binding.aor.as_str().to_owned()
         } else {
             String::new()

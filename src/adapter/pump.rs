@@ -234,7 +234,7 @@ impl Adapter {
             } else if let Some(event) = self.media.poll_event() {
                 self.handle_media_event(now, event);
             } else if let Some(bytes) = self.loopback.pop_front() {
-                let flow = super::call::caller::peer_flow(self.id);
+                let flow = super::names::peer_flow(self.id);
                 let local = Local::Overlay(self.id);
                 let source = Source { path: Path::Peer(self.id), flow, local };
                 let _ = self.handle_sip(now, source, &bytes);
@@ -314,7 +314,7 @@ impl Adapter {
     pub(super) fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
         match payload {
             Payload::Sip(bytes) => {
-                let flow = super::call::caller::peer_flow(peer);
+                let flow = super::names::peer_flow(peer);
                 let local = Local::Overlay(self.id);
                 let source = Source { path: Path::Peer(peer), flow, local };
                 let _ = self.handle_sip(now, source, bytes);

@@ -9,6 +9,7 @@ mod binding;
 mod identify;
 mod refresh;
 
+use crate::limits::REGISTRATION_GRACE;
 use crate::rng::Rng;
 use crate::sip::transaction::Flow;
 use crate::table::{Id, Index, Table};
@@ -40,10 +41,6 @@ pub struct Registrar {
     /// Some phone may be silent: none is sought for every message.
     any_silent: bool,
 }
-
-/// How long after its time a phone still counts as registered: refreshes arrive late on a loaded
-/// router.
-const GRACE: Duration = Duration::from_secs(2);
 
 impl Registrar {
     /// An empty table for `max_phones`.
@@ -254,7 +251,7 @@ impl Registrar {
         }
         self.by_user.insert(binding.wan_user.as_str(), id.slot());
         if binding.registered {
-            self.expiry.set(id.slot(), binding.expires_at + GRACE);
+            self.expiry.set(id.slot(), binding.expires_at + REGISTRATION_GRACE);
         }
     }
 

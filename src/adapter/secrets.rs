@@ -18,7 +18,6 @@ impl Adapter {
         };
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else {
             if self.config.adapter.mode != Mode::Server {
-                self.restart_pending.push("overlay.secret_file");
                 log::warn!("the network's secret is there now: a restart starts the overlay");
             }
             return;

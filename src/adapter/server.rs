@@ -13,28 +13,15 @@ mod probe;
 mod verdict;
 
 use crate::config::Provider;
-use crate::limits::{SERVER_HISTORY_MAX, SERVER_REQUESTS_MAX};
+use crate::limits::{
+    SERVER_DOWN_AFTER, SERVER_DOWN_REQUESTS, SERVER_FLAPPING, SERVER_HISTORY_MAX, SERVER_HOLD_MAX,
+    SERVER_HOLD_MIN, SERVER_REQUESTS_MAX, SERVER_RTT_SAMPLES,
+};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
 use heapless::{Deque, Vec};
 use probe::Prober;
 pub use verdict::{Change, Reason, State};
-
-/// Silence of one request that is an outage.
-const DOWN_AFTER: Duration = Duration::from_secs(2);
-
-/// Silent requests that are an outage, however short their silence.
-const DOWN_REQUESTS: u8 = 2;
-
-/// The time over which the answers of a recovery must be spread, at first and at most.
-const HOLD_MIN: Duration = Duration::from_secs(5);
-const HOLD_MAX: Duration = Duration::from_secs(300);
-
-/// A server that falls again this soon after it rose is held longer.
-const FLAPPING: Duration = Duration::from_secs(600);
-
-/// Round trips that are remembered.
-const RTT_SAMPLES: usize = 7;
 
 /// What was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +58,7 @@ pub struct ServerState {
     failed_targets: u32,
     link_up: bool,
     rtt: Option<Duration>,
-    samples: Vec<Duration, RTT_SAMPLES>,
+    samples: Vec<Duration, SERVER_RTT_SAMPLES>,
     /// Answers in a row while down, and when the first came.
     answers: u8,
     first_answer: Instant,
@@ -104,7 +91,7 @@ impl ServerState {
             samples: Vec::new(),
             answers: 0,
             first_answer: now,
-            hold: HOLD_MIN,
+            hold: SERVER_HOLD_MIN,
             risen: None,
             recovering_until: None,
             prober: Prober::new(now, provider.probe, rng),
@@ -208,7 +195,8 @@ impl ServerState {
         self.failed_targets = 0;
         // Who lives did not fail the others: what was counted has had its say, and what is old
         // was lost. Younger requests are watched on, from this sign.
-        self.waiting.retain(|waiting| !waiting.counted && now.since(waiting.sent) < DOWN_AFTER);
+        self.waiting
+            .retain(|waiting| !waiting.counted && now.since(waiting.sent) < SERVER_DOWN_AFTER);
         self.prober.heard(now);
         if self.state == State::Suspect {
             self.enter(now, State::Up, Reason::Answered);
@@ -291,7 +279,7 @@ impl ServerState {
             }
             if silence >= long {
                 self.fall(now, Reason::SilentLong);
-            } else if first && self.silent >= DOWN_REQUESTS {
+            } else if first && self.silent >= SERVER_DOWN_REQUESTS {
                 self.fall(now, Reason::SilentTwice);
             }
         }
@@ -324,7 +312,7 @@ impl ServerState {
     }
 
     fn down_after(&self) -> Duration {
-        DOWN_AFTER.max(self.hedge())
+        SERVER_DOWN_AFTER.max(self.hedge())
     }
 
     /// The lower median of the last samples: one answer that came only to a retransmission says
@@ -333,7 +321,7 @@ impl ServerState {
         if self.samples.is_full() {
             self.samples.remove(0);
         }
-        self.samples.push(sample.min(DOWN_AFTER)).unwrap_or_default();
+        self.samples.push(sample.min(SERVER_DOWN_AFTER)).unwrap_or_default();
         let mut sorted = self.samples.clone();
         sorted.sort_unstable();
         self.rtt = sorted.get((sorted.len() - 1) / 2).copied();
@@ -366,8 +354,8 @@ impl ServerState {
 
     fn fall(&mut self, now: Instant, reason: Reason) {
         if self.state != State::Down {
-            let flaps = self.risen.is_some_and(|risen| now.since(risen) < FLAPPING);
-            self.hold = if flaps { (self.hold * 2).min(HOLD_MAX) } else { HOLD_MIN };
+            let flaps = self.risen.is_some_and(|risen| now.since(risen) < SERVER_FLAPPING);
+            self.hold = if flaps { (self.hold * 2).min(SERVER_HOLD_MAX) } else { SERVER_HOLD_MIN };
             self.enter(now, State::Down, reason);
         }
     }

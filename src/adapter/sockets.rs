@@ -6,7 +6,7 @@
 
 use super::names::Local;
 use super::outside::Outside;
-use crate::limits::{ADDRESSES_A_SIDE_MAX, TCP_CONNECTIONS_MAX};
+use crate::limits::{ADDRESSES_A_SIDE_MAX, STREAMS_MAX};
 use crate::net::{ConnId, SocketId, SocketKind, Via};
 use crate::sip::stream::Framer;
 use crate::sip::transaction::Flow;
@@ -147,7 +147,7 @@ impl Sockets {
 
     /// Adds a connection. False where there are too many.
     pub(crate) fn add_connection(&mut self, connection: Connection) -> bool {
-        if self.connections.len() == TCP_CONNECTIONS_MAX {
+        if self.connections.len() == STREAMS_MAX {
             return false;
         }
         self.connections.push(connection);

@@ -2,12 +2,13 @@
 //! leg and an overlay leg one call.
 //!
 //! A payload is a kind byte and a body. SIP is its own body; the other bodies are postcard's
-//! encoding of one structure, complete and without a byte too many. A changed structure gets a new
-//! kind; kinds that are not known are counted and skipped, so old and new adapters mix.
+//! encoding of one structure, complete and without a byte too many. From the first release on a
+//! changed structure gets a new kind; kinds that are not known are counted and skipped, so old and
+//! new adapters mix.
 
 use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
 use crate::limits::{
-    CALLER_ALIASES_MAX, CHANNEL_AOR_BYTES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
+    AOR_BYTES_MAX, CALLER_ALIASES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
 };
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ impl fmt::Debug for CallKey {
 pub struct Notice<'a> {
     /// The call.
     pub call: CallKey,
-    /// The AOR called, as looked up; at most [`CHANNEL_AOR_BYTES_MAX`] bytes.
+    /// The AOR called, as looked up; at most [`AOR_BYTES_MAX`] bytes.
     pub callee: &'a str,
     /// The caller's AORs; none where the caller is withheld.
     pub aliases: heapless::Vec<&'a str, CALLER_ALIASES_MAX>,
@@ -76,7 +77,7 @@ pub struct Notice<'a> {
     pub withheld: bool,
     /// The session that the server leg offers, where it names one.
     pub session: Option<SessionKey>,
-    /// Milliseconds from the phone's INVITE to this notice.
+    /// Milliseconds from the phone's INVITE to this notice: no leg of the call is older.
     pub age_ms: u32,
 }
 
@@ -88,8 +89,6 @@ pub enum NoticeAnswer {
     Here,
     /// The callee is not registered here (any more): try the next record.
     NotHere,
-    /// The callee is registered here, but no further call fits.
-    Busy,
 }
 
 /// The way that carries a call.
@@ -263,7 +262,7 @@ impl<'a> Payload<'a> {
 }
 
 fn within_bounds(body: &NoticeBody<'_>) -> bool {
-    let fits = |aor: &str| aor.len() <= CHANNEL_AOR_BYTES_MAX;
+    let fits = |aor: &str| aor.len() <= AOR_BYTES_MAX;
     !body.callee.is_empty() && fits(body.callee) && body.aliases.iter().all(|aor| fits(aor))
 }
 

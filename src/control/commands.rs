@@ -178,8 +178,8 @@ fn action(words: &[String], given: &Given) -> Result<Action, Misuse> {
     }
 }
 
+/// Whether the help names this command.
 fn is_command(word: &str) -> bool {
-    let commands =
-        ["run", "check", "status", "phones", "calls", "peers", "trace", "lookup", "rpcd"];
-    commands.contains(&word)
+    HELP.lines()
+        .any(|line| line.strip_prefix("  ").and_then(|it| it.split(' ').next()) == Some(word))
 }

@@ -119,8 +119,5 @@ pub const CHANNEL_EVENTS_MAX: usize = 64;
 /// See [`CHANNEL_EVENTS_MAX`].
 pub const CHANNEL_EVENTS_BYTES_MAX: usize = 4 * SIP_MESSAGE_BYTES_MAX;
 
-/// The longest AOR in a notice.
-pub const CHANNEL_AOR_BYTES_MAX: usize = 128;
-
-/// AORs of a caller that a notice names.
-pub const CALLER_ALIASES_MAX: usize = 4;
+/// AORs of a caller that a notice names: as many as are compared.
+pub const CALLER_ALIASES_MAX: usize = super::CLAIMS_MAX;

@@ -82,3 +82,10 @@ pub const VOLATILE_FILE_DELAY: Duration = Duration::from_millis(200);
 /// While changes go on, the volatile file is written this often: it is written whole, and after
 /// a power cut every phone registers.
 pub const VOLATILE_FILE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long after its time a phone still counts as registered: refreshes arrive late on a loaded
+/// router.
+pub const REGISTRATION_GRACE: Duration = Duration::from_secs(2);
+
+/// A file that must not be written now, or not yet, is written after this.
+pub const STATE_FILE_PAUSE: Duration = Duration::from_secs(60);

@@ -12,11 +12,10 @@ use super::reader::Reader;
 use super::request::Purpose;
 use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
+use crate::limits::BOOTSTRAP_ADDRESSES_MAX;
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
 
-/// Bootstrap addresses used.
-const BOOTSTRAP_MAX: usize = 16;
 /// Peers remembered over a restart.
 const PEERS_MAX: usize = 256;
 /// Bytes of the file with remembered peers.
@@ -35,7 +34,7 @@ const SWEEPS_AT_ONCE: usize = 2;
 
 /// How far joining has come.
 pub(super) struct Join {
-    bootstrap: heapless::Vec<SocketAddr, BOOTSTRAP_MAX>,
+    bootstrap: heapless::Vec<SocketAddr, BOOTSTRAP_ADDRESSES_MAX>,
     saved: Vec<Node>,
     attempts: u32,
     next: Instant,
@@ -71,9 +70,9 @@ impl Join {
 
 impl Overlay {
     /// Where to join; names have been resolved by the caller. Replaces the earlier list; of more
-    /// than 16 addresses the rest is left out.
+    /// than [`BOOTSTRAP_ADDRESSES_MAX`] addresses the rest is left out.
     pub fn set_bootstrap(&mut self, now: Instant, addresses: &[SocketAddr]) {
-        self.join.bootstrap = addresses.iter().take(BOOTSTRAP_MAX).copied().collect();
+        self.join.bootstrap = addresses.iter().take(BOOTSTRAP_ADDRESSES_MAX).copied().collect();
         if self.members.is_empty() {
             (self.join.attempts, self.join.next) = (0, now);
         }

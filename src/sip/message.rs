@@ -201,14 +201,6 @@ impl<'a> Message<'a> {
         self.headers.iter().find(|header| header.name == name).map(|header| header.value)
     }
 
-    /// The value of the first header line whose name is spelled so, in any case: for names that
-    /// are [`Name::Other`].
-    pub fn header_named(&self, raw_name: &str) -> Option<&'a str> {
-        let found =
-            self.headers.iter().find(|header| header.raw_name.eq_ignore_ascii_case(raw_name));
-        found.map(|header| header.value)
-    }
-
     /// Every value of every such header, in order. Lists are split at commas outside of quotes
     /// and angle brackets; empty elements are left out.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> {

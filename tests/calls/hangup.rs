@@ -31,10 +31,11 @@ fn after_a_restart_with_a_dead_server() {
 
 #[test]
 fn after_a_restart_of_a_call_over_the_overlay() {
-    let (mut town, _, bob, _, mut callee) = by_overlay();
+    let (mut town, alice, bob, mut caller, mut callee) = by_overlay();
     town.restart(1);
     town.world.run_ms(10_000);
     hangs_up(&mut town, &bob, &mut callee, &[]);
+    hangs_up(&mut town, &alice, &mut caller, &[]);
     town.finish();
 }
 

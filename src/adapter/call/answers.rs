@@ -5,11 +5,10 @@
 //! failed, or when the phone's next INVITE comes after a challenge (§3.5): under the leg's own
 //! tag, with its own description behind the same relay port.
 
-use super::caller::retry_deadline;
 use super::{Call, CallId, LegState, Role};
 use crate::adapter::Adapter;
 use crate::adapter::names::Path;
-use crate::limits::REDIRECTS_MAX;
+use crate::limits::{CALL_RETRY_WAIT, REDIRECTS_MAX};
 use crate::sip::proxy::rank;
 use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
@@ -91,7 +90,7 @@ impl Adapter {
             return self.follow_redirection(now, id);
         }
         if challenged && emergency.is_none_or(|e| e.passes_challenge(at, m)) {
-            call.retry_until = Some(retry_deadline(now));
+            call.retry_until = Some(now + CALL_RETRY_WAIT);
             self.relay_response(now, id, at, 0, m);
             self.finish_upstream(id, 0);
         }

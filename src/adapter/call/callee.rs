@@ -3,20 +3,37 @@
 //! Equal Call-ID and From tag are one call (CALLS §3.8): the first leg rings the phone, every
 //! further one is held and never seen by it, and the phone's answer serves them all.
 
-use super::caller::withholds;
-use super::claim::Claim;
+use super::claim::{Claim, withholds};
 use super::ended::{Outcome, Phones};
-use super::{Call, CallId, Callee, Leg, LegState, Role, UpstreamState};
+use super::{Call, CallId, Callee, Leg, LegState, Role, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::adapter::notices::Belonging;
 use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
-use crate::limits::CALL_UPSTREAMS_MAX;
+use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_UPSTREAMS_MAX};
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
-use crate::time::Instant;
+use crate::time::{Instant, earlier};
+
+impl Upstream {
+    /// Whether this transaction's INVITE waits here for its last answer. One that rings as a new
+    /// call has moved there.
+    pub(crate) fn is_served_by(&self, server: ServerId) -> bool {
+        self.server == server && self.state != UpstreamState::Done
+    }
+
+    /// When it must be looked at again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            UpstreamState::Held { until } => earlier(until, self.rings_again),
+            UpstreamState::Accepted { since, late: false } => Some(since + ACK_PATIENCE),
+            UpstreamState::Accepted { since, late: true } => Some(since + ACK_LIMIT),
+            UpstreamState::Carrying | UpstreamState::Done => None,
+        }
+    }
+}
 
 impl Adapter {
     /// An INVITE outside dialogs from the server or from another adapter.
@@ -95,7 +112,7 @@ impl Adapter {
         let key = CallKey::of(message.call_id());
         let callee = phones.first().and_then(|id| self.registrar.get(*id));
         if let Some(callee) = callee.map(|binding| binding.aor.as_str().to_owned()) {
-            self.take_notice(now, (node, key), &callee, claim);
+            self.take_notice(now, (node, key), &callee, (claim, Instant::ZERO));
         }
         let cancelled = self.is_cancelled(node, key);
         Belonging { key, node: Some(node), anonymous: false, cancelled }

@@ -8,13 +8,11 @@ use super::server_leg::server_view;
 use super::{Call, CallId, Leg, LegState, Role, Search, Upstream, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
-use crate::adapter::names::{Local, Path};
+use crate::adapter::names::{Local, Path, peer_flow};
 use crate::adapter::spelling;
 use crate::config::{Mode, Prefer};
-use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_RETRY_WAIT, SIP_TIMER_C};
-use crate::net::{NodeId, Via};
 use crate::sip::Message;
-use crate::sip::transaction::{Flow, ServerId};
+use crate::sip::transaction::ServerId;
 use crate::time::{Duration, Instant, earlier};
 
 impl Adapter {
@@ -247,44 +245,6 @@ impl Adapter {
     }
 }
 
-impl Leg {
-    /// A leg that is about to be sent.
-    pub(crate) fn new(
-        now: Instant,
-        path: Path,
-        (flow, local): (Flow, Local),
-        state: LegState,
-        target: String,
-        cseq: Option<(u32, crate::sip::Method<'_>)>,
-    ) -> Self {
-        Self {
-            path,
-            flow,
-            local,
-            client: None,
-            state,
-            sent: now,
-            heard: now,
-            held: false,
-            answer: Vec::new(),
-            target,
-            cseq: cseq.map_or(1, |(number, _)| number),
-            phone: None,
-            binding: None,
-            route: None,
-        }
-    }
-
-    /// When silence on it has lasted too long: Timer C (RFC 3261 s16.6), and at the callee's
-    /// adapter 2 s without any answer of a phone (CALLS §2.6).
-    pub(crate) fn deadline(&self, role: Role) -> Instant {
-        match (role, self.state) {
-            (Role::Callee, LegState::Silent) => self.sent + crate::limits::PHONE_SILENCE,
-            _ => self.heard + SIP_TIMER_C,
-        }
-    }
-}
-
 /// How `decide` sees the overlay legs.
 fn overlay_view(call: &Call) -> OverlayLeg {
     let legs = || call.legs.iter().filter(|l| matches!(l.path, Path::Peer(_)));
@@ -302,45 +262,4 @@ fn overlay_view(call: &Call) -> OverlayLeg {
             None => OverlayLeg::Missing,
         },
     }
-}
-
-/// The flow of the channel to another adapter; it has no address of its own.
-pub(crate) fn peer_flow(node: NodeId) -> Flow {
-    Flow { via: Via::Peer(node), to: (std::net::Ipv4Addr::UNSPECIFIED, 0).into() }
-}
-
-/// Whether the caller withholds who calls: Privacy (RFC 3323 s4.2, RFC 3325 s9.3), or an anonymous
-/// From.
-pub(crate) fn withholds(message: &Message<'_>) -> bool {
-    let hides =
-        |value: &str| ["id", "user", "header"].iter().any(|p| p.eq_ignore_ascii_case(value));
-    let privacy = message
-        .values(crate::sip::Name::Privacy)
-        .any(|v| v.split(';').any(|value| hides(value.trim())));
-    let anonymous =
-        message.from().is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous@"));
-    privacy || anonymous
-}
-
-impl Upstream {
-    /// Whether this transaction's INVITE waits here for its last answer. One that rings as a new
-    /// call has moved there.
-    pub(crate) fn is_served_by(&self, server: ServerId) -> bool {
-        self.server == server && self.state != UpstreamState::Done
-    }
-
-    /// When it must be looked at again.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            UpstreamState::Held { until } => earlier(until, self.rings_again),
-            UpstreamState::Accepted { since, late: false } => Some(since + ACK_PATIENCE),
-            UpstreamState::Accepted { since, late: true } => Some(since + ACK_LIMIT),
-            UpstreamState::Carrying | UpstreamState::Done => None,
-        }
-    }
-}
-
-/// After a challenge: until when the phone's next INVITE is waited for.
-pub(crate) fn retry_deadline(now: Instant) -> Instant {
-    now + CALL_RETRY_WAIT
 }

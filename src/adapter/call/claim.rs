@@ -3,7 +3,6 @@
 //! A provider may write the caller's number in the national way, put a trunk's number into From
 //! and the caller into P-Asserted-Identity, or withhold it altogether.
 
-use super::caller::withholds;
 use crate::adapter::Adapter;
 use crate::adapter::names::literal;
 use crate::adapter::spelling;
@@ -85,6 +84,18 @@ fn is_number(alias: &str) -> bool {
     let user = alias.rsplit_once('@').map_or(alias, |(user, _)| user);
     let digits = user.strip_prefix('+').unwrap_or(user);
     digits.len() >= spelling::SAME_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether the caller withholds who calls: Privacy (RFC 3323 s4.2, RFC 3325 s9.3), or an anonymous
+/// From.
+pub(crate) fn withholds(message: &Message<'_>) -> bool {
+    let hides =
+        |value: &str| ["id", "user", "header"].iter().any(|p| p.eq_ignore_ascii_case(value));
+    let privacy =
+        message.values(Name::Privacy).any(|v| v.split(';').any(|value| hides(value.trim())));
+    let anonymous =
+        message.from().is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous@"));
+    privacy || anonymous
 }
 
 impl Adapter {

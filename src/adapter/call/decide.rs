@@ -4,14 +4,8 @@
 //! out. Whatever changes a call (a response, a look-up, a timer) asks again. Timers are not
 //! kept here either: [`Step::Wait`] names the instant at which the answer may differ.
 
+use crate::limits::{CALL_SILENCE, CALL_TRYING};
 use crate::time::{Duration, Instant};
-
-/// Silence on every leg ends a call after this (CALLS §3.6).
-pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(8);
-
-/// A server that has said nothing but 100 for this long has lost the call: what the callee's phone
-/// has refused over the overlay is refused then.
-pub(crate) const TRYING_LIMIT: Duration = Duration::from_secs(16);
 
 /// The leg to the provider's server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +94,7 @@ pub(crate) fn decide(view: &View<'_>) -> Step {
         ServerLeg::Trying(since) => match view.overlay {
             OverlayLeg::Found => open_at(view, since + view.hedge_trying, None),
             OverlayLeg::Refused(486 | 600 | 603) => {
-                let lost = since + TRYING_LIMIT;
+                let lost = since + CALL_TRYING;
                 if view.now >= lost { Step::AnswerOverlay } else { Step::Wait(Some(lost)) }
             }
             _ => Step::Wait(None),
@@ -120,7 +114,7 @@ fn without_server(view: &View<'_>, not_found: u16) -> Step {
 }
 
 fn while_silent(view: &View<'_>) -> Step {
-    let give_up = view.started + SILENCE_LIMIT;
+    let give_up = view.started + CALL_SILENCE;
     let silent_for_good = view.now >= give_up;
     match view.overlay {
         OverlayLeg::Found if silent_for_good => Step::OpenOverlay,

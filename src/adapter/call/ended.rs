@@ -9,7 +9,9 @@ use super::identity::read_direct;
 use super::{Call, LegState, Role};
 use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
-use crate::limits::{ACK_LIMIT, CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, NOTICE_WINDOW};
+use crate::limits::{
+    ACK_LIMIT, CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, NOTICE_DELAY, NOTICE_WINDOW,
+};
 use crate::time::Instant;
 use std::collections::VecDeque;
 
@@ -101,9 +103,17 @@ impl EndedCalls {
     }
 
     /// A notice tells of a call that a leg by the server has brought, and that is over already.
-    pub(crate) fn link(&mut self, now: Instant, key: CallKey, phones: &Phones, told: &Claim) {
+    /// It `began` at its caller then.
+    pub(crate) fn link(
+        &mut self,
+        (now, began): (Instant, Instant),
+        key: CallKey,
+        phones: &Phones,
+        told: &Claim,
+    ) {
         let found = self.calls.iter_mut().rev().find(|ended| {
-            let recent = now < ended.started + NOTICE_WINDOW;
+            let recent =
+                now < ended.started + NOTICE_WINDOW && began <= ended.started + NOTICE_DELAY;
             // A withheld caller may be another one: better a second ring than none.
             let sure = told.is_same_caller(&ended.claim) || told.is_same_session(&ended.claim);
             recent && !ended.linked && ended.rang(phones) && sure

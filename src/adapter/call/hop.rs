@@ -5,7 +5,6 @@
 //! route set. On the direct path under the call's name between adapters (CALLS §4.1).
 
 use super::Call;
-use super::caller::peer_flow;
 use super::dialog::DialogAt;
 use super::dialogs::{Dialog, FarEnd};
 use super::identity::{DialogId, direct_call_id, read_direct};
@@ -13,7 +12,7 @@ use super::relay::sides;
 use crate::adapter::Adapter;
 use crate::adapter::crossing::{Crossing, NextHop};
 use crate::adapter::inbound::Source;
-use crate::adapter::names::{Local, Path};
+use crate::adapter::names::{Local, Path, peer_flow};
 use crate::adapter::ways::turned;
 use crate::net::NodeId;
 use crate::sip::transaction::Flow;

@@ -3,11 +3,50 @@
 use super::claim::session_of;
 use super::relay::{Joint, sides};
 use super::{CallId, Leg, LegState, Role, UpstreamState};
-use crate::adapter::names::Path;
+use crate::adapter::names::{Local, Path};
 use crate::adapter::{Adapter, ClientOwner};
-use crate::sip::transaction::ClientId;
-use crate::sip::{Message, Name, reason_phrase};
+use crate::limits::{PHONE_SILENCE, SIP_TIMER_C};
+use crate::sip::transaction::{ClientId, Flow};
+use crate::sip::{Message, Method, Name, reason_phrase};
 use crate::time::Instant;
+
+impl Leg {
+    /// A leg that is about to be sent.
+    pub(crate) fn new(
+        now: Instant,
+        path: Path,
+        (flow, local): (Flow, Local),
+        state: LegState,
+        target: String,
+        cseq: Option<(u32, Method<'_>)>,
+    ) -> Self {
+        Self {
+            path,
+            flow,
+            local,
+            client: None,
+            state,
+            sent: now,
+            heard: now,
+            held: false,
+            answer: Vec::new(),
+            target,
+            cseq: cseq.map_or(1, |(number, _)| number),
+            phone: None,
+            binding: None,
+            route: None,
+        }
+    }
+
+    /// When silence on it has lasted too long: Timer C (RFC 3261 s16.6), and at the callee's
+    /// adapter 2 s without any answer of a phone (CALLS §2.6).
+    pub(crate) fn deadline(&self, role: Role) -> Instant {
+        match (role, self.state) {
+            (Role::Callee, LegState::Silent) => self.sent + PHONE_SILENCE,
+            _ => self.heard + SIP_TIMER_C,
+        }
+    }
+}
 
 impl Adapter {
     /// Leg `at` begins, perhaps in place of an older one: `message`, the call's INVITE, is sent as

@@ -165,7 +165,7 @@ impl Adapter {
             Some(binding) => binding.wan_user.clone(),
             None => crate::adapter::names::uri_user(&contact).to_owned(),
         };
-        let withheld = super::caller::withholds(message);
+        let withheld = super::claim::withholds(message);
         PhoneEnd { flow: source.flow, local: source.local, contact, user, withheld }
     }
 
@@ -246,13 +246,13 @@ impl Adapter {
         call.decide_at = call.decide_at.filter(|at| *at > now);
         self.media_due(now, id);
         self.refreshes_due(now, id);
+        self.repeat_successes(now, id);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.role == Role::Callee {
             return self.callee_due(now, id);
         }
         self.notices_due(now, id);
         self.cross_cancel_due(now, id);
-        self.repeat_successes(now, id);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.retry_until.is_some_and(|at| now >= at) {
             return self.retry_missed(now, id);

@@ -5,13 +5,12 @@
 //! session refresh or an offer, is an [`Inquiry`]: one at a time in a dialog, and the far end
 //! never hears of it.
 
-use super::caller::peer_flow;
 use super::dialog::DialogAt;
 use super::dialogs::{Dialog, FarEnd, shifted};
 use super::identity::{DialogId, Rename, direct_call_id};
 use super::{Call, CallId};
 use crate::adapter::exchange::Purpose;
-use crate::adapter::names::{Local, Path};
+use crate::adapter::names::{Local, Path, peer_flow};
 use crate::adapter::rewrite::write_via;
 use crate::adapter::{Adapter, ClientOwner, crossing};
 use crate::net::NodeId;

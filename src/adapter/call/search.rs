@@ -1,9 +1,9 @@
 //! Where the callee is: the look-up in the overlay, and the notice that follows it (CALLS §3.1,
 //! §3.2).
 
-use super::caller::{peer_flow, withholds};
-use super::claim::Claim;
+use super::claim::{Claim, withholds};
 use super::{Call, CallId, Callee, Role, Search};
+use crate::adapter::names::peer_flow;
 use crate::adapter::{Adapter, Asker};
 use crate::channel::{CallKey, Notice, Payload};
 use crate::config::Mode;
@@ -102,7 +102,8 @@ impl Adapter {
             age_ms: now.since(call.started).as_millis() as u32,
         };
         for alias in call.aliases.iter().filter(|_| !withheld) {
-            let _ = notice.aliases.push(alias);
+            let dropped = notice.aliases.push(alias).is_err();
+            self.counters.claims_dropped += u64::from(dropped);
         }
         let _ = channel.send(now, node, &Payload::Notice(notice));
     }
@@ -113,8 +114,8 @@ impl Adapter {
         let withheld = Message::parse(call.invite()).is_ok_and(|m| withholds(&m));
         let aliases = call.aliases.iter().filter(|_| !withheld);
         let claim = Claim::told(aliases.map(String::as_str), call.claim.session);
-        let (key, callee) = (call.key, call.callee.clone());
-        self.take_notice(now, (self.id, key), &callee, &claim);
+        let (key, callee, began) = (call.key, call.callee.clone(), call.started);
+        self.take_notice(now, (self.id, key), &callee, (&claim, began));
     }
 
     /// Repeats the notices that were not answered in time.

@@ -1,9 +1,8 @@
 //! A text that a phone here writes: its copies, and the answer that the phone gets.
 
-use super::super::call::caller::peer_flow;
 use super::super::exchange::{Exchange, ExchangeId, Patience, Purpose};
 use super::super::inbound::Source;
-use super::super::names::{Local, Path};
+use super::super::names::{Local, Path, peer_flow};
 use super::super::server::State;
 use super::super::{Adapter, Asker, ClientOwner, spelling};
 use super::{OverlayCopy, ServerCopy, Step, View, decide};

@@ -8,7 +8,7 @@
 //! one copy only.
 
 use crate::adapter::call::PhoneEnd;
-use crate::adapter::call::caller::withholds;
+use crate::adapter::call::claim::withholds;
 use crate::adapter::names::Path;
 use crate::adapter::spelling::same_number;
 use crate::limits::{AOR_BYTES_MAX, MESSAGE_COPY_LIFE, MESSAGES_SEEN_MAX};

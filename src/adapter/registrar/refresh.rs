@@ -1,7 +1,9 @@
 //! How registrations go on: refreshes answered from here, and when the server is asked again.
 
-use super::{Binding, BindingId, GRACE, Registrar};
-use crate::limits::{PHONE_REFUSED_AGAIN, PHONE_REFUSED_FORGOTTEN, RECOVERY_SPREAD, RENEWAL_GAP};
+use super::{Binding, BindingId, Registrar};
+use crate::limits::{
+    PHONE_REFUSED_AGAIN, PHONE_REFUSED_FORGOTTEN, RECOVERY_SPREAD, REGISTRATION_GRACE, RENEWAL_GAP,
+};
 use crate::net::Via;
 use crate::rng::Rng;
 use crate::sip::transaction::Flow;
@@ -25,7 +27,7 @@ impl Registrar {
         let Some(binding) = self.table.get_mut(id) else { return };
         binding.expires_at = now + Duration::from_secs(u64::from(given_s));
         binding.cseq = cseq;
-        self.expiry.set(id.slot(), binding.expires_at + GRACE);
+        self.expiry.set(id.slot(), binding.expires_at + REGISTRATION_GRACE);
     }
 
     /// A known phone was answered without its server, which is asked again at `forward_at`.

@@ -476,6 +476,6 @@ proptest! {
             }
         }
         bench.server.link_up(bench.now);
-        prop_assert!(bench.rise() <= HOLD_MAX + Duration::from_secs(10));
+        prop_assert!(bench.rise() <= SERVER_HOLD_MAX + Duration::from_secs(10));
     }
 }

@@ -145,13 +145,13 @@ fn overlay_refusals_count_only_against_a_silent_server() {
     for code in [486, 600, 603] {
         let overlay = OverlayLeg::Refused(code);
         assert_eq!(decide(&view(9, ServerLeg::Silent, overlay)), Step::AnswerOverlay);
-        let lost = START + TRYING_LIMIT;
+        let lost = START + CALL_TRYING;
         assert_eq!(decide(&view(9, ServerLeg::Trying(START), overlay)), Step::Wait(Some(lost)));
         assert_eq!(decide(&view(16_000, ServerLeg::Trying(START), overlay)), Step::AnswerOverlay);
         assert_eq!(decide(&view(60_000, ServerLeg::Ringing, overlay)), Step::Wait(None));
         assert_eq!(decide(&view(9, refused(503), overlay)), Step::AnswerServer);
     }
-    let give_up = START + SILENCE_LIMIT;
+    let give_up = START + CALL_SILENCE;
     let gone = OverlayLeg::Refused(480);
     assert_eq!(decide(&view(60_000, ServerLeg::Trying(START), gone)), Step::Wait(None));
     assert_eq!(decide(&view(9, ServerLeg::Silent, gone)), Step::Wait(Some(give_up)));
@@ -163,7 +163,7 @@ fn overlay_refusals_count_only_against_a_silent_server() {
 fn silence_everywhere_is_answered_after_eight_seconds() {
     for overlay in [OverlayLeg::Barred, OverlayLeg::Missing, OverlayLeg::Looking] {
         let early = decide(&view(7999, ServerLeg::Silent, overlay));
-        assert_eq!(early, Step::Wait(Some(START + SILENCE_LIMIT)));
+        assert_eq!(early, Step::Wait(Some(START + CALL_SILENCE)));
         let late = decide(&view(8000, ServerLeg::Silent, overlay));
         assert_eq!(late, Step::AnswerStatus(503));
     }
