@@ -30,6 +30,8 @@ pub(crate) struct NoticeHeard {
     claim: Claim,
     /// The phones that a leg by the server has come for.
     claimed: Phones,
+    /// When its call began at its caller, as far as that is known.
+    began: Instant,
     /// When the caller hung up.
     cancelled: Option<Instant>,
 }
@@ -91,7 +93,7 @@ impl Adapter {
             self.notices[at].claim.learn_session(claim);
             self.prove_guess((peer, call), claim);
             if self.notices[at].claimed.is_empty() {
-                let claim = self.notices[at].claim.clone();
+                let (claim, began) = (self.notices[at].claim.clone(), self.notices[at].began);
                 self.notices[at].claimed =
                     self.link_running_call(now, (peer, call), callee, (&claim, began));
             }
@@ -108,8 +110,16 @@ impl Adapter {
         }
         let claimed = self.link_running_call(now, (peer, call), callee, (claim, began));
         let (callee, claim) = (callee.to_owned(), claim.clone());
-        let notice =
-            NoticeHeard { at: now, call, from: peer, callee, claim, claimed, cancelled: None };
+        let notice = NoticeHeard {
+            at: now,
+            call,
+            from: peer,
+            callee,
+            claim,
+            claimed,
+            began,
+            cancelled: None,
+        };
         self.notices.push_back(notice);
     }
 

@@ -306,6 +306,28 @@ fn of_two_withheld_callers_at_once_none_is_merged_away() {
 }
 
 #[test]
+fn a_withheld_call_that_rang_before_another_caller_began_is_not_that_caller_s() {
+    let (mut town, alice, bob) = two_renamed(Shows::Nobody);
+    town.world.autos.remove(&server());
+    let gateway = Phone { user: "anonymous".into(), ..gateway(town.routers[1].outside()) };
+    let wan = std::net::SocketAddr::new(town.routers[2].wan, 4000);
+    let invite = gateway.request(("INVITE", "sip:bob@203.0.113.2:5062"), "g1", 1, &[], &sdp(wan));
+    town.say(&gateway, invite);
+    let first = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&first, 180, "b1", &[("Contact", &format!("<{}>", bob.contact()))]);
+    town.world.run_ms(5_000);
+    town.dial(&alice, &bob.aor(), "c1");
+    let second = town.world.expect(bob.at, "INVITE", 2_000);
+    town.reply(&second, 486, "b2", &[]);
+    town.world.expect(bob.at, "ACK", 100);
+    town.refused(&alice, "486", &bob.aor(), 300);
+    town.reply(&first, 486, "b1", &[]);
+    town.world.expect(bob.at, "ACK", 100);
+    town.world.expect(server(), "486", 100);
+    town.finish();
+}
+
+#[test]
 fn who_is_linked_to_a_withheld_call_by_a_guess_changes_nothing_while_the_server_carries_it() {
     let (mut town, alice, bob, mut caller, _) = by_b2bua(Shows::Nobody);
     let (outside, to) = (town.routers[0].outside(), server());
