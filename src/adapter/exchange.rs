@@ -255,17 +255,6 @@ impl Adapter {
         }
     }
 
-    /// A BYE that was challenged comes again with credentials: its dialog is not over yet.
-    fn challenged_bye_goes_on(&mut self, id: ExchangeId) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let (path, request) = (exchange.source.path, exchange.request.clone());
-        if let Ok(request) = Message::parse(&request)
-            && request.method() == Method::Bye
-        {
-            self.dialog_goes_on(&request, path);
-        }
-    }
-
     /// The exchange's transaction failed.
     pub(crate) fn exchange_failed(
         &mut self,

@@ -3,6 +3,7 @@
 //! A BYE that may wait for its answer is an exchange like any other request, answered from here
 //! after 2 s. Here is what happens to one that finds no room, or no way on.
 
+use super::exchange::ExchangeId;
 use super::inbound::Source;
 use super::names::Path;
 use super::{Adapter, ClientOwner};
@@ -66,6 +67,17 @@ impl Adapter {
             }
         }
         self.dialog_ended(now, at.0);
+    }
+
+    /// A BYE that was challenged comes again with credentials: its dialog is not over yet.
+    pub(super) fn challenged_bye_goes_on(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let (path, request) = (exchange.source.path, exchange.request.clone());
+        if let Ok(request) = Message::parse(&request)
+            && request.method() == Method::Bye
+        {
+            self.dialog_goes_on(&request, path);
+        }
     }
 
     /// Sends a request whose answer changes nothing; where its transaction finds no room, once.
