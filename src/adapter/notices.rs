@@ -273,11 +273,13 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         let key = core::mem::replace(&mut call.key, CallKey::of(&call.call_id));
         call.callees.clear();
+        // It was held as a late leg of a call that is over.
+        let late = call.legs.is_empty();
         let mut others = heapless::Vec::<usize, CALL_UPSTREAMS_MAX>::new();
         for (at, up) in call.upstreams.iter_mut().enumerate() {
             let by_peer = matches!(up.path, Path::Peer(_));
-            up.anonymous = by_peer;
-            if by_peer && matches!(up.state, UpstreamState::Held { .. }) {
+            up.anonymous = by_peer || late;
+            if up.anonymous && matches!(up.state, UpstreamState::Held { .. }) {
                 let _ = others.push(at);
             }
         }
@@ -289,6 +291,7 @@ impl Adapter {
         for up in others {
             self.ring_anew(now, id, up);
         }
+        self.reap(now, id);
     }
 
     /// A call here is one that another adapter told of. Names the phones that it rings.
