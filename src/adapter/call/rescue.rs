@@ -16,7 +16,11 @@ use crate::channel::{CallKey, CarryingPath, Payload, SessionKey};
 use crate::limits::{CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
 use crate::net::NodeId;
 use crate::sip::Message;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// A server may answer the caller itself, with an announcement, and only then ring the phone here.
+/// News of such an answer waits for the look-up and the notice, and comes before this.
+const ANSWERED_FIRST_MAX: Duration = Duration::from_secs(4);
 
 impl Adapter {
     /// Callee's side: a phone whose answer one leg has acknowledged repeats it no more, so what
@@ -131,7 +135,8 @@ impl Adapter {
         let Some(call) = self.calls.get_mut(id) else { return };
         (call.named, call.answer_heard) = (Some(path), answer);
         let guessed = call.upstreams.iter().any(|up| up.anonymous);
-        if call.winner.is_none() && !guessed {
+        let rang = now >= call.started + ANSWERED_FIRST_MAX;
+        if call.winner.is_none() && !guessed && rang {
             // Somebody else has answered, and a server that fails just then cancels nothing.
             return self.stop_ringing(now, id);
         }
