@@ -187,8 +187,18 @@ pub const MEDIA_MOVES_MAX: u8 = 10;
 /// The largest description with which media are moved.
 pub const MEDIA_MOVE_BYTES_MAX: usize = 4 * 1024;
 
+/// How long a phone may take to answer a request of the adapter's own: as long as one without a
+/// provisional response, 64*T1.
+pub const INQUIRY_LIMIT: Duration = Duration::from_secs(32);
+
 /// The shortest interval between two refreshes of a session, in seconds (RFC 4028 s4).
 pub const SESSION_INTERVAL_MIN_S: u32 = 90;
+
+/// The longest that a phone may demand.
+pub const SESSION_INTERVAL_MAX_S: u32 = 24 * 3_600;
+
+/// How often a phone that refuses a refresh of its session is asked again.
+pub const SESSION_TRIES_MAX: u8 = 3;
 
 /// Addresses of one phone: its AOR and the aliases.
 pub const ALIASES_MAX: usize = 8;

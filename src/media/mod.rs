@@ -13,6 +13,8 @@
 //! lines a description, the port range. Pure: [`Media::poll_request`] wishes for sockets.
 
 pub mod fuzz;
+mod mapped;
+mod moved;
 pub mod multipart;
 pub mod pinning;
 mod place;

@@ -1,7 +1,7 @@
 //! Which addresses, ports and sessions: the inner steps of [`Media`].
 
 use super::ports::{Component, Owner};
-use super::relay::{Dropped, Hop, Place};
+use super::relay::{Dropped, Fingerprint, Hop, Place};
 use super::sdp::{Description, SdpError, write};
 use super::{Media, SessionId, Side};
 use crate::limits::MEDIA_LINES_MAX;
@@ -12,29 +12,15 @@ use siphasher::sip::SipHasher13;
 use std::net::{IpAddr, SocketAddr};
 
 impl Media {
-    /// The ports at a local address that a router in front would have to open: those of calls,
-    /// and of so many pairs that the next calls get.
-    pub fn open_ports(&self, address: IpAddr, ahead: usize) -> impl Iterator<Item = u16> {
-        self.ports.open_at(address, ahead)
-    }
-
-    /// Whether the ports of [`Media::open_ports`] changed since this was asked last.
-    pub fn take_ports_changed(&mut self) -> bool {
-        core::mem::take(&mut self.ports.changed)
-    }
-
-    /// Tells which ports a router in front opened: our own address, and the one outside, which
-    /// goes into SDP towards far sides.
-    pub fn set_mapped(&mut self, mapped: Vec<(SocketAddr, SocketAddr)>) {
-        self.mapped = mapped;
-    }
-
     /// Tells one description from the next. Keyed, so that nobody makes two look alike.
-    pub(super) fn fingerprint(&self, text: &[u8]) -> u64 {
+    pub(super) fn fingerprint(&self, text: &[u8]) -> Fingerprint {
         let (low, high) = self.fingerprint_keys;
-        let mut hasher = SipHasher13::new_with_keys(low, high);
-        hasher.write(text);
-        hasher.finish()
+        let mut whole = SipHasher13::new_with_keys(low, high);
+        let mut content = whole;
+        whole.write(text);
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        lines.filter(|line| !line.starts_with(b"o=")).for_each(|line| content.write(line));
+        Fingerprint { whole: whole.finish(), content: content.finish() }
     }
 
     /// Takes what the SDP of a side says: from now on its media goes there.
@@ -50,36 +36,12 @@ impl Media {
         let fingerprint = self.fingerprint(text);
         let entry = self.sessions.get_mut(session).ok_or(SdpError::NoSession)?;
         let place = Place::new(from, 0).ok_or(SdpError::NoSession)?;
+        if entry.has_left(place, Some(fingerprint)) {
+            return Ok(description);
+        }
         entry.set_signalling(place, source);
         entry.describe(now, place, &description, fingerprint);
         Ok(description)
-    }
-
-    /// As [`Media::rewrite`], where nobody is told: the media of a side are elsewhere now.
-    ///
-    /// # Errors
-    /// [`SdpError::NoSession`] where no such session or leg is open.
-    pub fn aim(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        from: Side,
-        source: IpAddr,
-        text: &[u8],
-    ) -> Result<(), SdpError> {
-        self.now = now;
-        self.describe(now, session, from, source, text)?;
-        if let Some(entry) = self.sessions.get_mut(session) {
-            entry.update_flowing(now);
-        }
-        self.arm(session);
-        Ok(())
-    }
-
-    /// Since when the side that is heard is silent though SDP says that media flow both ways.
-    /// `None`: nothing has to flow.
-    pub fn silent_since(&self, session: SessionId) -> Option<Instant> {
-        self.sessions.get(session)?.silent_since()
     }
 
     /// The address that stands in SDP for a local one.

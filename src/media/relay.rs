@@ -78,12 +78,23 @@ impl Wire {
     }
 }
 
+/// Tells one description from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// All of it.
+    pub whole: u64,
+    /// All but `o=`: what media have to do with.
+    pub content: u64,
+}
+
 /// One side of a session.
 #[derive(Clone, Copy, Default)]
 struct End {
     signalling: Option<IpAddr>,
     /// Fingerprint of the last SDP: the same again is a repetition, not news.
-    seen: Option<u64>,
+    seen: Option<Fingerprint>,
+    /// Content of the description of who was left for another far end (see `moved`).
+    left: Option<u64>,
     heard_at: Option<Instant>,
     wires: [Wire; MEDIA_LINES_MAX],
 }
@@ -154,10 +165,11 @@ impl Session {
         self.ends[at.end].signalling = Some(address.to_canonical());
     }
 
-    /// Takes what the SDP of a side says. `fingerprint` tells one description from the next.
-    pub fn describe(&mut self, now: Instant, at: Place, said: &Description, fingerprint: u64) {
+    /// Takes what the SDP of a side says.
+    pub fn describe(&mut self, now: Instant, at: Place, said: &Description, seen: Fingerprint) {
         let end = &mut self.ends[at.end];
-        if end.seen.replace(fingerprint) == Some(fingerprint) {
+        end.left = None;
+        if end.seen.replace(seen) == Some(seen) {
             return;
         }
         for (wire, line) in end.wires.iter_mut().zip(&said.lines) {
@@ -173,6 +185,24 @@ impl Session {
                 pin.signal(now, address);
             }
         }
+    }
+
+    /// Content of the description of who media leave where they go elsewhere; a phone is never
+    /// left.
+    pub fn left_by(&self, at: Place) -> Option<u64> {
+        let end = &self.ends[at.end];
+        end.left.or(end.seen.map(|seen| seen.content)).filter(|_| at.is_far())
+    }
+
+    /// Media of a side have left who describes itself so.
+    pub fn leave(&mut self, at: Place, content: Option<u64>) {
+        self.ends[at.end].left = content;
+    }
+
+    /// Whether media have left somebody, and where `seen` is given, who describes itself so.
+    pub fn has_left(&self, at: Place, seen: Option<Fingerprint>) -> bool {
+        let left = self.ends[at.end].left;
+        left.is_some() && seen.is_none_or(|seen| left == Some(seen.content))
     }
 
     /// The pair of a wire.

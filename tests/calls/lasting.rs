@@ -7,31 +7,31 @@ use crate::sip::{Dialog, Msg, answer, sdp};
 use crate::town::{Phone, Town, at, server, two};
 use std::net::SocketAddr;
 
-const INTERVAL_S: u64 = 120;
+pub(crate) const INTERVAL_S: u64 = 120;
 
 /// What the provider is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum House {
+pub(crate) enum House {
     Proxy,
     B2bua,
 }
 
 /// A call with a session timer by the server.
-struct Call {
-    town: Town,
-    phones: [Phone; 2],
-    dialogs: [Dialog; 2],
+pub(crate) struct Call {
+    pub(crate) town: Town,
+    pub(crate) phones: [Phone; 2],
+    pub(crate) dialogs: [Dialog; 2],
     /// Where each phone was told to send.
     relays: [SocketAddr; 2],
 }
 
-const ALICE: usize = 0;
-const BOB: usize = 1;
+pub(crate) const ALICE: usize = 0;
+pub(crate) const BOB: usize = 1;
 
 impl Call {
     /// `linked`: the overlay knows Bob. `allows`: what the phones take. `refresher`: uac or uas,
     /// as the 2xx says at both ends.
-    fn new(house: House, linked: bool, allows: &str, refresher: &str) -> Self {
+    pub(crate) fn new(house: House, linked: bool, allows: &str, refresher: &str) -> Self {
         let mut town = Town::with(1, |config| config.providers[0].overlay = linked);
         match house {
             House::Proxy => {
@@ -66,7 +66,7 @@ impl Call {
     }
 
     /// The server dies, and both routers know.
-    fn dies(&mut self) {
+    pub(crate) fn dies(&mut self) {
         self.town.server_is(Fate::Drop);
         for (router, user) in [(0, "carol"), (1, "dave")] {
             let phone = self.town.phone(router, 9, user);
@@ -82,7 +82,7 @@ impl Call {
     }
 
     /// A refresh comes to this phone and is answered.
-    fn refreshed(&mut self, end: usize, method: &str, within_s: u64) -> Msg {
+    pub(crate) fn refreshed(&mut self, end: usize, method: &str, within_s: u64) -> Msg {
         let phone = self.phones[end].clone();
         let heard = self.town.world.expect(phone.at, method, within_s * 1_000);
         let dialog = &self.dialogs[end];
@@ -108,7 +108,7 @@ impl Call {
     }
 
     /// A phone asks within its dialog; what is answered.
-    fn ask(&mut self, end: usize, method: &str, extra: &[(&str, &str)], ms: u64) -> Msg {
+    pub(crate) fn ask(&mut self, end: usize, method: &str, extra: &[(&str, &str)], ms: u64) -> Msg {
         let phone = self.phones[end].clone();
         let body = if method == "INVITE" { sdp(phone.media()) } else { String::new() };
         let request = self.dialogs[end].request(method, extra, &body);
@@ -116,7 +116,7 @@ impl Call {
         self.town.world.expect(phone.at, &format!("200 {method}"), ms)
     }
 
-    fn end(mut self, what: &str) {
+    pub(crate) fn end(mut self, what: &str) {
         let alice = self.phones[ALICE].clone();
         let bye = self.dialogs[ALICE].request("BYE", &[], "");
         self.town.say(&alice, bye);

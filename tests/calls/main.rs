@@ -26,6 +26,7 @@ mod legs;
 mod losers;
 mod mailbox;
 mod message;
+mod moved;
 mod moving;
 #[cfg(feature = "lab")]
 mod moving_lab;
@@ -39,6 +40,7 @@ mod outages;
 mod provider;
 mod recovery;
 mod redirect;
+mod refused;
 mod register;
 mod renamed;
 mod repeats;

@@ -226,8 +226,9 @@ impl Adapter {
         at = earlier(at, call.name_due.map(|(at, _)| at));
         at = earlier(at, earlier(call.success_due(), call.doubt_due()));
         at = earlier(at, call.moving.due);
-        for session in call.dialogs.iter().filter_map(|dialog| dialog.session) {
-            at = earlier(at, session.due);
+        for dialog in &call.dialogs {
+            at = earlier(at, dialog.session.and_then(|session| session.due));
+            at = earlier(at, dialog.inquiry_due());
         }
         for leg in call.legs.iter().filter(|l| l.state.is_open()) {
             at = earlier(at, Some(leg.deadline(call.role)));

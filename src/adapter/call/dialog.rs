@@ -147,6 +147,9 @@ impl Adapter {
             self.trace_note(now, id, "refused: the server carries this call");
             return self.refuse(now, server, 403);
         }
+        if invite && !outbound && self.is_invited(at) {
+            return self.refuse(now, server, 491);
+        }
         let taken = match outbound {
             true => self.phone_asks(at, message),
             false => self.far_end_asks(now, at, message, &source),
@@ -194,6 +197,12 @@ impl Adapter {
             .get(at)
             .and_then(|dialog| dialog.end_tagged(name.phone_tag(), name.far_tag()));
         self.is_guessed(id) && known.is_none() && !self.server_is_down(id)
+    }
+
+    /// Whether the phone is asked by an INVITE of the adapter's own (RFC 3261 s14.2).
+    fn is_invited(&self, (id, at): DialogAt) -> bool {
+        let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
+        dialog.is_some_and(Dialog::is_invited)
     }
 
     /// Takes note of a request of the phone.
@@ -363,6 +372,8 @@ impl Adapter {
         if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
             over = dialog.ack_over.filter(|_| source.path == Path::Lan);
             dialog.ack = Some((*source, message.raw().to_vec()));
+            let outbound = usize::from(source.path == Path::Lan);
+            dialog.acked[outbound] = message.cseq().map_or(0, |(number, _)| number);
             dialog.success = None;
         }
         // One that takes the direct path goes by the server too: where that lives, it would end
@@ -375,24 +386,5 @@ impl Adapter {
         }
         self.trace_received(now, id, source.path, message);
         self.arm(id);
-    }
-
-    /// A BYE was challenged: its dialog waits for the next one.
-    pub(crate) fn dialog_goes_on(&mut self, bye: &Message<'_>, path: Path) {
-        let Some((id, at)) = self.dialog_of(bye, path) else { return };
-        if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
-            dialog.ending = false;
-        }
-    }
-
-    /// A BYE has been answered: the dialog is over. An early one is kept until its INVITE is
-    /// refused too, so that the BYE's copy by the other path is known for what it is.
-    pub(crate) fn dialog_ended(&mut self, now: Instant, id: CallId) {
-        self.acknowledge_ended(id);
-        if let Some(call) = self.calls.get_mut(id) {
-            let sets_up = call.is_setting_up();
-            call.dialogs.retain(|dialog| !dialog.ending || (sets_up && !dialog.confirmed));
-        }
-        self.reap(now, id);
     }
 }

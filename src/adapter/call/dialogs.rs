@@ -79,6 +79,8 @@ pub(crate) struct Dialog {
     pub(crate) success: Option<Success>,
     /// The caller's last ACK, as it came and from where: for the case that it is lost.
     pub(crate) ack: Option<(Source, Vec<u8>)>,
+    /// The numbers of the last ACK of the far end, and of the phone, as they came.
+    pub(super) acked: [u32; 2],
     /// The phone's last INVITE took the direct path to this adapter, and so does its ACK.
     pub(crate) ack_over: Option<NodeId>,
     /// What the adapter itself asked the phone last.
@@ -129,6 +131,7 @@ impl Dialog {
             ending: false,
             success: None,
             ack: None,
+            acked: [0; 2],
             ack_over: None,
             inquiry: None,
             session: None,

@@ -88,6 +88,22 @@ impl Adapter {
         }
     }
 
+    /// A BYE was challenged: its dialog waits for the next one.
+    pub(crate) fn dialog_goes_on(&mut self, bye: &Message<'_>, path: Path) {
+        let Some((id, at)) = self.dialog_of(bye, path) else { return };
+        if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
+            dialog.ending = false;
+        }
+    }
+
+    /// A BYE has been answered: the dialog is over. An early one is kept until its INVITE is
+    /// refused too, so that the BYE's copy by the other path is known for what it is.
+    pub(crate) fn dialog_ended(&mut self, now: Instant, id: CallId) {
+        self.acknowledge_ended(id);
+        let sets_up = self.calls.get(id).is_some_and(super::Call::is_setting_up);
+        self.drop_dialogs(now, id, |d| d.ending && (d.confirmed || !sets_up));
+        self.reap(now, id);
+    }
     /// Acknowledges the answer of a phone here in the name of a caller that does not.
     pub(super) fn acknowledge_phone(&mut self, id: CallId, at: usize) {
         let Some(dialog) = self.calls.get(id).and_then(|call| call.dialogs.get(at)) else { return };

@@ -247,6 +247,7 @@ impl Adapter {
         self.media_due(now, id);
         self.refreshes_due(now, id);
         self.repeat_successes(now, id);
+        self.inquiries_due(now, id);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.role == Role::Callee {
             return self.callee_due(now, id);
@@ -281,9 +282,7 @@ impl Adapter {
         for at in 0..count {
             self.send_byes(now, (id, at));
         }
-        if let Some(call) = self.calls.get_mut(id) {
-            call.dialogs.clear();
-        }
+        self.drop_dialogs(now, id, |_| true);
         self.reap(now, id);
     }
 

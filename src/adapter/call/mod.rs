@@ -23,6 +23,7 @@ pub(crate) mod identity;
 pub(crate) mod leg;
 mod life;
 mod moving;
+mod offer;
 mod own;
 mod refresh;
 pub(crate) mod relay;

@@ -8,11 +8,12 @@
 use super::dialog::DialogAt;
 use super::dialogs::{Dialog, FarEnd, shifted};
 use super::identity::{DialogId, Rename, direct_call_id};
-use super::{Call, CallId};
+use super::{Call, CallId, Upstream, UpstreamState};
 use crate::adapter::exchange::Purpose;
 use crate::adapter::names::{Local, Path, peer_flow};
 use crate::adapter::rewrite::write_via;
 use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::limits::INQUIRY_LIMIT;
 use crate::net::NodeId;
 use crate::sip::proxy::MAX_FORWARDS;
 use crate::sip::transaction::{ClientId, Flow};
@@ -114,8 +115,8 @@ impl Own {
 pub(crate) enum Why {
     /// The provider owes it a session refresh.
     Refresh,
-    /// Its media move; whether the other adapter waits to be told where.
-    Media { told: bool },
+    /// Its media move.
+    Media,
 }
 
 /// What a phone has been asked.
@@ -123,18 +124,34 @@ pub(crate) enum Why {
 pub(crate) struct Inquiry {
     /// The transaction.
     client: ClientId,
-    /// The number of the request.
-    number: u32,
     /// Why it was asked.
     why: Why,
+    /// It is an INVITE.
+    invite: bool,
+    /// When it is taken back; none once it has been.
+    until: Option<Instant>,
     /// It has answered.
     answered: bool,
 }
 
 impl Dialog {
+    fn open_inquiry(&self) -> Option<&Inquiry> {
+        self.inquiry.as_ref().filter(|inquiry| !inquiry.answered)
+    }
+
     /// Whether the phone still owes the adapter an answer.
     pub(super) fn is_asked(&self) -> bool {
-        self.inquiry.is_some_and(|inquiry| !inquiry.answered)
+        self.open_inquiry().is_some()
+    }
+
+    /// Whether that is the answer to an INVITE: until then there is no other (RFC 3261 s14.1).
+    pub(super) fn is_invited(&self) -> bool {
+        self.open_inquiry().is_some_and(|inquiry| inquiry.invite)
+    }
+
+    /// When a phone that does not answer is waited for no more.
+    pub(super) fn inquiry_due(&self) -> Option<Instant> {
+        self.open_inquiry()?.until
     }
 }
 
@@ -169,7 +186,7 @@ impl Adapter {
         let Some(dialog) = call.dialogs.get(at).filter(|dialog| !dialog.is_asked()) else {
             return false;
         };
-        if method == Method::Invite && self.is_inviting(id) {
+        if method == Method::Invite && self.is_inviting((id, at)) {
             return false;
         }
         headers.push((Name::Contact, format!("<{}>", self.shown_to_phone(call, dialog))));
@@ -186,8 +203,10 @@ impl Adapter {
         self.trace_sent(now, id, Path::Lan, method.as_str());
         if let Some(dialog) = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at)) {
             dialog.far_cseq = number;
-            dialog.inquiry = Some(Inquiry { client, number, why, answered: false });
+            let (invite, until) = (method == Method::Invite, Some(now + INQUIRY_LIMIT));
+            dialog.inquiry = Some(Inquiry { client, why, invite, until, answered: false });
         }
+        self.arm(id);
         true
     }
 
@@ -198,21 +217,36 @@ impl Adapter {
         dialog.stand_in().unwrap_or_else(|| crossing.contact_uri())
     }
 
-    /// Whether a re-INVITE of this call waits for its answer.
-    fn is_inviting(&self, id: CallId) -> bool {
-        self.exchanges.iter().any(|(_, exchange)| {
-            let of_call = matches!(exchange.purpose, Purpose::Dialog { call, .. } if call == id);
-            of_call && exchange.invite && !exchange.answered
+    /// Whether an INVITE of either end waits for its answer, or for the ACK of that.
+    fn is_inviting(&self, (id, at): DialogAt) -> bool {
+        let Some(call) = self.calls.get(id) else { return false };
+        let Some(dialog) = call.dialogs.get(at) else { return false };
+        let accepted = |up: &Upstream| matches!(up.state, UpstreamState::Accepted { .. });
+        if dialog.ack.is_none() || call.upstreams.iter().any(accepted) {
+            return true;
+        }
+        self.exchanges.iter().filter(|(_, exchange)| exchange.invite).any(|(_, exchange)| {
+            let Purpose::Dialog { call, outbound } = exchange.purpose else { return false };
+            let number = Message::parse(&exchange.request).ok().and_then(|m| m.cseq());
+            let acked = Some(dialog.acked[usize::from(outbound)]) == number.map(|(n, _)| n);
+            call == id && !(exchange.answered && acked)
         })
     }
 
-    fn inquiry_of(&self, slot: u32, client: ClientId) -> Option<(DialogAt, Inquiry)> {
+    /// The dialog that a response to such a request belongs to.
+    fn dialog_answered(&self, slot: u32, message: &Message<'_>) -> Option<DialogAt> {
         let id = self.calls.id_at(slot)?;
-        let mut dialogs = self.calls.get(id)?.dialogs.iter().enumerate();
-        dialogs.find_map(|(at, dialog)| {
-            let inquiry = dialog.inquiry.filter(|inquiry| inquiry.client == client)?;
-            Some(((id, at), inquiry))
-        })
+        let name = DialogId::of(message, false);
+        let at = self.calls.get(id)?.dialogs.iter().position(|d| d.id.is_same(&name))?;
+        Some((id, at))
+    }
+
+    /// Ends the wait for a phone's answer to this transaction. What it was asked for.
+    fn close_inquiry(&mut self, (id, at): DialogAt, client: ClientId) -> Option<Why> {
+        let dialog = self.calls.get_mut(id)?.dialogs.get_mut(at)?;
+        let inquiry = dialog.inquiry.as_mut().filter(|inquiry| inquiry.client == client)?;
+        let open = !core::mem::replace(&mut inquiry.answered, true);
+        open.then_some(inquiry.why)
     }
 
     /// A phone answers what the adapter asked. A 2xx that it repeats is acknowledged again.
@@ -222,47 +256,72 @@ impl Adapter {
         (slot, client): (u32, ClientId),
         message: &Message<'_>,
     ) {
-        let Some((at, inquiry)) = self.inquiry_of(slot, client) else { return };
         let status = message.status();
-        if status < 200 {
+        let Some(at) = self.dialog_answered(slot, message).filter(|_| status >= 200) else {
             return;
+        };
+        let why = self.close_inquiry(at, client);
+        let contact = self.contact_of(message);
+        let dialog = self.calls.get_mut(at.0).and_then(|call| call.dialogs.get_mut(at.1));
+        if let (Some(dialog), 200..300) = (dialog, status) {
+            if why.is_some() && !contact.is_empty() {
+                dialog.phone.contact = contact;
+            }
+            if let (Method::Invite, Some((number, _))) = (message.method(), message.cseq()) {
+                let ack = Own::to_phone(dialog, Method::Ack).numbered(number);
+                self.send_own_ack(&ack);
+            }
         }
-        let accepted = status < 300;
-        let dialog = self.calls.get(at.0).and_then(|call| call.dialogs.get(at.1));
-        if let (Some(dialog), true, Method::Invite) = (dialog, accepted, message.method()) {
-            let ack = Own::to_phone(dialog, Method::Ack).numbered(inquiry.number);
-            self.send_own_ack(&ack);
-        }
-        if inquiry.answered {
-            return;
-        }
+        let Some(why) = why else { return };
         self.trace_received(now, at.0, Path::Lan, message);
-        self.close_inquiry(at);
         if matches!(status, 408 | 481) {
             return self.end_call(now, at.0, "its phone knows the call no more");
         }
-        match inquiry.why {
-            Why::Refresh => self.refresh_answered(now, at, message),
-            Why::Media { told } => self.offer_answered(now, at, told, message),
+        match why {
+            Why::Refresh => self.refresh_answered(now, at, Some(message)),
+            Why::Media => self.offer_answered(now, at, Some(message)),
         }
         self.arm(at.0);
     }
 
     /// A phone does not answer.
     pub(crate) fn inquiry_failed(&mut self, now: Instant, slot: u32, client: ClientId) {
-        if let Some((at, inquiry)) = self.inquiry_of(slot, client) {
-            self.trace_failed(now, at.0, Path::Lan);
-            self.close_inquiry(at);
-            if matches!(inquiry.why, Why::Media { .. }) {
-                self.offer_refused(now, at);
+        let Some(id) = self.calls.id_at(slot) else { return };
+        let count = self.calls.get(id).map_or(0, |call| call.dialogs.len());
+        for at in (0..count).map(|at| (id, at)) {
+            let Some(why) = self.close_inquiry(at, client) else { continue };
+            self.trace_failed(now, id, Path::Lan);
+            match why {
+                Why::Refresh => self.refresh_answered(now, at, None),
+                Why::Media => self.offer_answered(now, at, None),
+            }
+        }
+        self.arm(id);
+    }
+
+    /// Takes back what phones have not answered in time (RFC 3261 s9.1): a provisional response
+    /// ends the transaction's own patience.
+    pub(super) fn inquiries_due(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        for dialog in &mut call.dialogs {
+            let Some(inquiry) = dialog.inquiry.as_mut().filter(|i| !i.answered) else { continue };
+            if inquiry.until.take_if(|at| now >= *at).is_some() {
+                self.transactions.cancel(now, inquiry.client);
             }
         }
     }
 
-    fn close_inquiry(&mut self, (id, at): DialogAt) {
-        let dialog = self.calls.get_mut(id).and_then(|call| call.dialogs.get_mut(at));
-        if let Some(inquiry) = dialog.and_then(|dialog| dialog.inquiry.as_mut()) {
-            inquiry.answered = true;
+    /// Drops the dialogs of a call that are over, and what their phones are asked.
+    pub(super) fn drop_dialogs(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        over: impl Fn(&Dialog) -> bool,
+    ) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        for inquiry in call.dialogs.iter().filter(|d| over(d)).filter_map(Dialog::open_inquiry) {
+            self.transactions.cancel(now, inquiry.client);
         }
+        call.dialogs.retain(|dialog| !over(dialog));
     }
 }

@@ -7,13 +7,16 @@
 //! (see `dialog`), or where none is known from here, with what was agreed on last.
 
 use super::CallId;
+use super::described::text_of;
 use super::dialog::DialogAt;
 use super::own::Why;
 use crate::adapter::Adapter;
 use crate::adapter::exchange::ExchangeId;
 use crate::adapter::names::Path;
 use crate::adapter::reply::Extra;
-use crate::limits::{CALL_DIALOGS_MAX, SESSION_INTERVAL_MIN_S};
+use crate::limits::{
+    CALL_DIALOGS_MAX, SESSION_INTERVAL_MAX_S, SESSION_INTERVAL_MIN_S, SESSION_TRIES_MAX,
+};
 use crate::sip::{Message, Method, Name};
 use crate::time::{Duration, Instant};
 
@@ -27,26 +30,62 @@ pub(crate) struct SessionTimer {
     interval: Duration,
     /// When it was agreed on last.
     since: Instant,
-    /// When the phone's far end owes it a refresh; none: the phone refreshes, or has given up.
+    /// The phone refreshes the session, and not its far end.
+    by_phone: bool,
+    /// When the phone's far end owes it a refresh; none: it owes none, waits for the answer to
+    /// one, or has given up.
     pub(super) due: Option<Instant>,
+    /// The shortest interval that the phone takes, in seconds, where it said so.
+    least_s: Option<u32>,
+    /// How often it refused a refresh since.
+    refusals: u8,
 }
 
 impl SessionTimer {
-    /// What a 2xx agrees on; `asked`: it answers the phone's request (RFC 4028 s9).
-    fn agreed(now: Instant, success: &Message<'_>, asked: bool) -> Option<Self> {
-        let value = success.header(Name::SessionExpires)?;
+    /// What a message with this Session-Expires agrees on; `asked`: the phone asked for it
+    /// (RFC 4028 s9).
+    fn read(now: Instant, value: &str, asked: bool) -> Option<Self> {
         let mut parts = value.split(';').map(str::trim);
         let seconds: u32 = parts.next()?.parse().ok()?;
         let by_uas = parts.any(|part| part.eq_ignore_ascii_case("refresher=uas"));
-        let seconds = seconds.max(SESSION_INTERVAL_MIN_S);
+        let seconds = seconds.clamp(SESSION_INTERVAL_MIN_S, SESSION_INTERVAL_MAX_S);
         Some(Self::new(now, Duration::from_secs(seconds.into()), asked != by_uas))
+    }
+
+    fn agreed(now: Instant, success: &Message<'_>, asked: bool) -> Option<Self> {
+        Self::read(now, success.header(Name::SessionExpires)?, asked)
     }
 
     fn new(now: Instant, interval: Duration, by_phone: bool) -> Self {
         // Half of the interval is the refresher's time (s7.2), the last third and at least 32 s
         // the phone's to end the call (s10): shortly after the one, before the other.
-        let due = now + interval / 2 + interval / 16;
-        Self { interval, since: now, due: (!by_phone).then_some(due) }
+        let due = (!by_phone).then_some(now + interval / 2 + interval / 16);
+        Self { interval, since: now, by_phone, due, least_s: None, refusals: 0 }
+    }
+
+    /// What a request to the phone says of it: without, its 2xx would end the timer (RFC 4028 s9).
+    pub(super) fn headers(&self) -> Vec<(Name, String)> {
+        let refresher = if self.by_phone { "uas" } else { "uac" };
+        let expires = format!("{};refresher={refresher}", self.interval.as_secs());
+        let mut headers =
+            vec![(Name::Supported, "timer".to_owned()), (Name::SessionExpires, expires)];
+        headers.extend(self.least_s.map(|least| (Name::MinSe, least.to_string())));
+        headers
+    }
+
+    /// The phone wants a longer interval (s7.3).
+    fn lengthen(&mut self, least: Option<u32>) {
+        let least = least.unwrap_or(SESSION_INTERVAL_MIN_S);
+        let least = least.clamp(SESSION_INTERVAL_MIN_S, SESSION_INTERVAL_MAX_S);
+        self.interval = self.interval.max(Duration::from_secs(least.into()));
+        self.least_s = Some(least);
+    }
+
+    /// The phone has refused a refresh: it is asked again after this time, if at all.
+    fn ask_again(&mut self, now: Instant, wait: Option<Duration>) {
+        let tries = self.refusals < SESSION_TRIES_MAX;
+        let due = wait.filter(|_| tries).map(|wait| now + wait);
+        self.due = due.filter(|at| *at < self.since + self.interval);
     }
 }
 
@@ -76,8 +115,7 @@ impl Adapter {
             let runs = dialog.confirmed && !dialog.ending && dialog.far().path == Path::Server;
             let Some(session) = &mut dialog.session else { continue };
             if session.due.take_if(|due| now >= *due).is_some() && runs {
-                let over = now >= session.since + session.interval;
-                session.due = (!over).then_some(now + LOOK_AGAIN);
+                session.ask_again(now, Some(LOOK_AGAIN));
                 let _ = owed.push(at);
             }
         }
@@ -104,43 +142,90 @@ impl Adapter {
     }
 
     fn refresh_phone(&mut self, now: Instant, at: DialogAt) {
-        let Some(call) = self.calls.get(at.0) else { return };
+        let Some(call) = self.calls.get_mut(at.0) else { return };
         let Some(dialog) = call.dialogs.get(at.1) else { return };
         let Some(session) = dialog.session else { return };
-        let told = call.described.agreed().map(|pair| pair.told.clone());
-        let update = dialog.takes_update || told.is_none();
-        let (method, body) = match told.filter(|_| !update) {
-            Some(told) => (Method::Invite, told),
+        let described = match dialog.takes_update {
+            true => None,
+            false => call.described.offer_again(),
+        };
+        let (method, body) = match described {
+            Some(shown) => (Method::Invite, shown),
             None => (Method::Update, Vec::new()),
         };
-        let expires = format!("{};refresher=uac", session.interval.as_secs());
-        let headers = vec![(Name::Supported, "timer".to_owned()), (Name::SessionExpires, expires)];
-        if self.ask_phone(now, at, method, (headers, &body), Why::Refresh) {
-            self.counters.sessions_refreshed += 1;
-            self.trace_note(now, at.0, "refreshed in the server's place");
+        if !self.ask_phone(now, at, method, (session.headers(), &body), Why::Refresh) {
+            return;
+        }
+        self.counters.sessions_refreshed += 1;
+        self.trace_note(now, at.0, "refreshed in the server's place");
+        let dialog = self.calls.get_mut(at.0).and_then(|call| call.dialogs.get_mut(at.1));
+        if let Some(session) = dialog.and_then(|dialog| dialog.session.as_mut()) {
+            session.due = None;
         }
     }
 
-    /// The phone answers a refresh.
-    pub(super) fn refresh_answered(&mut self, now: Instant, at: DialogAt, message: &Message<'_>) {
+    /// The phone answers a refresh, or does not.
+    pub(super) fn refresh_answered(
+        &mut self,
+        now: Instant,
+        at: DialogAt,
+        message: Option<&Message<'_>>,
+    ) {
+        let accepted = message.filter(|message| (200..300).contains(&message.status()));
+        if let Some(text) = accepted.and_then(text_of) {
+            self.phone_describes(now, at, text);
+        }
+        match accepted {
+            Some(success) => self.session_goes_on(now, at, success),
+            None => self.refresh_refused(now, at, message),
+        }
+    }
+
+    /// The phone takes a request that says who refreshes its session.
+    pub(super) fn session_goes_on(&mut self, now: Instant, at: DialogAt, success: &Message<'_>) {
         let dialog = self.calls.get_mut(at.0).and_then(|call| call.dialogs.get_mut(at.1));
         let Some(dialog) = dialog else { return };
         let Some(session) = dialog.session else { return };
-        match message.status() {
-            200..300 => {
-                let agreed = SessionTimer::agreed(now, message, false);
-                let same = SessionTimer::new(now, session.interval, false);
-                dialog.session = Some(agreed.unwrap_or(same));
-            }
-            422 => {
-                let least = message.header(Name::MinSe).and_then(|value| value.trim().parse().ok());
-                let least = Duration::from_secs(least.unwrap_or(SESSION_INTERVAL_MIN_S).into());
-                let interval = session.interval.max(least);
-                dialog.session = Some(SessionTimer { interval, ..session });
-            }
-            405 | 501 => dialog.takes_update = false,
-            _ => {}
+        let same = SessionTimer::new(now, session.interval, false);
+        dialog.session = Some(SessionTimer::agreed(now, success, false).unwrap_or(same));
+    }
+
+    /// The phone wants a longer interval, if that is what it says.
+    pub(super) fn note_interval(&mut self, at: DialogAt, refusal: &Message<'_>) {
+        let dialog = self.calls.get_mut(at.0).and_then(|call| call.dialogs.get_mut(at.1));
+        let session = dialog.and_then(|dialog| dialog.session.as_mut());
+        if let Some(session) = session.filter(|_| refusal.status() == 422) {
+            let least = refusal.header(Name::MinSe).and_then(|value| value.split(';').next());
+            session.lengthen(least.and_then(|value| value.trim().parse().ok()));
         }
+    }
+
+    fn refresh_refused(&mut self, now: Instant, at: DialogAt, refusal: Option<&Message<'_>>) {
+        if let Some(refusal) = refusal {
+            self.note_interval(at, refusal);
+        }
+        let glare = Duration::from_millis((2_100 + self.rng.below(1_900)).into());
+        let Some(call) = self.calls.get_mut(at.0) else { return };
+        call.described.withdraw();
+        let described = call.described.agreed().is_some();
+        let Some(dialog) = call.dialogs.get_mut(at.1) else { return };
+        let Some(mut session) = dialog.session else { return };
+        let wait = match refusal.map(Message::status) {
+            // Its own INVITE crossed ours (RFC 3261 s14.1).
+            Some(491) => Some(glare),
+            Some(405 | 501) if dialog.takes_update && described => {
+                dialog.takes_update = false;
+                Some(Duration::ZERO)
+            }
+            Some(405 | 501) => None,
+            status => {
+                session.refusals += 1;
+                let longer = LOOK_AGAIN * (1 << session.refusals.min(SESSION_TRIES_MAX));
+                Some(if status == Some(422) { Duration::ZERO } else { longer })
+            }
+        };
+        session.ask_again(now, wait);
+        dialog.session = Some(session);
     }
 
     /// Answers a phone's own refresh from here: the server is silent, and no other adapter known.
@@ -156,30 +241,38 @@ impl Adapter {
         let call = self.calls.get(id).filter(|call| call.described.is_refresh(message));
         let (Some(call), Some(server)) = (call, server) else { return false };
         let Some(dialog) = call.dialogs.get(at) else { return false };
-        let described = message.method() == Method::Invite || !message.body().is_empty();
-        let told = call.described.agreed().filter(|_| described);
-        let told = told.map(|pair| pair.told.clone()).unwrap_or_default();
         let contact = format!("<{}>", self.shown_to_phone(call, dialog));
-        let asked = message.header(Name::SessionExpires).and_then(|value| value.split(';').next());
-        let expires = format!("{};refresher=uac", asked.unwrap_or_default().trim());
+        let asked = message.header(Name::SessionExpires);
+        let session = asked.and_then(|value| SessionTimer::read(now, value, true));
+        let seconds = asked.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        let refresher = if session.is_some_and(|it| it.by_phone) { "uac" } else { "uas" };
+        let expires = format!("{seconds};refresher={refresher}");
+        let described = message.method() == Method::Invite || !message.body().is_empty();
+        let Some(call) = self.calls.get_mut(id) else { return false };
+        if let Some(dialog) = call.dialogs.get_mut(at) {
+            dialog.session = session;
+        }
+        let shown = if described { call.described.shown_again() } else { None };
+        let shown = shown.unwrap_or_default();
         let mut extra: heapless::Vec<Extra<'_>, 4> = heapless::Vec::new();
         let _ = extra.push((Name::Contact, &contact));
-        if asked.is_some() {
+        if session.is_some() {
             let _ = extra.push((Name::Require, &"timer"));
             let _ = extra.push((Name::SessionExpires, &expires));
         }
-        if !told.is_empty() {
+        if !shown.is_empty() {
             let _ = extra.push((Name::ContentType, &"application/sdp"));
         }
-        let answer = self.reply_described(now, server, &extra, &told);
+        let answer = self.reply_described(now, server, &extra, &shown);
         self.counters.sessions_refreshed += 1;
         self.trace_note(now, id, "its refresh is answered in the server's place");
         if let Some(call) = self.calls.get_mut(id) {
-            call.described.settle();
+            call.described.settle(true);
         }
         if let Some(answer) = answer.filter(|_| message.method() == Method::Invite) {
             self.keep_own_success(now, (id, at), (server, answer));
         }
+        self.arm(id);
         self.exchange_is_answered(now, exchange);
         true
     }

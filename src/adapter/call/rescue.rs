@@ -109,7 +109,7 @@ impl Adapter {
             None => return,
         };
         let key = call.key;
-        let answer = call.described.agreed().and_then(|pair| session_of_answer(&pair.told));
+        let answer = call.described.agreed().and_then(|pair| session_of_answer(&pair.shown));
         let told: heapless::Vec<NodeId, CALL_LEGS_MAX> =
             call.callees.iter().filter(|c| c.acknowledged || c.opened).map(|c| c.node).collect();
         for node in told {

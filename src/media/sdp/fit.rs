@@ -47,6 +47,8 @@ pub fn fit(said: &[u8], told: &[u8], there: &[u8]) -> Fit {
 
 fn sections(text: &[u8]) -> Vec<Section<'_>> {
     let mut found: Vec<Section<'_>> = Vec::new();
+    // What stands before the first of them holds for all (RFC 8866 s5.13).
+    let mut common = Vec::new();
     for line in lines(text) {
         let Ok(line) = core::str::from_utf8(line) else { continue };
         if let Some(media) = line.strip_prefix("m=") {
@@ -55,9 +57,11 @@ fn sections(text: &[u8]) -> Vec<Section<'_>> {
             let (kind, port, protocol) = (word(), word(), word());
             let refused = port.split('/').next() == Some("0");
             let formats = words.collect();
-            found.push(Section { kind, refused, protocol, formats, attributes: Vec::new() });
-        } else if let (Some(section), Some(value)) = (found.last_mut(), line.strip_prefix("a=")) {
-            section.attributes.push(value.trim_end());
+            let attributes = common.clone();
+            found.push(Section { kind, refused, protocol, formats, attributes });
+        } else if let Some(value) = line.strip_prefix("a=") {
+            let attributes = found.last_mut().map_or(&mut common, |it| &mut it.attributes);
+            attributes.push(value.trim_end());
         }
     }
     found
@@ -80,9 +84,15 @@ impl<'a> Section<'a> {
                 && there.attribute("fmtp:", format) == self.attribute("fmtp:", format)
         };
         self.protocol == there.protocol
+            && !self.is_dtls()
             && self.keys().eq(there.keys())
             && sent().next().is_some()
             && sent().all(understood)
+    }
+
+    /// Whether its keys are agreed on with one far end only, in a handshake (RFC 5763).
+    fn is_dtls(&self) -> bool {
+        self.protocol.to_ascii_uppercase().contains("TLS")
     }
 
     fn takes(&self, codec: &str) -> bool {
@@ -141,11 +151,16 @@ mod tests {
             let secure = audio("0", &[&format!("crypto:1 AES_CM_128_HMAC_SHA1_80 {key}")]);
             secure.replace("RTP/AVP", "RTP/SAVP")
         };
+        let dtls = crypto("a").replace("RTP/SAVP", "UDP/TLS/RTP/SAVPF");
+        let session = |key: &str| {
+            let line = format!("v=0\r\na=key-mgmt:mikey {key}\r\n");
+            pcmu.replace("v=0\r\n", &line).replace("RTP/AVP", "RTP/SAVP")
+        };
         let fax = "v=0\r\nm=image 4000 udptl t38\r\n".to_owned();
         let off = pcmu.replace("4000", "0");
         let two = format!("{pcmu}m=video 4002 RTP/AVP 31\r\n");
         let half = format!("{pcmu}m=video 0 RTP/AVP 31\r\n");
-        let cases: [(&str, &str, &str, Fit); 18] = [
+        let cases: [(&str, &str, &str, Fit); 21] = [
             (&pcmu, &pcmu, &pcmu, Fit::Same),
             (&pcmu, &named, &pcmu, Fit::Same),
             (&digits, &many, &digits, Fit::Same),
@@ -159,6 +174,9 @@ mod tests {
             (&crypto("a"), &crypto("b"), &crypto("c"), Fit::Other),
             (&crypto("a"), &crypto("b"), &crypto("b"), Fit::Same),
             (&pcmu, &pcmu, &crypto("a"), Fit::Other),
+            (&session("a"), &session("b"), &session("c"), Fit::Other),
+            (&session("a"), &session("b"), &session("b"), Fit::Same),
+            (&dtls, &dtls, &dtls, Fit::Other),
             (&pcmu, &pcmu, &two, Fit::Other),
             (&two, &two, &half, Fit::Other),
             (&two, &two, &pcmu, Fit::Never),
