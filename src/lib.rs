@@ -112,7 +112,8 @@
 //!                To: <sip:192.168.1.1>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
 //! let socket = SocketId(socket as u32);
 //! let data = options.as_bytes();
-//! let question = Input::Datagram { socket, from: phone, to: lan, tos: 0, data };
+//! let to = SocketAddr::new(lan, 5060);
+//! let question = Input::Datagram { socket, from: phone, to, tos: 0, data };
 //! let sent = turn(&mut adapter, now, question, &mut sockets);
 //! let (transmit, response) = &sent[0];
 //! assert_eq!(transmit.to, phone);

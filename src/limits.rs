@@ -206,6 +206,9 @@ pub const ALIASES_MAX: usize = 8;
 /// Addresses served on each side: of the LAN, and of the WAN.
 pub const ADDRESSES_A_SIDE_MAX: usize = 4;
 
+/// Ports of SIP servers that phones are intercepted at.
+pub const INTERCEPT_PORTS_MAX: usize = 8;
+
 /// INVITEs of one call to targets of the server: the phone's own, and the next where that fails.
 pub const CALL_SERVER_LEGS_MAX: usize = 2;
 
@@ -301,6 +304,12 @@ pub const PROVIDERS_MAX: usize = 16;
 /// Receive and send buffer of a SIP or overlay socket: a burst of registrations after a power
 /// cut.
 pub const SIGNALLING_SOCKET_BUFFER_BYTES: usize = 512 * 1024;
+
+/// How often connection tracking is searched for what passes beside the interception.
+pub const INTERCEPTION_SURVEY: Duration = Duration::from_secs(60);
+
+/// Hosts told of that talk to SIP servers over TLS.
+pub const OVER_TLS_MAX: usize = 32;
 
 /// Returned datagrams read at a time.
 pub const SEND_ERRORS_A_TURN_MAX: usize = 64;

@@ -7,6 +7,10 @@
 //! [`Ticket`], answered later by exactly one [`Input::Answer`]: sockets, names and files look
 //! alike, and a simulator answers them itself.
 
+mod rules;
+
+pub use rules::{Capture, Interception, Rules};
+
 use crate::time::Instant;
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -87,10 +91,20 @@ pub struct Ticket(pub u32);
 pub enum Via {
     /// A datagram from this socket.
     Udp(SocketId),
+    /// A datagram from this socket that took another one's place: in the name of whom the phone
+    /// had meant it for.
+    Intercepted(SocketId, SocketAddr),
     /// Bytes on this connection.
     Stream(ConnId),
     /// Through the channel to another adapter. Never leaves [`crate::adapter`].
     Peer(NodeId),
+}
+
+impl Via {
+    /// Whether it is datagrams on a socket of ours.
+    pub fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp(_) | Self::Intercepted(..))
+    }
 }
 
 /// Bytes to send; the bytes themselves are in the buffer that the caller owns.
@@ -158,6 +172,9 @@ pub enum Request {
     /// Look up the hardware address of a host on one of our links. Answered by
     /// [`Answer::Neighbour`], or [`Failure::Absent`] where it is behind another router.
     Neighbour(IpAddr),
+    /// Take the LAN's traffic to SIP servers, or take none; asked again and again, it mends what
+    /// others have undone. Answered by [`Answer::Intercepting`].
+    Rules(Option<Rules>),
     /// What a command of the control socket prints. Carries the ticket that the command came
     /// with, and is not answered.
     Reply(Vec<u8>),
@@ -214,6 +231,8 @@ pub enum Answer<'a> {
     Loaded(&'a [u8]),
     /// The hardware address of a neighbour.
     Neighbour(Mac),
+    /// What of the LAN's traffic is taken now, and how.
+    Intercepting(&'a Interception),
     /// Done; nothing to tell.
     Done,
 }
@@ -259,7 +278,7 @@ pub enum StreamEvent<'a> {
     Opened {
         /// The listening socket.
         on: SocketId,
-        /// Our address.
+        /// Our address; where the connection is intercepted, whom it was meant for.
         local: SocketAddr,
         /// The far end's address.
         remote: SocketAddr,
@@ -297,8 +316,8 @@ pub enum Input<'a> {
         socket: SocketId,
         /// From this address.
         from: SocketAddr,
-        /// To this local address.
-        to: IpAddr,
+        /// To this local address; where it is intercepted, whom it was meant for.
+        to: SocketAddr,
         /// With this type-of-service byte.
         tos: u8,
         /// The payload.

@@ -37,8 +37,23 @@ impl Adapter {
     ) -> Result<(), Rejected> {
         let facing = self.sockets.get(on).map_or(Facing::Lan, |socket| socket.facing);
         let framer = Framer::new();
-        let connection = Connection { id, facing, local, remote, phone: None, framer };
-        if self.sockets.add_connection(connection) {
+        let chosen = self.sockets.intercepting.has_listener(on).then_some(local);
+        let local = match chosen {
+            Some(_) => self.lan_address(remote.ip()),
+            None => Some(local),
+        };
+        let connection = local.map(|local| Connection {
+            id,
+            facing,
+            local,
+            remote,
+            chosen,
+            phone: None,
+            framer,
+        });
+        if let Some(connection) = connection
+            && self.sockets.add_connection(connection)
+        {
             return Ok(());
         }
         self.counters.connections_refused += 1;

@@ -42,7 +42,7 @@ impl Adapter {
         source: Source,
     ) {
         let binding = self.binding_of_sender(message, source.flow);
-        let provider = self.provider_for_phone(binding, message);
+        let provider = self.provider_for_phone(binding, message, source.flow);
         if provider.is_some() && self.config.adapter.mode == crate::config::Mode::Overlay {
             return self.refuse_phone(now, server, message, 501);
         }
@@ -77,12 +77,15 @@ impl Adapter {
         let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
         let hop = match exchange.provider.filter(|_| !in_dialog) {
             Some(provider) => {
-                Hop::Target(self.next_target(now, provider, exchange.accepted_by, &exchange.tried))
+                let asked = (exchange.source.flow, exchange.accepted_by);
+                Hop::Target(self.target_for(now, provider, asked, &exchange.tried))
             }
             None => Hop::Named,
         };
         if let (Hop::Target(Some(target)), Some(exchange)) = (hop, self.exchanges.get_mut(id)) {
             let _ = exchange.tried.push(target.addr);
+            let (provider, flow) = (exchange.provider, exchange.source.flow);
+            self.adopt_chosen(provider, flow, target);
         }
         let way = self.way_to_server(now, owner, hop, phone, message);
         self.exchange_way(now, id, way, message);
@@ -95,7 +98,8 @@ impl Adapter {
             return false;
         };
         let Some(provider) = exchange.provider else { return false };
-        let next = self.next_target(now, provider, exchange.accepted_by, &exchange.tried);
+        let asked = (exchange.source.flow, exchange.accepted_by);
+        let next = self.target_for(now, provider, asked, &exchange.tried);
         let request = exchange.request.clone();
         match (next, Message::parse(&request)) {
             (Some(_), Ok(message)) => self.send_out(now, id, &message),

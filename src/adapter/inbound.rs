@@ -63,6 +63,7 @@ impl Adapter {
         let Some((client, user)) = received else { return Ok(()) };
         let owner = ClientOwner::decode(user);
         if source.path == Path::Server {
+            self.look_for_alg(source, message);
             self.server_spoke(now, (owner, client), source);
         }
         match owner {
@@ -238,6 +239,7 @@ impl Adapter {
         let facing = match flow.via {
             net::Via::Peer(node) => return Path::Peer(node),
             net::Via::Udp(id) => self.sockets.get(id).map(|s| s.facing),
+            net::Via::Intercepted(..) => return Path::Lan,
             net::Via::Stream(id) => self.sockets.connection(id).map(|c| c.facing),
         };
         if facing == Some(Facing::Wan) { Path::Server } else { Path::Lan }

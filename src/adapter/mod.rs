@@ -6,6 +6,7 @@
 //! outbox of the layer that made it, and SIP for another adapter goes through the channel on its
 //! way out.
 
+mod alg;
 mod call;
 mod connections;
 mod credentials;
@@ -15,6 +16,7 @@ mod exchange;
 mod forward;
 mod hangup;
 mod inbound;
+mod intercept;
 mod keepalive;
 mod ladder;
 mod mapping;
@@ -90,6 +92,8 @@ enum Wish {
     Load(crate::net::File),
     /// The network's secrets.
     Secrets,
+    /// What of the LAN's traffic is taken.
+    Rules,
     /// Nothing depends on the answer.
     Nothing,
 }
@@ -174,6 +178,8 @@ crate::observe::counters! {
         detours_missing,
         /// SIP messages that did not fit into the channel's or a socket's queue.
         transmissions_dropped,
+        /// Datagrams of the LAN's that were intercepted and are for nobody else.
+        intercepted_strays,
         /// REFERs of other adapters refused because too many are under way.
         transfers_refused_full,
         /// Legs and adapters of a call for which it had no room.

@@ -48,6 +48,7 @@ impl Adapter {
             self.restoring.asked = true;
             self.load_files();
         }
+        self.want_rules();
         self.media.set_addresses(&network.lan, &network.wan, self.outside.address());
         self.look_in_front(now);
         for provider in &mut self.providers {
@@ -127,7 +128,8 @@ impl Adapter {
             }
             (Some(Wish::Connect { facing, to, phone }), Ok(Answer::Connected(id, local))) => {
                 let framer = Framer::new();
-                let connection = Connection { id, facing, local, remote: to, phone, framer };
+                let (remote, chosen) = (to, None);
+                let connection = Connection { id, facing, local, remote, chosen, phone, framer };
                 self.connected(now, connection);
             }
             (Some(Wish::Connect { to, phone, .. }), failure) => {
@@ -154,6 +156,7 @@ impl Adapter {
                 };
                 self.register_neighbour(now, server, source, mac);
             }
+            (Some(Wish::Rules), answer) => self.rules_answered(answer),
             (Some(Wish::Load(file)), Ok(Answer::Loaded(data))) => {
                 self.loaded(now, file, Some(data));
             }
@@ -311,6 +314,7 @@ impl Adapter {
             log::info!("mode {}", self.config.adapter.mode.as_str());
             self.locate_providers(now);
         }
+        self.want_rules();
         self.publish_as_configured(now);
         self.wish(Wish::Secrets, Request::Secrets);
         if old.emergency.route != self.config.emergency.route {
@@ -336,6 +340,7 @@ impl Adapter {
             return;
         }
         self.stopping = Some(now);
+        self.want_rules();
         self.portmap.stop(now);
         let published: Vec<String> =
             self.registrar.iter().flat_map(|(_, b)| b.addresses().map(str::to_owned)).collect();
@@ -378,6 +383,7 @@ impl Adapter {
         self.wan_port_tries = 0;
         self.log_shortages(now);
         self.bind_missing();
+        self.want_rules();
         self.look_in_front(now);
         self.forget_old_notices(now);
         self.forget_old_referrals(now);

@@ -3,6 +3,7 @@
 //! What the operator wrote down wins. Else a port that the router in front opened has its address
 //! there, and everything else the address that other adapters agree on.
 
+use super::alg::Alg;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What is known of ourselves as seen from outside.
@@ -12,6 +13,8 @@ pub(crate) struct Outside {
     seen: Option<IpAddr>,
     /// Our own address, and the one that the router in front opened for it.
     mapped: Vec<(SocketAddr, SocketAddr)>,
+    /// Whether somebody on the way rewrites what we say.
+    pub(crate) alg: Alg,
 }
 
 impl Outside {

@@ -59,11 +59,15 @@ impl Adapter {
         &self,
         binding: Option<BindingId>,
         message: &Message<'_>,
+        flow: Flow,
     ) -> Option<u8> {
         match binding.and_then(|id| self.registrar.get(id)).map(|b| b.provider) {
             Some(FOREIGN) => None,
             Some(provider) => Some(provider),
-            None => self.provider_of_uri(message.from()?.uri),
+            None => {
+                let provider = self.provider_of_uri(message.from()?.uri);
+                provider.filter(|at| self.is_meant_for(*at, flow))
+            }
         }
     }
 
@@ -161,9 +165,10 @@ impl Adapter {
     pub(crate) fn phone_of_binding(&self, id: BindingId) -> Option<PhoneEnd> {
         let binding = self.registrar.get(id)?;
         let mut flow = binding.flow;
-        if let Via::Udp(socket) = flow.via {
+        if let Via::Udp(socket) | Via::Intercepted(socket, _) = flow.via {
             flow.to = binding.contact_address().unwrap_or(flow.to);
-            if self.sockets.get(socket).is_none() {
+            let bound = self.sockets.get(socket).is_some();
+            if !bound && !self.sockets.intercepting.has_socket(socket) {
                 // The LAN address went and came back: the phone is where it was.
                 let (again, _) =
                     self.sockets.towards(Facing::Lan, SocketKind::Sip, flow.to.ip())?;

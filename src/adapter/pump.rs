@@ -3,7 +3,6 @@
 use super::call::CallId;
 use super::inbound::Source;
 use super::names::{Local, Path};
-use super::sockets::Facing;
 use super::{Adapter, Asker, ClientOwner, Wish};
 use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
 use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL};
@@ -20,8 +19,8 @@ use std::net::SocketAddr;
 impl Core for Adapter {
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), Rejected> {
         let result = match input {
-            Input::Datagram { socket, from, tos, data, .. } => {
-                self.handle_datagram(now, socket, from, tos, data)
+            Input::Datagram { socket, from, to, tos, data } => {
+                self.handle_datagram(now, (socket, from, to), tos, data)
             }
             Input::Stream(conn, event) => self.handle_stream(now, conn, event),
             Input::SendFailed { socket, to, error } => {
@@ -145,8 +144,7 @@ impl Adapter {
     fn handle_datagram(
         &mut self,
         now: Instant,
-        socket: SocketId,
-        from: SocketAddr,
+        (socket, from, to): (SocketId, SocketAddr, SocketAddr),
         tos: u8,
         data: &[u8],
     ) -> Result<(), Rejected> {
@@ -154,19 +152,28 @@ impl Adapter {
             if self.portmap.owns_socket(socket) {
                 return self.portmap.handle_datagram(now, socket, from, data);
             }
+            if self.sockets.intercepting.has_socket(socket) {
+                return self.handle_intercepted(now, (socket, from, to), data);
+            }
             return self.media.handle_datagram(now, socket, from, tos, data);
         };
-        let (kind, facing) = (known.kind, known.facing);
-        if kind == SocketKind::Overlay {
+        if known.kind == SocketKind::Overlay {
             return self.handle_overlay_datagram(now, from, data);
         }
+        self.handle_sip_datagram(now, Flow { via: Via::Udp(socket), to: from }, data)
+    }
+
+    pub(super) fn handle_sip_datagram(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        data: &[u8],
+    ) -> Result<(), Rejected> {
         if data.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return Ok(());
         }
-        let flow = Flow { via: Via::Udp(socket), to: from };
-        let path = if facing == Facing::Wan { Path::Server } else { Path::Lan };
         let Some(local) = self.local_of(flow) else { return Err(Rejected::Unknown) };
-        self.handle_sip(now, Source { path, flow, local }, data)
+        self.handle_sip(now, Source { path: self.path_of(flow), flow, local }, data)
     }
 
     fn handle_stream(

@@ -4,6 +4,7 @@
 //! address it appears. Addresses come and go with the router's networks; a socket that could not
 //! be bound is tried again with the next change and every few seconds.
 
+use super::intercept::Intercepting;
 use super::names::Local;
 use super::outside::Outside;
 use crate::limits::{ADDRESSES_A_SIDE_MAX, STREAMS_MAX};
@@ -49,10 +50,12 @@ pub(crate) struct Connection {
     pub(crate) id: ConnId,
     /// Which network it faces.
     pub(crate) facing: Facing,
-    /// Our address.
+    /// Our address, which for one that is intercepted is that of our LAN side.
     pub(crate) local: SocketAddr,
     /// The far end's address.
     pub(crate) remote: SocketAddr,
+    /// Whom the phone had meant it for, where it is intercepted.
+    pub(crate) chosen: Option<SocketAddr>,
     /// The phone that this connection to the server is for: its flow's address.
     pub(crate) phone: Option<SocketAddr>,
     /// Cuts the stream into messages.
@@ -64,6 +67,8 @@ pub(crate) struct Connection {
 pub(crate) struct Sockets {
     sockets: heapless::Vec<Socket, { ADDRESSES_A_SIDE_MAX * 6 }>,
     connections: Vec<Connection>,
+    /// Those that get what is meant for others.
+    pub(crate) intercepting: Intercepting,
 }
 
 impl Sockets {
@@ -189,6 +194,10 @@ impl Sockets {
             Via::Stream(id) => {
                 let connection = self.connection(id)?;
                 (connection.facing, connection.local, true)
+            }
+            Via::Intercepted(..) => {
+                let (_, address) = self.towards(Facing::Lan, SocketKind::Sip, flow.to.ip())?;
+                (Facing::Lan, address, false)
             }
             Via::Peer(_) => return None,
         };

@@ -85,7 +85,9 @@ impl Adapter {
                 "public_address": self.outside.address().map(|ip| ip.to_string()),
                 "wan_sip_port": self.wan_sip_port,
                 "port_mapping": self.mapping_status(),
+                "alg_in_front": self.outside.alg.evidence(),
             },
+            "interception": self.interception_status(),
             "servers": self.servers_status(now),
             "overlay": self.overlay_status(),
             "phones": self.phones_status(now),
@@ -171,6 +173,19 @@ impl Adapter {
     }
 
     fn phones_status(&self, now: Instant) -> Vec<Value> {
+        let known = self.known_phones_status(now);
+        let over_tls = self.sockets.intercepting.over_tls().iter().map(|ip| {
+            json!({
+                "aor": Value::Null,
+                "address": ip.to_string(),
+                "registered": false,
+                "note": "not protected: TLS",
+            })
+        });
+        known.into_iter().chain(over_tls).collect()
+    }
+
+    fn known_phones_status(&self, now: Instant) -> Vec<Value> {
         self.registrar
             .known()
             .map(|(_, binding)| {
@@ -185,6 +200,7 @@ impl Adapter {
                     "expires_s": binding.expires_at.since(now).as_secs(),
                     "provider_expires_s": binding.granted_until.since(now).as_secs(),
                     "silent": binding.silent,
+                    "chosen_server": self.chosen_by(binding.flow).map(|to| to.to_string()),
                     "replicas": replicas,
                 })
             })

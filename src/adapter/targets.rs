@@ -27,6 +27,8 @@ pub(crate) type Order = heapless::Vec<Target, SERVER_TARGETS_MAX>;
 pub(crate) struct TargetList {
     /// By server: the first, then its fallbacks.
     located: [Order; SERVERS_MAX],
+    /// Those that phones chose by themselves.
+    chosen: heapless::Vec<SocketAddr, SERVER_TARGETS_MAX>,
     /// Those that gave no sign of life since they failed, oldest failure first.
     failed: heapless::Vec<(SocketAddr, Instant), SERVER_TARGETS_MAX>,
 }
@@ -44,6 +46,13 @@ impl TargetList {
             .collect();
     }
 
+    /// Takes a server that a phone chose by itself. Of those beyond the limit nothing is kept.
+    pub(crate) fn adopt(&mut self, addr: SocketAddr) {
+        if !self.chosen.contains(&addr) {
+            let _ = self.chosen.push(addr);
+        }
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
@@ -52,10 +61,11 @@ impl TargetList {
     /// Every target once, best first.
     pub(crate) fn all(&self) -> Order {
         let mut all = Order::new();
-        for target in self.located.iter().flatten() {
+        let chosen = self.chosen.iter().map(|addr| Target { addr: *addr, tcp: None });
+        for target in self.located.iter().flatten().copied().chain(chosen) {
             if all.iter().all(|known| known.addr != target.addr) {
                 // More than that are not used.
-                let _ = all.push(*target);
+                let _ = all.push(target);
             }
         }
         all
@@ -79,9 +89,14 @@ impl TargetList {
 
     /// Whether what is registered there stays there: one of the targets, and no other is better.
     pub(crate) fn serves(&self, now: Instant, addr: SocketAddr) -> bool {
-        let fails = |addr| self.failure(now, addr).is_some();
+        let fails = |addr| self.fails(now, addr);
         let all = self.all();
         self.number(addr).is_some() && (!fails(addr) || all.iter().all(|t| fails(t.addr)))
+    }
+
+    /// Whether it gave no sign of life since it failed.
+    pub(crate) fn fails(&self, now: Instant, addr: SocketAddr) -> bool {
+        self.failure(now, addr).is_some()
     }
 
     /// It is silent, or cannot be reached.

@@ -72,7 +72,8 @@ fn unknown_place() -> SocketAddr {
 
 /// `flow`, turned to the address that a URI names. A name, or a connection, leads where it led.
 pub(crate) fn turned(mut flow: Flow, uri: &str) -> Flow {
-    if let (Via::Udp(_), Ok(uri)) = (flow.via, Uri::parse(uri))
+    if flow.via.is_datagram()
+        && let Ok(uri) = Uri::parse(uri)
         && let Some(ip) = super::names::literal(uri.host)
         && ip.is_ipv4() == flow.to.is_ipv4()
     {
@@ -92,10 +93,12 @@ impl Adapter {
         message: &Message<'_>,
     ) -> Way {
         let tcp_phone = phone.is_some_and(|flow| matches!(flow.via, Via::Stream(_)));
+        let chosen = phone.and_then(|flow| self.chosen_by(flow));
         let (to, tcp) = match hop {
             Hop::Target(Some(target)) => (target.addr, target.tcp.unwrap_or(tcp_phone)),
             Hop::Target(None) => return Way::nowhere(),
-            Hop::Named => match self.literal_next_hop(message) {
+            // A phone that is intercepted went to where the request says.
+            Hop::Named => match chosen.or_else(|| self.literal_next_hop(message)) {
                 Some(to) => (to, tcp_phone),
                 None => return self.locate_next_hop(now, owner, message),
             },

@@ -88,6 +88,10 @@ pub(super) const ADAPTER: Section = Section {
         wan_sip_port: Kind::Number { min: 0, max: 65_535 }, "0", Restart,
             |c, v| c.adapter.wan_sip_port = number(v),
             "SIP port on the WAN side, never 5060; 0: chosen once and kept.";
+        intercept: Kind::Flag, "1", Live, |c, v| c.adapter.intercept = yes(v),
+            "Whether phones are served that were set up with the provider's name or address.";
+        intercept_port: PORT, ["5060"], Live, |c, v| c.adapter.intercept_port = parsed(v),
+            "The ports of SIP servers that phones of the LAN are intercepted at.";
         max_phones: Kind::Number { min: 1, max: 4096 }, "32", Restart,
             |c, v| c.adapter.max_phones = number(v),
             "The number of phones that are served.";
@@ -104,10 +108,7 @@ pub(super) const ADAPTER: Section = Section {
             |c, v| c.adapter.log_level = parsed(v).pop().unwrap_or(log::LevelFilter::Info),
             "The least severe message that is logged.";
     },
-    later: &[
-        Later { name: "intercept", harmless: "0", instead: "phones must use the adapter as proxy" },
-        Later { name: "intercept_port", harmless: "", instead: "nothing is intercepted" },
-    ],
+    later: &[],
 };
 
 fn mode(values: &[&str]) -> Mode {

@@ -203,15 +203,12 @@ fn unknown_names_are_warnings_with_the_nearest_known() {
 }
 
 #[test]
-fn options_of_later_versions_are_notes_unless_they_ask_for_nothing() {
-    let text = "config adapter\noption intercept '0'\nlist intercept_port ''\n";
-    assert_eq!(good(text), Config::default());
-    let text = "config adapter\noption intercept '1'\nlist intercept_port 5060\n\
-                config identity\noption certificate 'adapter.crt'\n\
+fn options_of_later_versions_are_notes() {
+    let text = "config identity\noption certificate 'adapter.crt'\n\
                 config media\noption path 'kernel'\n";
     let (config, warnings) = parse(text, "test").unwrap();
     assert_eq!(config, Config::default());
-    assert_eq!(warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2, 3, 5, 7]);
+    assert_eq!(warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2, 4]);
     assert!(warnings.iter().all(|w| w.text.contains("not in this version")));
     assert_eq!(bad("config identity\noption accept 'verified'\n").1, "verified");
 }
@@ -389,7 +386,9 @@ fn the_schema_is_json_that_names_everything() {
     let port = options.iter().find(|o| o["option"] == "port_min").unwrap();
     assert_eq!((&port["section"], &port["default"]), (&"media".into(), &"30000".into()));
     assert_eq!((&port["min"], &port["applies"]), (&1024.into(), &"restart".into()));
-    assert!(json["not_in_this_version"].as_array().unwrap().contains(&"adapter.intercept".into()));
+    assert!(
+        json["not_in_this_version"].as_array().unwrap().contains(&"identity.certificate".into())
+    );
 }
 
 proptest! {

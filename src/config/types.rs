@@ -80,6 +80,10 @@ pub struct AdapterConfig {
     pub sip_port: u16,
     /// SIP port on the WAN side; 0: chosen once and kept.
     pub wan_sip_port: u16,
+    /// Whether phones that do not know of the adapter are served.
+    pub intercept: bool,
+    /// The ports of SIP servers that they are intercepted at.
+    pub intercept_port: Vec<u16>,
     /// The number of phones that are served.
     pub max_phones: u16,
     /// The number of calls at a time.
@@ -103,6 +107,8 @@ impl Default for AdapterConfig {
             port_mapping: true,
             sip_port: 5060,
             wan_sip_port: 0,
+            intercept: true,
+            intercept_port: vec![5060],
             max_phones: 32,
             max_calls: 16,
             phone_expires: Duration::from_secs(120),

@@ -8,13 +8,18 @@
 //!
 //! [`Core`]: crate::net::Core
 
+mod conntrack;
 mod control;
 mod files;
+mod intercept;
 mod lines;
 pub mod logger;
 mod neighbours;
+mod netlink;
 mod network;
+mod nft;
 pub mod plugin;
+mod policy;
 mod poll;
 pub mod privileges;
 mod reactor;
@@ -150,5 +155,6 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.io.remove_control_socket();
+        self.io.take_down();
     }
 }

@@ -61,6 +61,27 @@ impl Networks {
         self.wan = wan.to_vec();
     }
 
+    /// The devices that have addresses of the LAN side and none of the WAN side.
+    pub(super) fn lan_devices(&self) -> Vec<String> {
+        let Some(known) = &self.known else { return Vec::new() };
+        let held = held();
+        let with = |addresses: &[IpAddr]| {
+            let on = held.iter().filter(|held| addresses.contains(&held.address));
+            on.map(|held| held.device.clone()).collect::<Vec<String>>()
+        };
+        let (mut devices, wan) = (with(&known.lan), with(&known.wan));
+        devices.sort();
+        devices.dedup();
+        devices.retain(|device| !wan.contains(device) && device != "lo");
+        devices
+    }
+
+    /// Whether the LAN side has addresses of IPv4, and of IPv6.
+    pub(super) fn lan_families(&self) -> [bool; 2] {
+        let lan = self.known.iter().flat_map(|known| &known.lan);
+        lan.fold([false; 2], |[v4, v6], ip| [v4 || ip.is_ipv4(), v6 || ip.is_ipv6()])
+    }
+
     /// When to look again although nothing was told.
     pub(super) fn rescan_at(&self) -> Option<Instant> {
         self.rescan_at
@@ -129,6 +150,11 @@ fn open_changes(poll: &Poll) -> io::Result<OwnedFd> {
     bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
     poll.add_level(&fd, Key::Network)?;
     Ok(fd)
+}
+
+/// Every address that the system has now.
+pub(super) fn own_addresses() -> Vec<IpAddr> {
+    held().into_iter().map(|held| held.address).collect()
 }
 
 fn held() -> Vec<Held> {

@@ -2,6 +2,7 @@
 
 use super::control;
 use super::files::{Folders, load_secret};
+use super::intercept::Interceptor;
 use super::lines::LineSource;
 use super::neighbours::{self, Found};
 use super::network::Networks;
@@ -14,14 +15,15 @@ use super::streams::{self, Streams};
 use super::{Counters, Options, logger};
 use crate::limits::CLOCK_CHECK;
 use crate::net::{
-    Answer, ConnId, Failure, Mac, Record, Request, SocketId, SocketKind, Ticket, Transmit, Via,
+    Answer, ConnId, Failure, Interception, Mac, Record, Request, SocketId, SocketKind, Ticket,
+    Transmit, Via,
 };
 use crate::time::Instant;
 use smol::LocalExecutor;
 use smol::channel::Sender;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -39,6 +41,7 @@ pub(super) enum Owned {
     Resolved(Vec<Record>, u32),
     Loaded(Vec<u8>),
     Neighbour(Mac),
+    Intercepting(Box<Interception>),
     Done,
 }
 
@@ -51,6 +54,7 @@ impl Owned {
             Self::Resolved(records, ttl_s) => Answer::Resolved(records, *ttl_s),
             Self::Loaded(data) => Answer::Loaded(data),
             Self::Neighbour(mac) => Answer::Neighbour(*mac),
+            Self::Intercepting(now) => Answer::Intercepting(now),
             Self::Done => Answer::Done,
         }
     }
@@ -73,6 +77,7 @@ pub(super) struct Io {
     folders: Option<Folders>,
     secrets: Option<PathBuf>,
     resolver: Rc<Resolver>,
+    pub(super) interceptor: Interceptor,
     listeners: HashMap<SocketId, smol::Task<()>>,
     listener_count: u32,
     /// Where replies go; `None`: standard output.
@@ -115,6 +120,7 @@ impl Io {
             folders: options.folders,
             secrets: options.secrets,
             resolver: Rc::new(Resolver::new(resolv_conf, options.hosts)),
+            interceptor: Interceptor::default(),
             listeners: HashMap::new(),
             listener_count: 0,
             replies: HashMap::new(),
@@ -139,7 +145,10 @@ impl Io {
     /// Sends what a core wants sent.
     pub(super) fn send(&mut self, transmit: Transmit, data: &[u8]) {
         match transmit.via {
-            Via::Udp(id) => self.sockets.send(id, transmit.to, transmit.tos, data),
+            Via::Udp(id) => self.sockets.send(id, None, transmit.to, transmit.tos, data),
+            Via::Intercepted(id, from) => {
+                self.sockets.send(id, Some(from.ip()), transmit.to, transmit.tos, data);
+            }
             Via::Stream(id) => self.streams.send(id, transmit.tos, data),
             Via::Peer(_) => debug_assert!(false, "the channel's transmissions stay in the core"),
         }
@@ -148,7 +157,15 @@ impl Io {
     /// Does what a core asks for; what takes time answers later.
     pub(super) fn serve(&mut self, ticket: Ticket, request: Request) {
         let answer = match request {
-            Request::Bind { kind: SocketKind::SipListener, local } => self.listen(local),
+            Request::Bind { kind: SocketKind::SipListener, local } => {
+                let listening = self.listen(streams::listen(local, false));
+                if let Err(error) = &listening {
+                    log::debug!("cannot listen on {local}: {error}");
+                }
+                listening
+                    .map(|(id, local)| Owned::Bound(id, local))
+                    .map_err(|error| failure(&error))
+            }
             Request::Bind { kind, local } => {
                 let bound = self.sockets.bind(self.reactor.poll(), kind, local);
                 bound.map(|(id, local)| Owned::Bound(id, local))
@@ -158,8 +175,11 @@ impl Io {
                 return self.executor.spawn(task).detach();
             }
             Request::CloseSocket(id) => {
-                let closed = self.sockets.close(id) || self.listeners.remove(&id).is_some();
-                if closed { Ok(Owned::Done) } else { Err(Failure::Absent) }
+                if self.close_socket(id) {
+                    Ok(Owned::Done)
+                } else {
+                    Err(Failure::Absent)
+                }
             }
             Request::CloseConn(id) => {
                 if self.streams.close(id) {
@@ -193,24 +213,30 @@ impl Io {
                     return self.executor.spawn(task).detach();
                 }
             },
+            Request::Rules(rules) => Ok(Owned::Intercepting(self.apply(rules).into())),
             // Taken out before by the run loop; it is not answered.
             Request::Reply(data) => return self.reply(ticket, data),
         };
         self.answers.push_back((ticket, answer));
     }
 
-    fn listen(&mut self, local: SocketAddr) -> Result<Owned, Failure> {
-        let opened = streams::listen(local)
-            .and_then(|io| Ok((io.local_addr()?, Source::new(&self.reactor, io)?)));
-        let (local, listener) = opened.map_err(|error| {
-            log::debug!("cannot listen on {local}: {error}");
-            failure(&error)
-        })?;
+    /// Accepts on a listening socket from now on.
+    pub(super) fn listen(
+        &mut self,
+        opened: io::Result<TcpListener>,
+    ) -> io::Result<(SocketId, SocketAddr)> {
+        let opened = opened?;
+        let (local, listener) = (opened.local_addr()?, Source::new(&self.reactor, opened)?);
         self.listener_count = self.listener_count.wrapping_add(1);
         let id = SocketId(LISTENER | self.listener_count);
         let task = self.executor.spawn(streams::accept(self.reactor.clone(), id, listener));
         self.listeners.insert(id, task);
-        Ok(Owned::Bound(id, local))
+        Ok((id, local))
+    }
+
+    /// Closes a socket or a listener. False where there is none of this name.
+    pub(super) fn close_socket(&mut self, id: SocketId) -> bool {
+        self.sockets.close(id) || self.listeners.remove(&id).is_some()
     }
 
     /// Takes over a connection that the core had asked for.

@@ -4,14 +4,15 @@
 //! changes. ICMP errors come back through the socket's error queue (`IP_RECVERR`) with the
 //! destination that they are about; media sockets go without, their far ends come and go.
 
+use super::intercept;
 use super::poll::{Key, Poll};
 use crate::limits::SIGNALLING_SOCKET_BUFFER_BYTES;
-use crate::net::{Failure, SocketId, SocketKind};
+use crate::net::{Capture, Failure, SocketId, SocketKind};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
-    recvmsg, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6,
+    SockaddrStorage, bind, recvmsg, setsockopt, socket, sockopt,
 };
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
@@ -39,6 +40,8 @@ struct Socket {
     io: UdpSocket,
     kind: SocketKind,
     local: SocketAddr,
+    /// How it gets datagrams that are meant for others; none: it gets its own alone.
+    method: Option<Capture>,
     tos: u8,
 }
 
@@ -54,8 +57,8 @@ struct Place {
 pub(super) struct Received {
     /// The sender.
     pub(super) from: SocketAddr,
-    /// The local address.
-    pub(super) to: IpAddr,
+    /// The local address; where it is intercepted, whom it was meant for.
+    pub(super) to: SocketAddr,
     /// The type-of-service byte.
     pub(super) tos: u8,
     /// How many bytes.
@@ -101,12 +104,29 @@ impl Sockets {
         kind: SocketKind,
         local: SocketAddr,
     ) -> Result<(SocketId, SocketAddr), Failure> {
-        let opened = open(kind, local);
+        let opened = open(kind, local, None);
         let (local, io) = opened.map_err(|error| {
             self.counters.bind_failed = self.counters.bind_failed.wrapping_add(1);
             log::debug!("cannot bind {local}: {error}");
             failure(&error)
         })?;
+        self.add(poll, Socket { io, kind, local, method: None, tos: 0 })
+    }
+
+    /// Binds a socket for datagrams that are meant for others.
+    pub(super) fn bind_interceptor(
+        &mut self,
+        poll: &Poll,
+        method: Capture,
+        local: SocketAddr,
+    ) -> io::Result<(SocketId, SocketAddr)> {
+        let kind = SocketKind::Sip;
+        let (local, io) = open(kind, local, Some(method))?;
+        let socket = Socket { io, kind, local, method: Some(method), tos: 0 };
+        self.add(poll, socket).map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    fn add(&mut self, poll: &Poll, socket: Socket) -> Result<(SocketId, SocketAddr), Failure> {
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
@@ -117,11 +137,12 @@ impl Sockets {
         };
         let slot = self.places.get_mut(usize::from(place)).ok_or(Failure::System)?;
         let id = SocketId(u32::from(slot.generation) << 16 | u32::from(place));
-        if let Err(error) = poll.add_level(&io, Key::Udp(kind, id)) {
+        let local = socket.local;
+        if let Err(error) = poll.add_level(&socket.io, Key::Udp(socket.kind, id)) {
             self.free.push(place);
             return Err(failure(&error));
         }
-        slot.socket = Some(Socket { io, kind, local, tos: 0 });
+        slot.socket = Some(socket);
         Ok((id, local))
     }
 
@@ -154,17 +175,22 @@ impl Sockets {
             }
             Ok(message) => {
                 let from = message.address.as_ref().and_then(address)?;
-                let mut tos = 0;
+                let (mut tos, mut to) = (0, socket.local);
                 if let Ok(parts) = message.cmsgs() {
                     for part in parts {
                         match part {
                             ControlMessageOwned::Ipv4Tos(byte) => tos = byte,
                             ControlMessageOwned::Ipv6TClass(class) => tos = class as u8,
+                            ControlMessageOwned::Ipv4OrigDstAddr(sin) => to = v4(sin),
+                            ControlMessageOwned::Ipv6OrigDstAddr(sin) => to = v6(sin),
                             _ => {}
                         }
                     }
                 }
-                Some(Received { from, to: socket.local.ip(), tos, len: message.bytes })
+                if socket.method == Some(Capture::Redirect) {
+                    to = intercept::redirected(from, to)?;
+                }
+                Some(Received { from, to, tos, len: message.bytes })
             }
             Err(Errno::EAGAIN | Errno::EINTR) => None,
             // An error that came back shows here once; its details are in the error queue.
@@ -175,8 +201,15 @@ impl Sockets {
         }
     }
 
-    /// Sends one datagram.
-    pub(super) fn send(&mut self, id: SocketId, to: SocketAddr, tos: u8, data: &[u8]) {
+    /// Sends one datagram; `from` another address than its own, where the socket may.
+    pub(super) fn send(
+        &mut self,
+        id: SocketId,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+        tos: u8,
+        data: &[u8],
+    ) {
         // A pending ICMP error of an earlier datagram makes a send fail once: read it, repeat.
         for attempt in 0..2 {
             let Some(socket) = self.place(id).and_then(|place| place.socket.as_mut()) else {
@@ -185,7 +218,11 @@ impl Sockets {
             if socket.tos != tos && set_tos(&socket.io, socket.local, tos) {
                 socket.tos = tos;
             }
-            let Err(error) = socket.io.send_to(data, to) else { return };
+            let sent = match from.filter(|_| socket.method == Some(Capture::Tproxy)) {
+                Some(from) => intercept::send_as(&socket.io, from, to, data),
+                None => socket.io.send_to(data, to),
+            };
+            let Err(error) = sent else { return };
             let signalling = socket.kind != SocketKind::Media;
             if attempt == 0 && signalling && error.kind() != io::ErrorKind::WouldBlock {
                 self.read_errors(id);
@@ -253,13 +290,20 @@ impl Sockets {
 
 /// Opens a socket, and tells the address that it has. A media socket takes few system calls: a
 /// call needs four, and they are most of what a call costs.
-fn open(kind: SocketKind, local: SocketAddr) -> io::Result<(SocketAddr, UdpSocket)> {
+fn open(
+    kind: SocketKind,
+    local: SocketAddr,
+    method: Option<Capture>,
+) -> io::Result<(SocketAddr, UdpSocket)> {
     let family = if local.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let io = UdpSocket::from(socket(family, SockType::Datagram, flags, None)?);
     if local.ip().is_multicast() {
         // Every program of this machine that hears a group has a socket of its own for it.
         setsockopt(&io, sockopt::ReuseAddr, &true)?;
+    }
+    if let Some(method) = method {
+        intercept::prepare(&io, method, local)?;
     }
     bind(io.as_raw_fd(), &SockaddrStorage::from(local))?;
     if local.is_ipv4() {
@@ -290,6 +334,14 @@ pub(super) fn set_tos(io: impl AsFd, local: SocketAddr, tos: u8) -> bool {
         SocketAddr::V4(_) => setsockopt(&io, sockopt::Ipv4Tos, &tos).is_ok(),
         SocketAddr::V6(_) => setsockopt(&io, sockopt::Ipv6TClass, &tos).is_ok(),
     }
+}
+
+pub(super) fn v4(sin: libc::sockaddr_in) -> SocketAddr {
+    SocketAddrV4::from(SockaddrIn::from(sin)).into()
+}
+
+pub(super) fn v6(sin: libc::sockaddr_in6) -> SocketAddr {
+    SocketAddrV6::from(SockaddrIn6::from(sin)).into()
 }
 
 fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {

@@ -272,10 +272,13 @@ async fn connecting(
     source.get().try_clone()
 }
 
-/// Opens a listening socket.
-pub(super) fn listen(local: SocketAddr) -> io::Result<TcpListener> {
+/// Opens a listening socket; a `transparent` one takes connections that are meant for others.
+pub(super) fn listen(local: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
     let fd = stream_socket(local)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if transparent {
+        setsockopt(&fd, sockopt::IpTransparent, &true)?;
+    }
     if local.is_ipv6() {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
     }

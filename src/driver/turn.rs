@@ -193,7 +193,7 @@ impl<C: Core> Turn<'_, C> {
         let now = self.io.reactor.now();
         match happening {
             Happening::Accepted(on, stream, remote) => {
-                let local = stream.local_addr();
+                let local = self.io.local_of(on, &stream);
                 let Ok(conn) = self.io.streams.add(&self.io.reactor, stream, remote) else {
                     return;
                 };

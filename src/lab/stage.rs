@@ -158,7 +158,7 @@ impl<C: Core> Stage<C> {
             let bound = &self.sockets[at];
             // An error is no datagram: WouldBlock, or an ICMP message that the timers make up for.
             let Ok((len, from)) = bound.socket.recv_from(&mut data) else { return };
-            let (socket, to) = (SocketId(at as u32), bound.local.ip());
+            let (socket, to) = (SocketId(at as u32), bound.local);
             let (place, data) = (bound.core, &data[..len]);
             self.input(place, Input::Datagram { socket, from, to, tos: 0, data });
         }

@@ -95,7 +95,7 @@ impl<C: Core> World<C> {
             if let Some((place, socket)) = self.sockets.get(&to).copied()
                 && !self.deaf[place]
             {
-                let (to, data) = (to.ip(), data.as_slice());
+                let data = data.as_slice();
                 self.input(place, Input::Datagram { socket, from, to, tos: 0, data });
             }
             return;

@@ -342,7 +342,6 @@ impl<C: Core> World<C> {
         } else if let Some(socket) = self.sockets.get(&(to, false)) {
             let (node, socket) = (socket.node, SocketId(socket.id));
             if !self.deaf.contains(&node) {
-                let to = to.ip();
                 self.input(node, Input::Datagram { socket, from, to, tos: 0, data });
             }
             return;

@@ -112,7 +112,7 @@ impl Puppet {
             Ok(Answer::Resolved(records, ttl)) => Seen::Resolved(ticket, records.to_vec(), ttl),
             Ok(Answer::Loaded(data)) => Seen::Loaded(data.to_vec()),
             Ok(Answer::Neighbour(mac)) => Seen::Neighbour(mac),
-            Ok(Answer::Done) => Seen::Done(ticket),
+            Ok(Answer::Done | Answer::Intercepting(_)) => Seen::Done(ticket),
             Err(error) => Seen::Failed(ticket, error),
         }
     }
@@ -123,7 +123,7 @@ impl Core for Puppet {
         let seen = match input {
             Input::Datagram { socket, from, to, tos, data } => {
                 self.datagram(now, Via::Udp(socket), from, tos, data);
-                Seen::Datagram(data.to_vec(), tos, to)
+                Seen::Datagram(data.to_vec(), tos, to.ip())
             }
             Input::Stream(_, StreamEvent::Opened { remote, .. }) => Seen::Opened(remote),
             Input::Stream(id, StreamEvent::Data(data)) => {

@@ -41,6 +41,21 @@ impl Baresip {
         (user, tone): (&str, u32),
         transport: Transport,
     ) -> Self {
+        Self::start_at(
+            town,
+            socket,
+            (user, tone),
+            (transport, &format!("{}:5060", socket.router())),
+        )
+    }
+
+    /// As [`Self::start`], with the address of whom it asks.
+    pub(crate) fn start_at(
+        town: &Town,
+        socket: &Socket,
+        (user, tone): (&str, u32),
+        (transport, server): (Transport, &str),
+    ) -> Self {
         let folder = town.folder().join(format!("baresip-{}", socket.host.name()));
         // baresip cuts longer names off: this one is the world's own.
         let heard = PathBuf::from("/run").join(socket.host.name());
@@ -50,10 +65,9 @@ impl Baresip {
         let wave = folder.join("tone.wav");
         sound::write_tone(&wave, tone, 120);
         let parameter = if transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        let router = socket.router();
         let account = format!(
             "<sip:{user}@{DOMAIN}{parameter}>;auth_user={user};auth_pass={PASSWORD};regint=60;\
-             outbound=\"sip:{router}:5060{parameter}\";answermode=auto;audio_codecs=PCMA\n"
+             outbound=\"sip:{server}{parameter}\";answermode=auto;audio_codecs=PCMA\n"
         );
         fs::write(folder.join("accounts"), account).unwrap();
         fs::write(folder.join("contacts"), "").unwrap();

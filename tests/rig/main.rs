@@ -31,6 +31,7 @@ mod calls;
 mod closed;
 mod deaths;
 mod hostile;
+mod intercepted;
 mod known;
 mod mailbox;
 mod makes;

@@ -33,6 +33,11 @@ pub(crate) struct Settings {
     pub(crate) named: bool,
     /// Whether all have IPv6 and nobody has IPv4.
     pub(crate) ipv6: bool,
+    /// Whether phones are served that know of no router.
+    pub(crate) intercept: bool,
+    /// Whether the firewall sees packets that are still in the LAN's bridge: then routers redirect
+    /// what they intercept.
+    pub(crate) filtered_bridge: bool,
     /// More options of the provider's section.
     pub(crate) provider: &'static [(&'static str, &'static str)],
     /// More sections of all adapters' settings.
@@ -46,6 +51,8 @@ impl Default for Settings {
             server: &[],
             named: false,
             ipv6: false,
+            intercept: false,
+            filtered_bridge: false,
             provider: &[],
             sections: String::new(),
         }
@@ -196,6 +203,7 @@ impl Router {
 
 fn configuration(settings: &Settings) -> String {
     let Settings { mode, sections, .. } = settings;
+    let intercept = u8::from(settings.intercept);
     let domain = provider::DOMAIN;
     let server = format!("sip:{}", settings.server_address());
     let wan = if settings.ipv6 { "[2001:db8::2" } else { "203.0.113.2" };
@@ -211,7 +219,7 @@ fn configuration(settings: &Settings) -> String {
          \tlist wan 'wan'\n\
          \toption sip_port '5060'\n\
          \toption wan_sip_port '{WAN_SIP_PORT}'\n\
-         \toption intercept '0'\n\
+         \toption intercept '{intercept}'\n\
          \n\
          config provider 'town'\n\
          \toption domain '{domain}'\n\

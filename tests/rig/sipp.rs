@@ -51,7 +51,17 @@ impl Sipp {
 
     /// As [`Self::start`], with this transport.
     pub(crate) fn start_on(town: &Town, socket: &Socket, user: &str, transport: Transport) -> Self {
-        let mut phone = Self::plug_in(town, socket, user);
+        Self::start_to(town, socket, user, (transport, &format!("{}:5060", socket.router())))
+    }
+
+    /// As [`Self::start_on`], set up with the address of a server.
+    pub(crate) fn start_to(
+        town: &Town,
+        socket: &Socket,
+        user: &str,
+        (transport, server): (Transport, &str),
+    ) -> Self {
+        let mut phone = Self::plug_in(town, socket, user).with_proxy(server);
         phone.transport = transport;
         phone.follow(&[Step::Register("", "200")]).succeed();
         phone

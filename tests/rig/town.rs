@@ -103,6 +103,13 @@ impl Town {
             settings.server,
         );
         let routers = [1, 2, 3].map(|number| Router::new(number, folder, settings));
+        for (router, name) in routers.iter().flat_map(|r| ["iptables", "ip6tables"].map(|n| (r, n)))
+        {
+            let path = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+            let value = if settings.filtered_bridge { "1" } else { "0" };
+            // A kernel without it sees no packets of bridges.
+            let _ = router.host.on(|| fs::write(path, value));
+        }
         let names = settings.named.then(|| {
             let host = Self::add_host("names", names::ADDRESS);
             names::serve(&host, folder)

@@ -39,7 +39,7 @@ impl Adapter {
         let upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);
         let _ = call.upstreams.push(upstream);
         let binding = self.binding_of_sender(message, source.flow);
-        call.provider = self.provider_for_phone(binding, message);
+        call.provider = self.provider_for_phone(binding, message, source.flow);
         call.caller = self.caller_aor(binding, call.provider, message);
         call.aliases = self.aliases_of(binding, call.provider, message);
         call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();

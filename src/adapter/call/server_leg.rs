@@ -31,8 +31,9 @@ impl Adapter {
             (Some(at), None) => Hop::Target(self.untried_target(now, call, at)),
             (Some(at), Some(leg)) => {
                 let to = Some(leg.flow.to);
-                let targets = self.next_target(now, at, to, &[]);
-                Hop::Target(targets)
+                let chosen = phone.and_then(|phone| self.chosen_target(at, phone));
+                let chosen = chosen.filter(|target| Some(target.addr) == to);
+                Hop::Target(chosen.or_else(|| self.next_target(now, at, to, &[])))
             }
         };
         let way = self.way_to_server(now, owner, hop, phone, message);
@@ -47,7 +48,10 @@ impl Adapter {
     fn untried_target(&self, now: Instant, call: &Call, provider: u8) -> Option<Target> {
         let tried: heapless::Vec<SocketAddr, { crate::limits::CALL_LEGS_MAX }> =
             call.server_legs().map(|leg| leg.flow.to).collect();
-        self.next_target(now, provider, call.accepted_by, &tried)
+        match &call.phone {
+            Some(phone) => self.target_for(now, provider, (phone.flow, call.accepted_by), &tried),
+            None => self.next_target(now, provider, call.accepted_by, &tried),
+        }
     }
 
     /// When the server's next target is tried beside the one that gave no sign, where there is one

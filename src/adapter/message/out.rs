@@ -51,7 +51,7 @@ impl Adapter {
         source: Source,
     ) {
         let binding = self.binding_of_sender(message, source.flow);
-        let provider = self.provider_for_phone(binding, message);
+        let provider = self.provider_for_phone(binding, message, source.flow);
         if provider.is_none() {
             return self.forward(now, server, message, source);
         }

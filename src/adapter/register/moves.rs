@@ -3,6 +3,7 @@
 
 use crate::adapter::Adapter;
 use crate::adapter::exchange::{ExchangeId, Patience, Purpose};
+use crate::sip::transaction::Flow;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -14,7 +15,8 @@ impl Adapter {
         let Purpose::Register(registration) = &exchange.purpose else { return };
         let Some(provider) = exchange.provider else { return };
         let shield_at = registration.shield_at.filter(|_| !exchange.answered);
-        let move_at = self.next_target_due(now, provider, exchange.accepted_by, &exchange.tried);
+        let asked = (exchange.source.flow, exchange.accepted_by);
+        let move_at = self.next_target_due(now, provider, asked, &exchange.tried);
         match (move_at, shield_at) {
             (Some(at), shield) if shield.is_none_or(|shield| at < shield) => {
                 self.set_patience(id, at, Patience::NextTarget);
@@ -29,10 +31,10 @@ impl Adapter {
         &self,
         now: Instant,
         provider: u8,
-        accepted: Option<SocketAddr>,
+        asked: (Flow, Option<SocketAddr>),
         tried: &[SocketAddr],
     ) -> Option<Instant> {
-        self.next_target(now, provider, accepted, tried)?;
+        self.target_for(now, provider, asked, tried)?;
         let state = &self.providers.get(usize::from(provider))?.state;
         Some(now + state.hedge())
     }

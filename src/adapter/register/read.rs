@@ -27,7 +27,8 @@ impl Adapter {
         mac: Option<Mac>,
     ) -> Registration {
         let to = message.to().map(|to| to.uri).unwrap_or_default();
-        let provider = self.provider_of_uri(to);
+        let meant = |at: &u8| self.is_meant_for(*at, source.flow);
+        let provider = self.provider_of_uri(to).filter(meant);
         let aor = match provider {
             Some(_) => self.spell(provider, to).unwrap_or_default(),
             None => to.to_ascii_lowercase(),

@@ -133,7 +133,7 @@ impl Adapter {
         if state.is_some_and(|state| state.state() != State::Up && !state.may_ask(now)) {
             return self.renew_later(now, id);
         }
-        let next = self.next_target(now, provider, accepted, &tried);
+        let next = self.target_for(now, provider, (flow, accepted), &tried);
         let owner = ClientOwner::Renewal(id.slot());
         let way = self.way_to_server(now, owner, Hop::Target(next), Some(flow), &message);
         let (Way::Ready(wan, local), Some(target)) = (way, next) else {
@@ -158,7 +158,7 @@ impl Adapter {
         self.counters.registrations_renewed += 1;
         let mut renewal = Renewal { client, binding: id, registration, tried, challenges: 0 };
         let _ = renewal.tried.push(target.addr);
-        if let Some(at) = self.next_target_due(now, provider, accepted, &renewal.tried) {
+        if let Some(at) = self.next_target_due(now, provider, (flow, accepted), &renewal.tried) {
             self.registrar.renew_at(id, at);
         }
         self.renewals.running.insert(id.slot(), renewal);

@@ -1,7 +1,7 @@
 //! One phone's registration: what is kept of it.
 
 use super::{Applicant, BindingId};
-use crate::net::{Mac, Via};
+use crate::net::Mac;
 use crate::sip::digest::Session;
 use crate::sip::transaction::Flow;
 use crate::time::Instant;
@@ -154,12 +154,10 @@ impl Binding {
 
     /// Whether what comes on this flow is from this phone.
     pub fn sends_on(&self, flow: Flow) -> bool {
-        match (flow.via, self.flow.via) {
-            (Via::Udp(_), Via::Udp(_)) => {
-                flow.to == self.flow.to || Some(flow.to) == self.contact_address()
-            }
-            (a, b) => a == b,
+        if flow.via.is_datagram() && self.flow.via.is_datagram() {
+            return flow.to == self.flow.to || Some(flow.to) == self.contact_address();
         }
+        flow.via == self.flow.via
     }
 
     /// Whether a REGISTER repeats the last one: same source, Call-ID and Contact (CALLS §2.2).

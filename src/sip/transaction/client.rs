@@ -12,7 +12,6 @@ use super::{
     Transactions, make,
 };
 use crate::limits;
-use crate::net::Via;
 use crate::sip::{Message, Method};
 use crate::table::Id;
 use crate::time::{Duration, Instant};
@@ -325,7 +324,7 @@ impl Transactions {
         let Some(entry) = self.clients.get_mut(id) else { return false };
         let client = &mut entry.inner;
         let open = matches!(client.state, State::Trying | State::Proceeding);
-        let datagrams = matches!(entry.flow.via, Via::Udp(_));
+        let datagrams = entry.flow.via.is_datagram();
         if !(entry.failed && client.invite && open && datagrams) {
             return false;
         }

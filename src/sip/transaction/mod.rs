@@ -60,7 +60,7 @@ impl Flow {
 
     /// Whether what fails on one fails on the other.
     fn is_same_path(self, other: Self) -> bool {
-        let by_address = matches!(self.via, Via::Udp(_));
+        let by_address = self.via.is_datagram();
         self.via == other.via && (!by_address || self.to == other.to)
     }
 
@@ -69,6 +69,9 @@ impl Flow {
     fn may_answer(self, sent: Self) -> bool {
         match (self.via, sent.via) {
             (Via::Stream(_), Via::Stream(_)) => true,
+            // A phone answers whom the request names, or whom it seems to come from.
+            (got, Via::Intercepted(..)) => got.is_datagram(),
+            (Via::Intercepted(..), sent) => sent.is_datagram(),
             (got, sent) => got == sent,
         }
     }
@@ -314,7 +317,7 @@ impl Transactions {
     /// transactions end too; on UDP they stay, for an ICMP error may be about anything.
     pub fn transport_failed(&mut self, now: Instant, flow: Flow) {
         self.clients.fail(now, flow);
-        if !matches!(flow.via, Via::Udp(_)) {
+        if !flow.via.is_datagram() {
             self.servers.fail(now, flow);
         }
         self.handle_timeout(now);

@@ -9,7 +9,6 @@ use super::store::Entry;
 use super::{
     Flow, Full, Incoming, LIFE, Pending, Room, ServerId, T1, T2, T4, TransactionEvent, Transactions,
 };
-use crate::net::Via;
 use crate::sip::{Message, Method};
 use crate::table::Id;
 use crate::time::{Duration, Instant};
@@ -266,7 +265,9 @@ fn status_of(response: &[u8]) -> Option<u16> {
 }
 
 fn response_flow(message: &Message<'_>, flow: Flow) -> Flow {
-    let Via::Udp(_) = flow.via else { return flow };
+    if !flow.via.is_datagram() {
+        return flow;
+    }
     let Some(top) = message.via() else { return flow };
     if top.rport().is_some() {
         return flow;

@@ -7,7 +7,6 @@
 
 use super::key::Key;
 use super::{Flow, Room};
-use crate::net::Via;
 use crate::rng::Rng;
 use crate::table::{Id, Index, Table};
 use crate::time::{Duration, Instant, earlier};
@@ -218,7 +217,7 @@ impl<T> Store<T> {
     fn flow_hash(&self, flow: Flow) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         flow.via.hash(&mut hasher);
-        if matches!(flow.via, Via::Udp(_)) {
+        if flow.via.is_datagram() {
             flow.to.hash(&mut hasher);
         }
         hasher.finish() as u32

@@ -241,7 +241,7 @@ fn invite_at_bob(presentation: Presentation) -> String {
     let mut buffer = [0; TRANSMIT_BYTES_MAX];
     for data in [register.as_bytes(), invite.as_bytes()] {
         let from = "127.0.1.10:5060".parse().unwrap();
-        let to = house.settings.listen.ip();
+        let to = house.settings.listen;
         let input = Input::Datagram { socket: SocketId(0), from, to, tos: 0, data };
         house.handle_input(now, input).unwrap();
         house.handle_input(now, Input::Timeout).unwrap();

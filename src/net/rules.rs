@@ -1,0 +1,40 @@
+//! Interception: what is wished for, and what the driver makes of it.
+
+use super::SocketId;
+#[cfg(doc)]
+use super::{Input, StreamEvent};
+use std::net::IpAddr;
+
+/// Which of the LAN's traffic the router takes on its way out: UDP and TCP, to any address that is
+/// not the router's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The ports that it is for.
+    pub ports: Vec<u16>,
+}
+
+/// How the router takes traffic that is not for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// Transparent sockets, unseen by connection tracking.
+    Tproxy,
+    /// A translation of destinations.
+    Redirect,
+}
+
+/// What became of [`Rules`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interception {
+    /// How traffic is taken; none: it is not.
+    pub method: Option<Capture>,
+    /// The sockets that its datagrams come to: [`Input::Datagram`] says whom they were meant for.
+    pub sockets: Vec<SocketId>,
+    /// The listeners that its connections come to: [`StreamEvent::Opened`] names that as `local`.
+    pub listeners: Vec<SocketId>,
+    /// What is wrong, where, and what to do.
+    pub problem: Option<String>,
+    /// Hosts of the LAN that talk to SIP servers over TLS, which nobody can take.
+    pub over_tls: Vec<IpAddr>,
+    /// The kernel's SIP helper reads and rewrites signalling on this router.
+    pub helper: bool,
+}

@@ -1,0 +1,234 @@
+//! Phones that know nothing of the router: set up with the provider's own address.
+
+use crate::baresip::Baresip;
+use crate::calls::{call, end};
+use crate::needs;
+use crate::provider::{ADDRESS, ADDRESS_V6};
+use crate::router::{Router, Settings};
+use crate::script::{CALL, Step, answer};
+use crate::sipp::Sipp;
+use crate::town::{FIRST, SECOND, Socket, Town};
+use crate::transport::Transport::{self, Tcp, Udp};
+use crate::wait;
+use crate::world::inside;
+use serde_json::Value;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// Interception is looked after every few seconds.
+const SOON: Duration = Duration::from_secs(15);
+
+fn settings() -> Settings {
+    Settings { intercept: true, ..Settings::default() }
+}
+
+fn interception(router: &Router) -> Value {
+    router.status()["interception"].clone()
+}
+
+fn await_method(router: &Router, method: &str) {
+    let what = format!("{} to intercept by {method}", router.host.name());
+    wait::until(&what, SOON, || interception(router)["method"] == method);
+}
+
+/// Makes a phone deaf for SIP from everybody but the provider's server.
+fn trust_the_server_alone(socket: &Socket) {
+    let (family, server) = match socket.is_ipv6() {
+        true => ("ip6", "2001:db8::10"),
+        false => ("ip", "203.0.113.10"),
+    };
+    socket.host.nft(&format!(
+        "add table inet strict; add chain inet strict input {{ type filter hook input priority 0; \
+         }}; add rule inet strict input meta l4proto {{ udp, tcp }} th dport 5060 {family} saddr \
+         != {server} drop; add rule inet strict input meta l4proto {{ udp, tcp }} th sport 5060 \
+         {family} saddr != {server} drop"
+    ));
+}
+
+/// A phone of SIPp's, set up with the server's address.
+fn phone(town: &Town, home: u8, user: &str, transport: Transport) -> Sipp {
+    let socket = town.socket(home, FIRST);
+    let server = if socket.is_ipv6() { ADDRESS_V6 } else { ADDRESS };
+    Sipp::start_to(town, &socket, user, (transport, server))
+}
+
+/// Alice and Bob, each before a router, call each other with and without the server.
+fn call_both_ways(town: &mut Town, transport: Transport) {
+    let mut alice = phone(town, 1, "alice", transport);
+    let mut bob = phone(town, 2, "bob", transport);
+    town.await_record(1, "bob");
+    for path in ["server", "overlay"] {
+        if path == "overlay" {
+            town.provider.kill();
+        }
+        let answering = bob.follow(&answer(300));
+        alice.call("bob", &CALL).succeed();
+        assert_eq!(answering.succeed().rings(), 1);
+        assert_eq!(town.router(1).counter(&format!("calls_by_{path}")), 1);
+    }
+}
+
+/// Builds a town whose phones trust nobody but the server, and whose routers take what they say.
+fn strict_town(folder: &Path, settings: &Settings, method: &str) -> Town {
+    let town = Town::build(folder, settings);
+    for home in [1, 2] {
+        await_method(town.router(home), method);
+        trust_the_server_alone(&town.socket(home, FIRST));
+    }
+    town
+}
+
+const REDIRECTED: bool = true;
+
+fn settings_of(filtered_bridge: bool, ipv6: bool) -> (Settings, &'static str) {
+    let method = if filtered_bridge { "redirect" } else { "tproxy" };
+    (Settings { filtered_bridge, ipv6, ..settings() }, method)
+}
+
+#[test]
+fn a_phone_registers_and_calls_though_it_knows_the_server_alone() {
+    inside(LIMIT, |folder| {
+        let (settings, method) = settings_of(!REDIRECTED, false);
+        let mut town = strict_town(folder, &settings, method);
+        call_both_ways(&mut town, Udp);
+    });
+}
+
+#[test]
+fn where_packets_can_only_be_redirected_a_phone_calls_as_well() {
+    inside(LIMIT, |folder| {
+        let (settings, method) = settings_of(REDIRECTED, false);
+        let mut town = strict_town(folder, &settings, method);
+        call_both_ways(&mut town, Udp);
+    });
+}
+
+#[test]
+fn on_ipv6_a_phone_calls_though_it_knows_the_server_alone() {
+    inside(LIMIT, |folder| on_ipv6(folder, !REDIRECTED));
+}
+
+#[test]
+fn on_ipv6_redirected_a_phone_calls_as_well() {
+    inside(LIMIT, |folder| on_ipv6(folder, REDIRECTED));
+}
+
+fn on_ipv6(folder: &Path, redirected: bool) {
+    let (settings, method) = settings_of(redirected, true);
+    let mut town = strict_town(folder, &settings, method);
+    call_both_ways(&mut town, Udp);
+}
+
+#[test]
+fn over_tcp_phones_hear_each_other_though_they_know_the_server_alone() {
+    inside(LIMIT, |folder| over_tcp(folder, !REDIRECTED));
+}
+
+#[test]
+fn over_tcp_redirected_phones_hear_each_other_as_well() {
+    inside(LIMIT, |folder| over_tcp(folder, REDIRECTED));
+}
+
+fn over_tcp(folder: &Path, redirected: bool) {
+    let (settings, method) = settings_of(redirected, false);
+    let mut town = Town::build(folder, &settings);
+    for home in [1, 2] {
+        await_method(town.router(home), method);
+    }
+    let start =
+        |home, user| Baresip::start_at(&town, &town.socket(home, FIRST), user, (Tcp, ADDRESS));
+    let (mut alice, mut bob) = (start(1, ("alice", 400)), start(2, ("bob", 700)));
+    town.await_record(1, "bob");
+    call(&mut alice, &mut bob);
+    assert_eq!(town.router(1).call_path(), "server");
+    town.provider.kill();
+    end(&mut bob, &mut alice);
+    call(&mut alice, &mut bob);
+    assert_eq!(town.router(1).call_path(), "overlay");
+    end(&mut bob, &mut alice);
+}
+
+#[test]
+fn interception_begins_and_ends_with_the_daemon() {
+    inside(LIMIT, |folder| come_and_go(folder, !REDIRECTED));
+}
+
+#[test]
+fn interception_by_redirection_begins_and_ends_with_the_daemon() {
+    inside(LIMIT, |folder| come_and_go(folder, REDIRECTED));
+}
+
+/// The users that a router has registered.
+fn users(router: &Router) -> Vec<String> {
+    let status = router.status();
+    let phones = status["phones"].as_array().cloned().unwrap_or_default();
+    let user = |phone: &Value| {
+        let aor = phone["aor"].as_str()?.split_once('@')?.0.to_owned();
+        Some(aor)
+    };
+    phones.iter().filter_map(user).collect()
+}
+
+/// What a program prints on a router.
+fn ask(router: &Router, program: &str, words: &[&str]) -> String {
+    let path = needs::find(program).unwrap();
+    let output = router.host.on(|| Command::new(path).args(words).output()).unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn nothing_is_left(router: &Router) {
+    assert_eq!(ask(router, "nft", &["list", "table", "inet", "cosip"]), "");
+}
+
+fn come_and_go(folder: &Path, redirected: bool) {
+    let (settings, method) = settings_of(redirected, false);
+    let mut town = Town::build(folder, &settings);
+    await_method(town.router(1), method);
+
+    // Without the daemon the phone reaches its server, by the router's own translation.
+    town.router_mut(1).stop();
+    nothing_is_left(town.router(1));
+    assert!(!ask(town.router(1), "ip", &["rule"]).contains("5060"), "the policy is left");
+    let mut alice = phone(&town, 1, "alice", Udp);
+    let tls = town.provider.host.on(|| TcpListener::bind("203.0.113.10:5061")).unwrap();
+    let socket = town.socket(1, SECOND);
+    let secret = socket.host.on(|| TcpStream::connect("203.0.113.10:5061")).unwrap();
+
+    // That flow is older than the daemon, which takes it over; TLS stays as it is.
+    town.router_mut(1).start();
+    await_method(town.router(1), method);
+    alice.follow(&[Step::Register("", "200")]).succeed();
+    assert_eq!(users(town.router(1)), ["alice"]);
+    let phones = town.router(1).ask(&["phones"]);
+    assert!(phones.contains("not protected: TLS") && phones.contains(socket.address), "{phones}");
+    drop((tls, secret));
+
+    // A firewall that begins anew takes nothing away for long.
+    town.router(1).host.nft(
+        "flush ruleset; add table ip nat; add chain ip nat out { type nat hook postrouting \
+         priority 100; }; add rule ip nat out oifname wan ip saddr 192.168.1.0/24 masquerade",
+    );
+    if !redirected {
+        ask(town.router(1), "ip", &["rule", "delete", "pref", "60"]);
+        wait::until("the policy of routes", SOON, || {
+            ask(town.router(1), "ip", &["rule"]).contains("5060")
+        });
+    }
+    let bob = Sipp::start_to(&town, &town.socket(1, SECOND), "bob", (Udp, ADDRESS));
+    assert_eq!(users(town.router(1)).len(), 2);
+    drop(bob);
+
+    // What is for the router's own port is its proxy's.
+    Sipp::start(&town, &town.socket(1, SECOND), "carol");
+    assert_eq!(users(town.router(1)).len(), 3);
+
+    // Nothing is left of one that is killed.
+    town.router_mut(1).crash();
+    nothing_is_left(town.router(1));
+    if !redirected {
+        alice.follow(&[Step::Register("", "200")]).succeed();
+    }
+}
