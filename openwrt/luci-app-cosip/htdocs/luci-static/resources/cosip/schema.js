@@ -57,6 +57,19 @@ return baseclass.extend({
 			help: _('SIP port on the WAN side, never 5060; 0: chosen once and kept.')
 		},
 		{
+			section: 'adapter', option: 'intercept', repeatable: false,
+			type: 'flag', list: false, applies: 'live',
+			default: '1',
+			help: _('Whether phones are served that were set up with the provider\'s name or address.')
+		},
+		{
+			section: 'adapter', option: 'intercept_port', repeatable: false,
+			type: 'number', list: true, applies: 'live',
+			min: 1, max: 65535,
+			default: ['5060'],
+			help: _('The ports of SIP servers that phones of the LAN are intercepted at.')
+		},
+		{
 			section: 'adapter', option: 'max_phones', repeatable: false,
 			type: 'number', list: false, applies: 'restart',
 			min: 1, max: 4096,
