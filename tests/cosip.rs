@@ -1,4 +1,5 @@
 //! The program as its users meet it: arguments, exit statuses, what it prints.
+#![allow(clippy::disallowed_methods, reason = "the test waits for a program, not in it")]
 
 use cosip::limits::CONFIG_BYTES_MAX;
 use nix::sys::signal::{Signal, kill};

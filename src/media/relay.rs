@@ -191,7 +191,7 @@ impl Session {
     /// left.
     pub fn left_by(&self, at: Place) -> Option<u64> {
         let end = &self.ends[at.end];
-        end.left.or(end.seen.map(|seen| seen.content)).filter(|_| at.is_far())
+        end.left.or_else(|| end.seen.map(|seen| seen.content)).filter(|_| at.is_far())
     }
 
     /// Media of a side have left who describes itself so.

@@ -192,7 +192,7 @@ impl Adapter {
             Via::Peer(node) => self.peer_address(node),
             _ => None,
         };
-        peer.unwrap_or(flow.to.ip())
+        peer.unwrap_or_else(|| flow.to.ip())
     }
 
     /// Rewrites a body for the other side of a call, or copies it where no media is relayed.
