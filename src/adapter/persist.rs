@@ -236,7 +236,7 @@ impl Adapter {
                 instance: &binding.instance,
                 mac: binding.mac,
                 call_id: &binding.call_id,
-                cseq: binding.cseq,
+                cseq: binding.asked.cseq,
                 address: binding.flow.to,
                 tcp: matches!(binding.flow.via, Via::Stream(_)),
                 expires_s: if binding.registered { seconds(binding.expires_at) } else { 0 },
@@ -298,7 +298,7 @@ impl Adapter {
         binding.instance = saved.instance.to_owned();
         binding.mac = saved.mac;
         binding.call_id = saved.call_id.to_owned();
-        binding.cseq = saved.cseq;
+        binding.asked.cseq = saved.cseq;
         binding.granted_until = left(saved.granted_s);
         binding.accepted_by = saved.accepted_by;
         binding.known_since_s = saved.known_since_s;

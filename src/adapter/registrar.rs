@@ -15,7 +15,7 @@ use crate::sip::transaction::Flow;
 use crate::table::{Id, Index, Table};
 use crate::time::{Duration, Instant, earlier};
 use crate::timer::Timers;
-pub use binding::{Binding, Own, Registered};
+pub use binding::{Asked, Binding, Own, Registered};
 pub use identify::Applicant;
 pub use refresh::Renewed;
 
@@ -174,7 +174,7 @@ impl Registrar {
             instance: accepted.instance,
             mac: accepted.mac,
             call_id: accepted.call_id,
-            cseq: accepted.cseq,
+            asked: accepted.asked,
             expires_at: now + Duration::from_secs(u64::from(accepted.phone_s)),
             granted_until: now + granted,
             granted_s: accepted.granted_s,

@@ -22,6 +22,7 @@ mod hedge;
 mod home;
 mod keepalive;
 mod lasting;
+mod leaving;
 mod legs;
 mod losers;
 mod mailbox;

@@ -39,8 +39,12 @@ impl Adapter {
         let granted = registration.granted_s(message);
         if registration.wildcard || granted.is_none() {
             let everything = registration.wildcard || registration.expires_s == 0;
+            let (phone, asked) = (registration.binding, registration.asked);
             let gone = self.bindings_ended_by(registration);
-            return self.registrations_gone(now, &gone, everything);
+            self.registrations_gone(now, &gone, everything.then_some(asked));
+            // The provider has forgotten what the phone has asked for since.
+            let lost = phone.filter(|id| !gone.contains(id) && self.is_outdated(phone, asked));
+            return self.registrations_gone(now, lost.as_slice(), None);
         }
         let first = Granted {
             contact: &registration.contact,
@@ -57,6 +61,7 @@ impl Adapter {
     fn further_accepted(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Purpose::Register(registration) = &exchange.purpose else { return };
+        let asked = registration.asked;
         let (mut accepted, mut gone) = (Vec::new(), Vec::new());
         for further in &registration.further {
             let asked_s = further.expires_s;
@@ -75,7 +80,8 @@ impl Adapter {
             }
         }
         for (binding, wanted) in gone {
-            self.registrations_gone(now, &[binding], wanted);
+            let leave = wanted && !self.is_outdated(Some(binding), asked);
+            self.registrations_gone(now, &[binding], leave.then_some(asked));
         }
         for registered in accepted {
             self.take_in(now, registered);
@@ -112,7 +118,7 @@ impl Adapter {
             instance: registration.instance.clone(),
             mac: registration.mac,
             call_id: registration.call_id.clone(),
-            cseq: registration.cseq,
+            asked: registration.asked,
             granted_s: granted.granted_s,
             phone_s: granted.phone_s,
             accepted_by: exchange.sent_to.map(|(_, flow)| flow.to),
@@ -125,6 +131,11 @@ impl Adapter {
     }
 
     fn take_in(&mut self, now: Instant, registered: Registered) {
+        let phone = registered.known.or_else(|| self.registrar.same_phone(&registered.applicant()));
+        let asked = registered.asked;
+        if self.is_outdated(phone, asked) {
+            return;
+        }
         let unix_s = self.unix_now(now);
         match self.registrar.register(now, unix_s, registered) {
             Ok((binding, new)) => {
@@ -133,7 +144,7 @@ impl Adapter {
                 self.persist.bindings_changed(now, new);
                 let displaced = self.registrar.displaced_by(binding);
                 if !displaced.is_empty() {
-                    self.registrations_gone(now, &displaced, true);
+                    self.registrations_gone(now, &displaced, Some(asked));
                 }
             }
             Err(_) => self.counters.phones_refused_full += 1,

@@ -76,7 +76,7 @@ impl Adapter {
             left_s => left_s,
         };
         let given_s = self.phone_expires_s(left_s, registration.expires_s);
-        self.registrar.refresh(now, id, given_s, registration.cseq);
+        self.registrar.refresh(now, id, given_s, registration.asked);
         self.answer_from_last(now, server, id, &registration.contact, given_s);
     }
 
@@ -142,10 +142,10 @@ impl Adapter {
             } else {
                 vec![binding]
             };
-            self.registrations_gone(now, &gone, true);
+            self.registrations_gone(now, &gone, Some(registration.asked));
         } else if !contact.is_empty() {
-            let (unix_s, cseq) = (self.unix_now(now), registration.cseq);
-            self.registrar.shield(now, unix_s, binding, (flow, contact, given_s, cseq), again_at);
+            let (unix_s, asked) = (self.unix_now(now), registration.asked);
+            self.registrar.shield(now, unix_s, binding, (flow, contact, given_s, asked), again_at);
             self.publish(now, binding);
             self.persist.bindings_changed(now, false);
         }
@@ -160,16 +160,16 @@ impl Adapter {
         flow: Flow,
         again_at: Instant,
     ) {
-        let (unix_s, cseq) = (self.unix_now(now), registration.cseq);
+        let (unix_s, asked) = (self.unix_now(now), registration.asked);
         for further in &registration.further {
             let Some(binding) = further.binding else { continue };
             if further.expires_s == 0 {
-                self.registrations_gone(now, &[binding], true);
+                self.registrations_gone(now, &[binding], Some(asked));
                 continue;
             }
             let given_s = self.phone_expires_s(u32::MAX, further.expires_s);
-            let asked = (flow, further.contact.as_str(), given_s, cseq);
-            self.registrar.shield(now, unix_s, binding, asked, again_at);
+            let what = (flow, further.contact.as_str(), given_s, asked);
+            self.registrar.shield(now, unix_s, binding, what, again_at);
             self.publish(now, binding);
         }
     }

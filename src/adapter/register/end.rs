@@ -4,35 +4,44 @@
 use super::Registration;
 use crate::adapter::Adapter;
 use crate::adapter::exchange::{ExchangeId, Purpose};
-use crate::adapter::registrar::{Binding, BindingId};
+use crate::adapter::registrar::{Asked, Binding, BindingId};
 use crate::time::Instant;
 
 impl Adapter {
     /// The bindings that a REGISTER ends whose answer names none of our Contacts. An answer may be
-    /// late: a phone that has registered again since goes on (RFC 3261 s10.3, step 7).
+    /// late: a phone that has registered again since goes on. So does one whose REGISTERs came in
+    /// another order than they were sent (RFC 3261 s10.3, step 7).
     pub(super) fn bindings_ended_by(&self, registration: &Registration) -> Vec<BindingId> {
-        let Registration { contact, call_id, cseq, .. } = registration;
+        let Registration { contact, call_id, asked, .. } = registration;
         // Where the phone wanted to stay, nothing of its address is known to be there.
         let all = contact.is_empty() || (!registration.wildcard && registration.expires_s > 0);
         let is_ended = |binding: &Binding| {
-            let renewed = binding.call_id == *call_id && binding.cseq > *cseq;
+            let counted_on = binding.call_id == *call_id && binding.asked.cseq > asked.cseq;
+            let renewed = counted_on || binding.has_asked_since(*asked);
             !renewed && (all || binding.contact == *contact)
         };
         let bindings = self.registrar.by_aor(&registration.aor);
         bindings.filter(|id| self.registrar.get(*id).is_some_and(is_ended)).collect()
     }
 
-    /// The provider holds no Contact of these phones any more.
+    /// Whether the phone has said something else since this REGISTER.
+    pub(super) fn is_outdated(&self, phone: Option<BindingId>, asked: Asked) -> bool {
+        let phone = phone.and_then(|id| self.registrar.get(id));
+        phone.is_some_and(|binding| binding.has_asked_since(asked))
+    }
+
+    /// The provider holds no Contact of these phones any more. They are gone by the REGISTER that
+    /// took leave; without one they have lost their place, and ask for it again.
     pub(super) fn registrations_gone(
         &mut self,
         now: Instant,
         gone: &[BindingId],
-        everything: bool,
+        leave: Option<Asked>,
     ) {
         for id in gone.iter().copied() {
-            if everything {
+            if let Some(asked) = leave {
                 self.unpublish(now, id);
-                self.registrar.expire(id);
+                self.registrar.leave(id, asked);
             } else if let Some(binding) = self.registrar.get_mut(id) {
                 binding.forward_at = now;
                 binding.answer = Box::default();

@@ -37,7 +37,7 @@ impl Adapter {
         if registration.expires_s == 0 || registration.wildcard || first.is_empty() {
             if registration.expires_s == 0 || registration.wildcard {
                 let gone = self.bindings_ended_by(&registration);
-                self.registrations_gone(now, &gone, true);
+                self.registrations_gone(now, &gone, Some(registration.asked));
             }
             return self.accept_registration(now, server, "", 0);
         }
@@ -70,7 +70,7 @@ impl Adapter {
     fn end_further(&mut self, now: Instant, registration: &Registration) {
         let gone = registration.further.iter().filter(|f| f.expires_s == 0);
         let gone: Vec<BindingId> = gone.filter_map(|f| f.binding).collect();
-        self.registrations_gone(now, &gone, true);
+        self.registrations_gone(now, &gone, Some(registration.asked));
     }
 
     fn aliases_of_account(&self, provider: u8, account: &Account) -> Vec<String> {
@@ -125,7 +125,7 @@ fn local_registration(
         instance: registration.instance.clone(),
         mac: registration.mac,
         call_id: registration.call_id.clone(),
-        cseq: registration.cseq,
+        asked: registration.asked,
         granted_s: phone_s,
         phone_s,
         accepted_by: None,

@@ -18,7 +18,7 @@ pub(crate) use renewal::Renewals;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Local;
-use super::registrar::BindingId;
+use super::registrar::{Asked, BindingId};
 use super::rewrite::{Contacts, RequestPlan, Routes};
 use super::server::State;
 use super::{Adapter, Wish, crossing, rewrite};
@@ -55,10 +55,10 @@ pub(crate) struct Registration {
     pub(crate) expires_s: u32,
     /// User part of our Contact towards the provider.
     pub(crate) wan_user: String,
-    /// Call-ID and CSeq of the phone.
+    /// Call-ID of the phone.
     pub(crate) call_id: String,
-    /// Number of the CSeq.
-    pub(crate) cseq: u32,
+    /// Its place among the phone's REGISTERs.
+    pub(crate) asked: Asked,
     /// The phone's registration, where it has one.
     pub(crate) binding: Option<BindingId>,
     /// Further Contacts of the same phone that it names, with what it wants for each.
@@ -122,7 +122,7 @@ impl Adapter {
         source: Source,
         mac: Option<Mac>,
     ) {
-        let mut registration = self.read_registration(message, &source, mac);
+        let mut registration = self.read_registration(now, message, &source, mac);
         if let Some(id) = registration.binding {
             self.phone_spoke(now, id);
         }

@@ -4,10 +4,11 @@ use super::{Further, Registration};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, uri_address};
-use crate::adapter::registrar::Applicant;
+use crate::adapter::registrar::{Applicant, Asked};
 use crate::limits::CONTACTS_FURTHER_MAX;
 use crate::net::Mac;
 use crate::sip::{Message, Name, NameAddr, Uri, delta_seconds};
+use crate::time::Instant;
 
 /// Our Contact for this user part, at our end of the way to the provider.
 pub(super) fn wan_contact(user: &str, local: Local) -> String {
@@ -22,6 +23,7 @@ impl Adapter {
     /// `mac` is the phone's hardware address, where that was looked up and found.
     pub(super) fn read_registration(
         &mut self,
+        now: Instant,
         message: &Message<'_>,
         source: &Source,
         mac: Option<Mac>,
@@ -69,7 +71,7 @@ impl Adapter {
             wan_user,
             further: heapless::Vec::new(),
             call_id: message.call_id().to_owned(),
-            cseq: message.cseq().map_or(0, |(number, _)| number),
+            asked: Asked { at: now, cseq: message.cseq().map_or(0, |(number, _)| number) },
             binding: binding.filter(|_| !query),
             local: None,
             shield_at: None,

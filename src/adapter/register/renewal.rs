@@ -141,8 +141,8 @@ impl Adapter {
             return self.registrar.renew_at(id, now + RENEWAL_WAIT);
         };
         let lan = self.local_of(flow).unwrap_or(local);
-        let mut registration =
-            self.read_registration(&message, &Source { path: Path::Lan, flow, local: lan }, None);
+        let source = Source { path: Path::Lan, flow, local: lan };
+        let mut registration = self.read_registration(now, &message, &source, None);
         (registration.local, registration.binding) = (Some(local), Some(id));
         registration.wan_user = wan_user;
         let Some(bytes) = self.write_renewal(id, &mut registration, &account, &message) else {

@@ -7,6 +7,15 @@ use crate::sip::transaction::Flow;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
+/// The place of a REGISTER among those of its phone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// When it came.
+    pub at: Instant,
+    /// Number of its CSeq.
+    pub cseq: u32,
+}
+
 /// A registered phone, or one that was.
 #[derive(Clone, Debug)]
 pub struct Binding {
@@ -28,8 +37,8 @@ pub struct Binding {
     pub mac: Option<Mac>,
     /// Call-ID of its REGISTERs.
     pub call_id: String,
-    /// Number of its last CSeq.
-    pub cseq: u32,
+    /// The last of its REGISTERs that were answered 200, also where it took leave.
+    pub asked: Asked,
     /// When the time that it was given is over.
     pub expires_at: Instant,
     /// When the time that the provider granted is over.
@@ -103,8 +112,8 @@ pub struct Registered {
     pub mac: Option<Mac>,
     /// Its Call-ID.
     pub call_id: String,
-    /// Number of its CSeq.
-    pub cseq: u32,
+    /// Its place among the phone's REGISTERs.
+    pub asked: Asked,
     /// Seconds that the provider granted.
     pub granted_s: u32,
     /// Seconds that the phone was given.
@@ -165,6 +174,12 @@ impl Binding {
         self.registered && self.flow == flow && self.call_id == call_id && self.contact == contact
     }
 
+    /// Whether the phone's last word came after this REGISTER: what a server answers to that one
+    /// is outdated. Call-ID and CSeq do not tell: both are new where the phone has started anew.
+    pub fn has_asked_since(&self, asked: Asked) -> bool {
+        self.asked.at > asked.at
+    }
+
     /// A phone that was written down by an earlier run.
     pub fn restored(aor: String, provider: u8, flow: Flow, expires_at: Instant) -> Self {
         Self {
@@ -177,7 +192,7 @@ impl Binding {
             instance: String::new(),
             mac: None,
             call_id: String::new(),
-            cseq: 0,
+            asked: Asked::default(),
             expires_at,
             granted_until: expires_at,
             granted_s: 0,

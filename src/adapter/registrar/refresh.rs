@@ -1,6 +1,6 @@
 //! How registrations go on: refreshes answered from here, and when the server is asked again.
 
-use super::{Binding, BindingId, Registrar};
+use super::{Asked, Binding, BindingId, Registrar};
 use crate::limits::{
     PHONE_REFUSED_AGAIN, PHONE_REFUSED_FORGOTTEN, RECOVERY_SPREAD, REGISTRATION_GRACE, RENEWAL_GAP,
 };
@@ -23,10 +23,10 @@ pub struct Renewed {
 
 impl Registrar {
     /// A refresh was answered from the last 200.
-    pub fn refresh(&mut self, now: Instant, id: BindingId, given_s: u32, cseq: u32) {
+    pub fn refresh(&mut self, now: Instant, id: BindingId, given_s: u32, asked: Asked) {
         let Some(binding) = self.table.get_mut(id) else { return };
         binding.expires_at = now + Duration::from_secs(u64::from(given_s));
-        binding.cseq = cseq;
+        binding.asked = asked;
         self.expiry.set(id.slot(), binding.expires_at + REGISTRATION_GRACE);
     }
 
@@ -36,7 +36,7 @@ impl Registrar {
         now: Instant,
         unix_s: u64,
         id: BindingId,
-        (flow, contact, given_s, cseq): (Flow, &str, u32, u32),
+        (flow, contact, given_s, asked): (Flow, &str, u32, Asked),
         forward_at: Instant,
     ) {
         self.unlink(id);
@@ -48,7 +48,15 @@ impl Registrar {
             binding.known_since_s = unix_s.max(binding.known_since_s);
         }
         self.link(id);
-        self.refresh(now, id, given_s, cseq);
+        self.refresh(now, id, given_s, asked);
+    }
+
+    /// A phone took leave.
+    pub fn leave(&mut self, id: BindingId, asked: Asked) {
+        self.expire(id);
+        if let Some(binding) = self.table.get_mut(id) {
+            binding.asked = asked;
+        }
     }
 
     /// A live provider refused the phone. True when that happened twice, a minute apart.

@@ -17,6 +17,10 @@ fn start() -> Instant {
     Instant::from_micros(1_000_000_000)
 }
 
+fn asked(cseq: u32) -> Asked {
+    Asked { at: start(), cseq }
+}
+
 /// Phone number `n`, at its own address, with its own instance.
 fn phone(n: u16) -> Registered {
     Registered {
@@ -29,7 +33,7 @@ fn phone(n: u16) -> Registered {
         instance: format!("<urn:uuid:{n}>"),
         mac: None,
         call_id: format!("call-{n}"),
-        cseq: 1,
+        asked: asked(1),
         granted_s: 3600,
         phone_s: 120,
         accepted_by: None,
@@ -122,7 +126,7 @@ fn a_registration_runs_out_but_the_phone_stays_known() {
     let mut bench = Bench::new(4);
     let (id, _) = bench.register(phone(1)).unwrap();
     bench.pass(Duration::from_secs(119));
-    bench.registrar.refresh(bench.now, id, 120, 2);
+    bench.registrar.refresh(bench.now, id, 120, asked(2));
     bench.pass(Duration::from_secs(119));
     assert_eq!(bench.found("p1@example.net"), 1, "the refresh counts");
     bench.pass(Duration::from_secs(4));
@@ -130,8 +134,8 @@ fn a_registration_runs_out_but_the_phone_stays_known() {
     assert_eq!(bench.registrar.by_wan_user("p1"), None);
     let again = Registered { contact: "sip:x".into(), flow: udp("10.0.0.1:1"), ..phone(1) };
     assert_eq!(bench.same(&again), Some(id));
-    let asked = (udp("10.0.0.1:1"), "sip:x@10.0.0.1:1", 60, 3);
-    bench.registrar.shield(bench.now, 1_000_500, id, asked, bench.now);
+    let what = (udp("10.0.0.1:1"), "sip:x@10.0.0.1:1", 60, asked(3));
+    bench.registrar.shield(bench.now, 1_000_500, id, what, bench.now);
     assert_eq!(bench.found("p1@example.net"), 1);
     let binding = bench.registrar.get(id).unwrap();
     assert_eq!((binding.contact.as_str(), binding.known_since_s), ("sip:x@10.0.0.1:1", 1_000_500));
