@@ -1,7 +1,7 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test calls lint fuzz bench soak texts
-.PHONY: feed package package-check image-overlay
+.PHONY: cross sizes feed package package-check image-overlay
 
 CARGO := scripts/cargo
 FEATURES := lab,server
@@ -39,6 +39,12 @@ bench: build ## what adapters cost a call, and what they save -> target/bench
 
 soak: build ## an hour of calls while phones move and the server dies -> target/soak [SECONDS=3600]
 	target/release/cosip-lab soak $(if $(SECONDS),--seconds $(SECONDS))
+
+cross: ## the daemon for routers, four processors -> target/cross/TRIPLE/cosip [TRIPLES=..]
+	cross/build $(TRIPLES)
+
+sizes: ## how large the routers' programs are, and of what crates [TRIPLES=one]
+	cross/sizes $(TRIPLES)
 
 package: ## what routers install, from target/cross -> dist
 	scripts/package.sh

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs what building and testing needs and this machine lacks: Debian packages, and Debian's
 # Rust where there is none or it is too old. Idempotent; touches nothing where nothing is missing.
-# Without root it names what is missing and the command, and fails.
+# Without root it names what is missing and the command, and fails. `setup.sh cross`: what building
+# and running for routers needs.
 set -eu
 cd "$(dirname "$0")/.."
 
-# The one list. gcc links; the rest are the peers and tools of the tests against real programs.
+# gcc links; the rest are the peers and tools of the tests against real programs.
 packages="ca-certificates gcc libc6-dev make
     baresip-core busybox chromium dnsmasq-base iproute2 kamailio kamailio-outbound-modules
     linphone-cli miniupnpd-nftables mount nftables shellcheck sip-tester util-linux"
@@ -14,14 +15,39 @@ rust_packages="cargo-web rustc-web rust-web-clippy rustfmt-web"
 # Node's own packages bring npm along.
 node_packages="nodejs npm"
 
-scripts/cargo 2>/dev/null || packages="$packages $rust_packages"
-command -v npm >/dev/null || packages="$packages $node_packages"
+# For routers: zig brings musl and the linker, by a version that is known to do it.
+cross_packages="ca-certificates gcc libc6-dev make python3-venv qemu-user-static"
+cross_rust_packages="cargo-web rust-web-llvm rust-web-src rustc-web"
+zig=target/tools/zig
+zig_version=0.15.2
+
+install_zig() {
+    [ "$(cat "$zig/version" 2>/dev/null)" != "$zig_version" ] || return 0
+    rm -rf "$zig"
+    python3 -m venv "$zig"
+    "$zig/bin/pip" install --quiet --disable-pip-version-check "ziglang==$zig_version"
+    echo "$zig_version" >"$zig/version"
+}
+
+case ${1:-} in
+cross)
+    packages=$cross_packages
+    cross/rust >/dev/null || packages="$packages $cross_rust_packages"
+    ;;
+*)
+    scripts/cargo 2>/dev/null || packages="$packages $rust_packages"
+    command -v npm >/dev/null || packages="$packages $node_packages"
+    ;;
+esac
 missing=
 for package in $packages; do
     state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
     [ "$state" = "install ok installed" ] || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+    [ "${1:-}" != cross ] || install_zig
+    exit 0
+fi
 
 command="apt-get install --no-install-recommends$missing"
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -49,3 +75,4 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update
 # shellcheck disable=SC2086 # A list of words.
 apt-get -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install --no-install-recommends $missing
+[ "${1:-}" != cross ] || install_zig

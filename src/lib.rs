@@ -143,6 +143,8 @@ pub mod observe;
 pub mod outbox;
 pub mod overlay;
 pub mod portmap;
+#[cfg(test)]
+mod properties;
 pub mod rng;
 pub mod sip;
 pub mod table;

@@ -392,7 +392,7 @@ fn the_schema_is_json_that_names_everything() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::properties::cases(200))]
     #[test]
     fn any_bytes_end_in_settings_or_an_error(
         data in proptest::collection::vec(any::<u8>(), 0..300),

@@ -403,7 +403,7 @@ mod properties {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(400))]
+        #![proptest_config(crate::properties::cases(400))]
 
         #[test]
         fn no_bytes_break_the_reader(data in prop::collection::vec(any::<u8>(), 0..300)) {

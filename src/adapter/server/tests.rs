@@ -447,7 +447,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(crate::properties::cases(150))]
     /// Whatever happens: time-outs make progress, an outage needs a cause, and a server that
     /// answers everything again is up within the longest hold.
     #[test]

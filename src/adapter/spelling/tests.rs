@@ -337,7 +337,7 @@ fn a_key_is_read_back_as_it_was_written() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(crate::properties::cases(400))]
     #[test]
     fn any_text_is_spelt_once_and_for_all(
         text in "(sip:|tel:)?[ -~ö%]{0,80}",

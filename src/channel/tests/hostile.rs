@@ -278,7 +278,7 @@ fn every_flipped_bit_of_a_handshake_or_a_session_is_noticed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::properties::cases(64))]
 
     #[test]
     fn no_script_of_a_hostile_network_breaks_a_bound(script: Vec<u8>) {

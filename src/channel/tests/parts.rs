@@ -185,7 +185,7 @@ fn payloads_of_later_versions_are_skipped_and_counted() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::properties::cases(200))]
 
     #[test]
     fn the_window_agrees_with_a_set(steps in prop::collection::vec((0u64..4, 0u64..80), 1..300)) {

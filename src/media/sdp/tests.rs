@@ -155,7 +155,7 @@ fn may_change(line: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(crate::properties::cases(400))]
 
     #[test]
     fn any_bytes_are_taken_without_panic(body in proptest::collection::vec(any::<u8>(), 0..600)) {

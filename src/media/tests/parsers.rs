@@ -41,7 +41,7 @@ fn the_fuzz_target_holds_for_real_bodies() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(crate::properties::cases(100))]
 
     #[test]
     fn the_fuzz_target_holds_for_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..400)) {

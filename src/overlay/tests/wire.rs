@@ -252,7 +252,7 @@ fn a_body_that_is_too_long_or_too_short_is_refused_under_a_good_tag() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::properties::cases(48))]
 
     #[test]
     fn hostile_bytes_neither_panic_nor_are_answered_with_more(

@@ -200,7 +200,7 @@ fn without_qop_a_nonce_is_good_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(crate::properties::cases(500))]
     #[test]
     fn no_value_makes_a_reader_panic(value in "(Digest )?[ -~]{0,80}", text in "\\PC{0,60}") {
         let _ = Challenge::parse(&value);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rng::Rng;
-use proptest::prelude::{ProptestConfig, proptest};
+use proptest::prelude::proptest;
 use std::collections::{BTreeMap, BinaryHeap};
 
 const DELAY_MS_MAX: u32 = 400;
@@ -237,7 +237,7 @@ fn check(seed: u64, loss_percent: u32, flow: Flow) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(crate::properties::cases(150))]
     #[test]
     fn every_request_is_answered_once_or_fails_and_nothing_is_left(
         seed: u64,
