@@ -9,7 +9,7 @@ import re
 import struct
 import sys
 
-CRATE = re.compile(r"C(?:s[0-9A-Za-z]*_)?(\d+)_?([a-z_][A-Za-z0-9_]*)")
+CRATE = re.compile(r"C(?:s[0-9A-Za-z]*_)?(\d+)_?(?=([a-z_][A-Za-z0-9_]*))")
 STANDARD = {"core", "alloc", "std"}
 
 
