@@ -130,6 +130,13 @@ impl Evidence {
         self.failed.is_some() && first.is_some()
     }
 
+    /// Whether the LAN lost each INVITE with this SDP session: its caller gave up before one came
+    /// through, and nobody else has ever heard of the call.
+    pub(super) fn is_unsent(&self, session: u32) -> bool {
+        let mut asked = self.seen.iter().filter(|seen| seen.session() == Some(session));
+        asked.all(|seen| seen.is_first_invite() && seen.lost)
+    }
+
     /// Whether nothing of what Bob's phone said in such a session reached its adapter in time: who
     /// is silent for 2 s is not there (CALLS §2.6).
     pub(super) fn is_unheard(&self, session: u32) -> bool {

@@ -24,9 +24,11 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
                 faults.push(format!("two callers share the answer {answer}"));
             }
         }
-        // A refusal that says what the phone would say comes from the phone.
-        if matches!(call.status, 480 | 482 | 486 | 603) && !reached_a_phone(evidence, call.session)
-        {
+        // A refusal that says what the phone would say comes from the phone, but for the 480 of one
+        // that none of its INVITEs reached in time.
+        let unheard = call.status == 480 && evidence.is_unheard(call.session);
+        let said = matches!(call.status, 480 | 482 | 486 | 603) && !unheard;
+        if said && !reached_a_phone(evidence, call.session) {
             faults.push(format!("session {} hears {} from nobody", call.session, call.status));
         }
     }

@@ -33,6 +33,7 @@ fn one(evidence: &Evidence, caller: &Caller, call: &Report) -> Option<String> {
             // the caller waits for a server that died, or hangs up.
             (Manner::Refuse(_) | Manner::Silent, None) if evidence.failed.is_some() => return None,
             _ if evidence.is_given_up(call.session) => return None,
+            (_, None) if evidence.is_unsent(call.session) => return None,
             (_, None) => "neither answered nor ended",
             _ if evidence.is_unheard(call.session) => return None,
             (Manner::Answer, _) if stays && !may_be_refused(evidence) => "not answered",
