@@ -35,12 +35,9 @@ applications=$out/feed/luci/applications
 mkdir -p "$net" "$applications"
 cp -R openwrt/net/cosip "$net/"
 fill_in "$net/cosip/Makefile"
-if [ -d openwrt/luci-app-cosip ]; then
-    cp -R openwrt/luci-app-cosip "$applications/"
-    fill_in "$applications/luci-app-cosip/Makefile"
-    find "$applications/luci-app-cosip/po" -mindepth 1 -maxdepth 1 ! -name templates \
-        -exec rm -r {} +
-fi
+cp -R openwrt/luci-app-cosip "$applications/"
+fill_in "$applications/luci-app-cosip/Makefile"
+find "$applications/luci-app-cosip/po" -mindepth 1 -maxdepth 1 ! -name templates -exec rm -r {} +
 printf '%s\n' "$release" "$out/feed"
 [ -n "${RELEASE_URL:-}" ] && [ -n "${MAINTAINER:-}" ] ||
     echo "for a pull request also RELEASE_URL and MAINTAINER: see docs/isp.md" >&2

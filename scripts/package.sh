@@ -212,10 +212,8 @@ for arch in ${ARCHS:-mips_24kc mipsel_24kc arm_cortex-a7_neon-vfpv4 aarch64_cort
     make_ipk "$arch"
     make_apk "$arch"
 done
-if [ -d openwrt/luci-app-cosip ]; then
-    source=feeds/luci/applications/luci-app-cosip
-    lay_out openwrt/luci-app-cosip
-    german
-    make_ipk all
-    make_apk all
-fi
+source=feeds/luci/applications/luci-app-cosip
+lay_out openwrt/luci-app-cosip
+german
+make_ipk all
+make_apk all

@@ -31,6 +31,7 @@ define Package/$(PKG_NAME)/install
 	$(INSTALL_DIR) $(1)/www
 	cp -R htdocs/. $(1)/www/
 	cp -R root/. $(1)/
+	find $(1) -type d -exec chmod 0755 {} +
 	find $(1) -type f -exec chmod 0644 {} +
 endef
 
