@@ -109,7 +109,11 @@ fn international(digits: &str, provider: &Provider) -> Option<Text> {
     }
     let trunk = trunk_of(provider);
     if let Some(rest) = digits.strip_prefix(trunk).filter(|_| !trunk.is_empty()) {
-        let whole = if own == "1" { rest.len() == 10 } else { rest.len() >= NATIONAL_DIGITS_MIN };
+        // No national number begins with the prefix itself: what does is a mistake.
+        let whole = match own {
+            "1" => rest.len() == 10,
+            _ => rest.len() >= NATIONAL_DIGITS_MIN && !(trunk == "0" && rest.starts_with('0')),
+        };
         return whole.then(|| joined(&["+", own, rest])).flatten();
     }
     if is_whole(digits, own) {

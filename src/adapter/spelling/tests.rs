@@ -159,6 +159,11 @@ fn check(rows: &[(Place, &str, &str)]) {
 }
 
 #[test]
+fn a_national_number_does_not_begin_with_the_trunk_prefix() {
+    check(&[(SYDNEY, "000001", "000001"), (SYDNEY, "0298765432", "+61298765432")]);
+}
+
+#[test]
 fn area_codes_and_trunk_prefixes_have_their_rules() {
     check(&[
         // North America: ten digits are whole, seven local, nothing else is a number.
