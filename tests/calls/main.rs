@@ -3,6 +3,7 @@
 //! Every test is one or a few sentences of the rules for calls. The network is [`net::World`]: one
 //! seed decides delay, loss and order. What crossed it is kept, and at the end of each test
 //! [`oracle`] looks through all of it, and at what the adapters still hold.
+#![cfg(feature = "lab")]
 
 mod account;
 mod acts;
