@@ -162,17 +162,23 @@ fn a_cancel_that_a_dead_server_does_not_pass_crosses_the_channel() {
     }
 }
 
+/// The server answers the caller itself, and says nothing more.
+fn answered_by_the_server(town: &mut Town, alice: &Phone) -> Dialog {
+    let asked = |packet: &&Packet| packet.to == server() && packet.data.starts_with(b"INVITE");
+    let asked = Msg::parse(town.world.log.iter().find(asked).unwrap()).unwrap();
+    town.world.autos.remove(&server());
+    town.accept(&asked, "mailbox", "sip:mailbox@198.51.100.1:5060");
+    let caller = town.confirm(alice, 100);
+    town.world.expect(server(), "ACK", 100);
+    caller
+}
+
 #[test]
 fn a_phone_stops_ringing_when_a_mailbox_has_answered_though_the_server_dies() {
     let (mut town, alice, bob) = two_renamed(Shows::From);
     let invite = ringing(&mut town, &alice, &bob);
-    let asked = |packet: &&Packet| packet.to == server() && packet.data.starts_with(b"INVITE");
-    let asked = Msg::parse(town.world.log.iter().find(asked).unwrap()).unwrap();
-    town.world.autos.remove(&server());
     town.world.run_ms(5_000);
-    town.accept(&asked, "mailbox", "sip:mailbox@198.51.100.1:5060");
-    let mut caller = town.confirm(&alice, 100);
-    town.world.expect(server(), "ACK", 100);
+    let mut caller = answered_by_the_server(&mut town, &alice);
     town.cancelled(&invite, "b", 100);
     town.bye(&mut caller, server());
     town.finish();
@@ -182,12 +188,7 @@ fn a_phone_stops_ringing_when_a_mailbox_has_answered_though_the_server_dies() {
 fn a_phone_rings_on_whose_server_answers_the_caller_before_it_dials() {
     let (mut town, alice, bob) = two_renamed(Shows::From);
     let invite = ringing(&mut town, &alice, &bob);
-    let asked = |packet: &&Packet| packet.to == server() && packet.data.starts_with(b"INVITE");
-    let asked = Msg::parse(town.world.log.iter().find(asked).unwrap()).unwrap();
-    town.world.autos.remove(&server());
-    town.accept(&asked, "announcement", "sip:announcement@198.51.100.1:5060");
-    town.confirm(&alice, 100);
-    town.world.expect(server(), "ACK", 100);
+    answered_by_the_server(&mut town, &alice);
     town.world.nothing(bob.at, "CANCEL", 5_000);
     town.accept(&invite, "b", &bob.contact());
     town.world.expect(server(), "200 INVITE", 100);
