@@ -42,7 +42,7 @@ impl Adapter {
         let rings = call.rings_over_the_overlay() && call.winner.is_none();
         let by_caller = call.role == Role::Caller && call.emergency.is_none();
         let leg = &mut call.legs[at];
-        let unrung = matches!(leg.state, LegState::Silent | LegState::Trying(_));
+        let unrung = matches!(leg.state, LegState::Silent | LegState::Trying(_) | LegState::Failed);
         let doubted = matches!(leg.state, LegState::Doubted { .. });
         if rings && by_caller && unrung && leg.path == Path::Server {
             leg.state = LegState::Doubted { until: now + DOUBT_LIMIT };

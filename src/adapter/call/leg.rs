@@ -158,14 +158,16 @@ impl Adapter {
         let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at)) else {
             return;
         };
+        // A server whose host refused for a moment works on the call all the same.
+        let revived = role == Role::Caller && leg.state == LegState::Failed;
         match status {
             100 => {
-                if leg.state == LegState::Silent {
+                if leg.state == LegState::Silent || revived {
                     leg.state = LegState::Trying(now);
                 }
             }
             101..=199 => {
-                if leg.state.is_open() {
+                if leg.state.is_open() || revived {
                     leg.state = LegState::Ringing;
                     self.leg_rings(now, id, at, message);
                 }
@@ -254,16 +256,21 @@ impl Adapter {
         self.reap(now, id);
     }
 
-    /// Every open leg but `winner` loses: CALLS §3.7.
+    /// Every leg but `winner` that is open, or may be answered yet, loses: CALLS §3.7.
     pub(crate) fn lose_others(&mut self, now: Instant, id: CallId, winner: usize) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let mut losers = heapless::Vec::<_, { crate::limits::CALL_LEGS_MAX }>::new();
         for (at, leg) in call.legs.iter_mut().enumerate() {
             let doubted = matches!(leg.state, LegState::Doubted { .. });
-            if at != winner && (leg.state.is_open() || doubted) {
+            if at == winner {
+                continue;
+            } else if leg.state.is_open() || doubted {
                 leg.state = LegState::Lost;
                 let answer = if doubted { core::mem::take(&mut leg.answer) } else { Vec::new() };
                 let _ = losers.push((at, leg.path, leg.client, answer));
+            } else if leg.state == LegState::Failed {
+                // Its INVITE may have arrived. What comes of that is none of this call's any more.
+                let _ = losers.push((at, leg.path, leg.client.take(), Vec::new()));
             }
         }
         for (at, path, client, answer) in losers {
@@ -271,8 +278,9 @@ impl Adapter {
             if let Ok(message) = Message::parse(&answer) {
                 self.loser_answered(now, client, &message);
             } else if self.transactions.had_provisional(client) {
-                self.transactions.cancel(now, client);
-                self.trace_sent(now, id, path, "CANCEL");
+                if self.transactions.cancel(now, client) {
+                    self.trace_sent(now, id, path, "CANCEL");
+                }
             } else {
                 self.transactions.stop_retransmitting(client);
             }
@@ -294,7 +302,8 @@ impl Adapter {
         }
     }
 
-    /// The transaction of leg `at` failed: nobody answered, or the transport refused.
+    /// The transaction of leg `at` failed: nobody answered, or the transport refused. Its copies may
+    /// still be answered.
     pub(crate) fn leg_failed(&mut self, now: Instant, id: CallId, at: usize, client: ClientId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let role = call.role;
@@ -302,7 +311,6 @@ impl Adapter {
             return;
         };
         let path = leg.path;
-        leg.client = None;
         if leg.state.is_open() {
             leg.state = LegState::Failed;
             self.trace_failed(now, id, path);

@@ -4,7 +4,8 @@
 //! user's. After a CANCEL it has 64·T1 for its final response. A 2xx leads to Accepted, where every
 //! further 2xx goes to the user too, who acknowledges each. On datagrams an INVITE outlives a
 //! transport error: a copy of it may have arrived, and what comes of that must be cancelled, or
-//! acknowledged and ended.
+//! acknowledged and ended. So does a CANCEL, which the far end may hear once it is back. A
+//! provisional response after an error shows that the INVITE is worked on: it may fail anew.
 
 use super::store::Entry;
 use super::{
@@ -147,7 +148,8 @@ impl Transactions {
                 let first = !client.provisional;
                 client.state = State::Proceeding;
                 client.provisional = true;
-                if client.invite && first {
+                let again = core::mem::take(&mut client.written_off);
+                if client.invite && (first || again && client.cancel == Cancel::No) {
                     entry.retransmit_at = None;
                     entry.ends_at = None;
                     self.clients.arm(id);
@@ -295,7 +297,7 @@ impl Transactions {
 
     /// Acts on a deadline. False where the outbox is full and the entry stays due.
     pub(super) fn on_client_due(&mut self, now: Instant, id: Id<Entry<Client>>) -> bool {
-        if self.write_off(now, id) {
+        if self.outlives_failure(now, id) {
             return true;
         }
         let Some(entry) = self.clients.get_mut(id) else { return true };
@@ -319,24 +321,27 @@ impl Transactions {
         true
     }
 
-    /// Where an INVITE on datagrams failed and may still be answered: tells the user, and listens.
-    fn write_off(&mut self, now: Instant, id: Id<Entry<Client>>) -> bool {
+    /// Where a transport error on datagrams is not the end: of an INVITE the user is told, and what
+    /// its copies cause is listened for; a CANCEL is sent again as if it were lost.
+    fn outlives_failure(&mut self, now: Instant, id: Id<Entry<Client>>) -> bool {
         let Some(entry) = self.clients.get_mut(id) else { return false };
         let client = &mut entry.inner;
         let open = matches!(client.state, State::Trying | State::Proceeding);
-        let datagrams = entry.flow.via.is_datagram();
-        if !(entry.failed && client.invite && open && datagrams) {
+        let (invite, cancel) = (client.invite, client.user.is_none());
+        if !(entry.failed && open && entry.flow.via.is_datagram() && (invite || cancel)) {
             return false;
         }
         entry.failed = false;
-        entry.retransmit_at = None;
-        entry.ends_at.get_or_insert(now + LIFE);
-        let first = !core::mem::replace(&mut client.written_off, true);
-        if let Some(user) = client.user.filter(|_| first) {
-            self.wire.counters.transport_errors += 1;
-            let error = TransactionError::Transport;
-            let event = TransactionEvent::Failed { id: ClientId(id), user, invite: true, error };
-            self.events.push_back(Pending { event, request: None });
+        if invite {
+            entry.retransmit_at = None;
+            entry.ends_at.get_or_insert(now + LIFE);
+            let first = !core::mem::replace(&mut client.written_off, true);
+            if let Some(user) = client.user.filter(|_| first) {
+                self.wire.counters.transport_errors += 1;
+                let error = TransactionError::Transport;
+                let event = TransactionEvent::Failed { id: ClientId(id), user, invite, error };
+                self.events.push_back(Pending { event, request: None });
+            }
         }
         self.clients.arm(id);
         true

@@ -261,8 +261,53 @@ fn an_invite_that_the_network_refused_is_heard_cancelled_and_acknowledged_all_th
     assert_eq!(bench.hear(&reply(&answers, 200), udp()), Some((answering, 42)));
     assert_eq!(bench.layer.client_request(answering), Some(&answers[..]));
     bench.wait(ms(100_000));
+    let Some(TransactionEvent::Failed { id, error, .. }) = bench.layer.poll_event() else {
+        panic!("the one that rang after all has failed since");
+    };
+    assert_eq!((id, error), (ringing, TransactionError::TimedOut));
+    assert!(bench.layer.poll_event().is_none(), "the other one was answered");
     bench.assert_empty();
-    assert!(bench.layer.poll_event().is_none(), "no second failure");
+}
+
+#[test]
+fn a_cancel_that_the_network_refuses_is_sent_until_the_far_end_is_back() {
+    let mut bench = Bench::new();
+    let invite = request("INVITE", "z9hG4bKone");
+    let id = bench.send(&invite, udp());
+    bench.hear(&reply(&invite, 100), udp());
+    bench.layer.transport_failed(bench.now, udp());
+    assert!(bench.layer.poll_event().is_some(), "the INVITE failed");
+    bench.wait(ms(20_000));
+    bench.sent();
+    assert!(bench.layer.cancel(bench.now, id));
+    let mut refused = 0;
+    for _ in 0..10 {
+        bench.wait(ms(1_000));
+        let sent = bench.sent();
+        assert!(sent.iter().all(|(_, data)| data.starts_with(b"CANCEL ")));
+        refused += sent.len();
+        bench.layer.transport_failed(bench.now, udp());
+    }
+    assert!((3..8).contains(&refused), "{refused} in 10 s");
+    assert_eq!(bench.hear(&reply(&invite, 487), udp()), Some((id, 42)));
+    bench.wait(ms(100_000));
+    assert!(bench.layer.poll_event().is_none(), "nobody asked for the CANCEL's end");
+    bench.assert_empty();
+}
+
+#[test]
+fn an_invite_that_is_worked_on_after_an_error_may_ring_for_long_and_fail_anew() {
+    let mut bench = Bench::new();
+    let invite = request("INVITE", "z9hG4bKone");
+    bench.send(&invite, udp());
+    bench.hear(&reply(&invite, 100), udp());
+    for error in 0..2 {
+        bench.layer.transport_failed(bench.now, udp());
+        assert!(bench.layer.poll_event().is_some(), "{error}");
+        assert!(bench.hear(&reply(&invite, 180), udp()).is_some());
+        bench.wait(ms(100_000));
+    }
+    assert!(bench.hear(&reply(&invite, 200), udp()).is_some(), "it is still known");
 }
 
 #[test]
