@@ -30,6 +30,11 @@ set_to enabled '(1|yes|on|true|enabled)' || stop "$PROVIDER: option enabled '1' 
 grep -Eq '^[[:space:]]*config[[:space:]]+.?provider' "$PROVIDER" ||
     stop "$PROVIDER: a section 'provider' is missing"
 
+secret_file() { # the value of that option, quoted or not
+    sed -nE "s/^[[:space:]]*option[[:space:]]+['\"]?secret_file['\"]?[[:space:]]+//p" "$PROVIDER" |
+        sed -E "s/^'([^']*)'.*/\1/; t; s/^\"([^\"]*)\".*/\1/; t; s/[[:space:]].*//" | tail -n 1
+}
+
 rm -rf "$out/files"
 mkdir -p "$out/files/etc/config" "$out/files/etc/cosip"
 install -m 600 "$PROVIDER" "$out/files/etc/config/cosip"
@@ -39,9 +44,12 @@ if ! set_to mode server; then
     [ -r "$secret" ] ||
         stop "$secret is missing; to make one: head -c 32 /dev/urandom | xxd -p -c 64"
     ! grep -vEq '^[0-9A-Fa-f]{64}$' "$secret" || stop "$secret: 64 hex digits a line, nothing else"
-    quoted="s/^[[:space:]]*option[[:space:]]*secret_file[[:space:]]*['\"]\(.*\)['\"].*/\1/p"
-    name=$(sed -n "$quoted" "$PROVIDER")
-    install -m 600 "$secret" "$out/files/etc/cosip/${name:-network.key}"
+    name=$(secret_file)
+    name=${name#/etc/cosip/}
+    case ${name:=network.key} in
+    */*) stop "$PROVIDER: secret_file has to lie in /etc/cosip, which belongs to the daemon" ;;
+    esac
+    install -m 600 "$secret" "$out/files/etc/cosip/$name"
 fi
 chmod 755 "$out" "$out/files" "$out/files/etc" "$out/files/etc/config"
 find "$out/files" -type f

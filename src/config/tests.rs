@@ -378,6 +378,20 @@ fn the_readme_names_every_option_with_its_default() {
 }
 
 #[test]
+fn settings_that_the_documentation_shows_are_accepted_as_they_stand() {
+    let documents = [include_str!("../../README.md"), include_str!("../../docs/isp.md")];
+    let shown = documents.iter().flat_map(|text| text.split("```text\n").skip(1));
+    let shown = shown.map(|rest| rest.split("```").next().unwrap());
+    let settings: Vec<_> = shown.filter(|text| text.starts_with("config ")).collect();
+    assert_eq!(settings.len(), 3);
+    for text in settings {
+        let told = warnings(text);
+        // A bootstrap peer has no phones.
+        assert!(told.iter().all(|line| line.contains("no phone can register")), "{told:?}");
+    }
+}
+
+#[test]
 fn the_schema_is_json_that_names_everything() {
     let json: serde_json::Value = serde_json::from_str(&schema::json()).unwrap();
     let options = json["options"].as_array().unwrap();

@@ -282,6 +282,15 @@ fn an_image_that_could_not_work_is_refused_with_what_is_missing() {
         assert!(told(&refused).contains(reason), "{reason}: {}", told(&refused));
         assert!(!folder.join("image/files/etc/cosip/net.key").exists(), "{reason}");
     }
+    // The name of the secret's file, however UCI lets it be written.
+    for written in ["other.key", "\"other.key\"", "'/etc/cosip/other.key'"] {
+        let settings = PROVIDER.replace("'net.key'", written);
+        let made = overlay(&folder, &settings, Some(&secret));
+        assert!(made.status.success(), "{written}: {}", told(&made));
+        assert!(folder.join("image/files/etc/cosip/other.key").exists(), "{written}");
+    }
+    let outside = overlay(&folder, &PROVIDER.replace("net.key", "/etc/other.key"), Some(&secret));
+    assert_eq!(outside.status.code(), Some(1));
     // Without the overlay there is nothing to keep secret.
     let server = PROVIDER.replace("enabled '1'", "enabled '1'\n\toption mode 'server'");
     assert!(overlay(&folder, &server, None).status.success());
