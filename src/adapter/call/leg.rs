@@ -302,8 +302,8 @@ impl Adapter {
         }
     }
 
-    /// The transaction of leg `at` failed: nobody answered, or the transport refused. Its copies may
-    /// still be answered.
+    /// The transaction of leg `at` failed: nobody answered, or the transport refused. Its copies
+    /// may still be answered.
     pub(crate) fn leg_failed(&mut self, now: Instant, id: CallId, at: usize, client: ClientId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let role = call.role;
