@@ -226,7 +226,7 @@ impl Adapter {
             "path": path,
             "reason": call.reason,
             "age_s": now.since(call.started).as_secs(),
-            "media": stats.map(|stats| format!("{stats:?}")),
+            "media": stats.map(media_status),
         })
     }
 
@@ -290,6 +290,15 @@ impl Adapter {
         }
         Value::Object(counters)
     }
+}
+
+fn media_status(stats: crate::media::Stats) -> Value {
+    let flow = |flow: crate::media::Flow| json!({ "packets": flow.packets, "bytes": flow.bytes });
+    json!({
+        "to_far": flow(stats.to_far),
+        "to_phone": flow(stats.to_phone),
+        "foreign": stats.foreign,
+    })
 }
 
 fn strings<T: ToString>(values: &[T]) -> Vec<String> {
