@@ -320,11 +320,18 @@ pub const TASK_STEPS_A_TURN_MAX: usize = 64;
 /// Bytes that wait on one TCP connection; more closes it.
 pub const STREAM_QUEUE_BYTES_MAX: usize = 64 * 1024;
 
-/// TCP connections at a time: the largest number of phones, and as many servers and visitors.
-pub const STREAMS_MAX: usize = 4608;
+/// TCP connections at a time for any settings. How many a core takes is its own affair.
+pub const STREAMS_MAX: usize = 4096 * 2 + STREAMS_VISITORS_MAX;
 
-/// TCP connections from one address at a time.
+/// TCP connections of the LAN beside one for each of `max_phones`: phones that come back before
+/// their old connection is given up, and those who are nobody's phone.
+pub const STREAMS_VISITORS_MAX: usize = 64;
+
+/// TCP connections from one host at a time, and not more than half of what is accepted.
 pub const STREAMS_A_HOST_MAX: usize = 256;
+
+/// How long an accepted connection on which nobody has registered or calls may stay quiet.
+pub const STREAM_STRANGER_IDLE: Duration = Duration::from_secs(60);
 
 /// How long a TCP connection may take to come up.
 pub const STREAM_CONNECT: Duration = Duration::from_secs(4);

@@ -1,58 +1,48 @@
 //! TCP connections as they come and go, and datagrams that came back.
 
 use super::inbound::Source;
-use super::names::{Local, Path};
+use super::names::Path;
 use super::sockets::{Connection, Facing};
-use super::ways::Way;
 use super::{Adapter, Wish};
-use crate::limits::SIP_MESSAGE_BYTES_MAX;
+use crate::limits::{SIP_MESSAGE_BYTES_MAX, STREAM_STRANGER_IDLE};
 use crate::net::{ConnId, Failure, Rejected, Request, SocketId, SocketKind, Via};
+use crate::sip::Frame;
 use crate::sip::transaction::Flow;
-use crate::sip::{Frame, Framer};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Adapter {
-    pub(crate) fn connected(&mut self, now: Instant, connection: Connection) {
-        let (id, to, phone) = (connection.id, connection.remote, connection.phone);
-        let flow = Flow { via: Via::Stream(id), to };
-        if !self.sockets.add_connection(connection) {
+    /// A connection that was asked for stands.
+    pub(super) fn connected(&mut self, connection: Connection) {
+        let (id, to) = (connection.id, connection.remote);
+        if self.sockets.connections.add(connection) {
+            self.registrar.reconnected(to, Flow { via: Via::Stream(id), to });
+        } else {
             self.counters.connections_refused += 1;
             self.wish(Wish::Nothing, Request::CloseConn(id));
-            let local = Local::Socket { address: to, tcp: true };
-            return self.dialed(now, (to, phone), Way::None(flow, local));
-        }
-        if let Some(local) = self.local_of(flow) {
-            self.registrar.reconnected(to, flow);
-            self.dialed(now, (to, phone), Way::Ready(flow, local));
         }
     }
 
     pub(super) fn connection_opened(
         &mut self,
+        now: Instant,
         id: ConnId,
         on: SocketId,
         local: SocketAddr,
         remote: SocketAddr,
     ) -> Result<(), Rejected> {
         let facing = self.sockets.get(on).map_or(Facing::Lan, |socket| socket.facing);
-        let framer = Framer::new();
         let chosen = self.sockets.intercepting.has_listener(on).then_some(local);
         let local = match chosen {
             Some(_) => self.lan_address(remote.ip()),
             None => Some(local),
         };
         let connection = local.map(|local| Connection {
-            id,
-            facing,
-            local,
-            remote,
             chosen,
-            phone: None,
-            framer,
+            ..Connection::accepted(now, id, facing, local, remote)
         });
         if let Some(connection) = connection
-            && self.sockets.add_connection(connection)
+            && self.sockets.connections.add(connection)
         {
             return Ok(());
         }
@@ -67,21 +57,24 @@ impl Adapter {
         id: ConnId,
         mut data: &[u8],
     ) -> Result<(), Rejected> {
-        let Some(connection) = self.sockets.connection(id) else { return Err(Rejected::Unknown) };
+        let Some(connection) = self.sockets.connections.get_mut(id) else {
+            return Err(Rejected::Unknown);
+        };
+        connection.heard = now;
         let flow = Flow { via: Via::Stream(id), to: connection.remote };
         let path = if connection.facing == Facing::Wan { Path::Server } else { Path::Lan };
         let Some(local) = self.local_of(flow) else { return Err(Rejected::Unknown) };
         let source = Source { path, flow, local };
         while !data.is_empty() {
-            let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
+            let Some(connection) = self.sockets.connections.get_mut(id) else { return Ok(()) };
             let room = SIP_MESSAGE_BYTES_MAX.saturating_sub(connection.framer.held());
             let (chunk, rest) = data.split_at(data.len().min(room.max(1)));
             data = rest;
             if connection.framer.push(chunk).is_err() {
-                return self.hang_up(now, id);
+                return self.refuse_connection(now, id);
             }
             loop {
-                let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
+                let Some(connection) = self.sockets.connections.get_mut(id) else { return Ok(()) };
                 let message = match connection.framer.next() {
                     Ok(Some(Frame::Message(message))) => message.to_vec(),
                     Ok(Some(Frame::KeepAlive)) => {
@@ -91,7 +84,7 @@ impl Adapter {
                         continue;
                     }
                     Ok(None) => break,
-                    Err(_) => return self.hang_up(now, id),
+                    Err(_) => return self.refuse_connection(now, id),
                 };
                 let _ = self.handle_sip(now, source, &message);
             }
@@ -100,15 +93,37 @@ impl Adapter {
     }
 
     /// Closes a connection that does not speak SIP.
-    pub(crate) fn hang_up(&mut self, now: Instant, id: ConnId) -> Result<(), Rejected> {
+    fn refuse_connection(&mut self, now: Instant, id: ConnId) -> Result<(), Rejected> {
         self.counters.connections_refused += 1;
-        self.wish(Wish::Nothing, Request::CloseConn(id));
-        self.connection_lost(now, id);
+        self.drop_connection(now, id);
         Err(Rejected::Malformed)
     }
 
+    fn drop_connection(&mut self, now: Instant, id: ConnId) {
+        self.wish(Wish::Nothing, Request::CloseConn(id));
+        self.connection_lost(now, id);
+    }
+
+    /// Closes what hosts of the LAN have opened and left, where no phone is registered on it and
+    /// nothing is under way.
+    pub(super) fn drop_idle_connections(&mut self, now: Instant) {
+        let is_used = |id: ConnId| {
+            let on_it = |flow: Flow| flow.via == Via::Stream(id);
+            self.registrar.iter().any(|(_, binding)| on_it(binding.flow))
+                || self.calls.iter().any(|(_, call)| call.uses(on_it))
+                || self.exchanges.iter().any(|(_, exchange)| on_it(exchange.source.flow))
+        };
+        let idle = self.sockets.connections.of_lan();
+        let idle = idle.filter(|connection| now.since(connection.heard) >= STREAM_STRANGER_IDLE);
+        let idle: Vec<ConnId> = idle.map(|c| c.id).filter(|id| !is_used(*id)).collect();
+        for id in idle {
+            self.counters.connections_idle += 1;
+            self.drop_connection(now, id);
+        }
+    }
+
     pub(super) fn connection_lost(&mut self, now: Instant, id: ConnId) {
-        if let Some(connection) = self.sockets.remove_connection(id) {
+        if let Some(connection) = self.sockets.connections.remove(id) {
             let flow = Flow { via: Via::Stream(id), to: connection.remote };
             if let Some(phone) = connection.phone {
                 self.registrar.connection_lost(now, phone, connection.remote);

@@ -75,8 +75,8 @@ pub(crate) struct Exchange {
     pub(crate) accepted_by: Option<SocketAddr>,
     /// The targets that it was sent to.
     pub(crate) tried: heapless::Vec<SocketAddr, SERVER_TARGETS_MAX>,
-    /// The way that it waits for.
-    pub(crate) dialing: Option<Flow>,
+    /// It waits for its way.
+    pub(crate) dialing: bool,
     /// What happens when the deadline comes.
     pub(crate) patience: Patience,
 }
@@ -123,7 +123,7 @@ impl Exchange {
             provider: None,
             accepted_by: None,
             tried: heapless::Vec::new(),
-            dialing: None,
+            dialing: false,
             patience: Patience::Endless,
         }
     }
@@ -162,7 +162,7 @@ impl Adapter {
         let path = self.path_of(flow);
         let provider = self.exchanges.get(id).and_then(|exchange| exchange.provider);
         if path == Path::Server {
-            self.server_asked(now, provider, owner);
+            self.server_asked(now, provider, flow.to, owner);
         }
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.client = Some(client);
@@ -375,7 +375,7 @@ impl Adapter {
     /// Forgets an exchange; a dialog that it was to end is over.
     pub(crate) fn end_exchange(&mut self, now: Instant, id: ExchangeId) {
         self.exchange_timers.stop(id.slot());
-        self.locator.forget(ClientOwner::Exchange(id.slot()).encode());
+        self.stop_waiting(ClientOwner::Exchange(id.slot()));
         self.message_over(id);
         self.end_dialog_of(now, id);
         self.exchanges.remove(id);

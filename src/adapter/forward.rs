@@ -110,7 +110,7 @@ impl Adapter {
 
     /// The way that an exchange waited for stands, or will not.
     pub(crate) fn exchange_way_found(&mut self, now: Instant, id: ExchangeId, way: Way) {
-        let Some(exchange) = self.exchanges.get(id).filter(|e| e.dialing.is_some()) else {
+        let Some(exchange) = self.exchanges.get(id).filter(|exchange| exchange.dialing) else {
             return;
         };
         let request = exchange.request.clone();
@@ -121,29 +121,29 @@ impl Adapter {
 
     fn exchange_way(&mut self, now: Instant, id: ExchangeId, way: Way, message: &Message<'_>) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        exchange.dialing = matches!(way, Way::Dialing(_));
+        let source = exchange.source;
         let (flow, local) = match way {
             Way::Ready(flow, local) => (flow, local),
-            Way::Dialing(flow, _) => {
-                exchange.dialing = Some(flow);
-                return;
-            }
-            Way::None(..) => {
-                exchange.dialing = None;
-                return self.exchange_without_way(now, id);
-            }
+            Way::Dialing(_) => return,
+            Way::None(_) => return self.exchange_without_way(now, id),
         };
-        exchange.dialing = None;
-        let bytes = match &exchange.purpose {
+        let bytes = match &mut exchange.purpose {
             Purpose::Register(_) => self.compose_register(id, message, local),
             Purpose::Other { phone, outbound: true } => {
                 let phone = phone.clone();
                 self.compose_out(&phone, message, local)
             }
+            Purpose::Other { phone, outbound: false } => {
+                (phone.flow, phone.local) = (flow, local);
+                let phone = phone.clone();
+                self.compose_in(&phone, message, &source)
+            }
             Purpose::Message(outgoing) => {
                 let phone = outgoing.phone.clone();
                 self.compose_out(&phone, message, local)
             }
-            _ => None,
+            Purpose::Dialog { .. } => self.compose_to_phone(now, (flow, local), message, &source),
         };
         match bytes {
             Some(bytes) => self.send_exchange(now, id, flow, &bytes),
@@ -162,18 +162,25 @@ impl Adapter {
         crossing.request(message, message.request_uri(), &branch, 0, message.body())
     }
 
-    /// There is no way to the server now.
+    /// There is no way to the server or the phone now.
     fn exchange_without_way(&mut self, now: Instant, id: ExchangeId) {
         if self.try_next_target(now, id) {
             return;
         }
         let Some(exchange) = self.exchanges.get(id) else { return };
-        match exchange.purpose {
-            Purpose::Register(_) => self.register_due(now, id, now),
+        let code = match exchange.purpose {
             Purpose::Message(_) => return self.server_copy_failed(now, id),
-            _ => {}
+            Purpose::Register(_) => {
+                self.register_due(now, id, now);
+                503
+            }
+            Purpose::Other { outbound: true, .. } => 503,
+            Purpose::Other { .. } | Purpose::Dialog { .. } => 480,
+        };
+        if self.text_refused(id) {
+            return self.end_exchange(now, id);
         }
-        self.refuse_exchange(now, id, 503);
+        self.refuse_exchange(now, id, code);
     }
 
     fn forward_in(
@@ -183,7 +190,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        let Some(binding) = self.binding_named(message) else {
+        let Some(binding) = self.binding_named(message, source.flow.to) else {
             return self.refuse(now, server, 404);
         };
         let Some(phone) = self.phone_of_binding(binding) else {
@@ -193,25 +200,30 @@ impl Adapter {
         let Some(id) = self.insert_exchange(Exchange::new(purpose, server, source, message)) else {
             return self.refuse(now, server, 503);
         };
-        self.send_in(now, id, &phone, message, &source);
+        self.send_in(now, id, &phone, message);
     }
 
-    /// Sends a request on to a phone.
+    /// Sends a request on to a phone, as soon as there is a way.
     pub(crate) fn send_in(
         &mut self,
         now: Instant,
         id: ExchangeId,
         phone: &PhoneEnd,
         message: &Message<'_>,
-        source: &Source,
     ) {
+        let way = self.way_to_phone(phone, super::ClientOwner::Exchange(id.slot()));
+        self.exchange_way(now, id, way, message);
+    }
+
+    fn compose_in(
+        &mut self,
+        phone: &PhoneEnd,
+        message: &Message<'_>,
+        source: &Source,
+    ) -> Option<Vec<u8>> {
         let crossing = self.crossing(phone, (source.path, source.local), false, "");
         let branch = self.transactions.branch();
-        let bytes = crossing.request(message, &phone.contact, &branch, 0, message.body());
-        match bytes {
-            Some(bytes) => self.send_exchange(now, id, phone.flow, &bytes),
-            None => self.refuse_exchange(now, id, 513),
-        }
+        crossing.request(message, &phone.contact, &branch, 0, message.body())
     }
 
     /// An ACK of a dialog of which nothing is known.
@@ -248,10 +260,7 @@ impl Adapter {
     }
 
     fn stray_in(&mut self, message: &Message<'_>, source: &Source) -> Option<(Flow, Vec<u8>)> {
-        let phone = self.phone_of_binding(self.binding_named(message)?)?;
-        let crossing = self.crossing(&phone, (source.path, source.local), false, "");
-        let branch = self.transactions.branch();
-        let bytes = crossing.request(message, &phone.contact, &branch, 0, message.body())?;
-        Some((phone.flow, bytes))
+        let phone = self.phone_of_binding(self.binding_named(message, source.flow.to)?)?;
+        Some((phone.flow, self.compose_in(&phone, message, source)?))
     }
 }

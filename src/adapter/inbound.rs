@@ -194,7 +194,9 @@ impl Adapter {
             (Path::Lan, _) => self.forward(now, id, message, source),
             (_, Method::Register) => self.refuse(now, id, 403),
             (_, Method::Invite) => self.call_in(now, id, message, source),
-            (Path::Server, Method::Options) if self.binding_named(message).is_none() => {
+            (Path::Server, Method::Options)
+                if self.binding_named(message, source.flow.to).is_none() =>
+            {
                 self.options(now, id);
             }
             (Path::Server, _) => self.forward(now, id, message, source),
@@ -240,7 +242,7 @@ impl Adapter {
             net::Via::Peer(node) => return Path::Peer(node),
             net::Via::Udp(id) => self.sockets.get(id).map(|s| s.facing),
             net::Via::Intercepted(..) => return Path::Lan,
-            net::Via::Stream(id) => self.sockets.connection(id).map(|c| c.facing),
+            net::Via::Stream(id) => self.sockets.connections.get(id).map(|c| c.facing),
         };
         if facing == Some(Facing::Wan) { Path::Server } else { Path::Lan }
     }

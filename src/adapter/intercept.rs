@@ -94,7 +94,7 @@ impl Adapter {
     pub(crate) fn chosen_by(&self, flow: Flow) -> Option<SocketAddr> {
         match flow.via {
             Via::Intercepted(_, chosen) => Some(chosen),
-            Via::Stream(id) => self.sockets.connection(id)?.chosen,
+            Via::Stream(id) => self.sockets.connections.get(id)?.chosen,
             Via::Udp(_) | Via::Peer(_) => None,
         }
     }

@@ -25,7 +25,7 @@ impl Adapter {
     /// When the next keep-alive is due.
     pub(super) fn next_keepalive(&self) -> Option<Instant> {
         let times = self.providers.iter().map(|provider| provider.keepalive_at);
-        times.fold(self.foreign.keepalive_at, earlier)
+        times.fold(self.foreign_keepalive_at, earlier)
     }
 
     fn keepalive_due(&mut self, now: Instant, at: u8) {
@@ -37,7 +37,7 @@ impl Adapter {
         let needed = self.registrar.iter().any(|(_, binding)| binding.provider == at);
         let due = match self.providers.get_mut(usize::from(at)) {
             Some(provider) => &mut provider.keepalive_at,
-            None => &mut self.foreign.keepalive_at,
+            None => &mut self.foreign_keepalive_at,
         };
         if !needed {
             *due = None;
@@ -57,7 +57,7 @@ impl Adapter {
         let mut flows: Vec<Flow> = Vec::new();
         for (_, binding) in self.registrar.iter().filter(|(_, b)| b.provider == provider) {
             let Some(to) = binding.accepted_by else { continue };
-            let via = match self.sockets.connection_to(to, Some(binding.flow.to)) {
+            let via = match self.sockets.connections.to(to, Some(binding.flow.to)) {
                 Some(connection) => Some(Via::Stream(connection.id)),
                 None => {
                     let socket = self.sockets.towards(Facing::Wan, SocketKind::Sip, to.ip());

@@ -105,19 +105,27 @@ impl Adapter {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let overlay = self.overlay.as_mut()?;
+        // One that no socket can send is lost, and those behind it go on.
         while let Some((to, len)) = self.channel.as_mut().and_then(|c| c.poll_transmit(now, buf)) {
             if is_detour(&to) {
                 let data = buf.get(..len).unwrap_or_default();
                 self.counters.detours_missing += u64::from(!overlay.send_relayed(now, to, data));
                 continue;
             }
-            let (socket, _) = self.sockets.towards(Facing::Wan, SocketKind::Overlay, to.ip())?;
-            return Some(Transmit { via: Via::Udp(socket), to, tos: 0, len });
+            match self.sockets.towards(Facing::Wan, SocketKind::Overlay, to.ip()) {
+                Some((id, _)) => return Some(Transmit { via: Via::Udp(id), to, tos: 0, len }),
+                None => self.counters.overlay_unsent += 1,
+            }
         }
-        let transmit = overlay.poll_transmit(buf)?;
-        let to = transmit.to.ip();
-        let first = self.sockets.towards(Facing::Wan, SocketKind::Overlay, to).map(|(id, _)| id);
-        let second = self.sockets.second_towards(to).filter(|_| transmit.via == SECOND_PORT);
-        Some(Transmit { via: Via::Udp(second.or(first)?), ..transmit })
+        while let Some(transmit) = overlay.poll_transmit(buf) {
+            let to = transmit.to.ip();
+            let first = self.sockets.towards(Facing::Wan, SocketKind::Overlay, to).map(|s| s.0);
+            let second = self.sockets.second_towards(to).filter(|_| transmit.via == SECOND_PORT);
+            match second.or(first) {
+                Some(id) => return Some(Transmit { via: Via::Udp(id), ..transmit }),
+                None => self.counters.overlay_unsent += 1,
+            }
+        }
+        None
     }
 }

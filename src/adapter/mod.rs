@@ -67,7 +67,7 @@ use call::Call;
 use exchange::Exchange;
 use outside::Outside;
 pub(crate) use owners::ClientOwner;
-use providers::{Foreign, ProviderState};
+use providers::ProviderState;
 use registrar::Registrar;
 use sockets::Sockets;
 use std::collections::{BTreeMap, VecDeque};
@@ -82,8 +82,8 @@ enum Wish {
     Media(crate::media::MediaTicket),
     /// A socket or connection to the router in front.
     Portmap(crate::portmap::PortmapTicket),
-    /// A connection; to a server, `phone` is the one that it is for.
-    Connect { facing: sockets::Facing, to: SocketAddr, phone: Option<SocketAddr> },
+    /// A connection.
+    Connect(ways::Opening),
     /// A question of the locator.
     Locate(u32),
     /// The hardware address of the phone that this REGISTER is from.
@@ -174,8 +174,12 @@ crate::observe::counters! {
         registrations_refreshed,
         /// TCP connections refused because there are too many, or closed for what they sent.
         connections_refused,
+        /// TCP connections closed because nothing came on them, and nobody had registered there.
+        connections_idle,
         /// Datagrams of the channel for a way through another adapter that is not there.
         detours_missing,
+        /// Datagrams of overlay and channel for an address that no socket of ours reaches.
+        overlay_unsent,
         /// SIP messages that did not fit into the channel's or a socket's queue.
         transmissions_dropped,
         /// Datagrams of the LAN's that were intercepted and are for nobody else.
@@ -221,7 +225,8 @@ pub struct Adapter {
     providers: Vec<ProviderState>,
     locator: Locator,
     gateways: emergency::Gateways,
-    foreign: Foreign,
+    /// When keep-alives towards servers of phones of no configured provider are due.
+    foreign_keepalive_at: Option<Instant>,
     calls: Table<Call>,
     call_index: Index,
     call_timers: Timers,
@@ -287,7 +292,7 @@ impl Adapter {
             own_link_failed: false,
             wan_sip_port: config.adapter.wan_sip_port,
             wan_port_tries: 0,
-            sockets: Sockets::default(),
+            sockets: Sockets::new(usize::from(config.adapter.max_phones)),
             transactions: transactions(config, &mut rng),
             authenticator: authenticator(&mut rng),
             loops: LoopDetector::new(rng.bytes()),
@@ -296,7 +301,7 @@ impl Adapter {
             providers: ProviderState::all(config, &mut rng, now),
             locator: Locator::new(&mut rng),
             gateways: emergency::Gateways::new(&config.emergency.route, now),
-            foreign: Foreign::default(),
+            foreign_keepalive_at: None,
             calls: Table::with_capacity(tables),
             call_index: Index::with_capacity(limits::call_index_max(tables), &mut rng),
             call_timers: Timers::with_capacity(tables),

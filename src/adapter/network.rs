@@ -1,17 +1,12 @@
 //! The adapter's surroundings: addresses, sockets, connections, the clock, settings, the end.
 
-use super::names::{Local, literal};
-use super::sockets::{Connection, Facing};
-use super::ways::Way;
+use super::names::literal;
+use super::sockets::Facing;
 use super::{Adapter, ClientOwner, Wish};
 use crate::config::{Config, Mode};
 use crate::limits::{ADDRESSES_A_SIDE_MAX, BOOTSTRAP_ADDRESSES_MAX, PORTMAP_STOP, STOP_PATIENCE};
-use crate::net::{
-    Answer, ConnId, Event, Failure, Network, Request, SocketKind, Ticket, Via, is_global,
-};
+use crate::net::{Answer, Event, Failure, Network, Request, SocketKind, Ticket, is_global};
 use crate::sip::locate::{Query, Targets, Transport};
-use crate::sip::stream::Framer;
-use crate::sip::transaction::Flow;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
@@ -126,19 +121,14 @@ impl Adapter {
             (Some(Wish::Portmap(ticket)), answer) => {
                 self.portmap.handle_answer(now, ticket, answer);
             }
-            (Some(Wish::Connect { facing, to, phone }), Ok(Answer::Connected(id, local))) => {
-                let framer = Framer::new();
-                let (remote, chosen) = (to, None);
-                let connection = Connection { id, facing, local, remote, chosen, phone, framer };
-                self.connected(now, connection);
+            (Some(Wish::Connect(opening)), Ok(Answer::Connected(id, local))) => {
+                self.opened(now, opening, Some((id, local)));
             }
-            (Some(Wish::Connect { to, phone, .. }), failure) => {
+            (Some(Wish::Connect(opening)), failure) => {
                 if let Err(Failure::Refused | Failure::TimedOut) = failure {
-                    self.connect_failed(now, to);
+                    self.connect_failed(now, opening.to);
                 }
-                let local = Local::Socket { address: to, tcp: true };
-                let flow = Flow { via: Via::Stream(ConnId(u32::MAX)), to };
-                self.dialed(now, (to, phone), Way::None(flow, local));
+                self.opened(now, opening, None);
             }
             (Some(Wish::Locate(id)), answer) => {
                 let records = match answer {
@@ -385,6 +375,7 @@ impl Adapter {
         self.bind_missing();
         self.want_rules();
         self.look_in_front(now);
+        self.drop_idle_connections(now);
         self.forget_old_notices(now);
         self.forget_old_referrals(now);
         if self.unix_s.is_some_and(|unix_s| unix_s >= YEAR_2024_S) {

@@ -123,6 +123,20 @@ impl Adapter {
         }
     }
 
+    /// The phone that a connection of this owner is for.
+    pub(super) fn phone_of_owner(&self, owner: ClientOwner) -> Option<SocketAddr> {
+        match owner {
+            ClientOwner::Leg(slot, _) => {
+                let call = self.calls.get(self.calls.id_at(slot)?)?;
+                call.phone.as_ref().map(|phone| phone.flow.to)
+            }
+            ClientOwner::Exchange(slot) => {
+                Some(self.exchanges.get(self.exchanges.id_at(slot)?)?.source.flow.to)
+            }
+            _ => None,
+        }
+    }
+
     /// The provider whose server it went to.
     pub(super) fn provider_of_owner(&self, owner: ClientOwner) -> Option<u8> {
         match owner {

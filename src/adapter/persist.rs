@@ -6,6 +6,7 @@
 
 use super::Adapter;
 use super::registrar::Binding;
+use super::ways::unopened;
 use crate::limits::{
     BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, RENEWAL_WAIT,
     STATE_FILE_PAUSE, VOLATILE_FILE_DELAY, VOLATILE_FILE_INTERVAL,
@@ -94,7 +95,9 @@ struct Saved<'a> {
     address: SocketAddr,
     tcp: bool,
     expires_s: u32,
+    /// Seconds that the provider granted, and what was left of them.
     granted_s: u32,
+    granted_left_s: u32,
     accepted_by: Option<SocketAddr>,
     known_since_s: u64,
     /// The phone's REGISTER, where an account repeats it.
@@ -240,7 +243,8 @@ impl Adapter {
                 address: binding.flow.to,
                 tcp: matches!(binding.flow.via, Via::Stream(_)),
                 expires_s: if binding.registered { seconds(binding.expires_at) } else { 0 },
-                granted_s: seconds(binding.granted_until),
+                granted_s: binding.granted_s,
+                granted_left_s: seconds(binding.granted_until),
                 accepted_by: binding.accepted_by,
                 known_since_s: binding.known_since_s,
                 template: &binding.own.template,
@@ -280,8 +284,7 @@ impl Adapter {
         let left =
             |seconds: u32| now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s));
         let flow = if saved.tcp {
-            let via = Via::Stream(crate::net::ConnId(u32::MAX));
-            Flow { via, to: saved.address }
+            unopened(saved.address)
         } else {
             Flow { via: Via::Udp(socket), to: saved.address }
         };
@@ -299,7 +302,8 @@ impl Adapter {
         binding.mac = saved.mac;
         binding.call_id = saved.call_id.to_owned();
         binding.asked.cseq = saved.cseq;
-        binding.granted_until = left(saved.granted_s);
+        binding.granted_s = saved.granted_s;
+        binding.granted_until = left(saved.granted_left_s);
         binding.accepted_by = saved.accepted_by;
         binding.known_since_s = saved.known_since_s;
         binding.own.template = saved.template.into();

@@ -115,13 +115,19 @@ impl Adapter {
         aliases
     }
 
-    /// The phone that a request of the provider names: by our Contact's user part, else by
-    /// P-Called-Party-ID, else by To (CALLS §1.2).
-    pub(crate) fn binding_named(&self, message: &Message<'_>) -> Option<BindingId> {
+    /// The phone that a request from a provider's host names: by our Contact's user part, else by
+    /// P-Called-Party-ID, else by To (CALLS §1.2). No host names a phone of another provider.
+    pub(crate) fn binding_named(
+        &self,
+        message: &Message<'_>,
+        from: SocketAddr,
+    ) -> Option<BindingId> {
+        let is_its = |id: &BindingId| {
+            self.registrar.get(*id).is_some_and(|binding| self.speaks_for(from, binding))
+        };
         let user = names::uri_user(message.request_uri());
-        if !user.is_empty()
-            && let Some(id) = self.registrar.by_wan_user(user)
-        {
+        let by_user = || self.registrar.by_wan_user(user).filter(|_| !user.is_empty());
+        if let Some(id) = by_user().filter(is_its) {
             return Some(id);
         }
         let called = message.header(Name::PCalledPartyId);
@@ -130,7 +136,7 @@ impl Adapter {
         [called, to]
             .into_iter()
             .flatten()
-            .find_map(|uri| self.bindings_of_uri(uri).first().copied())
+            .find_map(|uri| self.bindings_of_uri(uri).into_iter().find(is_its))
     }
 
     /// Every phone registered under an address.
@@ -188,12 +194,23 @@ impl Adapter {
         })
     }
 
-    /// Opens a connection to a TCP phone whose own is gone; names where to.
-    pub(crate) fn dial_phone(&mut self, id: BindingId) -> Option<SocketAddr> {
-        let to = self.registrar.get(id)?.contact_address()?;
-        let from = self.sockets.towards(Facing::Lan, SocketKind::Sip, to.ip());
-        self.dial(Facing::Lan, from.map(|(_, local)| local.ip()), to, None);
-        Some(to)
+    /// A phone was registered, or answered as if it were: it is found in the overlay, and where it
+    /// has opened another connection, requests of its dialogs take that one.
+    pub(crate) fn phone_is_here(&mut self, now: Instant, id: BindingId) {
+        self.publish(now, id);
+        let Some(binding) = self.registrar.get(id).filter(|b| b.flow.is_reliable()) else { return };
+        let (user, flow) = (binding.wan_user.clone(), binding.flow);
+        let Some(local) = self.local_of(flow) else { return };
+        let sockets = &self.sockets;
+        let is_cut_off = |phone: &PhoneEnd| {
+            let same = phone.user == user && phone.flow.to.ip() == flow.to.ip();
+            let gone = |id| sockets.connections.get(id).is_none();
+            same && matches!(phone.flow.via, Via::Stream(id) if gone(id))
+        };
+        let dialogs = self.calls.iter_mut().flat_map(|(_, call)| &mut call.dialogs);
+        for phone in dialogs.map(|dialog| &mut dialog.phone).filter(|phone| is_cut_off(phone)) {
+            (phone.flow, phone.local) = (flow, local);
+        }
     }
 
     /// Our end towards a phone whose flow is gone.
@@ -262,15 +279,28 @@ impl Adapter {
     /// Takes a phone's addresses out of the overlay, unless they belong there for another phone.
     pub(crate) fn unpublish(&mut self, now: Instant, id: BindingId) {
         let Some(binding) = self.registrar.get(id) else { return };
-        let has_another = |aor: &str| {
-            self.registrar.iter().any(|(other, binding)| {
-                other != id
-                    && binding.addresses().any(|address| address == aor)
-                    && self.belongs_into_overlay(other, binding)
+        let addresses: Vec<String> = binding.addresses().map(str::to_owned).collect();
+        self.withdraw_unless(now, &addresses, |other| other != id);
+    }
+
+    /// Takes those of a phone's earlier addresses out of the overlay that no phone has any more.
+    pub(crate) fn withdraw_unused(&mut self, now: Instant, addresses: &[String]) {
+        self.withdraw_unless(now, addresses, |_| true);
+    }
+
+    /// Withdraws addresses, unless one of these phones belongs into the overlay under them.
+    fn withdraw_unless(
+        &mut self,
+        now: Instant,
+        addresses: &[String],
+        counts: impl Fn(BindingId) -> bool,
+    ) {
+        let is_used = |aor: &str| {
+            self.registrar.by_aor(aor).filter(|id| counts(*id)).any(|id| {
+                self.registrar.get(id).is_some_and(|binding| self.belongs_into_overlay(id, binding))
             })
         };
-        let gone = binding.addresses().filter(|aor| !has_another(aor));
-        let gone: Vec<&str> = gone.collect();
+        let gone: Vec<&String> = addresses.iter().filter(|aor| !is_used(aor)).collect();
         let Some(overlay) = &mut self.overlay else { return };
         for aor in gone {
             overlay.withdraw(now, aor);

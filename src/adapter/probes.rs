@@ -28,7 +28,8 @@ impl Adapter {
         let tcp = tcp == Some(true);
         let Some(options) = self.config.providers.get(usize::from(at)) else { return false };
         let domain = options.domain.clone();
-        let Way::Ready(flow, local) = self.way_to(to, tcp, None) else { return false };
+        let owner = ClientOwner::Probe(at);
+        let Way::Ready(flow, local) = self.way_to(to, tcp, None, owner) else { return false };
         let (branch, tag, call) =
             (self.transactions.branch(), self.rng.next_u32(), self.rng.next_u64());
         let bytes = crossing::write(|out| {
@@ -43,7 +44,7 @@ impl Adapter {
             writer.header(Name::Contact, format_args!("<sip:{user}@{}>", local.host()));
             writer.finish(&[])
         });
-        let owner = ClientOwner::Probe(at).encode();
+        let owner = owner.encode();
         let Some(bytes) = bytes else { return false };
         if let Ok(client) = self.transactions.send_request(now, flow, &bytes, owner)
             && let Some(provider) = self.providers.get_mut(usize::from(at))

@@ -2,11 +2,13 @@
 
 use super::call::CallId;
 use super::inbound::Source;
+use super::registrar::{Binding, FOREIGN};
 use super::server::{Reason, Sent, ServerState, State};
 use super::targets::{Target, TargetList};
+use super::ways::Way;
 use super::{Adapter, ClientOwner, Wish};
 use crate::config::{Config, Mode, Provider, Server};
-use crate::limits::{FOREIGN_SOURCES_MAX, LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
+use crate::limits::{LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
 use crate::net::Request;
 use crate::rng::Rng;
 use crate::sip::locate::{Query, Targets, Transport};
@@ -26,15 +28,6 @@ pub(crate) struct ProviderState {
     pub(crate) sources: heapless::Deque<IpAddr, PROVIDER_SOURCES_MAX>,
     locate_at: Option<Instant>,
     /// When its keep-alives are due.
-    pub(crate) keepalive_at: Option<Instant>,
-}
-
-/// Servers of phones of no configured provider.
-#[derive(Default)]
-pub(crate) struct Foreign {
-    /// Those that answered a REGISTER.
-    pub(crate) sources: heapless::Deque<IpAddr, FOREIGN_SOURCES_MAX>,
-    /// When their keep-alives are due.
     pub(crate) keepalive_at: Option<Instant>,
 }
 
@@ -90,7 +83,10 @@ impl Adapter {
                 }
                 owner => {
                     let to = found.ok().and_then(|targets| targets.first().copied());
-                    let way = to.map(|t| self.way_to(t.addr, t.transport == Transport::Tcp, None));
+                    let phone = self.phone_of_owner(owner);
+                    let way = to.map_or(Way::None(None), |t| {
+                        self.way_to(t.addr, t.transport == Transport::Tcp, phone, owner)
+                    });
                     self.resume(now, owner, way);
                 }
             }
@@ -120,22 +116,46 @@ impl Adapter {
         }
     }
 
-    /// Whether a source on the WAN side is one of the providers' (CALLS §1.5).
+    /// Whether a source on the WAN side speaks for anybody's provider (CALLS §1.5).
     pub(crate) fn is_provider(&self, from: SocketAddr) -> bool {
-        let ip = from.ip();
-        let by_state = self.providers.iter().any(|provider| {
-            provider.targets.all().iter().any(|t| t.addr.ip() == ip)
-                || provider.sources.iter().any(|known| *known == ip)
-        });
-        let by_config = || {
-            self.config.providers.iter().any(|p| p.server_net.iter().any(|net| net.contains(ip)))
-        };
-        by_state || by_config() || self.foreign.sources.iter().any(|known| *known == ip)
+        let foreign =
+            |binding: &Binding| binding.provider == FOREIGN && self.speaks_for(from, binding);
+        (0..self.providers.len()).any(|at| self.is_source_of(at as u8, from.ip()))
+            || self.registrar.iter().any(|(_, binding)| foreign(binding))
     }
 
-    /// A request went to the server.
-    pub(crate) fn server_asked(&mut self, now: Instant, provider: Option<u8>, key: u32) {
-        if let Some(provider) = provider.and_then(|at| self.providers.get_mut(usize::from(at))) {
+    /// Whether a source on the WAN side speaks for the provider of this phone. Whoever has
+    /// accepted a phone of no configured provider speaks for whom it has accepted, and for no
+    /// other: any guest can have itself accepted by any host.
+    pub(crate) fn speaks_for(&self, from: SocketAddr, phone: &Binding) -> bool {
+        match phone.provider {
+            FOREIGN => phone.accepted_by.is_some_and(|server| server.ip() == from.ip()),
+            provider => self.is_source_of(provider, from.ip()),
+        }
+    }
+
+    /// Whether it is one of the provider's targets, has answered a REGISTER for it, or is in its
+    /// `server_net`.
+    fn is_source_of(&self, provider: u8, ip: IpAddr) -> bool {
+        let at = usize::from(provider);
+        let state = self.providers.get(at);
+        let options = self.config.providers.get(at);
+        state.is_some_and(|p| p.targets.all().iter().any(|target| target.addr.ip() == ip))
+            || state.is_some_and(|p| p.sources.iter().any(|known| *known == ip))
+            || options.is_some_and(|p| p.server_net.iter().any(|net| net.contains(ip)))
+    }
+
+    /// A request went to one of the server's targets. What goes elsewhere, by Route or Contact,
+    /// says nothing about them.
+    pub(crate) fn server_asked(
+        &mut self,
+        now: Instant,
+        provider: Option<u8>,
+        to: SocketAddr,
+        key: u32,
+    ) {
+        let provider = provider.and_then(|at| self.providers.get_mut(usize::from(at)));
+        if let Some(provider) = provider.filter(|p| p.targets.number(to).is_some()) {
             provider.state.on_request_sent(now, key, Sent::Request);
         }
     }
@@ -164,8 +184,6 @@ impl Adapter {
                 }
             }
             self.note_change(now, at);
-        } else if registers {
-            note_source(&mut self.foreign.sources, from.ip());
         }
     }
 
@@ -205,15 +223,16 @@ impl Adapter {
         }
         let Some(at) = self.provider_of_owner(owner) else { return };
         let target = self.target_of_owner(owner);
-        if let Some(target) = target.filter(|_| !self.own_link_failed) {
-            self.target_silent(now, Some(at), target);
-        }
         let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
         if self.own_link_failed {
             provider.state.own_link_failed();
-        } else if let (Some(target), TransactionError::Transport) = (target, error) {
-            let number = provider.targets.number(target).unwrap_or_default();
-            provider.state.on_transport_error(now, owner.encode(), number);
+        } else if let Some(target) = target
+            && let Some(number) = provider.targets.number(target)
+        {
+            if error == TransactionError::Transport {
+                provider.state.on_transport_error(now, owner.encode(), number);
+            }
+            self.target_silent(now, Some(at), target);
         }
         self.note_change(now, at);
     }

@@ -185,7 +185,7 @@ impl Adapter {
         match event {
             _ if self.portmap.owns_connection(conn) => self.portmap.handle_stream(now, conn, event),
             StreamEvent::Opened { on, local, remote } => {
-                self.connection_opened(conn, on, local, remote)
+                self.connection_opened(now, conn, on, local, remote)
             }
             StreamEvent::Data(data) => self.stream_data(now, conn, data),
             StreamEvent::Closed => {

@@ -10,7 +10,20 @@ use crate::time::Instant;
 /// A limit that a person can do something about: its counter, and what is said.
 type Limit = (fn(&Adapter) -> u64, &'static str);
 
-const LIMITS: [Limit; 8] = [
+const LIMITS: [Limit; 12] = [
+    (|adapter| adapter.counters.calls_refused_full, "calls refused: max_calls are running"),
+    (
+        |adapter| adapter.counters.call_parts_dropped,
+        "legs or adapters of a call left out: it has more of them than are kept",
+    ),
+    (
+        |adapter| adapter.counters.transfers_refused_full,
+        "transfers of other adapters refused: too many are under way",
+    ),
+    (
+        |adapter| adapter.counters.connections_refused,
+        "TCP connections refused or closed: too many, or they do not speak SIP",
+    ),
     (
         |adapter| adapter.counters.phones_refused_full,
         "registrations refused: max_phones are registered",

@@ -4,13 +4,17 @@
 //! address it appears. Addresses come and go with the router's networks; a socket that could not
 //! be bound is tried again with the next change and every few seconds.
 
+mod connections;
+
 use super::intercept::Intercepting;
 use super::names::Local;
 use super::outside::Outside;
-use crate::limits::{ADDRESSES_A_SIDE_MAX, STREAMS_MAX};
+use crate::limits::ADDRESSES_A_SIDE_MAX;
 use crate::net::{ConnId, SocketId, SocketKind, Via};
 use crate::sip::stream::Framer;
 use crate::sip::transaction::Flow;
+use crate::time::Instant;
+use connections::Connections;
 use std::net::{IpAddr, SocketAddr};
 
 /// Which network a socket faces.
@@ -58,20 +62,60 @@ pub(crate) struct Connection {
     pub(crate) chosen: Option<SocketAddr>,
     /// The phone that this connection to the server is for: its flow's address.
     pub(crate) phone: Option<SocketAddr>,
+    /// The far end has opened it.
+    pub(crate) accepted: bool,
+    /// When it was opened, or something came on it.
+    pub(crate) heard: Instant,
     /// Cuts the stream into messages.
     pub(crate) framer: Framer,
 }
 
+impl Connection {
+    /// One that we have opened; to a server, `phone` is the one that it is for.
+    pub(crate) fn dialed(
+        now: Instant,
+        id: ConnId,
+        facing: Facing,
+        (local, remote): (SocketAddr, SocketAddr),
+        phone: Option<SocketAddr>,
+    ) -> Self {
+        let accepted = Self::accepted(now, id, facing, local, remote);
+        Self { phone, accepted: false, ..accepted }
+    }
+
+    /// One that the far end has opened.
+    pub(crate) fn accepted(
+        now: Instant,
+        id: ConnId,
+        facing: Facing,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Self {
+        let framer = Framer::new();
+        let (chosen, phone, accepted, heard) = (None, None, true, now);
+        Self { id, facing, local, remote, chosen, phone, accepted, heard, framer }
+    }
+}
+
 /// All sockets and connections.
-#[derive(Default)]
 pub(crate) struct Sockets {
     sockets: heapless::Vec<Socket, { ADDRESSES_A_SIDE_MAX * 6 }>,
-    connections: Vec<Connection>,
+    /// TCP connections.
+    pub(crate) connections: Connections,
     /// Those that get what is meant for others.
     pub(crate) intercepting: Intercepting,
 }
 
 impl Sockets {
+    /// None yet, for this many phones.
+    pub(crate) fn new(max_phones: usize) -> Self {
+        Self {
+            sockets: heapless::Vec::new(),
+            connections: Connections::new(max_phones),
+            intercepting: Intercepting::default(),
+        }
+    }
+
     /// Notes that a socket is wanted. False where there is one already, or no room.
     pub(crate) fn want(&mut self, facing: Facing, kind: SocketKind, wanted: SocketAddr) -> bool {
         let known =
@@ -150,40 +194,6 @@ impl Sockets {
             .collect()
     }
 
-    /// Adds a connection. False where there are too many.
-    pub(crate) fn add_connection(&mut self, connection: Connection) -> bool {
-        if self.connections.len() == STREAMS_MAX {
-            return false;
-        }
-        self.connections.push(connection);
-        true
-    }
-
-    /// Removes a connection.
-    pub(crate) fn remove_connection(&mut self, id: ConnId) -> Option<Connection> {
-        let at = self.connections.iter().position(|c| c.id == id)?;
-        Some(self.connections.swap_remove(at))
-    }
-
-    /// The connection of this name.
-    pub(crate) fn connection(&self, id: ConnId) -> Option<&Connection> {
-        self.connections.iter().find(|c| c.id == id)
-    }
-
-    /// The connection of this name, to feed its framer.
-    pub(crate) fn connection_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
-        self.connections.iter_mut().find(|c| c.id == id)
-    }
-
-    /// A connection to `remote` that serves `phone`.
-    pub(crate) fn connection_to(
-        &self,
-        remote: SocketAddr,
-        phone: Option<SocketAddr>,
-    ) -> Option<&Connection> {
-        self.connections.iter().find(|c| c.remote == remote && c.phone == phone)
-    }
-
     /// Our own end of a flow, towards the WAN as the outside sees it.
     pub(crate) fn local(&self, flow: Flow, outside: &Outside) -> Option<Local> {
         let (facing, mut address, tcp) = match flow.via {
@@ -192,7 +202,7 @@ impl Sockets {
                 (socket.facing, socket.bound?.1, false)
             }
             Via::Stream(id) => {
-                let connection = self.connection(id)?;
+                let connection = self.connections.get(id)?;
                 (connection.facing, connection.local, true)
             }
             Via::Intercepted(..) => {

@@ -110,7 +110,6 @@ impl Adapter {
         let Some(overlay) = self.overlay.as_mut().filter(|_| room) else {
             // None gives way: what a phone may still dial stays a transfer.
             self.counters.transfers_refused_full += 1;
-            log::warn!("transfer refused: too many are under way");
             return self.refuse(now, server, 503);
         };
         let lookup = overlay.lookup(now, &callee);

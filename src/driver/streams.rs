@@ -9,7 +9,7 @@ use super::reactor::{Happening, Reactor, Source};
 use super::sockets::{failure, set_tos};
 use crate::limits::{
     STREAM_CONNECT, STREAM_FIRST_BYTE, STREAM_IDLE, STREAM_LINGER, STREAM_QUEUE_BYTES_MAX,
-    STREAMS_A_HOST_MAX, STREAMS_MAX,
+    STREAMS_MAX,
 };
 use crate::net::{ConnId, Failure, SocketId, Ticket};
 use crate::time::Duration;
@@ -38,7 +38,7 @@ const LISTEN_BACKLOG: i32 = 64;
 pub struct StreamCounters {
     /// Connections closed because their far end did not read.
     pub overflowed: u32,
-    /// Connections turned away: too many at all, or from one address.
+    /// Connections turned away: there are too many.
     pub turned_away: u32,
     /// Messages for connections that are gone.
     pub gone: u32,
@@ -148,8 +148,7 @@ impl Streams {
         stream: TcpStream,
         remote: SocketAddr,
     ) -> Result<Rc<Conn>, Failure> {
-        let from = self.open.values().filter(|conn| conn.remote.ip() == remote.ip()).count();
-        if self.open.len() >= STREAMS_MAX || from >= STREAMS_A_HOST_MAX {
+        if self.open.len() >= STREAMS_MAX {
             self.counters.turned_away = self.counters.turned_away.wrapping_add(1);
             return Err(Failure::System);
         }

@@ -64,9 +64,6 @@ pub const CONTACTS_FURTHER_MAX: usize = 3;
 /// Sources of one provider beyond its targets.
 pub const PROVIDER_SOURCES_MAX: usize = 8;
 
-/// Servers of phones of no configured provider.
-pub const FOREIGN_SOURCES_MAX: usize = 16;
-
 /// How often the server's names are resolved again.
 pub const LOCATE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -74,7 +71,7 @@ pub const LOCATE_AGAIN: Duration = Duration::from_secs(60);
 pub const BINDINGS_FILE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Format of the file of learned phones.
-pub const BINDINGS_FILE_VERSION: u8 = 3;
+pub const BINDINGS_FILE_VERSION: u8 = 4;
 
 /// Changes of registrations within this time are written together.
 pub const VOLATILE_FILE_DELAY: Duration = Duration::from_millis(200);

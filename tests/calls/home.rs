@@ -2,10 +2,15 @@
 
 use crate::acts::gateway;
 use crate::net::{Fate, Packet};
-use crate::sip::sdp;
-use crate::town::{DOMAIN, Town, at, server, two, two_over_tcp, two_with};
-use cosip::config::{Account, Config, Mode, Secret};
+use crate::sip::{Msg, sdp};
+use crate::town::{DOMAIN, Phone, Town, at, server, two, two_over_tcp, two_with};
+use cosip::config::{Account, Config, Mode};
 use cosip::net::Input;
+use cosip::sip::Message;
+use cosip::sip::digest::{Secret, Session};
+
+const NO_SECRET: Secret<'_> =
+    Secret { user: "", realm: "", password: None, ha1: None, ha1_sha256: None };
 
 #[test]
 fn phones_of_one_router_call_each_other_with_the_server_down() {
@@ -118,7 +123,7 @@ fn overlay_mode() -> Town {
             aor: format!("sip:alice@{DOMAIN}"),
             user: "alice".into(),
             realm: DOMAIN.into(),
-            password: Some(Secret::new("open")),
+            password: Some(cosip::config::Secret::new("open")),
             ..Account::default()
         }];
     })
@@ -145,6 +150,40 @@ fn in_mode_overlay_register_is_challenged_and_nobody_without_account_gets_in() {
     town.say(&alice, bytes);
     town.world.expect(alice.at, "401 REGISTER", 50);
     assert!(town.world.log.iter().all(|packet| packet.to != server()));
+    town.finish();
+}
+
+/// Sends a REGISTER with the credentials that its challenge asks for. The answer.
+fn proven(town: &mut Town, phone: &mut Phone, contact: Option<&str>) -> Msg {
+    let ask = |town: &mut Town, phone: &mut Phone, extra: &[(&str, &str)]| {
+        let text = String::from_utf8(Town::register_text(phone, 600, extra)).unwrap();
+        let stays = |line: &&str| contact.is_some() || !line.starts_with("Contact:");
+        let lines: Vec<&str> = text.split("\r\n").filter(stays).collect();
+        town.say(phone, lines.join("\r\n").into_bytes());
+    };
+    ask(town, phone, &[]);
+    let challenge = town.world.expect(phone.at, "401 REGISTER", 50);
+    let secret = Secret { user: "alice", realm: DOMAIN, password: Some("open"), ..NO_SECRET };
+    let message = Message::parse(challenge.text.as_bytes()).unwrap();
+    let mut session = Session::challenged(&message, &secret).unwrap();
+    let uri = format!("sip:{DOMAIN}");
+    let (_, credentials) = session.credentials(&secret, "REGISTER", &uri, "c").unwrap();
+    ask(town, phone, &[("Authorization", &credentials)]);
+    town.world.expect(phone.at, "200 REGISTER", 50)
+}
+
+#[test]
+fn in_mode_overlay_a_register_without_contact_asks_and_changes_nothing() {
+    let mut town = overlay_mode();
+    let mut alice = town.phone(0, 1, "alice");
+    assert!(!proven(&mut town, &mut alice, None).has("Contact"), "nobody is registered");
+    let contact = alice.contact();
+    proven(&mut town, &mut alice, Some(&contact));
+    town.world.run_ms(60_000);
+    let listed = proven(&mut town, &mut alice, None).one("Contact").to_owned();
+    assert_eq!(listed, format!("<{contact}>;expires=59"));
+    town.world.run_ms(66_000);
+    assert_eq!(town.status(0)["phones"][0]["registered"], false, "the question extends nothing");
     town.finish();
 }
 

@@ -60,5 +60,6 @@ mod town;
 mod transfer;
 mod verdict;
 mod wan;
+mod ways;
 mod withheld;
 mod wrong;

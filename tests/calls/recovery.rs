@@ -3,6 +3,7 @@
 use crate::net::{Fate, Packet};
 use crate::provider::registrar;
 use crate::town::{DOMAIN, Phone, Town, server};
+use cosip::config::{Account, Secret};
 use std::collections::BTreeMap;
 
 /// Requests to the server in each whole second, sent again or not.
@@ -39,6 +40,43 @@ fn a_minute(town: &mut Town, phones: &mut [Phone]) {
         town.register(phone, 3600);
         town.world.expect(phone.at, "200 REGISTER", 2_100);
     }
+}
+
+/// A power cut in a district ends the adapters too: they come back while the server is away.
+#[test]
+fn phones_of_the_last_run_are_registered_over_a_quarter_of_an_hour_too() {
+    const PHONES: u8 = 20;
+    let user = |number: u8| format!("p{number}");
+    let mut town = Town::with(1, |config| {
+        config.accounts = (0..PHONES)
+            .map(|number| Account {
+                aor: format!("sip:{}@{DOMAIN}", user(number)),
+                user: user(number),
+                realm: DOMAIN.into(),
+                password: Some(Secret::new("open")),
+                ..Account::default()
+            })
+            .collect();
+    });
+    let mut phones: Vec<Phone> =
+        (0..PHONES).map(|number| town.phone(0, number, &user(number))).collect();
+    a_minute(&mut town, &mut phones);
+    town.world.run_ms(10_000);
+    town.server_is(Fate::Drop);
+    town.restart(0);
+    a_minute(&mut town, &mut phones);
+    assert_eq!(town.verdict(0), "down");
+    let back = town.world.now.millis();
+    town.world.fates.clear();
+    for _ in 0..18 {
+        a_minute(&mut town, &mut phones);
+    }
+    assert_eq!(town.verdict(0), "up");
+    let seconds = per_second(&town, back, b"REGISTER");
+    let (all, most) = (seconds.values().sum::<usize>(), seconds.values().max().unwrap());
+    assert!(all >= usize::from(PHONES), "every phone is registered again: {seconds:?}");
+    assert!(*most <= 4, "{most} in one second: {seconds:?}");
+    town.finish();
 }
 
 #[test]

@@ -101,6 +101,29 @@ fn a_wildcard_and_a_200_without_our_contact_void_the_stored_answer() {
 }
 
 #[test]
+fn an_alias_that_the_provider_names_no_more_leaves_the_overlay() {
+    let mut town = Town::new();
+    let alias = format!("sip:+4930999@{DOMAIN}");
+    let own = format!("<sip:alice@{DOMAIN}>");
+    let both = format!("{own}, <{alias}>");
+    let mut alice = town.phone(0, 1, "alice");
+    town.world.autos.clear();
+    for (associated, found) in [(both.as_str(), 1), (own.as_str(), 0), (both.as_str(), 1)] {
+        town.register(&mut alice, 3600);
+        let register = town.world.expect(server(), "REGISTER", 100);
+        let contact = register.one("Contact").to_owned();
+        let extra = [("Contact", contact.as_str()), ("P-Associated-URI", associated)];
+        town.reply(&register, 200, "s", &extra);
+        town.world.expect(alice.at, "200 REGISTER", 100);
+        town.world.run_ms(2_000);
+        assert_eq!(town.finds(1, &alias), found, "{associated}");
+        assert_eq!(town.finds(1, &alice.aor()), 1);
+        alice.call_id += "x";
+    }
+    town.finish();
+}
+
+#[test]
 fn a_known_phone_is_answered_after_2_s_of_silence_and_a_stranger_waits() {
     let (mut town, mut alice, _) = two();
     town.world.run_ms(1_801_000);

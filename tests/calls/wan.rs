@@ -2,8 +2,10 @@
 
 use crate::acts::gateway;
 use crate::net::Packet;
-use crate::sip::{Dialog, answer};
-use crate::town::{DOMAIN, at, server, two, two_and_proxy};
+use crate::provider::registrar;
+use crate::sip::{Dialog, Msg, answer};
+use crate::town::{DOMAIN, Phone, Town, at, server, two, two_and_proxy};
+use std::net::SocketAddr;
 
 #[test]
 fn a_stranger_gets_no_byte_for_any_datagram() {
@@ -55,6 +57,54 @@ fn the_provider_is_served_in_any_method() {
         town.world.expect(server(), &format!("{code} {method}"), 100);
     }
     town.finish();
+}
+
+/// A guest may have itself accepted by any host, and that host wants the other phones.
+#[test]
+fn a_host_that_a_guest_registers_at_speaks_for_that_guest_alone() {
+    let (mut town, _, bob) = two();
+    let elsewhere = at("192.0.2.66:5060");
+    town.world.autos.insert(elsewhere, Box::new(registrar));
+    let mut guest = town.phone(1, 7, "guest");
+    register_at(&mut town, &mut guest, elsewhere);
+    town.world.expect(guest.at, "200 REGISTER", 100);
+    let host = Phone { at: elsewhere, ..gateway(town.routers[1].outside()) };
+    let called = format!("<{}>", bob.aor());
+    for method in ["INVITE", "MESSAGE", "NOTIFY"] {
+        let target = (method, "sip:bob@203.0.113.2:5062");
+        let extra = [("P-Called-Party-ID", called.as_str())];
+        town.say(&host, host.request(target, &format!("m{method}"), 1, &extra, ""));
+        town.world.expect(elsewhere, &format!("404 {method}"), 100);
+        town.world.nothing(bob.at, method, 200);
+    }
+    let target = ("INVITE", "sip:guest@203.0.113.2:5062");
+    town.say(&host, host.request(target, "g1", 1, &[], ""));
+    let heard = town.world.expect(guest.at, "INVITE", 100);
+    town.reply(&heard, 486, "g", &[]);
+    town.world.expect(elsewhere, "486", 100);
+    town.finish();
+}
+
+#[test]
+fn a_host_that_has_accepted_nobody_stays_a_stranger() {
+    let (mut town, ..) = two();
+    let elsewhere = at("192.0.2.66:5060");
+    let refuse = |m: &Msg| m.is_request().then(|| vec![(m.from, answer(m, 401, "s", &[], ""))]);
+    town.world.autos.insert(elsewhere, Box::new(refuse));
+    let mut guest = town.phone(1, 7, "guest");
+    register_at(&mut town, &mut guest, elsewhere);
+    town.world.expect(guest.at, "401 REGISTER", 100);
+    let host = Phone { at: elsewhere, ..gateway(town.routers[1].outside()) };
+    let target = ("OPTIONS", "sip:nobody@203.0.113.2:5062");
+    town.say(&host, host.request(target, "o1", 1, &[], ""));
+    town.world.nothing(elsewhere, "200", 500);
+    town.finish();
+}
+
+/// A REGISTER at a host of no provider.
+fn register_at(town: &mut Town, phone: &mut Phone, host: SocketAddr) {
+    let text = String::from_utf8(Town::register_text(phone, 3600, &[])).unwrap();
+    town.say(phone, text.replace(DOMAIN, &host.ip().to_string()).into_bytes());
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Adapter {
         let linked = !held.anonymous;
         let (key, callees, claim) = (call.key, call.callees.clone(), call.claim.clone());
         let Ok(message) = Message::parse(&request) else { return };
-        let phones = self.phones_called(&message, source.path);
+        let phones = self.phones_called(&message, &source);
         let fresh = self.new_call(now, Role::Callee, &message, source);
         let Some(mut call) = fresh.filter(|_| !phones.is_empty()) else {
             return self.refuse_upstream(now, id, up, 480);

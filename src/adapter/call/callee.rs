@@ -6,11 +6,11 @@
 use super::claim::{Claim, withholds};
 use super::ended::{Outcome, Phones};
 use super::{Call, CallId, Callee, Leg, LegState, Role, Upstream, UpstreamState};
-use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::adapter::notices::Belonging;
 use crate::adapter::registrar::BindingId;
+use crate::adapter::{Adapter, ClientOwner};
 use crate::channel::CallKey;
 use crate::limits::{ACK_LIMIT, ACK_PATIENCE, CALL_UPSTREAMS_MAX};
 use crate::sip::Message;
@@ -44,7 +44,7 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        let phones = self.phones_called(message, source.path);
+        let phones = self.phones_called(message, &source);
         let provider = phones.first().and_then(|id| self.registrar.get(*id)).map(|b| b.provider);
         let claim = self.claim_of(provider, message, source.flow.to.ip());
         let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
@@ -76,7 +76,6 @@ impl Adapter {
         self.reply_trying(now, server, message);
         let Some(mut call) = self.new_call(now, Role::Callee, message, source) else {
             self.counters.calls_refused_full += 1;
-            log::warn!("call refused: max_calls are running already");
             return self.refuse(now, server, 503);
         };
         let mut upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);
@@ -142,9 +141,9 @@ impl Adapter {
 
     /// The phones that an INVITE names: one Contact from the server, every phone of the AOR from
     /// the overlay.
-    pub(super) fn phones_called(&self, message: &Message<'_>, path: Path) -> Phones {
-        match path {
-            Path::Server => self.binding_named(message).into_iter().collect(),
+    pub(super) fn phones_called(&self, message: &Message<'_>, source: &Source) -> Phones {
+        match source.path {
+            Path::Server => self.binding_named(message, source.flow.to).into_iter().collect(),
             _ => self.bindings_for_peers(message.request_uri()),
         }
     }
@@ -152,23 +151,13 @@ impl Adapter {
     fn ring(&mut self, now: Instant, id: CallId, binding: BindingId, message: &Message<'_>) {
         let Some(phone) = self.phone_of_binding(binding) else { return };
         let target = phone.contact.clone();
-        let flow = (phone.flow, phone.local);
-        let stands = self.local_of(phone.flow).is_some();
-        let state = if stands { LegState::Silent } else { LegState::Dialing };
-        let mut leg = Leg::new(now, Path::Lan, flow, state, target, message.cseq());
-        if !stands {
-            leg.flow.to = self.dial_phone(binding).unwrap_or(leg.flow.to);
-        }
+        let Some(at) = self.calls.get(id).map(|call| call.legs.len()) else { return };
+        let way = self.way_to_phone(&phone, ClientOwner::Leg(id.slot(), at as u8));
+        let (flow, local, state) = way.parts();
+        let mut leg = Leg::new(now, Path::Lan, (flow, local), state, target, message.cseq());
         leg.phone = Some(phone);
         leg.binding = Some(binding);
-        let Some(call) = self.calls.get_mut(id) else { return };
-        if call.legs.push(leg).is_err() {
-            return self.no_room_in_call("another phone");
-        }
-        let at = call.legs.len() - 1;
-        if stands {
-            self.send_invite_as(now, id, at, message);
-        }
+        self.open_leg(now, (id, at), leg, message);
     }
 
     /// A phone took the call.

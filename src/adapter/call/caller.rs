@@ -33,7 +33,6 @@ impl Adapter {
         }
         let Some(mut call) = self.new_call(now, Role::Caller, message, source) else {
             self.counters.calls_refused_full += 1;
-            log::warn!("call refused: max_calls are running already");
             return self.refuse(now, server, 503);
         };
         let upstream = self.upstream_of(server, message, source, UpstreamState::Carrying);

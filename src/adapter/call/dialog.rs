@@ -167,6 +167,9 @@ impl Adapter {
             return self.refuse(now, server, 503);
         };
         let down = outbound && self.is_by_server(at) && self.server_is_down(at.0);
+        if !outbound && let Some(phone) = self.phone_cut_off(at) {
+            return self.send_in(now, exchange, &phone, message);
+        }
         let Some((flow, bytes)) = self.compose_in_dialog(now, at, message, &source, None) else {
             if outbound && bye {
                 self.send_byes_onward(now, at);

@@ -56,6 +56,25 @@ impl Adapter {
         Some((flow, bytes))
     }
 
+    /// The phone of a dialog, where the connection that it had is gone.
+    pub(super) fn phone_cut_off(&self, at: DialogAt) -> Option<super::PhoneEnd> {
+        self.phone_of_dialog(at).filter(|phone| self.local_of(phone.flow).is_none())
+    }
+
+    /// Writes a request of the far end to its phone, whose way stands again.
+    pub(crate) fn compose_to_phone(
+        &mut self,
+        now: Instant,
+        (flow, local): (Flow, Local),
+        message: &Message<'_>,
+        source: &Source,
+    ) -> Option<Vec<u8>> {
+        let at = self.dialog_of(message, source.path)?;
+        let phone = &mut self.calls.get_mut(at.0)?.dialogs.get_mut(at.1)?.phone;
+        (phone.flow, phone.local) = (flow, local);
+        self.compose_in_dialog(now, at, message, source, None).map(|(_, bytes)| bytes)
+    }
+
     /// From a far end to the phone.
     fn hop_inward(
         &self,

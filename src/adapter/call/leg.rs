@@ -118,7 +118,8 @@ impl Adapter {
             call.claim.session = session_of(kind, &body);
         }
         if path == Path::Server && route.is_none() && sent.is_some() {
-            self.server_asked(now, provider, ClientOwner::Leg(id.slot(), at as u8).encode());
+            let owner = ClientOwner::Leg(id.slot(), at as u8).encode();
+            self.server_asked(now, provider, flow.to, owner);
         }
         self.trace_sent(now, id, path, "INVITE");
         let Some(leg) = self.calls.get_mut(id).and_then(|call| call.legs.get_mut(at)) else {

@@ -78,7 +78,7 @@ impl Adapter {
     /// A call has no room for something: it goes on without that.
     pub(crate) fn no_room_in_call(&mut self, what: &str) {
         self.counters.call_parts_dropped += 1;
-        log::warn!("a call has no room for {what}");
+        log::debug!("a call has no room for {what}");
     }
 
     /// Takes a call in.
@@ -307,7 +307,7 @@ impl Adapter {
         }
         self.call_timers.stop(id.slot());
         for at in 0..call.legs.len() {
-            self.locator.forget(ClientOwner::Leg(id.slot(), at as u8).encode());
+            self.stop_waiting(ClientOwner::Leg(id.slot(), at as u8));
         }
         if let Some(media) = call.media {
             self.media.close(now, media);

@@ -326,6 +326,13 @@ impl Call {
             || self.legs.iter().any(|l| l.state.is_open())
     }
 
+    /// Whether a phone of it is on such a flow.
+    pub(crate) fn uses(&self, is: impl Fn(Flow) -> bool) -> bool {
+        self.phone.iter().any(|phone| is(phone.flow))
+            || self.legs.iter().any(|leg| is(leg.flow))
+            || self.dialogs.iter().any(|dialog| is(dialog.phone.flow))
+    }
+
     /// Whether nothing is left of it.
     pub(crate) fn is_over(&self) -> bool {
         !self.is_setting_up() && self.dialogs.is_empty()

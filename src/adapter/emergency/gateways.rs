@@ -153,10 +153,11 @@ impl Adapter {
         // It may have been located since the call was dialled.
         gateway.at = gateway.at.or_else(|| self.gateways.place_of(&gateway.route));
         let (note, at_now) = (format!("emergency route {}", gateway.route), gateway.at);
-        let way = match at_now {
-            Some(target) => self.way_to(target.addr, target.transport == Transport::Tcp, phone),
-            None => Way::nowhere(),
-        };
+        let owner = ClientOwner::Leg(id.slot(), at as u8);
+        self.stop_waiting(owner);
+        let way = at_now.map_or(Way::None(None), |target| {
+            self.way_to(target.addr, target.transport == Transport::Tcp, phone, owner)
+        });
         self.trace_note(now, id, &note);
         let (flow, local, state) = way.parts();
         let target = message.request_uri().to_owned();

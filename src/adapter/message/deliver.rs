@@ -24,7 +24,7 @@ impl Adapter {
     ) {
         let phones: heapless::Vec<BindingId, CALL_LEGS_MAX> = match source.path {
             Path::Peer(_) => self.bindings_for_peers(message.request_uri()),
-            _ => self.binding_named(message).into_iter().collect(),
+            _ => self.binding_named(message, source.flow.to).into_iter().collect(),
         };
         if phones.is_empty() {
             return self.refuse(now, server, 404);
@@ -61,7 +61,7 @@ impl Adapter {
             self.messages_seen.forget(&Text::new(&phone, source.path, message));
             return false;
         };
-        self.send_in(now, id, &phone, message, &source);
+        self.send_in(now, id, &phone, message);
         true
     }
 

@@ -136,19 +136,34 @@ impl Adapter {
         if self.is_outdated(phone, asked) {
             return;
         }
-        let unix_s = self.unix_now(now);
-        match self.registrar.register(now, unix_s, registered) {
-            Ok((binding, new)) => {
-                self.renew_by_ourselves(binding);
-                self.publish(now, binding);
-                self.persist.bindings_changed(now, new);
-                let displaced = self.registrar.displaced_by(binding);
-                if !displaced.is_empty() {
-                    self.registrations_gone(now, &displaced, Some(asked));
-                }
-            }
-            Err(_) => self.counters.phones_refused_full += 1,
+        let Some(binding) = self.enter_phone(now, registered) else { return };
+        self.renew_by_ourselves(binding);
+        let displaced = self.registrar.displaced_by(binding);
+        if !displaced.is_empty() {
+            self.registrations_gone(now, &displaced, Some(asked));
         }
+    }
+
+    /// Writes a phone down whose REGISTER was accepted, by its provider or here. None where there
+    /// is no room.
+    pub(super) fn enter_phone(
+        &mut self,
+        now: Instant,
+        registered: Registered,
+    ) -> Option<BindingId> {
+        let unix_s = self.unix_now(now);
+        let phone = registered.known.or_else(|| self.registrar.same_phone(&registered.applicant()));
+        let before = phone.and_then(|id| self.registrar.get(id));
+        let before: Vec<String> =
+            before.iter().flat_map(|b| b.addresses()).map(str::to_owned).collect();
+        let Ok((binding, new)) = self.registrar.register(now, unix_s, registered) else {
+            self.counters.phones_refused_full += 1;
+            return None;
+        };
+        self.phone_is_here(now, binding);
+        self.withdraw_unused(now, &before);
+        self.persist.bindings_changed(now, new);
+        Some(binding)
     }
 
     /// Addresses that the provider says are the phone's too: P-Associated-URI (RFC 3455).

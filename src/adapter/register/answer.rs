@@ -146,7 +146,7 @@ impl Adapter {
         } else if !contact.is_empty() {
             let (unix_s, asked) = (self.unix_now(now), registration.asked);
             self.registrar.shield(now, unix_s, binding, (flow, contact, given_s, asked), again_at);
-            self.publish(now, binding);
+            self.phone_is_here(now, binding);
             self.persist.bindings_changed(now, false);
         }
         self.answer_from_last(now, server, binding, contact, given_s);
@@ -170,7 +170,7 @@ impl Adapter {
             let given_s = self.phone_expires_s(u32::MAX, further.expires_s);
             let what = (flow, further.contact.as_str(), given_s, asked);
             self.registrar.shield(now, unix_s, binding, what, again_at);
-            self.publish(now, binding);
+            self.phone_is_here(now, binding);
         }
     }
 

@@ -32,6 +32,9 @@ impl Adapter {
                 return self.challenge(now, server, &account, stale);
             }
         }
+        if registration.query {
+            return self.list_contacts(now, server, &registration.aor);
+        }
         self.end_further(now, &registration);
         let first = registration.contact.as_str();
         if registration.expires_s == 0 || registration.wildcard || first.is_empty() {
@@ -55,15 +58,24 @@ impl Adapter {
             let registered = local_registration(&registration, contact, phone_s, source);
             let aliases = self.aliases_of_account(registered.provider, &account);
             let registered = Registered { aliases, ..registered };
-            let unix_s = self.unix_now(now);
-            let Ok((binding, new)) = self.registrar.register(now, unix_s, registered) else {
-                self.counters.phones_refused_full += 1;
+            if self.enter_phone(now, registered).is_none() {
                 return self.refuse(now, server, 503);
-            };
-            self.publish(now, binding);
-            self.persist.bindings_changed(now, new);
+            }
         }
         self.reply_with(now, server, 200, &[(Name::Contact, &contacts.join(", "))]);
+    }
+
+    /// Tells what is registered under an address (RFC 3261 s10.2.3).
+    fn list_contacts(&mut self, now: Instant, server: ServerId, aor: &str) {
+        let bindings = self.registrar.by_aor(aor).filter_map(|id| self.registrar.get(id));
+        let contacts: Vec<String> = bindings
+            .filter(|binding| binding.aor == aor)
+            .map(|b| format!("<{}>;expires={}", b.contact, b.expires_at.since(now).as_secs()))
+            .collect();
+        let contacts = contacts.join(", ");
+        let header: (Name, &dyn core::fmt::Display) = (Name::Contact, &contacts);
+        let headers = [header];
+        self.reply_with(now, server, 200, if contacts.is_empty() { &[] } else { &headers });
     }
 
     /// Further Contacts that the phone takes back.

@@ -5,8 +5,9 @@
 //! ordinary phone, but under a Call-ID of its own and with credentials of its own. Where the
 //! provider does not take these, the phone's next REGISTER is forwarded as without an account.
 
+mod write;
+
 use super::Registration;
-use super::answer::write_timed_contact;
 use crate::adapter::credentials::secret;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
@@ -22,10 +23,11 @@ use crate::limits::{
 use crate::rng::Rng;
 use crate::sip::digest::Session;
 use crate::sip::transaction::{ClientId, TransactionError};
-use crate::sip::{Message, Name, NameAddr, TooLong, Writer, delta_seconds};
+use crate::sip::{Message, Name, delta_seconds};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use write::{Own, write_own};
 
 /// A REGISTER of our own on its way.
 #[derive(Debug)]
@@ -64,14 +66,6 @@ impl Renewals {
         let provider = renewal.and_then(|renewal| renewal.registration.provider);
         (provider, renewal.and_then(|renewal| renewal.tried.last().copied()))
     }
-}
-
-/// What one REGISTER of our own has besides the phone's.
-struct Own<'a> {
-    call_id: &'a str,
-    cseq: u32,
-    expires_s: u32,
-    credentials: Option<(Name, String)>,
 }
 
 impl Adapter {
@@ -137,8 +131,14 @@ impl Adapter {
         let owner = ClientOwner::Renewal(id.slot());
         let way = self.way_to_server(now, owner, Hop::Target(next), Some(flow), &message);
         let (Way::Ready(wan, local), Some(target)) = (way, next) else {
-            // A connection that is being opened stands by then.
-            return self.registrar.renew_at(id, now + RENEWAL_WAIT);
+            return match way {
+                // It stands by then.
+                Way::Dialing(_) => self.registrar.renew_at(id, now + RENEWAL_WAIT),
+                _ => {
+                    self.renewal_failed(id);
+                    self.renew_later(now, id);
+                }
+            };
         };
         let lan = self.local_of(flow).unwrap_or(local);
         let source = Source { path: Path::Lan, flow, local: lan };
@@ -154,7 +154,7 @@ impl Adapter {
         if self.state_of(Some(provider)) != State::Up {
             self.transactions.stop_retransmitting(client);
         }
-        self.server_asked(now, Some(provider), owner.encode());
+        self.server_asked(now, Some(provider), target.addr, owner.encode());
         self.counters.registrations_renewed += 1;
         let mut renewal = Renewal { client, binding: id, registration, tried, challenges: 0 };
         let _ = renewal.tried.push(target.addr);
@@ -358,41 +358,4 @@ impl Adapter {
         let at = now + wait + self.rng.jitter(wait) - Duration::from_millis(500);
         self.registrar.renew_at(id, at);
     }
-}
-
-/// The phone's REGISTER with what is ours in it.
-fn write_own(
-    template: &Message<'_>,
-    contact: &str,
-    own: &Own<'_>,
-    out: &mut [u8],
-) -> Result<usize, TooLong> {
-    let mut writer = Writer::new(out);
-    writer.request("REGISTER", template.request_uri());
-    for header in template.headers() {
-        match header.name {
-            Name::CallId => writer.header(Name::CallId, own.call_id),
-            Name::CSeq => writer.header(Name::CSeq, format_args!("{} REGISTER", own.cseq)),
-            Name::Authorization | Name::ProxyAuthorization => {}
-            Name::Expires | Name::ContentLength => {}
-            Name::Contact => {
-                for value in crate::adapter::rewrite::split_list(header.value) {
-                    write_own_contact(&mut writer, value, contact, own.expires_s);
-                }
-            }
-            _ => writer.copy(header),
-        }
-    }
-    if let Some((name, value)) = &own.credentials {
-        writer.header(*name, value);
-    }
-    writer.finish(template.body())
-}
-
-fn write_own_contact(writer: &mut Writer<'_>, value: &str, contact: &str, expires_s: u32) {
-    let Ok(parsed) = NameAddr::parse(value) else { return };
-    if parsed.uri != contact {
-        return;
-    }
-    write_timed_contact(writer, contact, &parsed, expires_s);
 }

@@ -1,6 +1,7 @@
 //! One phone's registration: what is kept of it.
 
 use super::{Applicant, BindingId};
+use crate::adapter::ways::named_address;
 use crate::net::Mac;
 use crate::sip::digest::Session;
 use crate::sip::transaction::Flow;
@@ -151,9 +152,7 @@ impl Binding {
     /// The address that the Contact names, where that is the host that REGISTERs come from: else
     /// something translates, and only the flow leads to the phone.
     pub fn contact_address(&self) -> Option<SocketAddr> {
-        let uri = crate::sip::Uri::parse(&self.contact).ok()?;
-        let ip = crate::adapter::names::literal(uri.host)?;
-        (ip == self.flow.to.ip()).then(|| (ip, uri.port.unwrap_or(5060)).into())
+        named_address(&self.contact, self.flow.to.ip())
     }
 
     /// Whether the adapter keeps it registered by itself, and the provider has granted that.
