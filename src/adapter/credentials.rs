@@ -1,6 +1,7 @@
 //! Credentials of section `account`: whose they are, and requests of the adapter's own that are
 //! challenged (CALLS §2.2, §3.7).
 
+use super::providers::ProviderId;
 use super::{Adapter, ClientOwner, crossing, rewrite};
 use crate::config::Account;
 use crate::sip::digest::{Secret, Session};
@@ -11,7 +12,7 @@ use core::fmt;
 
 impl Adapter {
     /// The account of an address of record, as spelled for look-ups.
-    pub(crate) fn account_of(&self, provider: Option<u8>, aor: &str) -> Option<&Account> {
+    pub(crate) fn account_of(&self, provider: Option<ProviderId>, aor: &str) -> Option<&Account> {
         let is = |account: &&Account| {
             self.spell(provider, &account.aor).is_some_and(|spelled| spelled == aor)
         };

@@ -11,6 +11,7 @@ use super::hangup::hangs_up;
 use super::inbound::Source;
 use super::message::Outgoing;
 use super::names::Path;
+use super::providers::ProviderId;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
 use crate::limits::{
@@ -70,7 +71,7 @@ pub(crate) struct Exchange {
     /// A final answer went back.
     pub(crate) answered: bool,
     /// The provider whose server it goes to.
-    pub(crate) provider: Option<u8>,
+    pub(crate) provider: Option<ProviderId>,
     /// The target that has accepted its phone's REGISTER.
     pub(crate) accepted_by: Option<SocketAddr>,
     /// The targets that it was sent to.

@@ -62,7 +62,7 @@ impl Adapter {
             return self.refuse(now, server, 503);
         };
         if hangs_up {
-            let down = self.state_of(provider) == State::Down;
+            let down = self.providers.state_of(provider) == State::Down;
             self.answer_exchange_at(id, if down { now } else { now + BYE_PATIENCE });
         }
         self.send_out(now, id, message);

@@ -6,6 +6,7 @@
 //! chose to ask it, unless `server` says otherwise (CALLS §2.1); phones of no configured provider
 //! are proxied to where they were going.
 
+use super::providers::ProviderId;
 use super::sockets::Facing;
 use super::targets::Target;
 use super::{Adapter, Wish};
@@ -107,15 +108,12 @@ impl Adapter {
     /// Whether what comes on a flow is a provider's, whose domain it names: always where the phone
     /// knows of us, and where the phone chose one of the provider's servers. What anybody else
     /// accepts says nothing about the provider's addresses.
-    pub(crate) fn is_meant_for(&self, provider: u8, flow: Flow) -> bool {
+    pub(crate) fn is_meant_for(&self, provider: ProviderId, flow: Flow) -> bool {
         let Some(chosen) = self.chosen_by(flow) else { return true };
-        let at = usize::from(provider);
-        let (Some(options), Some(state)) = (self.config.providers.get(at), self.providers.get(at))
-        else {
-            return false;
-        };
+        let Some(state) = self.providers.get(provider) else { return false };
+        let options = &state.options;
         let accepted = || {
-            let mut phones = self.registrar.known().filter(|(_, b)| b.provider == provider);
+            let mut phones = self.registrar.known().filter(|(_, b)| b.provider == Some(provider));
             phones.any(|(_, binding)| binding.accepted_by == Some(chosen))
         };
         options.server.is_some()
@@ -126,8 +124,8 @@ impl Adapter {
     }
 
     /// The target that the phone chose, over its own transport; none where `server` names one.
-    pub(crate) fn chosen_target(&self, provider: u8, phone: Flow) -> Option<Target> {
-        let named = self.config.providers.get(usize::from(provider))?.server.is_some();
+    pub(crate) fn chosen_target(&self, provider: ProviderId, phone: Flow) -> Option<Target> {
+        let named = self.providers.get(provider)?.options.server.is_some();
         let addr = self.chosen_by(phone).filter(|_| !named)?;
         Some(Target { addr, tcp: Some(phone.is_reliable()) })
     }
@@ -137,11 +135,11 @@ impl Adapter {
     pub(crate) fn target_for(
         &self,
         now: Instant,
-        provider: u8,
+        provider: ProviderId,
         (phone, accepted): (Flow, Option<SocketAddr>),
         tried: &[SocketAddr],
     ) -> Option<Target> {
-        let state = self.providers.get(usize::from(provider))?;
+        let state = self.providers.get(provider)?;
         let chosen = self.chosen_target(provider, phone).filter(|target| {
             !tried.contains(&target.addr) && !state.targets.fails(now, target.addr)
         });
@@ -149,10 +147,15 @@ impl Adapter {
     }
 
     /// A server that a phone chose is one of its provider's from now on.
-    pub(crate) fn adopt_chosen(&mut self, provider: Option<u8>, phone: Flow, target: Target) {
+    pub(crate) fn adopt_chosen(
+        &mut self,
+        provider: Option<ProviderId>,
+        phone: Flow,
+        target: Target,
+    ) {
         let Some(at) = provider else { return };
         let chosen = self.chosen_target(at, phone) == Some(target);
-        if let Some(state) = self.providers.get_mut(usize::from(at)).filter(|_| chosen) {
+        if let Some(state) = self.providers.get_mut(at).filter(|_| chosen) {
             state.targets.adopt(target.addr);
             state.state.set_targets(state.targets.all().len() as u8);
         }

@@ -6,9 +6,8 @@
 //! provider are cared for alike: what they send themselves to hold the way open ends here.
 
 use super::Adapter;
-use super::registrar::FOREIGN;
+use super::providers::ProviderId;
 use super::sockets::Facing;
-use crate::config::Provider;
 use crate::net::{SocketKind, Via};
 use crate::sip::transaction::Flow;
 use crate::time::{Instant, earlier};
@@ -16,26 +15,22 @@ use crate::time::{Instant, earlier};
 impl Adapter {
     /// Sends the keep-alives that are due.
     pub(super) fn keepalives_due(&mut self, now: Instant) {
-        for at in 0..self.providers.len() {
-            self.keepalive_due(now, at as u8);
+        for id in self.providers.ids() {
+            self.keepalive_due(now, Some(id));
         }
-        self.keepalive_due(now, FOREIGN);
+        self.keepalive_due(now, None);
     }
 
     /// When the next keep-alive is due.
     pub(super) fn next_keepalive(&self) -> Option<Instant> {
-        let times = self.providers.iter().map(|provider| provider.keepalive_at);
+        let times = self.providers.iter().map(|(_, provider)| provider.keepalive_at);
         times.fold(self.foreign_keepalive_at, earlier)
     }
 
-    fn keepalive_due(&mut self, now: Instant, at: u8) {
-        let interval = match self.config.providers.get(usize::from(at)) {
-            Some(options) => options.keepalive,
-            None => Provider::default().keepalive,
-        };
-        let next = now + self.rng.jitter(interval);
-        let needed = self.registrar.iter().any(|(_, binding)| binding.provider == at);
-        let due = match self.providers.get_mut(usize::from(at)) {
+    fn keepalive_due(&mut self, now: Instant, id: Option<ProviderId>) {
+        let next = now + self.rng.jitter(self.providers.options(id).keepalive);
+        let needed = self.registrar.iter().any(|(_, binding)| binding.provider == id);
+        let due = match self.providers.get_mut(id) {
             Some(provider) => &mut provider.keepalive_at,
             None => &mut self.foreign_keepalive_at,
         };
@@ -47,13 +42,13 @@ impl Adapter {
             return;
         }
         *due = Some(next);
-        for flow in self.flows_kept(at) {
+        for flow in self.flows_kept(id) {
             self.send(flow, b"\r\n\r\n");
         }
     }
 
     /// The flows that registrations with this provider depend on.
-    fn flows_kept(&self, provider: u8) -> Vec<Flow> {
+    fn flows_kept(&self, provider: Option<ProviderId>) -> Vec<Flow> {
         let mut flows: Vec<Flow> = Vec::new();
         for (_, binding) in self.registrar.iter().filter(|(_, b)| b.provider == provider) {
             let Some(to) = binding.accepted_by else { continue };

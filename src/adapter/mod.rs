@@ -67,7 +67,7 @@ use call::Call;
 use exchange::Exchange;
 use outside::Outside;
 pub(crate) use owners::ClientOwner;
-use providers::ProviderState;
+use providers::Providers;
 use registrar::Registrar;
 use sockets::Sockets;
 use std::collections::{BTreeMap, VecDeque};
@@ -222,7 +222,7 @@ pub struct Adapter {
     loops: LoopDetector,
     registrar: Registrar,
     renewals: register::Renewals,
-    providers: Vec<ProviderState>,
+    providers: Providers,
     locator: Locator,
     gateways: emergency::Gateways,
     /// When keep-alives towards servers of phones of no configured provider are due.
@@ -298,7 +298,7 @@ impl Adapter {
             loops: LoopDetector::new(rng.bytes()),
             registrar: Registrar::new(usize::from(config.adapter.max_phones), &mut rng),
             renewals: register::Renewals::new(&mut rng),
-            providers: ProviderState::all(config, &mut rng, now),
+            providers: Providers::new(config, &mut rng, now),
             locator: Locator::new(&mut rng),
             gateways: emergency::Gateways::new(&config.emergency.route, now),
             foreign_keepalive_at: None,

@@ -46,7 +46,7 @@ impl Adapter {
         self.want_rules();
         self.media.set_addresses(&network.lan, &network.wan, self.outside.address());
         self.look_in_front(now);
-        for provider in &mut self.providers {
+        for provider in self.providers.iter_mut() {
             if network.wan_up {
                 provider.state.link_up(now);
             } else {
@@ -62,7 +62,7 @@ impl Adapter {
     /// The address that providers see of us is another one: phones are registered anew, and what
     /// was asked from the old one will not be answered.
     pub(super) fn address_changed(&mut self, now: Instant) {
-        for provider in &mut self.providers {
+        for provider in self.providers.iter_mut() {
             provider.state.own_link_failed();
         }
         self.forget_renewals();
@@ -297,9 +297,7 @@ impl Adapter {
         self.restart_pending = pending;
         self.config_error = None;
         self.look_in_front(now);
-        for (options, provider) in self.config.providers.iter().zip(&mut self.providers) {
-            provider.state.configure(options);
-        }
+        self.providers.configure(&self.config.providers);
         if old.adapter.mode != self.config.adapter.mode {
             log::info!("mode {}", self.config.adapter.mode.as_str());
             self.locate_providers(now);
@@ -319,7 +317,7 @@ impl Adapter {
     /// Resolves the servers' names anew; in mode `overlay` there is no server.
     fn locate_providers(&mut self, now: Instant) {
         let wanted = self.config.adapter.mode != Mode::Overlay;
-        for provider in &mut self.providers {
+        for provider in self.providers.iter_mut() {
             provider.locate_again(wanted.then_some(now));
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Adapter;
 use super::exchange::Purpose;
+use super::providers::ProviderId;
 use crate::sip::transaction::ClientId;
 use std::net::SocketAddr;
 
@@ -13,11 +14,11 @@ pub(crate) enum ClientOwner {
     /// The exchange in this slot.
     Exchange(u32),
     /// A probe of this provider's server.
-    Probe(u8),
+    Probe(ProviderId),
     /// The search for this emergency route.
     Gateway(u8),
     /// The search for one server of this provider: the first, or one of its fallbacks.
-    Locate(u8, u8),
+    Locate(ProviderId, u8),
     /// A REGISTER of our own for the phone in this slot.
     Renewal(u32),
     /// The search for this bootstrap entry of the overlay.
@@ -39,9 +40,9 @@ impl ClientOwner {
             Self::Inquiry(slot) => (0, 3, slot),
             Self::Leg(slot, leg) => (1, u32::from(leg), slot),
             Self::Exchange(slot) => (2, 0, slot),
-            Self::Probe(provider) => (3, 0, u32::from(provider)),
+            Self::Probe(provider) => (3, 0, u32::from(provider.0)),
             Self::Gateway(route) => (3, 1, u32::from(route)),
-            Self::Locate(provider, server) => (3, 2 + u32::from(server), u32::from(provider)),
+            Self::Locate(provider, server) => (3, 2 + u32::from(server), u32::from(provider.0)),
         };
         kind << 30 | detail << Self::SLOT_BITS | slot
     }
@@ -55,9 +56,9 @@ impl ClientOwner {
             (0, 3) => Self::Inquiry(slot),
             (1, leg) => Self::Leg(slot, leg),
             (2, _) => Self::Exchange(slot),
-            (3, 0) => Self::Probe(slot as u8),
+            (3, 0) => Self::Probe(ProviderId(slot as u8)),
             (3, 1) => Self::Gateway(slot as u8),
-            (3, server) => Self::Locate(slot as u8, server - 2),
+            (3, server) => Self::Locate(ProviderId(slot as u8), server - 2),
             _ => Self::Quiet,
         }
     }
@@ -105,7 +106,7 @@ impl Adapter {
     /// Where the request of this owner went.
     pub(super) fn target_of_owner(&self, owner: ClientOwner) -> Option<SocketAddr> {
         match owner {
-            ClientOwner::Probe(at) => self.providers.get(usize::from(at))?.probed,
+            ClientOwner::Probe(at) => self.providers.get(at)?.probed,
             ClientOwner::Leg(slot, at) => {
                 let call = self.calls.get(self.calls.id_at(slot)?)?;
                 Some(call.legs.get(usize::from(at))?.flow.to)
@@ -138,7 +139,7 @@ impl Adapter {
     }
 
     /// The provider whose server it went to.
-    pub(super) fn provider_of_owner(&self, owner: ClientOwner) -> Option<u8> {
+    pub(super) fn provider_of_owner(&self, owner: ClientOwner) -> Option<ProviderId> {
         match owner {
             ClientOwner::Probe(at) => Some(at),
             ClientOwner::Leg(slot, at) => {

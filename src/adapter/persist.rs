@@ -228,12 +228,12 @@ impl Adapter {
             return;
         };
         for binding in phones {
-            let domain = self.config.providers.get(usize::from(binding.provider));
+            let provider = self.providers.get(binding.provider);
             let seconds = |at: Instant| at.since(now).as_secs() as u32;
             let saved = Saved {
                 aor: &binding.aor,
                 aliases: binding.aliases.iter().map(String::as_str).collect(),
-                domain: domain.map_or("", |provider| &provider.domain),
+                domain: provider.map_or("", |provider| &provider.options.domain),
                 contact: &binding.contact,
                 wan_user: &binding.wan_user,
                 instance: &binding.instance,
@@ -277,7 +277,7 @@ impl Adapter {
     /// A phone of the last run: still registered where its time is not over, else only known.
     fn restore_phone(&mut self, now: Instant, saved: &Saved<'_>, away_s: u64, volatile: bool) {
         let domain = saved.domain;
-        let Some(provider) = self.config.providers.iter().position(|p| p.domain == domain) else {
+        let Some(provider) = self.providers.find(|p| p.options.domain == domain) else {
             return;
         };
         let Some(socket) = self.lan_socket(saved.address.ip()) else { return };
@@ -289,7 +289,7 @@ impl Adapter {
             Flow { via: Via::Udp(socket), to: saved.address }
         };
         let expires_at = left(saved.expires_s);
-        let mut binding = Binding::restored(saved.aor.to_owned(), provider as u8, flow, expires_at);
+        let mut binding = Binding::restored(saved.aor.to_owned(), provider, flow, expires_at);
         binding.aliases = saved
             .aliases
             .iter()

@@ -3,7 +3,8 @@
 use super::Adapter;
 use super::call::PhoneEnd;
 use super::names::{self, Local};
-use super::registrar::{Binding, BindingId, FOREIGN};
+use super::providers::{ProviderId, ProviderState};
+use super::registrar::{Binding, BindingId};
 use super::sockets::Facing;
 use super::spelling::{self, Aor};
 use crate::config::Mode;
@@ -24,28 +25,29 @@ impl Adapter {
     }
 
     /// The key of an address, by the spelling of this provider.
-    pub(crate) fn spell(&self, provider: Option<u8>, uri: &str) -> Option<String> {
-        let provider = self.config.providers.get(usize::from(provider?))?;
-        spelling::key(uri, provider).map(|aor| aor.as_str().to_owned())
+    pub(crate) fn spell(&self, provider: Option<ProviderId>, uri: &str) -> Option<String> {
+        spelling::key(uri, &self.providers.get(provider)?.options)
+            .map(|aor| aor.as_str().to_owned())
     }
 
     /// The provider whose domain an address is in.
-    pub(crate) fn provider_of_uri(&self, uri: &str) -> Option<u8> {
-        let serves = |provider: &crate::config::Provider| {
-            spelling::key(uri, provider).is_some_and(|aor| aor.domain() == provider.domain)
+    pub(crate) fn provider_of_uri(&self, uri: &str) -> Option<ProviderId> {
+        let serves = |provider: &ProviderState| {
+            let aor = spelling::key(uri, &provider.options);
+            aor.is_some_and(|aor| aor.domain() == provider.options.domain)
         };
         let literal_tel = uri.trim_start().get(..4).is_some_and(|s| s.eq_ignore_ascii_case("tel:"));
         if literal_tel {
             return None;
         }
-        self.config.providers.iter().position(serves).map(|at| at as u8)
+        self.providers.find(serves)
     }
 
     /// The key of a request's From.
     fn spell_from(&self, message: &Message<'_>) -> Option<Aor> {
         let from = message.from()?;
         let provider = self.provider_of_uri(from.uri)?;
-        spelling::key(from.uri, self.config.providers.get(usize::from(provider))?)
+        spelling::key(from.uri, &self.providers.get(provider)?.options)
     }
 
     /// The registered phone that sends a request on this flow.
@@ -60,10 +62,9 @@ impl Adapter {
         binding: Option<BindingId>,
         message: &Message<'_>,
         flow: Flow,
-    ) -> Option<u8> {
-        match binding.and_then(|id| self.registrar.get(id)).map(|b| b.provider) {
-            Some(FOREIGN) => None,
-            Some(provider) => Some(provider),
+    ) -> Option<ProviderId> {
+        match binding.and_then(|id| self.registrar.get(id)) {
+            Some(binding) => binding.provider,
             None => {
                 let provider = self.provider_of_uri(message.from()?.uri);
                 provider.filter(|at| self.is_meant_for(*at, flow))
@@ -76,7 +77,7 @@ impl Adapter {
     pub(crate) fn caller_aor(
         &self,
         binding: Option<BindingId>,
-        provider: Option<u8>,
+        provider: Option<ProviderId>,
         message: &Message<'_>,
     ) -> String {
         let Some(binding) = binding.and_then(|id| self.registrar.get(id)) else {
@@ -101,7 +102,7 @@ impl Adapter {
     pub(crate) fn aliases_of(
         &self,
         binding: Option<BindingId>,
-        provider: Option<u8>,
+        provider: Option<ProviderId>,
         message: &Message<'_>,
     ) -> Vec<String> {
         let from = message.from().and_then(|from| self.spell(provider, from.uri));
@@ -142,8 +143,9 @@ impl Adapter {
     /// Every phone registered under an address.
     fn bindings_of_uri(&self, uri: &str) -> heapless::Vec<BindingId, CALL_LEGS_MAX> {
         // A number without a domain may be of any provider here.
-        let keys = self.config.providers.iter().filter_map(|provider| {
-            spelling::key(uri, provider).filter(|aor| aor.domain() == provider.domain)
+        let keys = self.providers.iter().filter_map(|(_, provider)| {
+            let aor = spelling::key(uri, &provider.options);
+            aor.filter(|aor| aor.domain() == provider.options.domain)
         });
         let mut found = keys.map(|aor| {
             let bindings = self.registrar.by_aor(aor.as_str()).take(CALL_LEGS_MAX);
@@ -161,9 +163,8 @@ impl Adapter {
 
     /// Whether a phone's provider allows it in the overlay (CALLS §2.3).
     pub(crate) fn is_shared(&self, id: BindingId) -> bool {
-        let provider = self.registrar.get(id).map(|binding| usize::from(binding.provider));
-        let options = provider.and_then(|at| self.config.providers.get(at));
-        options.is_some_and(|provider| provider.overlay)
+        let provider = self.registrar.get(id).and_then(|binding| binding.provider);
+        self.providers.get(provider).is_some_and(|provider| provider.options.overlay)
     }
 
     /// A registered phone as an end of a call: over the flow that its REGISTERs use, to the port

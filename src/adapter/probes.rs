@@ -1,6 +1,7 @@
 //! Probes: an OPTIONS from a registered AOR, where nothing else was heard of the server
 //! (CALLS §5).
 
+use super::providers::ProviderId;
 use super::server::Sent;
 use super::targets::Target;
 use super::ways::Way;
@@ -13,22 +14,21 @@ use std::net::SocketAddr;
 impl Adapter {
     /// OPTIONS from a registered AOR. To a server that is not up, or has never answered one, it
     /// goes once: the next probe repeats it soon enough. Whether it could be sent.
-    pub(super) fn probe(&mut self, now: Instant, at: u8) -> bool {
+    pub(super) fn probe(&mut self, now: Instant, id: ProviderId) -> bool {
         let Some((aor, user, accepted)) = self
             .registrar
             .iter()
-            .find(|(_, binding)| binding.provider == at)
+            .find(|(_, binding)| binding.provider == Some(id))
             .map(|(_, b)| (b.aor.clone(), b.wan_user.clone(), b.accepted_by))
         else {
             return false;
         };
-        let Some(Target { addr: to, tcp }) = self.probe_target(now, at, accepted) else {
+        let Some(Target { addr: to, tcp }) = self.probe_target(now, id, accepted) else {
             return false;
         };
         let tcp = tcp == Some(true);
-        let Some(options) = self.config.providers.get(usize::from(at)) else { return false };
-        let domain = options.domain.clone();
-        let owner = ClientOwner::Probe(at);
+        let domain = self.providers.options(id).domain.clone();
+        let owner = ClientOwner::Probe(id);
         let Way::Ready(flow, local) = self.way_to(to, tcp, None, owner) else { return false };
         let (branch, tag, call) =
             (self.transactions.branch(), self.rng.next_u32(), self.rng.next_u64());
@@ -47,7 +47,7 @@ impl Adapter {
         let owner = owner.encode();
         let Some(bytes) = bytes else { return false };
         if let Ok(client) = self.transactions.send_request(now, flow, &bytes, owner)
-            && let Some(provider) = self.providers.get_mut(usize::from(at))
+            && let Some(provider) = self.providers.get_mut(id)
         {
             if !(provider.is_up() && provider.state.answers_probes()) {
                 self.transactions.stop_retransmitting(client);
@@ -64,15 +64,15 @@ impl Adapter {
     fn probe_target(
         &mut self,
         now: Instant,
-        at: u8,
+        id: ProviderId,
         accepted: Option<SocketAddr>,
     ) -> Option<Target> {
-        let provider = self.providers.get_mut(usize::from(at))?;
+        let provider = self.providers.get_mut(id)?;
         if let Some(silent) = provider.probed.take()
             && provider.state.answers_probes()
         {
             provider.targets.failed(now, silent);
         }
-        self.next_target(now, at, accepted, &[])
+        self.next_target(now, id, accepted, &[])
     }
 }

@@ -1,24 +1,30 @@
-//! The providers' servers: where they are, whether they answer, and the way to them.
+//! The providers: their sections, who speaks for them, and whether their servers answer. Where
+//! those are, `locate` finds.
 
-use super::call::CallId;
+pub(crate) mod locate;
+
+use super::call::{Call, CallId};
 use super::inbound::Source;
-use super::registrar::{Binding, FOREIGN};
+use super::registrar::Binding;
 use super::server::{Reason, Sent, ServerState, State};
 use super::targets::{Target, TargetList};
-use super::ways::Way;
-use super::{Adapter, ClientOwner, Wish};
-use crate::config::{Config, Mode, Provider, Server};
-use crate::limits::{LOCATE_AGAIN, PROVIDER_SOURCES_MAX};
-use crate::net::Request;
+use super::{Adapter, ClientOwner};
+use crate::config::{Config, Mode, Provider};
+use crate::limits::PROVIDER_SOURCES_MAX;
 use crate::rng::Rng;
-use crate::sip::locate::{Query, Targets, Transport};
 use crate::sip::transaction::{ClientId, TransactionError};
 use crate::time::{Instant, earlier};
 use std::net::{IpAddr, SocketAddr};
 
-/// One provider's server as it is now.
+/// Names a provider: a section of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderId(pub(crate) u8);
+
+/// One provider, and its server as that is now.
 pub(crate) struct ProviderState {
-    /// The verdict on it.
+    /// The options of its section.
+    pub(crate) options: Provider,
+    /// The verdict on its server.
     pub(crate) state: ServerState,
     /// Where it is.
     pub(crate) targets: TargetList,
@@ -32,19 +38,6 @@ pub(crate) struct ProviderState {
 }
 
 impl ProviderState {
-    /// One for each section, not located yet.
-    pub(crate) fn all(config: &Config, rng: &mut Rng, now: Instant) -> Vec<Self> {
-        let one = |provider: &Provider| Self {
-            state: ServerState::new(now, provider, rng),
-            targets: TargetList::default(),
-            probed: None,
-            sources: heapless::Deque::new(),
-            locate_at: (config.adapter.mode != Mode::Overlay).then_some(now),
-            keepalive_at: None,
-        };
-        config.providers.iter().map(one).collect()
-    }
-
     /// Whether new calls wait for it.
     pub(crate) fn is_up(&self) -> bool {
         self.state.state() == State::Up
@@ -62,65 +55,96 @@ impl ProviderState {
             self.targets.clear();
         }
     }
+
+    /// Whether a host is one of its targets, has answered a REGISTER for it, or is in its
+    /// `server_net`.
+    fn has_source(&self, ip: IpAddr) -> bool {
+        self.targets.all().iter().any(|target| target.addr.ip() == ip)
+            || self.sources.iter().any(|known| *known == ip)
+            || self.options.server_net.iter().any(|net| net.contains(ip))
+    }
+}
+
+/// All providers of the settings. None that is asked for has none of it.
+pub(crate) struct Providers {
+    all: Vec<ProviderState>,
+    /// What holds for phones of no configured provider.
+    pub(crate) defaults: Provider,
+}
+
+impl Providers {
+    /// One for each section, not located yet.
+    pub(crate) fn new(config: &Config, rng: &mut Rng, now: Instant) -> Self {
+        let one = |options: &Provider| ProviderState {
+            options: options.clone(),
+            state: ServerState::new(now, options, rng),
+            targets: TargetList::default(),
+            probed: None,
+            sources: heapless::Deque::new(),
+            locate_at: (config.adapter.mode != Mode::Overlay).then_some(now),
+            keepalive_at: None,
+        };
+        Self { all: config.providers.iter().map(one).collect(), defaults: Provider::default() }
+    }
+
+    /// Takes the options of a reload, which adds and drops no section.
+    pub(crate) fn configure(&mut self, sections: &[Provider]) {
+        for (provider, options) in self.all.iter_mut().zip(sections) {
+            provider.state.configure(options);
+            provider.options = options.clone();
+        }
+    }
+
+    /// The one of this name.
+    pub(crate) fn get(&self, id: impl Into<Option<ProviderId>>) -> Option<&ProviderState> {
+        self.all.get(usize::from(id.into()?.0))
+    }
+
+    /// The one of this name.
+    pub(crate) fn get_mut(
+        &mut self,
+        id: impl Into<Option<ProviderId>>,
+    ) -> Option<&mut ProviderState> {
+        self.all.get_mut(usize::from(id.into()?.0))
+    }
+
+    /// The options of one; the defaults, where there is none.
+    pub(crate) fn options(&self, id: impl Into<Option<ProviderId>>) -> &Provider {
+        self.get(id).map_or(&self.defaults, |provider| &provider.options)
+    }
+
+    /// What is thought of its server; of none that is configured, nothing bad.
+    pub(crate) fn state_of(&self, id: impl Into<Option<ProviderId>>) -> State {
+        self.get(id).map_or(State::Up, |provider| provider.state.state())
+    }
+
+    /// All names. They stay what they are.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ProviderId> + use<> {
+        (0..self.all.len()).map(|at| ProviderId(at as u8))
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ProviderId, &ProviderState)> {
+        self.ids().zip(&self.all)
+    }
+
+    /// All of them, to change.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ProviderState> {
+        self.all.iter_mut()
+    }
+
+    /// The first that is as wanted.
+    pub(crate) fn find(&self, is: impl Fn(&ProviderState) -> bool) -> Option<ProviderId> {
+        self.iter().find(|(_, provider)| is(provider)).map(|(id, _)| id)
+    }
 }
 
 impl Adapter {
-    /// Passes on what the locator asks and takes what it found.
-    pub(crate) fn pump_locator(&mut self, now: Instant) {
-        while let Some(question) = self.locator.poll_question() {
-            let request = Request::Resolve { name: question.name, kind: question.kind };
-            self.wish(Wish::Locate(question.id), request);
-        }
-        while let Some((user, found)) = self.locator.poll_found() {
-            match ClientOwner::decode(user) {
-                ClientOwner::Locate(at, server) => {
-                    self.provider_located(now, (at, server), found.ok());
-                }
-                ClientOwner::Gateway(at) => self.gateway_located(at, found.ok()),
-                ClientOwner::Bootstrap(at) => {
-                    let targets = found.unwrap_or_default();
-                    self.bootstrap_located(now, usize::from(at), &targets);
-                }
-                owner => {
-                    let to = found.ok().and_then(|targets| targets.first().copied());
-                    let phone = self.phone_of_owner(owner);
-                    let way = to.map_or(Way::None(None), |t| {
-                        self.way_to(t.addr, t.transport == Transport::Tcp, phone, owner)
-                    });
-                    self.resume(now, owner, way);
-                }
-            }
-        }
-    }
-
-    fn provider_located(&mut self, now: Instant, (at, server): (u8, u8), found: Option<Targets>) {
-        let (Some(provider), Some(options)) =
-            (self.providers.get_mut(usize::from(at)), self.config.providers.get(usize::from(at)))
-        else {
-            return;
-        };
-        match found {
-            Some(targets) if !targets.is_empty() => {
-                let named = server_of(options, server);
-                let decided = named.is_none_or(|named| named.transport.is_some());
-                provider.targets.locate(usize::from(server), &targets, decided);
-                provider.state.set_targets(provider.targets.all().len() as u8);
-            }
-            _ => {
-                let name = server_of(options, server).map_or(&options.domain, |s| &s.host);
-                log::warn!("provider {}: {name} has no address now", options.domain);
-            }
-        }
-        if self.config.adapter.mode != Mode::Overlay {
-            provider.locate_at = Some(now + LOCATE_AGAIN);
-        }
-    }
-
     /// Whether a source on the WAN side speaks for anybody's provider (CALLS §1.5).
     pub(crate) fn is_provider(&self, from: SocketAddr) -> bool {
         let foreign =
-            |binding: &Binding| binding.provider == FOREIGN && self.speaks_for(from, binding);
-        (0..self.providers.len()).any(|at| self.is_source_of(at as u8, from.ip()))
+            |binding: &Binding| binding.provider.is_none() && self.speaks_for(from, binding);
+        self.providers.iter().any(|(_, provider)| provider.has_source(from.ip()))
             || self.registrar.iter().any(|(_, binding)| foreign(binding))
     }
 
@@ -129,20 +153,9 @@ impl Adapter {
     /// other: any guest can have itself accepted by any host.
     pub(crate) fn speaks_for(&self, from: SocketAddr, phone: &Binding) -> bool {
         match phone.provider {
-            FOREIGN => phone.accepted_by.is_some_and(|server| server.ip() == from.ip()),
-            provider => self.is_source_of(provider, from.ip()),
+            None => phone.accepted_by.is_some_and(|server| server.ip() == from.ip()),
+            id => self.providers.get(id).is_some_and(|provider| provider.has_source(from.ip())),
         }
-    }
-
-    /// Whether it is one of the provider's targets, has answered a REGISTER for it, or is in its
-    /// `server_net`.
-    fn is_source_of(&self, provider: u8, ip: IpAddr) -> bool {
-        let at = usize::from(provider);
-        let state = self.providers.get(at);
-        let options = self.config.providers.get(at);
-        state.is_some_and(|p| p.targets.all().iter().any(|target| target.addr.ip() == ip))
-            || state.is_some_and(|p| p.sources.iter().any(|known| *known == ip))
-            || options.is_some_and(|p| p.server_net.iter().any(|net| net.contains(ip)))
     }
 
     /// A request went to one of the server's targets. What goes elsewhere, by Route or Contact,
@@ -150,11 +163,11 @@ impl Adapter {
     pub(crate) fn server_asked(
         &mut self,
         now: Instant,
-        provider: Option<u8>,
+        provider: Option<ProviderId>,
         to: SocketAddr,
         key: u32,
     ) {
-        let provider = provider.and_then(|at| self.providers.get_mut(usize::from(at)));
+        let provider = self.providers.get_mut(provider);
         if let Some(provider) = provider.filter(|p| p.targets.number(to).is_some()) {
             provider.state.on_request_sent(now, key, Sent::Request);
         }
@@ -173,40 +186,40 @@ impl Adapter {
         }
         let registers = self.is_registering(owner);
         let target = self.target_of_owner(owner);
-        if let Some(at) = self.provider_of_owner(owner) {
-            if let Some(provider) = self.providers.get_mut(usize::from(at)) {
+        if let Some(id) = self.provider_of_owner(owner) {
+            if let Some(provider) = self.providers.get_mut(id) {
                 provider.state.on_response(now, owner.encode());
                 let known = provider.targets.number(from).is_some();
                 provider.targets.answered(if known { from } else { target.unwrap_or(from) });
-                provider.probed = provider.probed.filter(|_| owner != ClientOwner::Probe(at));
+                provider.probed = provider.probed.filter(|_| owner != ClientOwner::Probe(id));
                 if registers {
                     note_source(&mut provider.sources, from.ip());
                 }
             }
-            self.note_change(now, at);
+            self.note_change(now, id);
         }
     }
 
     /// A sign of life that answers nothing that is waited for.
     fn server_lives(&mut self, now: Instant, from: SocketAddr) {
-        for at in 0..self.providers.len() {
-            let Some(provider) = self.providers.get_mut(at) else { return };
+        for id in self.providers.ids() {
+            let Some(provider) = self.providers.get_mut(id) else { return };
             if provider.targets.number(from).is_some() {
                 provider.state.on_heard(now);
                 provider.targets.answered(from);
-                self.note_change(now, at as u8);
+                self.note_change(now, id);
             }
         }
     }
 
     /// A connection to a server was refused, or nobody answered.
     pub(crate) fn connect_failed(&mut self, now: Instant, to: SocketAddr) {
-        for at in 0..self.providers.len() {
-            let Some(provider) = self.providers.get_mut(at) else { return };
+        for id in self.providers.ids() {
+            let Some(provider) = self.providers.get_mut(id) else { return };
             if let Some(number) = provider.targets.number(to) {
                 provider.state.on_transport_error(now, ClientOwner::Quiet.encode(), number);
-                self.target_silent(now, Some(at as u8), to);
-                self.note_change(now, at as u8);
+                self.target_silent(now, Some(id), to);
+                self.note_change(now, id);
             }
         }
     }
@@ -221,9 +234,9 @@ impl Adapter {
         if !self.is_running(owner, client) {
             return;
         }
-        let Some(at) = self.provider_of_owner(owner) else { return };
+        let Some(id) = self.provider_of_owner(owner) else { return };
         let target = self.target_of_owner(owner);
-        let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
+        let Some(provider) = self.providers.get_mut(id) else { return };
         if self.own_link_failed {
             provider.state.own_link_failed();
         } else if let Some(target) = target
@@ -232,14 +245,19 @@ impl Adapter {
             if error == TransactionError::Transport {
                 provider.state.on_transport_error(now, owner.encode(), number);
             }
-            self.target_silent(now, Some(at), target);
+            self.target_silent(now, Some(id), target);
         }
-        self.note_change(now, at);
+        self.note_change(now, id);
     }
 
     /// A target gave no answer in the time that was granted to it: the next one is tried.
-    pub(crate) fn target_silent(&mut self, now: Instant, provider: Option<u8>, to: SocketAddr) {
-        if let Some(provider) = provider.and_then(|at| self.providers.get_mut(usize::from(at))) {
+    pub(crate) fn target_silent(
+        &mut self,
+        now: Instant,
+        provider: Option<ProviderId>,
+        to: SocketAddr,
+    ) {
+        if let Some(provider) = self.providers.get_mut(provider) {
             provider.targets.failed(now, to);
             if !provider.targets.serves(now, to) {
                 self.registrar.target_lost(now, to);
@@ -252,29 +270,28 @@ impl Adapter {
     pub(crate) fn next_target(
         &self,
         now: Instant,
-        provider: u8,
+        provider: ProviderId,
         accepted: Option<SocketAddr>,
         tried: &[SocketAddr],
     ) -> Option<Target> {
-        let provider = self.providers.get(usize::from(provider))?;
-        let order = provider.targets.order(now, accepted);
+        let order = self.providers.get(provider)?.targets.order(now, accepted);
         order.into_iter().find(|target| !tried.contains(&target.addr))
     }
 
-    fn note_change(&mut self, now: Instant, at: u8) {
-        let Some(provider) = self.providers.get_mut(usize::from(at)) else { return };
+    fn note_change(&mut self, now: Instant, id: ProviderId) {
+        let Some(provider) = self.providers.get_mut(id) else { return };
         let Some(state) = provider.state.poll_change() else { return };
         let reason = provider.state.reason();
-        let domain = self.config.providers.get(usize::from(at)).map_or("?", |p| &p.domain);
-        log::warn!("server of {domain} is {}: {reason}", state.as_str());
+        log::warn!("server of {} is {}: {reason}", provider.options.domain, state.as_str());
         // A suspicion that ended was no outage: the server knows its phones.
         if reason == Reason::Recovered {
-            self.registrar.spread_refreshes(now, at, &mut self.rng);
+            self.registrar.spread_refreshes(now, id, &mut self.rng);
         }
+        let of_it = |call: &Call| call.provider == Some(id);
         let waiting: Vec<CallId> = self
             .calls
             .iter()
-            .filter(|(_, call)| call.provider == Some(at) && call.winner.is_none())
+            .filter(|(_, call)| of_it(call) && call.winner.is_none())
             .map(|(id, _)| id)
             .collect();
         for id in waiting {
@@ -283,7 +300,7 @@ impl Adapter {
         let running: Vec<CallId> = self
             .calls
             .iter()
-            .filter(|(_, call)| call.provider == Some(at) && call.winner.is_some())
+            .filter(|(_, call)| of_it(call) && call.winner.is_some())
             .map(|(id, _)| id)
             .collect();
         for id in running {
@@ -293,43 +310,16 @@ impl Adapter {
 
     /// Looks after every provider whose time has come.
     pub(crate) fn providers_due(&mut self, now: Instant) {
-        for at in 0..self.providers.len() {
-            self.locate_due(now, at);
-            let Some(provider) = self.providers.get_mut(at) else { return };
+        for id in self.providers.ids() {
+            self.locate_due(now, id);
+            let Some(provider) = self.providers.get_mut(id) else { return };
             provider.state.handle_timeout(now);
             if provider.state.probe_due(now) {
-                self.probe(now, at as u8);
+                self.probe(now, id);
             }
-            self.note_change(now, at as u8);
+            self.note_change(now, id);
         }
         self.pump_locator(now);
-    }
-
-    fn locate_due(&mut self, now: Instant, at: usize) {
-        let (Some(provider), Some(options)) =
-            (self.providers.get_mut(at), self.config.providers.get(at))
-        else {
-            return;
-        };
-        if provider.locate_at.is_none_or(|due| now < due) {
-            return;
-        }
-        provider.locate_at = Some(now + LOCATE_AGAIN);
-        for server in 0..=options.fallback_server.len() {
-            let query = match server_of(options, server as u8) {
-                Some(server) => query_of(server),
-                None => Query {
-                    host: &options.domain,
-                    port: None,
-                    transport: None,
-                    preferred: Transport::Udp,
-                },
-            };
-            let owner = ClientOwner::Locate(at as u8, server as u8).encode();
-            if let Err(error) = self.locator.start(now, &query, owner) {
-                log::warn!("provider {}: {error}", options.domain);
-            }
-        }
     }
 }
 
@@ -342,21 +332,4 @@ fn note_source<const N: usize>(sources: &mut heapless::Deque<IpAddr, N>, ip: IpA
         sources.pop_front();
     }
     let _ = sources.push_back(ip);
-}
-
-/// The question where a server is.
-pub(super) fn query_of(server: &Server) -> Query<'_> {
-    let transport = server.transport.map(|transport| match transport {
-        crate::config::Transport::Udp => Transport::Udp,
-        crate::config::Transport::Tcp => Transport::Tcp,
-    });
-    Query { host: &server.host, port: server.port, transport, preferred: Transport::Udp }
-}
-
-/// Server number `at` of a section; none where the domain's own records say where it is.
-fn server_of(options: &Provider, at: u8) -> Option<&Server> {
-    match usize::from(at).checked_sub(1) {
-        None => options.server.as_ref(),
-        Some(fallback) => options.fallback_server.get(fallback),
-    }
 }

@@ -120,7 +120,7 @@ impl Core for Adapter {
         at = earlier(at, self.stop_at());
         at = earlier(at, self.gateways.poll_timeout());
         at = earlier(at, self.next_keepalive());
-        for provider in &self.providers {
+        for (_, provider) in self.providers.iter() {
             at = earlier(at, provider.poll_timeout());
         }
         at

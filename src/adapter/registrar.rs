@@ -19,10 +19,6 @@ pub use binding::{Asked, Binding, Own, Registered};
 pub use identify::Applicant;
 pub use refresh::Renewed;
 
-/// The provider of phones whose domain no section names: they are passed on and found again, but
-/// neither shielded nor put into the overlay.
-pub const FOREIGN: u8 = u8::MAX;
-
 /// Names a phone's registration.
 pub type BindingId = Id<Binding>;
 

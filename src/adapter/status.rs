@@ -33,18 +33,20 @@ impl Adapter {
     /// asked just now.
     fn command_probe(&mut self, now: Instant) -> Value {
         let mut asked = Vec::new();
-        for at in 0..self.providers.len() {
-            let may = self.providers.get_mut(at).is_some_and(|p| p.state.may_probe(now));
-            if may && self.probe(now, at as u8) {
-                asked.extend(self.config.providers.get(at).map(|options| options.domain.clone()));
+        for id in self.providers.ids() {
+            let may = self.providers.get_mut(id).is_some_and(|p| p.state.may_probe(now));
+            if may && self.probe(now, id) {
+                asked.push(self.providers.options(id).domain.clone());
             }
         }
         json!({ "asked": asked })
     }
 
     fn command_lookup(&mut self, now: Instant, ticket: Ticket, uri: &str) {
-        let aor = (0..self.config.providers.len())
-            .find_map(|at| self.spell(Some(at as u8), uri))
+        let aor = self
+            .providers
+            .ids()
+            .find_map(|id| self.spell(Some(id), uri))
             .unwrap_or_else(|| uri.to_owned());
         let Some(overlay) = &mut self.overlay else {
             let error = json!({ "aor": aor, "error": "there is no overlay: no network secret" });
@@ -119,9 +121,9 @@ impl Adapter {
     }
 
     fn servers_status(&self, now: Instant) -> Vec<Value> {
-        let servers = self.config.providers.iter().zip(&self.providers);
-        servers
-            .map(|(options, provider)| {
+        self.providers
+            .iter()
+            .map(|(_, provider)| {
                 let state = &provider.state;
                 let address = provider.targets.order(now, None).first().copied();
                 let history: Vec<Value> = state
@@ -135,7 +137,7 @@ impl Adapter {
                     })
                     .collect();
                 json!({
-                    "domain": options.domain,
+                    "domain": provider.options.domain,
                     "state": state.state().as_str(),
                     "reason": state.reason().to_string(),
                     "address": address.map(|target| target.addr.to_string()),

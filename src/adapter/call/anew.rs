@@ -32,7 +32,7 @@ impl Adapter {
         (upstream.to_tag, upstream.cseq) = (to_tag, cseq);
         let _ = call.upstreams.push(upstream);
         let owner = phones.first().and_then(|id| self.registrar.get(*id));
-        call.provider = owner.map(|binding| binding.provider);
+        call.provider = owner.and_then(|binding| binding.provider);
         call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
         call.claim = self.claim_of(call.provider, &message, source.flow.to.ip());
         if linked {

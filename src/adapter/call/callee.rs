@@ -45,7 +45,8 @@ impl Adapter {
         source: Source,
     ) {
         let phones = self.phones_called(message, &source);
-        let provider = phones.first().and_then(|id| self.registrar.get(*id)).map(|b| b.provider);
+        let called = phones.first().and_then(|id| self.registrar.get(*id));
+        let provider = called.and_then(|binding| binding.provider);
         let claim = self.claim_of(provider, message, source.flow.to.ip());
         let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
         let belongs = self.leg_belongs(now, message, &source, &claim, &phones);

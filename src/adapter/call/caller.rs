@@ -13,7 +13,7 @@ use crate::adapter::spelling;
 use crate::config::{Mode, Prefer};
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
-use crate::time::{Duration, Instant, earlier};
+use crate::time::{Instant, earlier};
 
 impl Adapter {
     /// An INVITE outside dialogs from a phone.
@@ -174,19 +174,16 @@ impl Adapter {
     }
 
     fn next_step(&self, now: Instant, call: &Call) -> Step {
-        let provider = call.provider.and_then(|at| self.config.providers.get(usize::from(at)));
-        let server = call.provider.and_then(|at| self.providers.get(usize::from(at)));
-        let defaults = crate::config::Provider::default();
-        let options = provider.unwrap_or(&defaults);
+        let server = self.providers.get(call.provider);
+        let options = self.providers.options(call.provider);
         let (view, registered_there) = server_view(call);
-        let rtt = server.map_or(Duration::ZERO, |s| s.state.rtt().unwrap_or_default());
         decide::decide(&View {
             now,
             started: call.started,
             server: view,
             overlay: overlay_view(call),
             server_up: server.is_none_or(|s| s.is_up()),
-            hedge: options.hedge.max(rtt * 2),
+            hedge: server.map_or(options.hedge, |s| s.state.hedge()),
             hedge_trying: options.hedge_trying,
             fastest: options.prefer == Prefer::Fastest,
             notice_acknowledged: call.callees.iter().any(|c| c.acknowledged),
@@ -198,10 +195,7 @@ impl Adapter {
 
     fn note_overlay_reason(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
-        let server_up = call
-            .provider
-            .and_then(|at| self.providers.get(usize::from(at)))
-            .is_none_or(|s| s.is_up());
+        let server_up = self.providers.get(call.provider).is_none_or(|s| s.is_up());
         let reason = match server_view(call).0 {
             ServerLeg::Absent if self.config.adapter.mode != Mode::Overlay => "transferred over it",
             ServerLeg::Absent => "no server in this mode",

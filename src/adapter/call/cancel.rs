@@ -82,7 +82,7 @@ impl Adapter {
     /// Whether the provider's server is not up.
     pub(super) fn server_is_down(&self, id: CallId) -> bool {
         let provider = self.calls.get(id).and_then(|call| call.provider);
-        let provider = provider.and_then(|at| self.providers.get(usize::from(at)));
+        let provider = self.providers.get(provider);
         provider.is_some_and(|provider| !provider.is_up())
     }
 

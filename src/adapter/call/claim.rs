@@ -5,6 +5,7 @@
 
 use crate::adapter::Adapter;
 use crate::adapter::names::literal;
+use crate::adapter::providers::ProviderId;
 use crate::adapter::spelling;
 use crate::channel::SessionKey;
 use crate::config::Provider;
@@ -102,14 +103,14 @@ impl Adapter {
     /// What an INVITE from `source` says of its caller.
     pub(crate) fn claim_of(
         &mut self,
-        provider: Option<u8>,
+        provider: Option<ProviderId>,
         message: &Message<'_>,
         source: IpAddr,
     ) -> Claim {
         let kind = message.header(Name::ContentType).unwrap_or_default();
         let session = session_of(kind, message.body());
         let mut claim = Claim { session, ..Claim::default() };
-        let options = provider.and_then(|at| self.config.providers.get(usize::from(at)));
+        let options = self.providers.get(provider).map(|p| &p.options);
         let Some(options) = options else { return claim };
         let from = message.from().map(|from| from.uri).filter(|_| !withholds(message));
         let asserted = [Name::PAssertedIdentity, Name::RemotePartyId].into_iter();

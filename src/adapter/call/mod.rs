@@ -34,6 +34,7 @@ pub(crate) mod success;
 
 use super::emergency::Emergency;
 use super::names::{Local, Path};
+use super::providers::ProviderId;
 use super::registrar::BindingId;
 use crate::channel::{CallKey, CarryingPath, SessionKey};
 use crate::limits::{CALL_DIALOGS_MAX, CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
@@ -256,7 +257,7 @@ pub(crate) struct Call {
     /// What the phone knows it by, where that is not what the INVITE says.
     pub(crate) rename: Option<identity::Rename>,
     /// Index of the provider of the phone's registration.
-    pub(crate) provider: Option<u8>,
+    pub(crate) provider: Option<ProviderId>,
     /// The caller's AOR, as spelled for look-ups; empty where unknown.
     pub(crate) caller: String,
     /// Under what other addresses the caller may be shown.

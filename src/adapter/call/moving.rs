@@ -267,7 +267,7 @@ impl Adapter {
         let silent_since = self.media.silent_since(movable.media);
         let Some(call) = self.calls.get_mut(movable.at.0) else { return Taken::Refused };
         let provider = call.provider;
-        let state = provider.and_then(|at| self.providers.get(usize::from(at)));
+        let state = self.providers.get(provider);
         let sign = state.map(|provider| provider.state.last_sign());
         if sign.is_none() || sign >= silent_since {
             return Taken::Refused;

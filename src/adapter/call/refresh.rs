@@ -131,7 +131,7 @@ impl Adapter {
     fn server_owes(&self, (id, at): DialogAt) -> bool {
         let Some(call) = self.calls.get(id) else { return false };
         let session = call.dialogs.get(at).and_then(|dialog| dialog.session);
-        let provider = call.provider.and_then(|at| self.providers.get(usize::from(at)));
+        let provider = self.providers.get(call.provider);
         match (session, provider) {
             (Some(session), Some(provider)) => {
                 let due = session.since + session.interval / 2;

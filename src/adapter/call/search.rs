@@ -4,6 +4,7 @@
 use super::claim::{Claim, withholds};
 use super::{Call, CallId, Callee, Role, Search};
 use crate::adapter::names::peer_flow;
+use crate::adapter::providers::ProviderId;
 use crate::adapter::{Adapter, Asker};
 use crate::channel::{CallKey, Notice, Payload};
 use crate::config::Mode;
@@ -22,13 +23,12 @@ impl Adapter {
     /// CALLS §3.1: what is not looked up. Caller and callee are spelled, `uri` is as dialled.
     pub(crate) fn is_looked_up(
         &self,
-        provider: Option<u8>,
+        provider: Option<ProviderId>,
         (caller, callee): (&str, &str),
         uri: &str,
     ) -> bool {
         let overlay_on = self.config.adapter.mode != Mode::Server && self.overlay.is_some();
-        let Some(provider) = provider.and_then(|at| self.config.providers.get(usize::from(at)))
-        else {
+        let Some(provider) = self.providers.get(provider).map(|provider| &provider.options) else {
             return false;
         };
         let user = crate::adapter::names::uri_user(uri);

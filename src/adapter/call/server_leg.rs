@@ -4,6 +4,7 @@
 use super::decide::ServerLeg;
 use super::{Call, CallId, Leg, LegState};
 use crate::adapter::names::Path;
+use crate::adapter::providers::ProviderId;
 use crate::adapter::targets::Target;
 use crate::adapter::ways::Hop;
 use crate::adapter::{Adapter, ClientOwner};
@@ -45,7 +46,7 @@ impl Adapter {
     }
 
     /// The server's next target that this call has no leg to.
-    fn untried_target(&self, now: Instant, call: &Call, provider: u8) -> Option<Target> {
+    fn untried_target(&self, now: Instant, call: &Call, provider: ProviderId) -> Option<Target> {
         let tried: heapless::Vec<SocketAddr, { crate::limits::CALL_LEGS_MAX }> =
             call.server_legs().map(|leg| leg.flow.to).collect();
         match &call.phone {
@@ -59,7 +60,7 @@ impl Adapter {
     pub(crate) fn next_target_at(&self, now: Instant, call: &Call) -> Option<Instant> {
         let provider = call.provider?;
         let last = call.server_legs().last()?;
-        let state = &self.providers.get(usize::from(provider))?.state;
+        let state = &self.providers.get(provider)?.state;
         let at = match last.state {
             LegState::Failed => now,
             LegState::Silent | LegState::Dialing => last.sent + state.hedge(),

@@ -8,7 +8,8 @@ use super::{Emergency, Step};
 use crate::adapter::call::{Call, CallId, Leg};
 use crate::adapter::crossing::NextHop;
 use crate::adapter::names::Path;
-use crate::adapter::providers::query_of;
+use crate::adapter::providers::ProviderId;
+use crate::adapter::providers::locate::query_of;
 use crate::adapter::ways::Way;
 use crate::adapter::{Adapter, ClientOwner, spelling};
 use crate::config::Route;
@@ -93,16 +94,13 @@ impl Adapter {
 
     /// The provider whose server is asked first for a phone that has none, where its request does
     /// not say where to.
-    pub(crate) fn emergency_provider(&self, message: &Message<'_>) -> Option<u8> {
+    pub(crate) fn emergency_provider(&self, message: &Message<'_>) -> Option<ProviderId> {
         let leads_away = Uri::parse(self.next_hop_uri(message))
             .is_ok_and(|uri| !uri.host.is_empty() && matches!(uri.scheme, crate::sip::Scheme::Sip));
         if leads_away && !self.leads_back(message) {
             return None;
         }
-        self.providers
-            .iter()
-            .position(|provider| !provider.targets.all().is_empty())
-            .map(|at| at as u8)
+        self.providers.find(|provider| !provider.targets.all().is_empty())
     }
 
     /// Takes the next step of an emergency call, until one has to wait.

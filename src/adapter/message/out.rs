@@ -7,7 +7,8 @@ use super::super::server::State;
 use super::super::{Adapter, Asker, ClientOwner, spelling};
 use super::{OverlayCopy, ServerCopy, Step, View, decide};
 use crate::adapter::call::PhoneEnd;
-use crate::config::{Mode, Provider};
+use crate::adapter::providers::ProviderId;
+use crate::config::Mode;
 use crate::limits::CALL_LEGS_MAX;
 use crate::net::NodeId;
 use crate::overlay::{Found, LookupId};
@@ -59,12 +60,11 @@ impl Adapter {
         let callee = self.spell(provider, message.request_uri()).unwrap_or_default();
         let asked = self.is_looked_up(provider, (&caller, &callee), message.request_uri());
         let absent = self.config.adapter.mode == Mode::Overlay;
-        let state = provider.and_then(|at| self.providers.get(usize::from(at))).map(|p| &p.state);
         let outgoing = Outgoing {
             phone: self.phone_end(binding, message, source),
             callee,
             started: now,
-            server_down: state.is_some_and(|state| state.state() == State::Down),
+            server_down: self.providers.state_of(provider) == State::Down,
             server: if absent { ServerCopy::Absent } else { ServerCopy::Unsent },
             overlay: if asked { OverlayCopy::Unasked } else { OverlayCopy::Barred },
             lookup: None,
@@ -110,18 +110,20 @@ impl Adapter {
         }
     }
 
-    fn message_step(&self, now: Instant, provider: Option<u8>, outgoing: &Outgoing) -> Step {
-        let options = provider.and_then(|at| self.config.providers.get(usize::from(at)));
-        let state = provider.and_then(|at| self.providers.get(usize::from(at)));
-        let defaults = Provider::default();
+    fn message_step(
+        &self,
+        now: Instant,
+        provider: Option<ProviderId>,
+        outgoing: &Outgoing,
+    ) -> Step {
         decide(&View {
             now,
             started: outgoing.started,
             server: outgoing.server,
             overlay: outgoing.overlay,
             server_down: outgoing.server_down,
-            recovering: state.is_some_and(|p| p.state.is_recovering(now)),
-            failover_codes: &options.unwrap_or(&defaults).failover_code,
+            recovering: self.providers.get(provider).is_some_and(|p| p.state.is_recovering(now)),
+            failover_codes: &self.providers.options(provider).failover_code,
         })
     }
 

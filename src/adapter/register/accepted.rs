@@ -3,7 +3,8 @@
 use super::Registration;
 use crate::adapter::Adapter;
 use crate::adapter::exchange::{Exchange, ExchangeId, Purpose};
-use crate::adapter::registrar::{BindingId, FOREIGN, Registered};
+use crate::adapter::providers::ProviderId;
+use crate::adapter::registrar::{BindingId, Registered};
 use crate::limits::REGISTER_ANSWER_BYTES_MAX;
 use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
@@ -107,11 +108,10 @@ impl Adapter {
         let flow = exchange.source.flow;
         let request = Message::parse(&exchange.request).ok()?;
         let answer = self.phone_answer(&request, flow.to, registration, message);
-        let provider = registration.provider.unwrap_or(FOREIGN);
         Some(Registered {
             aor: registration.aor.clone(),
             known: granted.known,
-            provider,
+            provider: registration.provider,
             contact: granted.contact.to_owned(),
             wan_user: granted.wan_user.to_owned(),
             flow,
@@ -122,7 +122,7 @@ impl Adapter {
             granted_s: granted.granted_s,
             phone_s: granted.phone_s,
             accepted_by: exchange.sent_to.map(|(_, flow)| flow.to),
-            aliases: self.aliases_in(provider, message, &registration.aor),
+            aliases: self.aliases_in(registration.provider, message, &registration.aor),
             answer: answer
                 .filter(|answer| answer.len() <= REGISTER_ANSWER_BYTES_MAX)
                 .unwrap_or_default(),
@@ -167,11 +167,16 @@ impl Adapter {
     }
 
     /// Addresses that the provider says are the phone's too: P-Associated-URI (RFC 3455).
-    fn aliases_in(&self, provider: u8, message: &Message<'_>, aor: &str) -> Vec<String> {
+    fn aliases_in(
+        &self,
+        provider: Option<ProviderId>,
+        message: &Message<'_>,
+        aor: &str,
+    ) -> Vec<String> {
         let mut aliases: Vec<String> = message
             .values(Name::PAssociatedUri)
             .filter_map(|value| NameAddr::parse(value).ok())
-            .filter_map(|uri| self.spell(Some(provider), uri.uri))
+            .filter_map(|uri| self.spell(provider, uri.uri))
             .filter(|alias| alias != aor)
             .collect();
         aliases.dedup();

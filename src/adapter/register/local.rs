@@ -3,6 +3,7 @@
 use super::{Adapter, Further, Registration};
 use crate::adapter::credentials::secret;
 use crate::adapter::inbound::Source;
+use crate::adapter::providers::ProviderId;
 use crate::adapter::registrar::{BindingId, Registered};
 use crate::config::Account;
 use crate::sip::Message;
@@ -85,8 +86,8 @@ impl Adapter {
         self.registrations_gone(now, &gone, Some(registration.asked));
     }
 
-    fn aliases_of_account(&self, provider: u8, account: &Account) -> Vec<String> {
-        let spelled = account.alias.iter().filter_map(|alias| self.spell(Some(provider), alias));
+    fn aliases_of_account(&self, provider: Option<ProviderId>, account: &Account) -> Vec<String> {
+        let spelled = account.alias.iter().filter_map(|alias| self.spell(provider, alias));
         spelled.take(crate::limits::ALIASES_MAX - 1).collect()
     }
 
@@ -130,7 +131,7 @@ fn local_registration(
     Registered {
         aor: registration.aor.clone(),
         known: contact.binding,
-        provider: registration.provider.unwrap_or(0),
+        provider: registration.provider,
         contact: contact.contact.clone(),
         wan_user: contact.wan_user.clone(),
         flow: source.flow,

@@ -18,6 +18,7 @@ pub(crate) use renewal::Renewals;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
 use super::names::Local;
+use super::providers::ProviderId;
 use super::registrar::{Asked, BindingId};
 use super::rewrite::{Contacts, RequestPlan, Routes};
 use super::server::State;
@@ -40,7 +41,7 @@ pub(crate) struct Registration {
     /// The address of record, as spelled for look-ups.
     pub(crate) aor: String,
     /// The provider that it is for; none: passed on, and forgotten.
-    pub(crate) provider: Option<u8>,
+    pub(crate) provider: Option<ProviderId>,
     /// The phone's Contact URI, exactly; empty for `*`.
     pub(crate) contact: String,
     /// `Contact: *`.
@@ -130,7 +131,7 @@ impl Adapter {
             return self.register_here(now, server, message, source, registration);
         }
         let known = registration.binding.filter(|_| registration.provider.is_some());
-        let state = self.state_of(registration.provider);
+        let state = self.providers.state_of(registration.provider);
         let up = state == State::Up;
         // While the server is not up, what known phones send is answered at once, and is its best
         // probe: as much of it is forwarded as probes would go (CALLS §2.4). A goodbye always is.
@@ -180,17 +181,8 @@ impl Adapter {
         }
     }
 
-    /// What is thought of a provider's server; of none that is configured, nothing bad.
-    pub(super) fn state_of(&self, provider: Option<u8>) -> State {
-        provider
-            .and_then(|at| self.providers.get(usize::from(at)))
-            .map_or(State::Up, |provider| provider.state.state())
-    }
-
-    fn may_ask(&mut self, now: Instant, provider: Option<u8>) -> bool {
-        provider
-            .and_then(|at| self.providers.get_mut(usize::from(at)))
-            .is_some_and(|provider| provider.state.may_ask(now))
+    fn may_ask(&mut self, now: Instant, provider: Option<ProviderId>) -> bool {
+        self.providers.get_mut(provider).is_some_and(|provider| provider.state.may_ask(now))
     }
 
     fn finds_no_room(&mut self, registration: &Registration) -> bool {
@@ -213,7 +205,7 @@ impl Adapter {
     ) -> bool {
         let Some(binding) = self.registrar.get(id) else { return false };
         let target = binding.accepted_by.filter(|target| {
-            let provider = self.providers.get(usize::from(binding.provider));
+            let provider = self.providers.get(binding.provider);
             provider.is_some_and(|provider| provider.targets.serves(now, *target))
         });
         registration.expires_s > 0

@@ -3,6 +3,7 @@
 
 use crate::adapter::Adapter;
 use crate::adapter::exchange::{ExchangeId, Patience, Purpose};
+use crate::adapter::providers::ProviderId;
 use crate::sip::transaction::Flow;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -30,12 +31,12 @@ impl Adapter {
     pub(super) fn next_target_due(
         &self,
         now: Instant,
-        provider: u8,
+        provider: ProviderId,
         asked: (Flow, Option<SocketAddr>),
         tried: &[SocketAddr],
     ) -> Option<Instant> {
         self.target_for(now, provider, asked, tried)?;
-        let state = &self.providers.get(usize::from(provider))?.state;
+        let state = &self.providers.get(provider)?.state;
         Some(now + state.hedge())
     }
 

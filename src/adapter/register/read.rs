@@ -4,6 +4,7 @@ use super::{Further, Registration};
 use crate::adapter::Adapter;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::{Local, uri_address};
+use crate::adapter::providers::ProviderId;
 use crate::adapter::registrar::{Applicant, Asked};
 use crate::limits::CONTACTS_FURTHER_MAX;
 use crate::net::Mac;
@@ -29,7 +30,7 @@ impl Adapter {
         mac: Option<Mac>,
     ) -> Registration {
         let to = message.to().map(|to| to.uri).unwrap_or_default();
-        let meant = |at: &u8| self.is_meant_for(*at, source.flow);
+        let meant = |id: &ProviderId| self.is_meant_for(*id, source.flow);
         let provider = self.provider_of_uri(to).filter(meant);
         let aor = match provider {
             Some(_) => self.spell(provider, to).unwrap_or_default(),

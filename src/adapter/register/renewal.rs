@@ -11,6 +11,7 @@ use super::Registration;
 use crate::adapter::credentials::secret;
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
+use crate::adapter::providers::ProviderId;
 use crate::adapter::registrar::{BindingId, Renewed};
 use crate::adapter::server::State;
 use crate::adapter::ways::{Hop, Way};
@@ -61,7 +62,7 @@ impl Renewals {
     }
 
     /// The provider that the one for this phone goes to, and its target.
-    pub(crate) fn way(&self, slot: u32) -> (Option<u8>, Option<SocketAddr>) {
+    pub(crate) fn way(&self, slot: u32) -> (Option<ProviderId>, Option<SocketAddr>) {
         let renewal = self.running.get(&slot);
         let provider = renewal.and_then(|renewal| renewal.registration.provider);
         (provider, renewal.and_then(|renewal| renewal.tried.last().copied()))
@@ -120,10 +121,12 @@ impl Adapter {
         };
         let template = binding.own.template.clone();
         let (aor, flow, accepted) = (binding.aor.clone(), binding.flow, binding.accepted_by);
-        let (provider, wan_user) = (binding.provider, binding.wan_user.clone());
+        let (Some(provider), wan_user) = (binding.provider, binding.wan_user.clone()) else {
+            return;
+        };
         let Some(account) = self.account_of(Some(provider), &aor).cloned() else { return };
         let Ok(message) = Message::parse(&template) else { return };
-        let state = self.providers.get_mut(usize::from(provider)).map(|p| &mut p.state);
+        let state = self.providers.get_mut(provider).map(|p| &mut p.state);
         if state.is_some_and(|state| state.state() != State::Up && !state.may_ask(now)) {
             return self.renew_later(now, id);
         }
@@ -151,7 +154,7 @@ impl Adapter {
         let Ok(client) = self.transactions.send_request(now, wan, &bytes, owner.encode()) else {
             return self.renew_later(now, id);
         };
-        if self.state_of(Some(provider)) != State::Up {
+        if self.providers.state_of(provider) != State::Up {
             self.transactions.stop_retransmitting(client);
         }
         self.server_asked(now, Some(provider), target.addr, owner.encode());

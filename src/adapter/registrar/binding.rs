@@ -1,6 +1,7 @@
 //! One phone's registration: what is kept of it.
 
 use super::{Applicant, BindingId};
+use crate::adapter::providers::ProviderId;
 use crate::adapter::ways::named_address;
 use crate::net::Mac;
 use crate::sip::digest::Session;
@@ -24,8 +25,9 @@ pub struct Binding {
     pub aor: String,
     /// Further addresses of the same phone.
     pub aliases: Vec<String>,
-    /// Index of the provider.
-    pub provider: u8,
+    /// Its provider. Phones whose domain no section names have none: they are passed on and found
+    /// again, but neither shielded nor put into the overlay.
+    pub provider: Option<ProviderId>,
     /// The Contact URI, exactly as registered.
     pub contact: String,
     /// User part of our Contact that stands for it on the WAN side.
@@ -99,8 +101,9 @@ pub struct Registered {
     pub aor: String,
     /// The phone that it is from, where that was known when it came.
     pub known: Option<BindingId>,
-    /// Index of the provider.
-    pub provider: u8,
+    /// Its provider. Phones whose domain no section names have none: they are passed on and found
+    /// again, but neither shielded nor put into the overlay.
+    pub provider: Option<ProviderId>,
     /// The Contact URI, exactly.
     pub contact: String,
     /// User part of our Contact towards the provider.
@@ -180,11 +183,11 @@ impl Binding {
     }
 
     /// A phone that was written down by an earlier run.
-    pub fn restored(aor: String, provider: u8, flow: Flow, expires_at: Instant) -> Self {
+    pub fn restored(aor: String, provider: ProviderId, flow: Flow, expires_at: Instant) -> Self {
         Self {
             aor,
             aliases: Vec::new(),
-            provider,
+            provider: Some(provider),
             contact: String::new(),
             wan_user: String::new(),
             flow,

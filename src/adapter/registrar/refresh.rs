@@ -1,6 +1,7 @@
 //! How registrations go on: refreshes answered from here, and when the server is asked again.
 
 use super::{Asked, Binding, BindingId, Registrar};
+use crate::adapter::providers::ProviderId;
 use crate::limits::{
     PHONE_REFUSED_AGAIN, PHONE_REFUSED_FORGOTTEN, RECOVERY_SPREAD, REGISTRATION_GRACE, RENEWAL_GAP,
 };
@@ -127,9 +128,9 @@ impl Registrar {
     /// A server came back: the next REGISTER of each of its phones is forwarded, spread over time.
     /// What was due during the outage is no more urgent: all adapters would hurry at once. Nor are
     /// short registrations, which are renewed within their half-life anyway, kept from it.
-    pub fn spread_refreshes(&mut self, now: Instant, provider: u8, rng: &mut Rng) {
+    pub fn spread_refreshes(&mut self, now: Instant, provider: ProviderId, rng: &mut Rng) {
         let span_ms = RECOVERY_SPREAD.as_millis() as u32;
-        for (id, binding) in self.table.iter_mut().filter(|(_, b)| b.provider == provider) {
+        for (id, binding) in self.table.iter_mut().filter(|(_, b)| b.provider == Some(provider)) {
             let half_life_ms = binding.granted_s.saturating_mul(500);
             let span_ms = span_ms.min(half_life_ms.max(1));
             let at = now + Duration::from_millis(u64::from(rng.below(span_ms)));

@@ -1,6 +1,7 @@
 //! The table of phones, by what a registration does to it.
 
 use super::*;
+use crate::adapter::providers::ProviderId;
 use crate::limits::RECOVERY_SPREAD;
 use crate::net::Via;
 use crate::net::{ConnId, SocketId};
@@ -26,7 +27,7 @@ fn phone(n: u16) -> Registered {
     Registered {
         aor: format!("p{n}@example.net"),
         known: None,
-        provider: 0,
+        provider: Some(ProviderId(0)),
         contact: format!("sip:p{n}@192.168.1.{}:5060", n % 250),
         wan_user: format!("p{n}"),
         flow: udp(&format!("192.168.1.{}:5060", n % 250)),
@@ -179,9 +180,9 @@ fn refreshes_go_on_at_half_the_providers_time_and_after_a_change() {
     assert!(!binding.is_refresh(udp("192.168.1.1:5061"), &same.call_id, &same.contact));
     assert!(!binding.is_refresh(same.flow, "other", &same.contact));
     assert!(!binding.is_refresh(same.flow, &same.call_id, "sip:p1@192.168.1.1"));
-    bench.registrar.spread_refreshes(bench.now, 1, &mut Rng::new([1; 32]));
+    bench.registrar.spread_refreshes(bench.now, ProviderId(1), &mut Rng::new([1; 32]));
     assert_eq!(bench.registrar.get(id).unwrap().forward_at, start() + HOUR / 2);
-    bench.registrar.spread_refreshes(bench.now, 0, &mut Rng::new([1; 32]));
+    bench.registrar.spread_refreshes(bench.now, ProviderId(0), &mut Rng::new([1; 32]));
     assert!(bench.registrar.get(id).unwrap().forward_at <= bench.now + RECOVERY_SPREAD);
     bench.registrar.address_changed(bench.now);
     assert!(bench.registrar.get(id).unwrap().forward_at <= bench.now);
