@@ -93,7 +93,8 @@ impl Reassembly {
         } else {
             number < count && piece.len() == CHUNK_BYTES
         };
-        if count < 2 || !size_fits || offset + piece.len() > SIP_MESSAGE_BYTES_MAX {
+        let count_fits = (2..=FRAGMENTS_MAX).contains(&usize::from(count));
+        if !count_fits || !size_fits || offset + piece.len() > SIP_MESSAGE_BYTES_MAX {
             return Err(());
         }
         let at = match self.find(now, session, message) {

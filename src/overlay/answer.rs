@@ -48,7 +48,7 @@ impl Overlay {
     ) -> Result<(), Rejected> {
         let node = Node { id: frame.sender, address: from };
         let proven = self.guard.proves(&token, &from);
-        self.charge(now, &node)?;
+        self.charge(now, &node, proven)?;
         let said = match frame.body {
             Body::Ping(_, start, claim) => Some((start, claim)),
             _ => None,
@@ -80,21 +80,28 @@ impl Overlay {
         Ok(())
     }
 
-    fn charge(&mut self, now: Instant, node: &Node) -> Result<(), Rejected> {
+    /// Charges who asked: a member and a client by their own buckets, all others together. Without
+    /// proof of its address anybody may be meant by a name: it takes no more than half of that
+    /// bucket, and then what strangers share.
+    fn charge(&mut self, now: Instant, node: &Node, proven: bool) -> Result<(), Rejected> {
         let now_s = self.seconds(now);
         let known = self.members.get_mut(&node.id).filter(|m| m.address() == node.address);
-        if let Some(member) = known {
-            if !guard::charge_member(member, now_s) {
-                return Err(reject(&mut self.counters.peer_over_rate, Rejected::Full));
-            }
-        } else if let Some(allowed) = self.keeper.charge(now, node) {
-            if !allowed {
-                return Err(reject(&mut self.counters.peer_over_rate, Rejected::Full));
-            }
-        } else if !self.guard.charge_stranger(now) {
-            return Err(reject(&mut self.counters.strangers_over_rate, Rejected::Full));
+        let own = match known {
+            Some(member) => Some(guard::charge_member(member, now_s, proven)),
+            None => self.keeper.charge(now, node, proven),
+        };
+        let shares = own.is_none() || !proven;
+        if own == Some(true) || shares && self.guard.charge_stranger(now) {
+            return Ok(());
         }
-        Ok(())
+        let of_its_own = own.is_some();
+        let counters = &mut self.counters;
+        let counter = if of_its_own {
+            &mut counters.peer_over_rate
+        } else {
+            &mut counters.strangers_over_rate
+        };
+        Err(reject(counter, Rejected::Full))
     }
 
     fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {

@@ -45,6 +45,15 @@ impl Bucket {
 
     /// Takes `count` out, or nothing where there are fewer.
     pub(super) fn take_many(&mut self, now: Instant, count: u32) -> bool {
+        self.take_leaving(now, count, 0)
+    }
+
+    /// Takes one out, unless it is half empty.
+    pub(super) fn take_of_upper_half(&mut self, now: Instant) -> bool {
+        self.take_leaving(now, 1, self.burst / 2)
+    }
+
+    fn take_leaving(&mut self, now: Instant, count: u32, left: u32) -> bool {
         let wanted = u64::from(count) * 1000;
         let elapsed_ms = now.millis().saturating_sub(self.at.millis());
         if elapsed_ms > 0 {
@@ -53,7 +62,7 @@ impl Bucket {
             self.level_millis = self.level_millis.saturating_add(filled).min(full);
             self.at = now;
         }
-        let enough = self.level_millis >= wanted;
+        let enough = self.level_millis >= wanted + u64::from(left) * 1000;
         if enough {
             self.level_millis -= wanted;
         }
@@ -61,13 +70,16 @@ impl Bucket {
     }
 }
 
-/// Takes one datagram out of a member's bucket; false where it is empty.
-pub(super) fn charge_member(member: &mut Member, now_s: u32) -> bool {
+/// Takes one datagram out of a member's bucket; false where it is empty. The lower half is for
+/// datagrams that are `proven` to be the member's: others may bear its name.
+pub(super) fn charge_member(member: &mut Member, now_s: u32, proven: bool) -> bool {
     let filled = now_s.saturating_sub(member.credit_s).saturating_mul(PEER_PER_S);
     member.credit_s = now_s;
     let level = u32::from(member.credit).saturating_add(filled).min(u32::from(PEER_BURST));
-    member.credit = level.saturating_sub(1) as u16;
-    level > 0
+    let left = if proven { 0 } else { u32::from(PEER_BURST) / 2 };
+    let allowed = level > left;
+    member.credit = (level - u32::from(allowed)) as u16;
+    allowed
 }
 
 /// The tokens that this node hands out, and the buckets that are not a member's.

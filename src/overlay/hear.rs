@@ -188,7 +188,9 @@ impl Overlay {
         let addresses = addresses.filter(|list| list.owner() == record.owner());
         let told = record.owner_id();
         let taken = self.check_record(now, id, record, addresses);
-        for (owner, seq) in value.others.iter().filter(|(owner, _)| *owner != told) {
+        // Who was asked for one owner's record has told of the others before.
+        let others = value.others.iter().filter(|(owner, _)| !named && *owner != told);
+        for (owner, seq) in others {
             self.ask_for_owner(now, id, pending, hello.token, owner, seq);
         }
         taken
@@ -232,11 +234,9 @@ impl Overlay {
     ) {
         let Some(lookup) = self.lookups.get_mut(id) else { return };
         let (goal, target) = (lookup.goal, lookup.target);
-        let Some(seen) = lookup.owner(owner) else { return };
-        if seen.told >= seq {
+        if !lookup.names(owner, seq) {
             return;
         }
-        seen.told = seq;
         let Some(holder) = pending.node else { return };
         let node = Node { id: holder, address: pending.to };
         if self.ask_step(now, id, goal, target, &node, &token, Some(owner))

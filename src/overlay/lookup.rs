@@ -87,6 +87,8 @@ pub(super) struct Lookup {
     /// Records found by a look-up of the same AOR under another secret.
     pub(super) found_before: u8,
     candidates: heapless::Vec<Candidate, CANDIDATES_MAX>,
+    /// Requests that named an owner, so far.
+    named: u8,
     widened: bool,
     young_noes: u8,
 }
@@ -114,6 +116,7 @@ impl Lookup {
             owners: heapless::Vec::new(),
             found_before: 0,
             candidates: heapless::Vec::new(),
+            named: 0,
             // Whoever places a record needs the proof of address of every holder.
             widened: matches!(goal, Goal::Place(_)),
             young_noes: 0,
@@ -240,18 +243,32 @@ impl Lookup {
         self.owners.iter().filter(|seen| seen.seq > 0 && !seen.withdrawn).count() as u8
     }
 
-    /// What is known of `owner`, to change it; `None` where the key has too many owners.
+    /// What is known of `owner`, whose record came, to change it. One that was only told of makes
+    /// room; `None` where the key has too many owners.
     pub(super) fn owner(&mut self, owner: NodeId) -> Option<&mut OwnerSeen> {
-        let known = self.owners.iter().position(|seen| seen.owner == owner);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let new = OwnerSeen { owner, seq: 0, address_seq: 0, told: 0, withdrawn: false };
-                self.owners.push(new).ok()?;
-                self.owners.len() - 1
+        if !self.owners.iter().any(|seen| seen.owner == owner) {
+            if self.owners.is_full() {
+                let hearsay = self.owners.iter().position(|seen| seen.seq == 0)?;
+                self.owners.swap_remove(hearsay);
             }
-        };
-        self.owners.get_mut(at)
+            let new = OwnerSeen { owner, seq: 0, address_seq: 0, told: 0, withdrawn: false };
+            self.owners.push(new).ok()?;
+        }
+        self.owners.iter_mut().find(|seen| seen.owner == owner)
+    }
+
+    /// Notes that somebody tells of a record of `owner` with number `seq`. True where that is to be
+    /// asked for: so many in one look-up as a key has owners, whatever answerers tell.
+    pub(super) fn names(&mut self, owner: NodeId, seq: u64) -> bool {
+        let known = self.owners.iter().any(|seen| seen.owner == owner);
+        if usize::from(self.named) >= OWNERS_MAX || !known && self.owners.is_full() {
+            return false;
+        }
+        let Some(seen) = self.owner(owner) else { return false };
+        let newer = seen.told < seq;
+        seen.told = seen.told.max(seq);
+        self.named += u8::from(newer);
+        newer
     }
 
     /// The closest that may still answer or have answered.

@@ -151,7 +151,6 @@ impl Overlay {
         now: Instant,
     ) -> Self {
         let mut rng = Rng::new(seed).fork("overlay");
-        let entries = limits.store_entries + limits.publish_entries;
         Self {
             identity: identity.clone(),
             keys: keys.clone(),
@@ -172,7 +171,12 @@ impl Overlay {
             publication_count: 0,
             placing: 0,
             unsigned: VecDeque::with_capacity(limits.publish_entries),
-            store: store::Store::new(identity.id(), entries, &mut rng),
+            store: store::Store::new(
+                identity.id(),
+                limits.store_entries,
+                limits.publish_entries,
+                &mut rng,
+            ),
             work: work::Work::new(keys.network(), &mut rng),
             reach: reach::Reach::default(),
             dials: dial::Dials::new(),

@@ -127,10 +127,12 @@ impl Keeper {
         self.0.iter().find(|kept| kept.node.id == *id).map(|kept| kept.node.address)
     }
 
-    /// Takes one datagram out of a client's own bucket; `None` for others.
-    pub(super) fn charge(&mut self, now: Instant, node: &Node) -> Option<bool> {
+    /// Takes one datagram out of a client's own bucket, its lower half only where it is `proven` to
+    /// be the client's; `None` for others.
+    pub(super) fn charge(&mut self, now: Instant, node: &Node, proven: bool) -> Option<bool> {
         let kept = self.0.iter_mut().find(|kept| kept.node == *node)?;
-        Some(kept.credit.take(now))
+        let credit = &mut kept.credit;
+        Some(if proven { credit.take(now) } else { credit.take_of_upper_half(now) })
     }
 
     /// Takes one introduction out of a client's bucket.

@@ -48,7 +48,8 @@ impl Overlay {
         let record = Record::sign(&self.identity, network, aor_key, seq, contact);
         self.counters.signed += 1;
         self.work.remember(record.as_bytes());
-        self.store.put(now, &record, self.addresses.as_ref(), contact.is_some());
+        let kept = self.store.put(now, &record, self.addresses.as_ref(), contact.is_some());
+        debug_assert!(kept != Status::Full || contact.is_none(), "own records have their room");
         if contact.is_none() {
             self.store.disown(publication.key);
         }

@@ -1,9 +1,11 @@
 //! Records kept for others, and this node's own.
 //!
 //! A key holds a set: one record per owner, at most eight. Only a newer number replaces what is
-//! held. Lifetimes run on this node's monotonic clock, whatever the owner's clock says. A full
-//! store gives up the record farthest from its own id, if the new one is closer: so a flood of
-//! records cannot push out those that belong here.
+//! held. Lifetimes run on this node's monotonic clock, whatever the owner's clock says. Where others
+//! fill their part of the store, it gives up the record farthest from its own id, if the new one is
+//! closer: so a flood of records cannot push out those that belong here. Own records have a part
+//! that nobody else fills, and the first claim to a place under their key: the phones of this
+//! router are found here whatever others publish.
 
 use super::id::distance;
 use super::lookup::OWNERS_MAX;
@@ -38,6 +40,7 @@ impl Held {
 /// The records of this node.
 pub(super) struct Store {
     me: NodeId,
+    others_max: usize,
     table: Table<Held>,
     by_key: Index,
     by_owner: Index,
@@ -45,10 +48,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// An empty store for `entries` records of others and own ones together.
-    pub(super) fn new(me: NodeId, entries: usize, rng: &mut Rng) -> Self {
+    /// An empty store for `others` records of others, and `own` ones of this node.
+    pub(super) fn new(me: NodeId, others: usize, own: usize, rng: &mut Rng) -> Self {
+        let entries = others + own;
         Self {
             me,
+            others_max: others,
             table: Table::with_capacity(entries),
             by_key: Index::with_capacity(entries, rng),
             by_owner: Index::with_capacity(entries, rng),
@@ -98,7 +103,7 @@ impl Store {
             }
             return Status::Stored;
         }
-        if !self.make_room(key) {
+        if !(self.make_room_under(key, own) && self.make_room(key, own)) {
             return Status::Full;
         }
         let held = Held { record: record.clone(), addresses: addresses.cloned(), owner, own };
@@ -189,21 +194,33 @@ impl Store {
         })
     }
 
-    fn make_room(&mut self, key: Key) -> bool {
-        if self.set(&key).count() >= OWNERS_MAX {
-            let withdrawn = self.set(&key).find(|held| held.record.is_withdrawal() && !held.own);
-            let Some(owner) = withdrawn.map(|held| held.owner) else { return false };
-            let Some(id) = self.find(key, &owner) else { return false };
-            self.remove(id);
+    /// Makes room in the set of `key`: a withdrawn record gives way to any other, and to an own one
+    /// that of another which would end first.
+    fn make_room_under(&mut self, key: Key, own: bool) -> bool {
+        if self.set(&key).count() < OWNERS_MAX {
+            return true;
         }
-        if !self.table.is_full() {
+        let yields = |held: &&Held| !held.own && (own || held.record.is_withdrawal());
+        let first = self.set(&key).filter(yields).min_by_key(|held| {
+            let ends = self.find(key, &held.owner).and_then(|id| self.timers.get(id.slot()));
+            (!held.record.is_withdrawal(), ends)
+        });
+        let Some(id) = first.and_then(|held| self.find(key, &held.owner)) else { return false };
+        self.remove(id);
+        true
+    }
+
+    /// Makes room in the table. Only others give way; to a record of another only what is farther.
+    fn make_room(&mut self, key: Key, own: bool) -> bool {
+        let others = || self.table.iter().filter(|(_, held)| !held.own);
+        let has_room = if own { !self.table.is_full() } else { others().count() < self.others_max };
+        if has_room {
             return true;
         }
         let me = self.me.0;
         let far = |held: &Held| distance(&me, &held.record.key().0);
-        let others = self.table.iter().filter(|(_, held)| !held.own);
-        let Some((id, farthest)) = others.max_by_key(|(_, held)| far(held)) else { return false };
-        if far(farthest) <= distance(&me, &key.0) {
+        let Some((id, farthest)) = others().max_by_key(|(_, held)| far(held)) else { return false };
+        if !own && far(farthest) <= distance(&me, &key.0) {
             return false;
         }
         self.remove(id);

@@ -105,6 +105,9 @@ fn mapped(ip: IpAddr) -> [u8; 16] {
     }
 }
 
+/// Ids listed at one IPv4 address, or in one IPv6 /56.
+const IDS_PER_ADDRESS_MAX: usize = 2;
+
 /// Why a member was not entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotEntered {
@@ -167,9 +170,16 @@ impl Members {
     /// is new.
     ///
     /// # Errors
-    /// [`NotEntered`]: nothing was changed.
+    /// [`NotEntered`]: it is not listed, and not any more where it was.
     pub(super) fn prove(&mut self, node: &Node, now_s: u32) -> Result<bool, NotEntered> {
-        match self.find(&node.id) {
+        let found = self.find(&node.id);
+        if self.is_crowded(node) {
+            if let Ok(at) = found {
+                self.sorted.remove(at);
+            }
+            return Err(NotEntered::Address);
+        }
+        match found {
             Ok(at) => {
                 let member = &mut self.sorted[at];
                 if member.address() != node.address {
@@ -183,9 +193,6 @@ impl Members {
             Err(at) => {
                 if self.is_full() {
                     return Err(NotEntered::Full);
-                }
-                if !node.address.ip().is_loopback() && self.ids_near(node.address.ip()) >= 2 {
-                    return Err(NotEntered::Address);
                 }
                 let mut member = Member {
                     id: node.id,
@@ -254,12 +261,15 @@ impl Members {
         self.sorted.get(start..end).unwrap_or_default()
     }
 
-    /// How many members share an IPv4 address, or an IPv6 /56.
-    fn ids_near(&self, ip: IpAddr) -> usize {
+    /// Whether as many others as may share the node's IPv4 address, or its IPv6 /56.
+    fn is_crowded(&self, node: &Node) -> bool {
+        let ip = node.address.ip();
         let prefix_bytes = if ip.is_ipv4() { 16 } else { 7 };
-        let ip = mapped(ip);
-        let near = |member: &&Member| member.ip[..prefix_bytes] == ip[..prefix_bytes];
-        self.sorted.iter().filter(near).count()
+        let octets = mapped(ip);
+        let near = |member: &&Member| {
+            member.ip[..prefix_bytes] == octets[..prefix_bytes] && member.id != node.id
+        };
+        !ip.is_loopback() && self.sorted.iter().filter(near).count() >= IDS_PER_ADDRESS_MAX
     }
 
     fn find(&self, id: &NodeId) -> Result<usize, usize> {

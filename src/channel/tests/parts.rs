@@ -169,6 +169,24 @@ fn a_notice_is_bounded() {
 }
 
 #[test]
+fn a_piece_of_more_pieces_than_a_message_has_is_refused() {
+    let mut reassembly = Reassembly::new();
+    let piece = |count: u8| {
+        let mut piece = vec![0; FRAGMENT_HEAD_BYTES + CHUNK_BYTES];
+        piece[FRAGMENT_HEAD_BYTES - 1] = count;
+        piece
+    };
+    let most = SIP_MESSAGE_BYTES_MAX.div_ceil(CHUNK_BYTES) as u8;
+    for count in most + 1..=255 {
+        assert_eq!(
+            reassembly.add(Instant::from_micros(1), Default::default(), &piece(count)),
+            Err(())
+        );
+    }
+    assert_eq!(reassembly.add(Instant::from_micros(1), Default::default(), &piece(most)), Ok(None));
+}
+
+#[test]
 fn payloads_of_later_versions_are_skipped_and_counted() {
     let mut net = Net::new(2, 2);
     net.connect(0, 1);

@@ -2,12 +2,10 @@
 
 use super::super::guard::PEER_BURST;
 use super::super::id::Node;
-use super::super::store::Store;
 use super::super::table::{Members, NotEntered};
-use super::super::wire::Status;
+use super::super::wire_out::Encoder;
 use super::super::*;
-use super::net::{Net, address, aor, contact, identity};
-use crate::identity::record::Record;
+use super::net::{Net, SECRET, address, aor, contact};
 use crate::net::Transmit;
 
 #[test]
@@ -93,6 +91,42 @@ fn an_ipv4_address_holds_two_ids_and_loopback_any_number() {
 }
 
 #[test]
+fn whoever_moves_to_an_address_that_has_its_two_ids_is_listed_no_longer() {
+    let mut members = Members::new(64);
+    let node = |n: u8, ip: [u8; 4], port: u16| Node {
+        id: NodeId([n; 16]),
+        address: SocketAddr::from((ip, port)),
+    };
+    let (crowded, elsewhere) = ([203, 0, 113, 1], [203, 0, 113, 2]);
+    for (n, ip) in [(1, crowded), (2, crowded), (3, elsewhere), (4, elsewhere)] {
+        assert_eq!(members.prove(&node(n, ip, 1000 + u16::from(n)), 1), Ok(true));
+    }
+    assert_eq!(members.prove(&node(2, crowded, 2000), 2), Ok(false), "another port is no move");
+    assert_eq!(members.prove(&node(3, crowded, 3000), 2), Err(NotEntered::Address));
+    assert!(members.get(&NodeId([3; 16])).is_none());
+    assert_eq!(members.prove(&node(5, elsewhere, 5000), 2), Ok(true), "its place is free");
+}
+
+#[test]
+fn a_forged_sender_leaves_the_member_that_it_names_enough_to_be_heard() {
+    let mut net = Net::joined(25, 3);
+    let keys = NetworkKeys::new(&SECRET, "test");
+    let (now, id) = (net.now, net.peers[1].node.id());
+    let node = &mut net.peers[0].node;
+    let ping = |token: &Token| {
+        Encoder::ping(id, 1, token, 0, wire::Claim::Member, &address(0)).finish(&keys, 0).to_vec()
+    };
+    let forged = ping(&wire::NO_TOKEN);
+    let refused = (0..2000).filter(|_| node.handle_datagram(now, address(1), &forged).is_err());
+    assert!(refused.count() > 1000);
+    let proven = ping(&node.guard.token(&address(1)));
+    for n in 0..PEER_BURST / 2 {
+        while node.poll_transmit(&mut [0; 1200]).is_some() {}
+        assert_eq!(node.handle_datagram(now, address(1), &proven), Ok(()), "{n}");
+    }
+}
+
+#[test]
 fn the_table_is_bounded_and_knows_the_closest_exactly() {
     let mut members = Members::new(8);
     let mut rng = Rng::new([4; 32]);
@@ -115,57 +149,6 @@ fn the_table_is_bounded_and_knows_the_closest_exactly() {
         expected.sort_by(|a, b| id::closer(&target, &a.id.0, &b.id.0));
         assert_eq!(found[..], expected[..16]);
     }
-}
-
-#[test]
-fn a_full_store_keeps_what_belongs_to_it_and_its_own() {
-    let keys = NetworkKeys::new(&[1; 32], "test");
-    let me = identity(0);
-    let mut store = Store::new(me.id(), 6, &mut Rng::new([1; 32]));
-    let now = Instant::from_micros(1);
-    let record = |owner: usize, n: u8, seq: u64| {
-        Record::sign(&identity(owner), keys.network(), &[n; 32], seq, Some(&contact(0)))
-    };
-    assert_eq!(store.put(now, &record(0, 200, 1), None, true), Status::Stored);
-    let mut others: Vec<Record> = (0..30).map(|n| record(1, n, 1)).collect();
-    for record in &others {
-        store.put(now, record, None, false);
-    }
-    others.sort_by_key(|record| id::distance(&me.id().0, &record.key().0));
-    for (at, record) in others.iter().enumerate() {
-        let held = store.get(record.key(), &identity(1).id()).is_some();
-        assert_eq!(held, at < 5, "the closest stay");
-    }
-    assert!(store.get(record(0, 200, 1).key(), &me.id()).is_some());
-}
-
-#[test]
-fn a_key_holds_eight_owners_and_only_newer_numbers_replace() {
-    let keys = NetworkKeys::new(&[1; 32], "test");
-    let mut store = Store::new(identity(0).id(), 50, &mut Rng::new([1; 32]));
-    let mut now = Instant::from_micros(1);
-    let record = |owner: usize, seq: u64, contact: Option<&crate::identity::record::Contact>| {
-        Record::sign(&identity(owner), keys.network(), &[9; 32], seq, contact)
-    };
-    let contact = contact(1);
-    for owner in 1..9 {
-        let status = store.put(now, &record(owner, 5, Some(&contact)), None, false);
-        assert_eq!(status, Status::Stored);
-    }
-    assert_eq!(store.put(now, &record(9, 5, Some(&contact)), None, false), Status::Full);
-    assert_eq!(store.put(now, &record(3, 4, Some(&contact)), None, false), Status::Newer);
-    assert_eq!(store.put(now, &record(3, 6, None), None, false), Status::Stored);
-    assert_eq!(store.put(now, &record(9, 5, Some(&contact)), None, false), Status::Stored);
-    let key = record(1, 5, None).key();
-    assert!(store.get(key, &identity(3).id()).is_none(), "the withdrawn made room");
-    now += Duration::from_secs(2 * 3600);
-    assert_eq!(store.touch(now, key, &identity(1).id(), 5, 0), Status::Stored);
-    assert_eq!(store.touch(now, key, &identity(1).id(), 7, 0), Status::Unknown);
-    assert_eq!(store.touch(now, key, &identity(1).id(), 3, 0), Status::Newer);
-    assert_eq!(store.touch(now, key, &identity(1).id(), 5, 2), Status::AddressUnknown);
-    now += Duration::from_secs(2 * 3600);
-    while store.expire_one(now) {}
-    assert_eq!(store.len(), 1, "only the touched one outlives three hours");
 }
 
 #[test]

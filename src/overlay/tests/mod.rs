@@ -1,10 +1,12 @@
 //! Behaviour of nodes together, over virtual time with real keys.
 
 mod abuse;
+mod holders;
 mod hostile;
 mod net;
 mod reach;
 mod secrets;
+mod store;
 mod wire;
 
 use super::*;

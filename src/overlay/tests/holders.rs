@@ -1,0 +1,63 @@
+//! What a hostile holder may do to whoever asks it for a record.
+
+use super::super::id::Node;
+use super::super::lookup::{Goal, Lookup, OWNERS_MAX};
+use super::super::wire::{Body, Frame, Hello, Standing};
+use super::super::wire_out::Encoder;
+use super::super::*;
+use super::net::{Net, SECRET, address, aor, identity};
+use crate::identity::record::Record;
+
+#[test]
+fn a_holder_that_names_ever_newer_records_is_asked_for_few_of_them() {
+    let mut net = Net::joined(70, 2);
+    let keys = NetworkKeys::new(&SECRET, "test");
+    let (now, holder) = (net.now, net.peers[1].node.id());
+    let aor_key = keys.aor_keys(&aor(9)).next().unwrap();
+    let record = Record::sign(&identity(50), keys.network(), &aor_key, 1, None);
+    let hello = Hello {
+        token: [1; 8],
+        young: false,
+        standing: Standing::Listed,
+        kept: false,
+        start: 0,
+        observed: address(0),
+    };
+    net.peers[1].alive = false;
+    net.record = true;
+    net.lookup(0, &aor(9));
+    let (mut asked, mut seq) = (0, 1);
+    for _ in 0..8 {
+        for (_, data) in core::mem::take(&mut net.peers[0].keep) {
+            let frame = Frame::parse(&data, &keys).unwrap();
+            let Body::Get(..) = frame.body else { continue };
+            (asked, seq) = (asked + 1, seq + 1);
+            let others: Vec<(NodeId, u64)> = (1..8).map(|n| (NodeId([n; 16]), seq)).collect();
+            let found = Some((record.as_bytes(), None));
+            let request = frame.request;
+            let answer = Encoder::value(holder, request, &hello, found, &others, &[], 1200);
+            let answer = { answer }.finish(&keys, data.len()).to_vec();
+            let _ = net.with(0, |node| node.handle_datagram(now, address(1), &answer));
+        }
+    }
+    assert!((2..=1 + OWNERS_MAX).contains(&asked), "{asked}");
+    assert_eq!(net.peers[0].node.counters().requests_full, 0);
+}
+
+#[test]
+fn owners_that_a_holder_made_up_make_room_for_one_whose_record_came() {
+    let goal = Goal::Records(LookupId(1), [0; 32]);
+    let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1));
+    let made_up = |n: usize| Node { id: NodeId([n as u8; 16]), address: address(n) }.id;
+    for n in 0..OWNERS_MAX {
+        assert!(lookup.names(made_up(n), u64::MAX));
+    }
+    assert!(!lookup.names(made_up(99), u64::MAX));
+    let real = identity(3).id();
+    lookup.owner(real).unwrap().seq = 7;
+    assert_eq!(lookup.found(), 1);
+    for n in 20..40 {
+        lookup.owner(made_up(n));
+    }
+    assert_eq!(lookup.found(), 1, "what was verified stays");
+}
