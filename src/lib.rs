@@ -129,6 +129,7 @@
 //! ```
 
 pub mod adapter;
+pub mod budget;
 pub mod channel;
 pub mod config;
 pub mod control;

@@ -224,7 +224,8 @@ pub const LOOPBACK_MAX: usize = 64;
 /// Notices whose calls may still come.
 pub const NOTICES_MAX: usize = 64;
 
-/// Of these, how many of one adapter: nobody pushes out the notices of the others.
+/// Of these, how many of one adapter, which loses its own oldest first. Where several fill the
+/// table, the oldest of all gives way, whoever's it is.
 pub const NOTICES_A_PEER_MAX: usize = 16;
 
 /// A notice that is not answered is sent again after this, and each time this much later.

@@ -107,11 +107,12 @@ impl Via {
     }
 }
 
-/// Bytes to send; the bytes themselves are in the buffer that the caller owns.
+/// Bytes to send; the bytes themselves are in the buffer that the caller owns. A core that knows
+/// less of sockets than a [`Via`] says has words of its own for the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit {
+pub struct Transmit<V = Via> {
     /// How to send.
-    pub via: Via,
+    pub via: V,
     /// Where to. On a stream: the far end, for the log.
     pub to: SocketAddr,
     /// The IP type-of-service byte to send with.

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// Transmissions waiting to be polled, first in, first out.
-pub struct Outbox {
-    heads: VecDeque<Transmit>,
+pub struct Outbox<V = Via> {
+    heads: VecDeque<Transmit<V>>,
     bytes: VecDeque<u8>,
     bytes_max: usize,
     heads_max: usize,
 }
 
-impl Outbox {
+impl<V> Outbox<V> {
     /// An outbox for at most `heads_max` transmissions of `bytes_max` bytes together.
     pub fn with_capacity(heads_max: usize, bytes_max: usize) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl Outbox {
 
     /// Queues `data`. False where it does not fit: nothing was queued.
     #[must_use]
-    pub fn push(&mut self, via: Via, to: SocketAddr, tos: u8, data: &[u8]) -> bool {
+    pub fn push(&mut self, via: V, to: SocketAddr, tos: u8, data: &[u8]) -> bool {
         if self.heads.len() == self.heads_max || self.bytes.len() + data.len() > self.bytes_max {
             return false;
         }
@@ -38,7 +38,7 @@ impl Outbox {
     }
 
     /// Moves the oldest transmission into `buf`. One that is larger than `buf` is dropped.
-    pub fn pop(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+    pub fn pop(&mut self, buf: &mut [u8]) -> Option<Transmit<V>> {
         loop {
             let head = self.heads.pop_front()?;
             if head.len > buf.len() {

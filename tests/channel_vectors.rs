@@ -4,11 +4,12 @@
 //! Keys, cookies and session ids follow from the seeds below, so the whole exchange is fixed. Each
 //! line of the transcript is who sent it, what it is, and the datagram.
 
+use cosip::budget::Budget;
 use cosip::channel::{CallKey, Channel, Notice, Payload, SessionKey};
 use cosip::identity::{Identity, NetworkKeys};
 use cosip::limits::CHANNEL_SESSIONS_MAX;
 use cosip::rng::Rng;
-use cosip::time::{Duration, Instant};
+use cosip::time::{Duration, Instant, earlier};
 use std::fmt::Write;
 use std::net::SocketAddr;
 
@@ -34,18 +35,21 @@ fn kind(datagram: &[u8]) -> &'static str {
 /// Carries datagrams to and fro until both ends are quiet; writes down what was sent.
 fn settle(now: Instant, ends: &mut [(Channel, SocketAddr, &str); 2], transcript: &mut String) {
     let mut buf = vec![0; 16 * 1024];
+    let mut budgets = [Budget::new(now), Budget::new(now)];
     loop {
         let mut quiet = true;
         for at in [0, 1] {
             ends[at].0.handle_timeout(now);
-            while let Some((_, len)) = ends[at].0.poll_transmit(now, &mut buf) {
+            ends[at].0.work(now, &mut budgets[at]);
+            while let Some((_, len)) = ends[at].0.poll_transmit(&mut buf) {
                 let hex: String = buf[..len].iter().map(|byte| format!("{byte:02x}")).collect();
                 writeln!(transcript, "{} {} {hex}", ends[at].2, kind(&buf)).unwrap();
                 let from = ends[at].1;
                 ends[1 - at].0.handle_datagram(now, from, &buf[..len]).unwrap();
                 quiet = false;
             }
-            quiet &= ends[at].0.poll_timeout().is_none_or(|due| due > now);
+            let due = earlier(ends[at].0.poll_timeout(), ends[at].0.work_at(&budgets[at]));
+            quiet &= due.is_none_or(|due| due > now);
         }
         if quiet {
             return;
@@ -80,9 +84,9 @@ fn transcript() -> String {
     now += Duration::from_secs(600);
     ends[0].0.send(now, bob, &Payload::Sip(b"anew")).unwrap();
     let mut buf = vec![0; 16 * 1024];
-    let (_, len) = ends[0].0.poll_transmit(now, &mut buf).unwrap();
+    let (_, len) = ends[0].0.poll_transmit(&mut buf).unwrap();
     ends[1].0.handle_datagram(now, ends[0].1, &buf[..len]).unwrap_err();
-    let (_, len) = ends[1].0.poll_transmit(now, &mut buf).unwrap();
+    let (_, len) = ends[1].0.poll_transmit(&mut buf).unwrap();
     let hex: String = buf[..len].iter().map(|byte| format!("{byte:02x}")).collect();
     writeln!(transcript, "bob {} {hex}", kind(&buf)).unwrap();
     transcript

@@ -2,11 +2,12 @@
 //! watches a network of nodes at work.
 #![allow(unsafe_code)]
 
+use cosip::budget::Budget;
 use cosip::identity::record::Contact;
 use cosip::identity::{Identity, NetworkKeys};
 use cosip::net::Transmit;
-use cosip::overlay::{Limits, Overlay, OverlayEvent, SECOND_PORT};
-use cosip::time::{Duration, Instant};
+use cosip::overlay::{Limits, Overlay, OverlayEvent, Port};
+use cosip::time::{Duration, Instant, earlier};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ const SECOND: u16 = 5071;
 
 struct Net {
     nodes: Vec<Overlay>,
+    budgets: Vec<Budget>,
     now: Instant,
     found: usize,
     /// Datagrams under way: due, to, from, length, bytes. Reserved once.
@@ -55,8 +57,11 @@ impl Net {
         while self.now < end {
             self.now += Duration::from_millis(1);
             for i in 0..NODES {
-                if self.nodes[i].poll_timeout().is_some_and(|at| at <= self.now) {
-                    self.nodes[i].handle_timeout(self.now);
+                let (node, budget) = (&mut self.nodes[i], &mut self.budgets[i]);
+                let due = earlier(node.poll_timeout(), node.work_at(budget));
+                if due.is_some_and(|at| at <= self.now) {
+                    node.handle_timeout(self.now);
+                    node.work(self.now, budget);
                     self.drain(i);
                 }
             }
@@ -76,7 +81,7 @@ impl Net {
         while let Some(Transmit { via, to, len, .. }) = self.nodes[i].poll_transmit(&mut data) {
             let due = self.now + Duration::from_millis(10);
             let mut from = address(i);
-            if via == SECOND_PORT {
+            if via == Port::Second {
                 from.set_port(SECOND);
             }
             self.wire.push((due, to, from, len, data));
@@ -100,7 +105,8 @@ fn look_ups_puts_touches_and_upkeep_allocate_nothing() {
         node
     });
     let wire = Vec::with_capacity(4096);
-    let mut net = Net { nodes: nodes.collect(), now, found: 0, wire };
+    let budgets = (0..NODES).map(|_| Budget::new(now)).collect();
+    let mut net = Net { nodes: nodes.collect(), budgets, now, found: 0, wire };
     let aors: Vec<String> = (0..NODES).map(|i| format!("sip:{i}@example.net")).collect();
     let contact = Contact::new("phone").unwrap();
     net.run(Duration::from_secs(5));

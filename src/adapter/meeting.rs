@@ -7,48 +7,15 @@
 //! the BYE of a long call, the next call.
 
 use super::Adapter;
-use super::sockets::Facing;
 use crate::channel::Payload;
 use crate::identity::record::RendezvousList;
 use crate::limits::CHANNEL_FRESH;
-use crate::net::{NodeId, Rejected, SocketKind, Transmit, Via, is_detour};
-use crate::overlay::{Found, SECOND_PORT};
+use crate::net::{NodeId, is_detour};
+use crate::overlay::Found;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Adapter {
-    /// Tells another adapter something, or ourselves: phones of one router call each other too.
-    pub(super) fn tell_peer(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
-        if peer == self.id {
-            self.handle_payload(now, peer, payload);
-        } else if let Some(channel) = &mut self.channel {
-            // What cannot be sent is lost, as on the way.
-            let _ = channel.send(now, peer, payload);
-        }
-    }
-
-    /// A datagram on the overlay's port: for the overlay or for the channel.
-    pub(super) fn handle_overlay_datagram(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        data: &[u8],
-    ) -> Result<(), Rejected> {
-        // What is too short to have a kind, the overlay counts.
-        let kind = data.get(2).copied().unwrap_or_default();
-        let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else {
-            return Err(Rejected::Unknown);
-        };
-        if crate::overlay::is_relayed(data) {
-            let (way, inner) = overlay.take_relayed(from, data)?;
-            channel.handle_datagram(now, way, inner)
-        } else if !crate::channel::KINDS.contains(&kind) {
-            overlay.handle_datagram(now, from, data)
-        } else {
-            channel.handle_datagram(now, from, data)
-        }
-    }
-
     /// Opens the channel to an adapter that a look-up found.
     pub(super) fn open_to(&mut self, now: Instant, found: &Found) {
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else { return };
@@ -95,37 +62,5 @@ impl Adapter {
         if !list.is_empty() {
             let _ = channel.send(now, peer, &Payload::Rendezvous(list));
         }
-    }
-
-    /// The next datagram of channel or overlay: what the channel sends by a detour, the overlay
-    /// wraps.
-    pub(super) fn poll_overlay_transmit(
-        &mut self,
-        now: Instant,
-        buf: &mut [u8],
-    ) -> Option<Transmit> {
-        let overlay = self.overlay.as_mut()?;
-        // One that no socket can send is lost, and those behind it go on.
-        while let Some((to, len)) = self.channel.as_mut().and_then(|c| c.poll_transmit(now, buf)) {
-            if is_detour(&to) {
-                let data = buf.get(..len).unwrap_or_default();
-                self.counters.detours_missing += u64::from(!overlay.send_relayed(now, to, data));
-                continue;
-            }
-            match self.sockets.towards(Facing::Wan, SocketKind::Overlay, to.ip()) {
-                Some((id, _)) => return Some(Transmit { via: Via::Udp(id), to, tos: 0, len }),
-                None => self.counters.overlay_unsent += 1,
-            }
-        }
-        while let Some(transmit) = overlay.poll_transmit(buf) {
-            let to = transmit.to.ip();
-            let first = self.sockets.towards(Facing::Wan, SocketKind::Overlay, to).map(|s| s.0);
-            let second = self.sockets.second_towards(to).filter(|_| transmit.via == SECOND_PORT);
-            match second.or(first) {
-                Some(id) => return Some(Transmit { via: Via::Udp(id), ..transmit }),
-                None => self.counters.overlay_unsent += 1,
-            }
-        }
-        None
     }
 }

@@ -29,6 +29,7 @@ mod outside;
 mod owners;
 mod persist;
 mod phones;
+mod port;
 mod probes;
 mod providers;
 mod pump;
@@ -45,6 +46,7 @@ mod status;
 mod targets;
 mod transfer;
 mod ways;
+mod work;
 
 use crate::channel::Channel;
 use crate::config::Config;
@@ -254,8 +256,7 @@ pub struct Adapter {
     trace: Trace,
     counters: Counters,
     shortages: shortage::Shortages,
-    /// Addresses that are to be published under new secrets.
-    unblinded: VecDeque<String>,
+    waiting: work::Waiting,
     persist: persist::Persist,
     restoring: persist::Restoring,
     started: Instant,
@@ -326,7 +327,7 @@ impl Adapter {
             trace: Trace::default(),
             counters: Counters::default(),
             shortages: shortage::Shortages::default(),
-            unblinded: VecDeque::new(),
+            waiting: work::Waiting::new(now),
             persist: persist::Persist::new(now),
             restoring: persist::Restoring::default(),
             started: now,

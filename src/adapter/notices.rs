@@ -59,6 +59,16 @@ enum Proof<'a> {
 }
 
 impl Adapter {
+    /// Tells another adapter something, or ourselves: phones of one router call each other too.
+    pub(super) fn tell_peer(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
+        if peer == self.id {
+            self.handle_payload(now, peer, payload);
+        } else if let Some(channel) = &mut self.channel {
+            // What cannot be sent is lost, as on the way.
+            let _ = channel.send(now, peer, payload);
+        }
+    }
+
     /// Another adapter tells that a phone here is about to be called.
     pub(super) fn notice_heard(&mut self, now: Instant, peer: NodeId, notice: &Notice<'_>) {
         let call = notice.call;

@@ -8,7 +8,6 @@ use super::registrar::{Binding, BindingId};
 use super::sockets::Facing;
 use super::spelling::{self, Aor};
 use crate::config::Mode;
-use crate::identity::record::Contact;
 use crate::limits::CALL_LEGS_MAX;
 use crate::net::{NodeId, SocketKind, Via};
 use crate::sip::transaction::Flow;
@@ -258,23 +257,8 @@ impl Adapter {
 
     /// Whether a phone's addresses belong into the overlay: where its provider allows it (CALLS
     /// §2.3).
-    fn belongs_into_overlay(&self, id: BindingId, binding: &Binding) -> bool {
+    pub(super) fn belongs_into_overlay(&self, id: BindingId, binding: &Binding) -> bool {
         self.is_shared(id) && !binding.silent && self.config.adapter.mode != Mode::Server
-    }
-
-    /// Puts a phone's addresses into the overlay, where they belong there.
-    pub(crate) fn publish(&mut self, now: Instant, id: BindingId) {
-        let Some(binding) = self.registrar.get(id) else { return };
-        if !self.belongs_into_overlay(id, binding) {
-            return;
-        }
-        let Some(overlay) = &mut self.overlay else { return };
-        let Some(contact) = Contact::new(&binding.wan_user) else { return };
-        for aor in binding.addresses() {
-            if let Err(full) = overlay.publish(now, aor, &contact) {
-                log::warn!("{aor} is not in the overlay: {full}");
-            }
-        }
     }
 
     /// Takes a phone's addresses out of the overlay, unless they belong there for another phone.

@@ -104,7 +104,7 @@ impl Core for Adapter {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if !self.loopback.is_empty() || !self.unblinded.is_empty() {
+        if !self.loopback.is_empty() {
             return Some(Instant::ZERO);
         }
         let mut at = Some(self.maintenance_at);
@@ -116,6 +116,7 @@ impl Core for Adapter {
         at = earlier(at, self.registrar.poll_timeout());
         at = earlier(at, self.overlay.as_ref().and_then(|o| o.poll_timeout()));
         at = earlier(at, self.channel.as_ref().and_then(|c| c.poll_timeout()));
+        at = earlier(at, self.work_at());
         at = earlier(at, self.persist.due());
         at = earlier(at, self.stop_at());
         at = earlier(at, self.gateways.poll_timeout());
@@ -225,7 +226,7 @@ impl Adapter {
             self.maintenance_at = now + MAINTENANCE_INTERVAL;
             self.maintain(now);
         }
-        self.publish_one_anew(now);
+        self.work(now);
         self.save_due(now);
         self.stop_due(now);
     }
@@ -312,7 +313,6 @@ impl Adapter {
             }
             Some(ChannelEvent::Asking { peer }) => self.meet_again(now, peer),
             Some(ChannelEvent::Up { peer, .. }) => self.tell_rendezvous(now, peer),
-            Some(_) => {}
             None => return false,
         }
         true

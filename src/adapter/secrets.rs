@@ -6,7 +6,6 @@
 use super::Adapter;
 use crate::config::Mode;
 use crate::identity::NetworkKeys;
-use crate::time::Instant;
 
 impl Adapter {
     /// The secret file was read again.
@@ -26,8 +25,7 @@ impl Adapter {
             return;
         }
         channel.set_network(&keys);
-        let published = self.registrar.iter().flat_map(|(_, binding)| binding.addresses());
-        self.unblinded = published.map(str::to_owned).collect();
+        self.publish_all();
         log::info!("the network's secrets changed: {keys:?}");
     }
 
@@ -35,15 +33,6 @@ impl Adapter {
     pub(super) fn secrets_unread(&self) {
         if self.overlay.is_some() {
             log::error!("the secret file cannot be read; the running secrets stay");
-        }
-    }
-
-    /// Publishes one address under new secrets: blinding it takes long, and calls do not wait.
-    pub(super) fn publish_one_anew(&mut self, now: Instant) {
-        let Some(aor) = self.unblinded.pop_front() else { return };
-        let Some(overlay) = &mut self.overlay else { return };
-        if let Err(full) = overlay.publish_anew(now, &aor) {
-            log::warn!("{aor} is not in the overlay under every secret: {full}");
         }
     }
 }

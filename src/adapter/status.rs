@@ -280,6 +280,7 @@ impl Adapter {
         for (name, value) in self.portmap.counters().iter() {
             counters.insert(format!("portmap_{name}"), value.into());
         }
+        counters.insert("work_done".to_owned(), self.work_done().into());
         if let Some(overlay) = &self.overlay {
             for (name, value) in overlay.counters().iter() {
                 counters.insert(format!("overlay_{name}"), value.into());

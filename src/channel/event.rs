@@ -30,8 +30,6 @@ pub enum ChannelEvent<'b> {
         peer: NodeId,
         /// Where, proven.
         address: SocketAddr,
-        /// Whether this end opened it.
-        opened_here: bool,
     },
     /// There is no session with the peer any more, and what waited for it is lost.
     Down {
@@ -39,13 +37,6 @@ pub enum ChannelEvent<'b> {
         peer: NodeId,
         /// Why.
         reason: DownReason,
-    },
-    /// The peer has moved: it answered a challenge at a new address.
-    Moved {
-        /// Who.
-        peer: NodeId,
-        /// Where to.
-        address: SocketAddr,
     },
     /// The peer was not heard for a while and is asked whether it is still there: it may have to be
     /// met anew.
@@ -71,8 +62,6 @@ pub struct SessionStatus {
     pub peer: NodeId,
     /// At which address.
     pub address: SocketAddr,
-    /// Whether this end opened it.
-    pub opened_here: bool,
     /// When the handshake was done.
     pub established: Instant,
     /// When the peer was last heard.
@@ -130,9 +119,8 @@ crate::observe::counters! {
 }
 
 enum Head {
-    Up { address: SocketAddr, opened_here: bool },
+    Up { address: SocketAddr },
     Down { reason: DownReason },
-    Moved { address: SocketAddr },
     Asking,
     Received { address: SocketAddr, kind: u8, len: usize },
 }
@@ -156,16 +144,12 @@ impl EventQueue {
         }
     }
 
-    pub(super) fn up(&mut self, peer: NodeId, address: SocketAddr, opened_here: bool) {
-        self.heads.push_back((peer, Head::Up { address, opened_here }));
+    pub(super) fn up(&mut self, peer: NodeId, address: SocketAddr) {
+        self.heads.push_back((peer, Head::Up { address }));
     }
 
     pub(super) fn down(&mut self, peer: NodeId, reason: DownReason) {
         self.heads.push_back((peer, Head::Down { reason }));
-    }
-
-    pub(super) fn moved(&mut self, peer: NodeId, address: SocketAddr) {
-        self.heads.push_back((peer, Head::Moved { address }));
     }
 
     pub(super) fn asking(&mut self, peer: NodeId) {
@@ -194,11 +178,8 @@ impl EventQueue {
         loop {
             let (peer, head) = self.heads.pop_front()?;
             let (address, kind, len) = match head {
-                Head::Up { address, opened_here } => {
-                    return Some(ChannelEvent::Up { peer, address, opened_here });
-                }
+                Head::Up { address } => return Some(ChannelEvent::Up { peer, address }),
                 Head::Down { reason } => return Some(ChannelEvent::Down { peer, reason }),
-                Head::Moved { address } => return Some(ChannelEvent::Moved { peer, address }),
                 Head::Asking => return Some(ChannelEvent::Asking { peer }),
                 Head::Received { address, kind, len } => (address, kind, len),
             };

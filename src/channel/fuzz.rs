@@ -7,6 +7,7 @@
 use super::notice::CallKey;
 use super::wire::DATA;
 use super::{Channel, Payload};
+use crate::budget::Budget;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_HANDSHAKES_MAX, SIP_MESSAGE_BYTES_MAX};
@@ -22,6 +23,7 @@ struct Bench {
     now: Instant,
     network: NetworkKeys,
     channels: [Channel; 2],
+    budgets: [Budget; 2],
     addresses: [SocketAddr; 2],
     /// Source, destination, bytes.
     flying: VecDeque<(SocketAddr, usize, Vec<u8>)>,
@@ -67,6 +69,7 @@ impl Bench {
             now: Instant::from_micros(1),
             network,
             channels,
+            budgets: [(); 2].map(|()| Budget::new(Instant::from_micros(1))),
             addresses: [address(1), address(2)],
             flying: VecDeque::new(),
             buf: vec![0; SIP_MESSAGE_BYTES_MAX],
@@ -75,7 +78,7 @@ impl Bench {
 
     fn drain(&mut self) {
         for (node, channel) in self.channels.iter_mut().enumerate() {
-            while let Some((to, len)) = channel.poll_transmit(self.now, &mut self.buf) {
+            while let Some((to, len)) = channel.poll_transmit(&mut self.buf) {
                 assert!(len <= CHANNEL_DATAGRAM_BYTES_MAX, "datagrams are bounded");
                 let to = self.addresses.iter().position(|address| *address == to);
                 let bytes = self.buf.get(..len).unwrap_or_default().to_vec();
@@ -89,9 +92,10 @@ impl Bench {
 
     fn pass(&mut self, interval: Duration) {
         self.now += interval;
-        for channel in &mut self.channels {
+        for (channel, budget) in self.channels.iter_mut().zip(&mut self.budgets) {
             let before = channel.counters().public_key_operations;
             channel.handle_timeout(self.now);
+            channel.work(self.now, budget);
             let done = channel.counters().public_key_operations - before;
             assert!(done <= 1, "one public-key operation a turn");
         }

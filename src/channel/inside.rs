@@ -130,7 +130,6 @@ impl Channel {
             remember(&mut session.others, old);
             session.challenge = None;
             self.counters.moved += 1;
-            self.events.moved(session.peer, from);
             self.send_again(now, id);
         }
     }

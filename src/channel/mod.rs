@@ -7,11 +7,11 @@
 //! never an answer larger than its question. Adapters that met before talk at once, as long as
 //! both still hold the session; where one does not, it says so and a handshake follows.
 //!
-//! [`Channel::handle_timeout`] does at most one public-key operation; waiting ones show as a
-//! timeout already due. Parts: `wire` (bytes), `crypto` (keys), `session` and `handshake` with
-//! `proof` (one each), `receive` and `inside` (datagrams), `progress` (time), `peers` (which
-//! session carries what), `moving` (where a peer is), `notice` (payloads), `fragment`, `backlog`,
-//! `event`.
+//! [`Channel::work`] does one public-key operation, where one waits: for what is ours first, and
+//! within a budget for handshakes that others opened. Parts: `wire` (bytes), `crypto` (keys),
+//! `session` and `handshake` with `proof` (one each), `receive` and `inside` (datagrams),
+//! `progress` (time), `peers` (which session carries what), `moving` (where a peer is), `notice`
+//! (payloads), `fragment`, `backlog`, `event`.
 //!
 //! Not here: finding peers and their addresses (the overlay), what a notice means (the adapter).
 
@@ -42,11 +42,11 @@ use crate::limits::{
     CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX,
     SIP_MESSAGE_BYTES_MAX,
 };
-use crate::net::{NodeId, SocketId, Via};
+use crate::net::NodeId;
 use crate::outbox::Outbox;
 use crate::rng::Rng;
 use crate::table::{Id, Table};
-use crate::time::{Duration, Instant, earlier};
+use crate::time::{Instant, earlier};
 use crate::timer::Timers;
 use core::fmt;
 use event::EventQueue;
@@ -54,9 +54,6 @@ use fragment::Reassembly;
 use handshake::Handshake;
 use session::Session;
 use std::net::SocketAddr;
-
-/// The kind bytes of the channel's datagrams: the third byte on the overlay port.
-pub const KINDS: core::ops::RangeInclusive<u8> = 0x40..=0x7f;
 
 const _: () = assert!(CHANNEL_BACKLOG_BYTES_MAX >= SIP_MESSAGE_BYTES_MAX);
 
@@ -121,11 +118,13 @@ pub struct Channel {
     handshakes: Table<Handshake>,
     handshake_timers: Timers,
     work: heapless::Deque<Id<Handshake>, CHANNEL_WORK_MAX>,
+    /// Handshakes that others opened and that nothing was done for yet.
+    knocking: heapless::Vec<Id<Handshake>, CHANNEL_HANDSHAKES_MAX>,
     /// The starts of the ephemeral keys of Hellos that were answered lately: a cookie is good
     /// for a while, but for one handshake only.
     answered: heapless::HistoryBuf<[u8; 8], CHANNEL_ANSWERED_MAX>,
     reassembly: Reassembly,
-    outbox: Outbox,
+    outbox: Outbox<()>,
     events: EventQueue,
     /// A datagram being opened.
     opened: Vec<u8>,
@@ -158,6 +157,7 @@ impl Channel {
             handshakes: Table::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
             handshake_timers: Timers::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
             work: heapless::Deque::new(),
+            knocking: heapless::Vec::new(),
             answered: heapless::HistoryBuf::new(),
             reassembly: Reassembly::new(),
             outbox: Outbox::with_capacity(CHANNEL_OUTBOX_MAX, CHANNEL_OUTBOX_BYTES_MAX),
@@ -233,22 +233,9 @@ impl Channel {
         sent
     }
 
-    /// Whether a session with `peer` stands and nothing speaks against its being alive.
-    pub fn is_up(&self, peer: NodeId) -> bool {
-        match self.route(peer) {
-            Route::Session(id) => self.sessions.get(id).is_some_and(|s| s.doubt.is_none()),
-            Route::Handshake(_) | Route::None => false,
-        }
-    }
-
-    /// The smoothed round-trip time to `peer`, where one was measured.
-    pub fn rtt(&self, peer: NodeId) -> Option<Duration> {
-        self.current(peer).and_then(|id| self.sessions.get(id)).and_then(|session| session.rtt)
-    }
-
     /// Writes the next datagram to send into `buf`; returns where it goes and its length. It is
     /// to leave from the overlay's socket.
-    pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
         let transmit = self.outbox.pop(buf)?;
         self.counters.datagrams_sent += 1;
         Some((transmit.to, transmit.len))
@@ -260,11 +247,8 @@ impl Channel {
         self.events.pop(buf)
     }
 
-    /// When [`Self::handle_timeout`] is wanted; long past where public-key work waits.
+    /// When [`Self::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.work.is_empty() {
-            return Some(Instant::ZERO);
-        }
         earlier(self.session_timers.next(), self.handshake_timers.next())
     }
 
@@ -282,7 +266,6 @@ impl Channel {
         standing.map(|(_, session)| SessionStatus {
             peer: session.peer,
             address: session.address,
-            opened_here: session.opened_here,
             established: session.established,
             heard: session.heard,
             rtt: session.rtt,
@@ -291,7 +274,7 @@ impl Channel {
 
     /// Queues a datagram.
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
-        if !self.outbox.push(Via::Udp(SocketId(0)), to, 0, datagram) {
+        if !self.outbox.push((), to, 0, datagram) {
             self.counters.datagrams_dropped += 1;
         }
     }

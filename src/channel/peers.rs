@@ -12,7 +12,7 @@ use crate::limits::{
     CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_FRESH, CHANNEL_GIVE_UP, CHANNEL_REPEAT_INTERVAL,
     CHANNEL_SUPERSEDED_LINGER,
 };
-use crate::net::{NodeId, SocketId, Via};
+use crate::net::NodeId;
 use crate::table::Id;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -106,7 +106,7 @@ impl Channel {
             return false;
         };
         let packet = self.datagram.get(..len).unwrap_or_default();
-        let queued = self.outbox.push(Via::Udp(SocketId(0)), to, 0, packet);
+        let queued = self.outbox.push((), to, 0, packet);
         self.counters.datagrams_dropped += u64::from(!queued);
         queued
     }
@@ -133,7 +133,7 @@ impl Channel {
         }
         session.used = now;
         if session.doubt.is_none() && now.since(session.heard) < CHANNEL_FRESH {
-            self.events.up(session.peer, session.address, session.opened_here);
+            self.events.up(session.peer, session.address);
             return;
         }
         session.announce = true;
@@ -236,7 +236,7 @@ impl Channel {
         if session.doubt.take().is_some() {
             session.backlog.take();
             if core::mem::take(&mut session.announce) {
-                self.events.up(peer, session.address, session.opened_here);
+                self.events.up(peer, session.address);
             }
             self.arm_session(id);
         }
@@ -298,7 +298,7 @@ impl Channel {
         }
         self.arm_session(id);
         if announce {
-            self.events.up(peer, address, opened_here);
+            self.events.up(peer, address);
         }
         self.end_opening(now, peer);
     }

@@ -1,4 +1,7 @@
 //! Time: repeats and ends of handshakes, and one public-key operation at a time.
+//!
+//! A handshake that somebody else opened waits apart until the budget pays for all of it; once
+//! begun it is as good as our own.
 
 use super::Channel;
 use super::OpenError;
@@ -8,6 +11,7 @@ use super::handshake::{Handshake, Role, Stage, Step};
 use super::notice::Payload;
 use super::session::{Session, remember};
 use super::wire::{Cookie, EXTENSION_PAYLOAD};
+use crate::budget::{Budget, Wanted};
 use crate::limits::{
     CHANNEL_GIVE_UP, CHANNEL_HANDSHAKES_MAX, CHANNEL_REPEAT_INTERVAL, CHANNEL_REPEAT_INTERVAL_MAX,
 };
@@ -20,7 +24,7 @@ use std::net::SocketAddr;
 const GIVE_UPS_MAX: u32 = 3;
 
 impl Channel {
-    /// Does what is due at `now`, and at most one public-key operation.
+    /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(slot) = self.session_timers.pop_due(now) {
             self.session_due(now, slot);
@@ -28,7 +32,6 @@ impl Channel {
         while let Some(slot) = self.handshake_timers.pop_due(now) {
             self.handshake_due(now, slot);
         }
-        self.work(now);
     }
 
     /// Begins a handshake with `peer` at `addresses`.
@@ -87,15 +90,37 @@ impl Channel {
         self.work.iter().any(|waiting| *waiting == id) || self.work.push_back(id).is_ok()
     }
 
-    /// Does one public-key operation, if any waits.
-    fn work(&mut self, now: Instant) {
-        while let Some(id) = self.work.pop_front() {
+    /// Does one public-key operation. False where none waits, or only such as the budget does not
+    /// pay for yet.
+    pub fn work(&mut self, now: Instant, budget: &mut Budget) -> bool {
+        while let Some(id) = self.next_work(now, budget) {
             let Some(handshake) = self.handshakes.get_mut(id) else { continue };
             self.counters.public_key_operations += 1;
             let step = handshake.step(&self.identity, &self.network, &mut self.rng);
             self.after_step(now, id, step);
-            return;
+            return true;
         }
+        false
+    }
+
+    fn next_work(&mut self, now: Instant, budget: &mut Budget) -> Option<Id<Handshake>> {
+        if let Some(id) = self.work.pop_front() {
+            return Some(id);
+        }
+        self.knocking.retain(|id| self.handshakes.get(*id).is_some());
+        if self.knocking.is_empty() || !budget.pay(now, Wanted::Handshake) {
+            return None;
+        }
+        Some(self.knocking.remove(0))
+    }
+
+    /// When [`Self::work`] is wanted: in the past where something waits that is paid for.
+    pub fn work_at(&self, budget: &Budget) -> Option<Instant> {
+        if !self.work.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let knocks = self.knocking.iter().any(|id| self.handshakes.get(*id).is_some());
+        knocks.then(|| budget.enough_at(Wanted::Handshake))
     }
 
     fn after_step(&mut self, now: Instant, id: Id<Handshake>, step: Step) {

@@ -11,8 +11,7 @@ use super::wire::{
 use super::{Channel, find};
 use crate::limits::{
     CHANNEL_COOKIE_PERIOD, CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_GIVE_UP, CHANNEL_HANDSHAKES_MAX,
-    CHANNEL_HANDSHAKES_PER_ADDRESS_MAX, CHANNEL_REPEAT_INTERVAL_MAX, CHANNEL_WORK_MAX,
-    CHANNEL_WORK_RESERVED,
+    CHANNEL_HANDSHAKES_PER_ADDRESS_MAX, CHANNEL_REPEAT_INTERVAL_MAX,
 };
 use crate::net::Rejected;
 use crate::table::Id;
@@ -20,7 +19,7 @@ use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
 impl Channel {
-    /// Takes one datagram of one of the [`super::KINDS`] that came from `from`.
+    /// Takes one datagram of the channel that came from `from`.
     ///
     /// # Errors
     /// [`Rejected`] where it was dropped; it is counted, and nothing has changed.
@@ -109,7 +108,6 @@ impl Channel {
         let neighbours = self.handshakes.iter().filter(|(_, h)| near(h)).count();
         if self.count(Role::Responder) >= CHANNEL_HANDSHAKES_MAX
             || neighbours >= CHANNEL_HANDSHAKES_PER_ADDRESS_MAX
-            || self.work.len() >= CHANNEL_WORK_MAX - CHANNEL_WORK_RESERVED
         {
             return Err(Rejected::Full);
         }
@@ -123,7 +121,9 @@ impl Channel {
         if let Some(first) = hello.ephemeral.first_chunk() {
             self.answered.write(*first);
         }
-        self.enqueue(id);
+        self.knocking.retain(|waiting| self.handshakes.get(*waiting).is_some());
+        let queued = self.knocking.push(id);
+        debug_assert!(queued.is_ok(), "as many may wait as may be under way");
         self.arm_handshake(id);
         Ok(())
     }

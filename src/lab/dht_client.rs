@@ -5,6 +5,7 @@
 //! stand for AORs, values for the user part of a contact. It names no address of its own, so
 //! that it works behind the address translation of a test network: members tell it.
 
+use crate::budget::Budget;
 use crate::driver::{self, Driver, start};
 use crate::identity::record::Contact;
 use crate::identity::{Identity, NetworkKeys};
@@ -54,6 +55,7 @@ struct Waiting {
 /// A member of the overlay that answers commands.
 pub struct Node {
     overlay: Overlay,
+    budget: Budget,
     socket: Option<SocketId>,
     failed: bool,
     joined: bool,
@@ -81,6 +83,7 @@ impl Node {
         let bind = Request::Bind { kind: SocketKind::Overlay, local: options.listen };
         Ok(Self {
             overlay: Overlay::new(&identity, &keys, limits, 1, rng.bytes(), now),
+            budget: Budget::new(now),
             socket: None,
             failed: false,
             joined: false,
@@ -177,6 +180,7 @@ impl Core for Node {
             Input::Command(ticket, words) => self.command(now, ticket, words),
             Input::Timeout => {
                 self.overlay.handle_timeout(now);
+                self.overlay.work(now, &mut self.budget);
                 self.give_up(now);
             }
             Input::Stop => self.events.push_back(Event::Stopped),
@@ -189,8 +193,8 @@ impl Core for Node {
     fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let socket = self.socket?;
         // On loopback one socket is as good as two.
-        let transmit = self.overlay.poll_transmit(buf)?;
-        Some(Transmit { via: Via::Udp(socket), ..transmit })
+        let Transmit { to, tos, len, .. } = self.overlay.poll_transmit(buf)?;
+        Some(Transmit { via: Via::Udp(socket), to, tos, len })
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -199,7 +203,8 @@ impl Core for Node {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let put = self.puts.values().next().map(|waiting| waiting.since + PUT_MAX);
-        earlier(put, self.overlay.poll_timeout())
+        let overlay = earlier(self.overlay.poll_timeout(), self.overlay.work_at(&self.budget));
+        earlier(put, overlay)
     }
 }
 

@@ -9,7 +9,7 @@ pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
 /// The largest datagram of the channel: so that a relayed one is no larger than others.
 pub const CHANNEL_DATAGRAM_BYTES_MAX: usize = 1128;
 
-/// Nodes whose wish to be listed is being looked into, or was refused within a minute; the oldest
+/// Nodes whose wish to be listed is being looked into, or was refused a moment ago; the oldest
 /// refusal makes room, else the wish waits.
 pub const DIALS_MAX: usize = 64;
 
@@ -45,6 +45,40 @@ pub const OVERLAY_OUTBOX_BYTES_MAX: usize = 128 * 1024;
 /// Events that an overlay node has waiting.
 pub const OVERLAY_EVENTS_MAX: usize = 256;
 
+/// Requests that an overlay node has under way; beyond, nothing is asked.
+pub const OVERLAY_REQUESTS_MAX: usize = 512;
+
+/// Records of look-ups that wait for their verification; beyond, they are dropped.
+pub const OVERLAY_FOUND_MAX: usize = 64;
+
+/// Records of puts and touches that wait for it; beyond, they are dropped, and their owners try
+/// again.
+pub const OVERLAY_STORE_MAX: usize = 64;
+
+/// Verified signatures remembered; each has one place, and the next one there replaces it.
+pub const OVERLAY_VERIFIED_MAX: usize = 1024;
+
+/// Silent members kept for a day.
+pub const OVERLAY_SUSPECTS_MAX: usize = 256;
+
+/// Blinded AORs kept: computing one costs thousands of hashes. The oldest makes room.
+pub const AOR_KEYS_MAX: usize = 128;
+
+/// Datagrams that a proven member may send in a row, and each second.
+pub const OVERLAY_PEER_BURST: u16 = 400;
+/// See [`OVERLAY_PEER_BURST`].
+pub const OVERLAY_PEER_PER_S: u32 = 100;
+
+/// The same for a client, whose flow is kept.
+pub const OVERLAY_CLIENT_BURST: u32 = 200;
+/// See [`OVERLAY_CLIENT_BURST`].
+pub const OVERLAY_CLIENT_PER_S: u32 = 40;
+
+/// The same for all strangers together.
+pub const OVERLAY_STRANGER_BURST: u32 = 600;
+/// See [`OVERLAY_STRANGER_BURST`].
+pub const OVERLAY_STRANGER_PER_S: u32 = 300;
+
 /// Secrets in a network's secret file: the old one, the new one, and room for mistakes.
 pub const NETWORK_SECRETS_MAX: usize = 4;
 
@@ -60,11 +94,18 @@ pub const CHANNEL_HANDSHAKES_MAX: usize = 8;
 /// Handshakes under way that others opened from one IP address.
 pub const CHANNEL_HANDSHAKES_PER_ADDRESS_MAX: usize = 4;
 
-/// Handshakes that wait for a public-key operation.
+/// Handshakes that wait for a public-key operation: our own, and those that others opened and that
+/// were begun. As many others may wait to be begun.
 pub const CHANNEL_WORK_MAX: usize = 8;
 
-/// Places in that queue that handshakes opened by others leave for our own.
-pub const CHANNEL_WORK_RESERVED: usize = 2;
+/// What a public-key operation is charged as: so long it takes on the slowest router.
+pub const WORK_PIECE: Duration = Duration::from_millis(10);
+
+/// How much of the processor's time public-key work for others may take in the long run.
+pub const WORK_FOR_OTHERS_PERCENT: u32 = 20;
+
+/// How much of it at once; half of that is for handshakes alone.
+pub const WORK_FOR_OTHERS_BURST: Duration = Duration::from_secs(2);
 
 /// Addresses tried for one peer: IPv6, IPv4, mapped, rendezvous.
 pub const CHANNEL_ADDRESSES_MAX: usize = 4;

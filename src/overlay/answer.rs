@@ -8,7 +8,7 @@ use super::lookup::OWNERS_MAX;
 use super::store::Held;
 use super::wire::{Body, Frame, GET_BYTES, OTHERS_MAX, Status, Token, Touch};
 use super::wire_out::Encoder;
-use super::work::{Job, Reason, Step};
+use super::work::{Job, Reason};
 use super::{Node, Overlay, guard, reject};
 use crate::identity::record::{AddressRecord, Key, Record};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
@@ -27,7 +27,7 @@ pub(super) struct Asker {
     pub(super) node: Node,
     pub(super) request: u64,
     pub(super) proven: bool,
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl Asker {
@@ -160,8 +160,7 @@ impl Overlay {
             self.answer_stored(now, asker, Status::Newer, Some(&newer));
             return Ok(());
         }
-        let reason = reason(asker, None);
-        self.submit(now, Job { reason, record: Some(record), addresses })
+        self.submit(now, Job { reason: reason(asker, None), record: Some(record), addresses })
     }
 
     fn answer_touch(
@@ -229,62 +228,8 @@ impl Overlay {
         reject(&mut self.counters.malformed, Rejected::Malformed)
     }
 
-    /// Has a job verified: at once where its signatures are remembered, else in its turn.
-    pub(super) fn submit(&mut self, now: Instant, job: Job) -> Result<(), Rejected> {
-        let step = self.work.step(job, 0);
-        match step {
-            Step::Good(job) => self.verified(now, &job),
-            Step::Bad(job) => self.unverified(now, &job),
-            Step::Again(job) => {
-                let allowed = match job.reason {
-                    Reason::Store { .. } => self.guard.charge_verification(now),
-                    Reason::Found(_) | Reason::Own(_) => true,
-                };
-                let refused = if allowed { self.work.push(job).err() } else { Some(job) };
-                if let Some(job) = refused {
-                    self.counters.work_full += 1;
-                    self.dropped(now, &job);
-                    return Err(Rejected::Full);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Does one public-key operation, if one waits.
-    pub(super) fn work_one(&mut self, now: Instant) {
-        if let Some(job) = self.work.pop_found() {
-            self.work_on(now, job);
-        } else if !self.sign_one(now)
-            && let Some(job) = self.work.pop_store()
-        {
-            self.work_on(now, job);
-        }
-    }
-
-    fn work_on(&mut self, now: Instant, job: Job) {
-        match self.work.step(job, 1) {
-            Step::Good(job) => self.verified(now, &job),
-            Step::Bad(job) => self.unverified(now, &job),
-            Step::Again(job) => self.work.put_back(job),
-        }
-        self.counters.verified = self.work.verified;
-        self.counters.verified_before = self.work.spared;
-    }
-
-    fn verified(&mut self, now: Instant, job: &Job) {
-        match job.reason {
-            Reason::Found(lookup) => self.record_found(now, lookup, job),
-            Reason::Own(publication) => self.own_record_found(now, publication, job),
-            Reason::Store { from, sender, request, len, touched } => {
-                let node = Node { id: sender, address: from };
-                let asker = Asker { node, request, proven: true, len: usize::from(len) };
-                self.store_verified(now, &asker, job, touched);
-            }
-        }
-    }
-
-    fn store_verified(
+    /// What a member put or touched is verified: it is kept, and the member is told.
+    pub(super) fn store_verified(
         &mut self,
         now: Instant,
         asker: &Asker,
@@ -308,17 +253,6 @@ impl Overlay {
             self.counters.store_full += 1;
         }
         self.answer_stored(now, asker, status, None);
-    }
-
-    fn unverified(&mut self, now: Instant, job: &Job) {
-        self.counters.bad_signature += 1;
-        self.dropped(now, job);
-    }
-
-    fn dropped(&mut self, now: Instant, job: &Job) {
-        if let Reason::Found(lookup) = job.reason {
-            self.record_dropped(now, lookup);
-        }
     }
 }
 

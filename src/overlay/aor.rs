@@ -1,11 +1,9 @@
 //! AORs as the overlay knows them: blinded, and kept, because blinding is slow on purpose.
 
+use super::event::Counters;
 use crate::identity::NetworkKeys;
-use crate::limits::NETWORK_SECRETS_MAX;
+use crate::limits::{AOR_KEYS_MAX, NETWORK_SECRETS_MAX};
 use crate::rng::Rng;
-
-/// Blinded AORs kept: computing one costs thousands of hashes.
-const AOR_KEYS_MAX: usize = 128;
 
 /// The blinded keys of one AOR, under every secret of the network.
 pub(super) type Blinded = heapless::Vec<[u8; 32], NETWORK_SECRETS_MAX>;
@@ -14,11 +12,13 @@ pub(super) type Blinded = heapless::Vec<[u8; 32], NETWORK_SECRETS_MAX>;
 pub(super) struct AorKeys {
     known: heapless::Deque<([u8; 16], Blinded), AOR_KEYS_MAX>,
     key: [u8; 32],
+    /// How often the network's secrets changed.
+    secrets: u32,
 }
 
 impl AorKeys {
     pub(super) fn new(rng: &mut Rng) -> Self {
-        Self { known: heapless::Deque::new(), key: rng.bytes() }
+        Self { known: heapless::Deque::new(), key: rng.bytes(), secrets: 0 }
     }
 
     /// What stands for `aor` inside this node.
@@ -32,14 +32,27 @@ impl AorKeys {
     /// Forgets all: they are blinded under secrets that are no longer those of the network.
     pub(super) fn forget(&mut self) {
         self.known.clear();
+        self.secrets = self.secrets.wrapping_add(1);
     }
 
-    pub(super) fn get(&mut self, keys: &NetworkKeys, aor: &str) -> Blinded {
+    /// Names the secrets of now: after each change another number.
+    pub(super) fn secrets(&self) -> u32 {
+        self.secrets
+    }
+
+    /// `aor` under every secret that there is.
+    pub(super) fn get(
+        &mut self,
+        keys: &NetworkKeys,
+        aor: &str,
+        counters: &mut Counters,
+    ) -> Blinded {
         let name = self.name(aor);
         if let Some((_, blinded)) = self.known.iter().find(|(known, _)| *known == name) {
             return blinded.clone();
         }
         let blinded: Blinded = keys.aor_keys(aor).take(NETWORK_SECRETS_MAX).collect();
+        counters.blinded += 1;
         if self.known.is_full() {
             self.known.pop_front();
         }

@@ -3,7 +3,6 @@
 //! All of it is plain data of bounded size. Counters only rise; whoever reads them computes
 //! rates.
 
-use crate::identity::PublicKey;
 use crate::identity::record::{AddressList, Contact, RendezvousList};
 use crate::net::NodeId;
 use core::fmt;
@@ -93,8 +92,6 @@ pub struct Found {
     pub lookup: LookupId,
     /// The adapter that published it.
     pub owner: NodeId,
-    /// Its public key, which proves the id.
-    pub public: PublicKey,
     /// The record's sequence number: higher is newer.
     pub seq: u64,
     /// What the owner published.
@@ -274,6 +271,8 @@ crate::observe::counters! {
         verified_before,
         /// Signatures made.
         signed,
+        /// AORs blinded.
+        blinded,
         /// Members that fell silent.
         members_lost,
         /// Silent members forgotten within their day because there are too many.

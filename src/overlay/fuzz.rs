@@ -3,6 +3,7 @@
 use super::Overlay;
 use super::event::Limits;
 use super::wire::Frame;
+use crate::budget::Budget;
 use crate::identity::record::{AddressRecord, Contact, Record};
 use crate::identity::{Identity, NetworkKeys};
 use crate::net::Transmit;
@@ -31,16 +32,22 @@ pub fn fuzz(data: &[u8]) {
         (*version, *key_id) = (super::wire::VERSION, keys.key_id());
     }
     tagged.extend(keys.tag(&tagged));
+    let mut budget = Budget::new(now);
     for input in [data, &tagged] {
-        drain(&mut node, now, None);
+        drain(&mut node, &mut budget, now, None);
         let _ = node.handle_datagram(now, from, input);
         let _ = node.take_relayed(from, input);
-        drain(&mut node, now, Some((from, input.len())));
+        drain(&mut node, &mut budget, now, Some((from, input.len())));
         now += Duration::from_millis(300);
     }
 }
 
-fn drain(node: &mut Overlay, now: Instant, question: Option<(SocketAddr, usize)>) {
+fn drain(
+    node: &mut Overlay,
+    budget: &mut Budget,
+    now: Instant,
+    question: Option<(SocketAddr, usize)>,
+) {
     let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
     while let Some(Transmit { to, len, .. }) = node.poll_transmit(&mut buf) {
         if let Some((from, asked)) = question {
@@ -49,10 +56,12 @@ fn drain(node: &mut Overlay, now: Instant, question: Option<(SocketAddr, usize)>
     }
     for _ in 0..1000 {
         while node.poll_event().is_some() {}
-        if node.poll_timeout().is_none_or(|at| at > now) {
+        let due = crate::time::earlier(node.poll_timeout(), node.work_at(budget));
+        if due.is_none_or(|at| at > now) {
             return;
         }
         node.handle_timeout(now);
+        node.work(now, budget);
         while node.poll_transmit(&mut buf).is_some() {}
     }
     panic!("a node rests once everything due is done");

@@ -6,22 +6,13 @@
 
 use super::table::Member;
 use super::wire::{NO_TOKEN, Token};
+use crate::limits::{
+    OVERLAY_PEER_BURST, OVERLAY_PEER_PER_S, OVERLAY_STRANGER_BURST, OVERLAY_STRANGER_PER_S,
+};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
 
-/// Datagrams that a proven member may send in a row.
-pub(super) const PEER_BURST: u16 = 400;
-const PEER_PER_S: u32 = 100;
-/// Datagrams that a client, whose flow is kept, may send in a row.
-pub(super) const CLIENT_BURST: u32 = 200;
-/// And each second.
-pub(super) const CLIENT_PER_S: u32 = 40;
-const STRANGER_BURST: u32 = 600;
-const STRANGER_PER_S: u32 = 300;
-/// Verifications for others' puts: bounded, so that they leave the processor to calls.
-const VERIFY_BURST: u32 = 200;
-const VERIFY_PER_S: u32 = 40;
 const TOKEN_PERIOD: Duration = Duration::from_secs(30 * 60);
 
 /// A token bucket: `burst` at once, `per_s` in the long run.
@@ -73,10 +64,10 @@ impl Bucket {
 /// Takes one datagram out of a member's bucket; false where it is empty. The lower half is for
 /// datagrams that are `proven` to be the member's: others may bear its name.
 pub(super) fn charge_member(member: &mut Member, now_s: u32, proven: bool) -> bool {
-    let filled = now_s.saturating_sub(member.credit_s).saturating_mul(PEER_PER_S);
+    let filled = now_s.saturating_sub(member.credit_s).saturating_mul(OVERLAY_PEER_PER_S);
     member.credit_s = now_s;
-    let level = u32::from(member.credit).saturating_add(filled).min(u32::from(PEER_BURST));
-    let left = if proven { 0 } else { u32::from(PEER_BURST) / 2 };
+    let level = u32::from(member.credit).saturating_add(filled).min(u32::from(OVERLAY_PEER_BURST));
+    let left = if proven { 0 } else { u32::from(OVERLAY_PEER_BURST) / 2 };
     let allowed = level > left;
     member.credit = (level - u32::from(allowed)) as u16;
     allowed
@@ -87,7 +78,6 @@ pub(super) struct Guard {
     secrets: [[u8; 32]; 2],
     renewed: Instant,
     strangers: Bucket,
-    verifications: Bucket,
 }
 
 impl Guard {
@@ -96,8 +86,7 @@ impl Guard {
         Self {
             secrets: [rng.bytes(), rng.bytes()],
             renewed: now,
-            strangers: Bucket::new(STRANGER_BURST, STRANGER_PER_S, now),
-            verifications: Bucket::new(VERIFY_BURST, VERIFY_PER_S, now),
+            strangers: Bucket::new(OVERLAY_STRANGER_BURST, OVERLAY_STRANGER_PER_S, now),
         }
     }
 
@@ -126,11 +115,6 @@ impl Guard {
     /// Takes one datagram out of the bucket that all strangers share.
     pub(super) fn charge_stranger(&mut self, now: Instant) -> bool {
         self.strangers.take(now)
-    }
-
-    /// Takes one verification for others out of its bucket.
-    pub(super) fn charge_verification(&mut self, now: Instant) -> bool {
-        self.verifications.take(now)
     }
 }
 

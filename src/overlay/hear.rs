@@ -271,8 +271,8 @@ impl Overlay {
         let list = job.addresses.as_ref();
         let addresses = list.map(AddressRecord::addresses).unwrap_or_default();
         let rendezvous = list.map(AddressRecord::rendezvous).unwrap_or_default();
-        let (public, seq) = (record.owner(), record.seq());
-        let found = Found { lookup: user, owner, public, seq, contact, addresses, rendezvous };
+        let seq = record.seq();
+        let found = Found { lookup: user, owner, seq, contact, addresses, rendezvous };
         self.tell(OverlayEvent::Found(found));
     }
 

@@ -1,19 +1,21 @@
 //! The overlay: a distributed hash table of adapters, in which every adapter finds the others.
 //!
 //! A member's id and a record's key are places in one space of 128 bits; the twelve members
-//! closest to a key keep its records. Every member knows all others while `table_kb` has room, so
-//! a look-up is one question to three of the closest at once, and an iterative search where the
-//! table knows too few (Maymounkov and Mazières 2002; Gupta, Liskov and Rodrigues, "One Hop
-//! Lookups for Peer-to-Peer Overlays", HotOS 2003). Records are repaired periodically, never
-//! in reaction to a loss (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
+//! closest to a key keep its records. Every member knows all others while `table_kb` has room,
+//! 4,096 in its 256 kB, so a look-up is one question to three of the closest at once, and an
+//! iterative search where the table knows too few (Maymounkov and Mazières 2002; Gupta, Liskov and
+//! Rodrigues, "One Hop Lookups for Peer-to-Peer Overlays", HotOS 2003). Records are repaired
+//! periodically, never in reaction to a loss (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
 //!
-//! [`Overlay`] has no input and output of its own: one call of a `handle_` method, then
-//! [`Overlay::poll_transmit`] and [`Overlay::poll_event`] until both are `None`, then waiting
-//! until [`Overlay::poll_timeout`]. Nothing is allocated for a datagram. Limits are those of
-//! [`Limits`] and of the modules; what does not fit is counted in [`Counters`].
+//! [`Overlay`] has no input and output of its own: one call of a `handle_` method or of
+//! [`Overlay::work`], then [`Overlay::poll_transmit`] and [`Overlay::poll_event`] until both are
+//! `None`, then waiting until [`Overlay::poll_timeout`] or [`Overlay::work_at`]. Nothing is
+//! allocated for a datagram. Limits are those of [`Limits`], of [`crate::limits`] and of the
+//! modules; what does not fit is counted in [`Counters`].
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `port` | whose a datagram is |
 //! | `wire`, `reader`, `wire_out`, `send` | the datagrams: format, read, written, sent |
 //! | `table`, `suspects` | members proven, members lost |
 //! | `request` | requests under way |
@@ -38,6 +40,7 @@ mod id;
 mod introduce;
 mod judge;
 mod lookup;
+mod port;
 mod presence;
 mod publication;
 mod reach;
@@ -65,12 +68,12 @@ pub use event::{
     Counters, Found, Full, Limits, LookupId, OverlayEvent, OverlayStatus, PublishId, Reachability,
     Reason,
 };
-pub use relay::is_relayed;
+pub use port::{Datagram, Port};
 
 use crate::identity::record::AddressRecord;
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{OVERLAY_EVENTS_MAX, OVERLAY_OUTBOX_BYTES_MAX, OVERLAY_OUTBOX_MAX};
-use crate::net::{NodeId, Rejected, SocketId, Transmit, Via};
+use crate::net::{NodeId, Rejected, Transmit};
 use crate::outbox::Outbox;
 use crate::rng::Rng;
 use crate::table::Table;
@@ -82,10 +85,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use wire::{Body, Frame, FrameError, Hello, Token};
 
-/// What leaves from the socket of overlay and channel; see [`Overlay::poll_transmit`].
-pub const FIRST_PORT: Via = Via::Udp(SocketId(0));
-/// What leaves from a second socket at another port.
-pub const SECOND_PORT: Via = Via::Udp(SocketId(1));
 /// A node younger than this may lack records that it should hold: owners touch hourly.
 const YOUNG: Duration = Duration::from_secs(65 * 60);
 
@@ -135,7 +134,7 @@ pub struct Overlay {
     join: bootstrap::Join,
     upkeep: upkeep::Upkeep,
     aor_keys: aor::AorKeys,
-    outbox: Outbox,
+    outbox: Outbox<Port>,
     events: VecDeque<OverlayEvent>,
 }
 
@@ -204,11 +203,11 @@ impl Overlay {
     }
 
     /// Where a member was heard last.
-    pub fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+    fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
         self.members.get(&id).map(table::Member::address)
     }
 
-    /// Takes one datagram of a kind below 0x40.
+    /// Takes a [`Datagram::Overlay`].
     ///
     /// # Errors
     /// [`Rejected`] where it was dropped and counted.
@@ -258,7 +257,7 @@ impl Overlay {
         Ok(frame)
     }
 
-    /// Does what is due, and at most one public-key operation of those that wait.
+    /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(missed) = self.requests.next_missed(now) {
             self.request_missed(now, missed);
@@ -270,14 +269,10 @@ impl Overlay {
         self.judge_timeout(now);
         self.rendezvous_timeout(now);
         self.punches_timeout(now);
-        self.work_one(now);
     }
 
-    /// When [`Self::handle_timeout`] is wanted next. In the past while public-key work waits.
+    /// When [`Self::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.work.is_empty() || self.addresses_unsigned || !self.unsigned.is_empty() {
-            return Some(Instant::ZERO);
-        }
         [
             self.requests.next(),
             self.lookup_timers.next(),
@@ -293,9 +288,8 @@ impl Overlay {
     }
 
     /// Writes the next datagram into `buf` (room for
-    /// [`crate::limits::OVERLAY_DATAGRAM_BYTES_MAX`]): from which socket ([`FIRST_PORT`],
-    /// [`SECOND_PORT`]), where to, and its length.
-    pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+    /// [`crate::limits::OVERLAY_DATAGRAM_BYTES_MAX`]).
+    pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit<Port>> {
         let transmit = self.outbox.pop(buf)?;
         self.counters.datagrams_out += 1;
         self.counters.bytes_out += transmit.len as u64;

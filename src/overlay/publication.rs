@@ -44,6 +44,8 @@ pub(super) struct Publication {
     pub(super) id: PublishId,
     pub(super) name: [u8; 16],
     pub(super) aor_key: [u8; 32],
+    /// Which secrets of the network the AOR was last blinded under; see [`super::aor`].
+    secrets: u32,
     pub(super) key: Key,
     pub(super) contact: Option<Contact>,
     pub(super) seq: u64,
@@ -105,10 +107,12 @@ impl Publication {
 
 impl Overlay {
     /// Keeps `aor` in the overlay until [`Self::withdraw`]; again with another contact replaces
-    /// it. `aor` is hashed as it is, so spell it one way.
+    /// it. `aor` is hashed as it is, so spell it one way. Where the network's secrets are others
+    /// than before, it is published under those that came, and withdrawn under those that are gone.
+    /// Blinding is slow: an AOR that is new, or blinded under other secrets, costs a while.
     ///
     /// # Errors
-    /// [`Full`] beyond `publish_entries`.
+    /// [`Full`] beyond `publish_entries`: everything stays as it was.
     pub fn publish(
         &mut self,
         now: Instant,
@@ -116,20 +120,32 @@ impl Overlay {
         contact: &Contact,
     ) -> Result<PublishId, Full> {
         let name = self.aor_keys.name(aor);
-        if let Some(known) = self.publication_named(&name) {
-            self.republish(now, &name, Some(contact));
-            return Ok(known);
+        let of_aor = |p: &Publication| p.name == name;
+        let known = self.publications.iter().find(|(_, p)| of_aor(p)).map(|(_, p)| p.id);
+        let next = PublishId(self.publication_count.wrapping_add(1));
+        let id = known.unwrap_or(next);
+        let secrets = self.aor_keys.secrets();
+        if !self.publications.iter().any(|(_, p)| of_aor(p) && p.secrets == secrets) {
+            let blinded = self.aor_keys.get(&self.keys, aor, &mut self.counters);
+            self.enter(now, id, name, &blinded)?;
         }
-        self.publication_count = self.publication_count.wrapping_add(1);
-        let id = PublishId(self.publication_count);
-        let blinded = self.aor_keys.get(&self.keys, aor);
-        self.enter(now, id, name, &blinded)?;
-        self.republish(now, &name, Some(contact));
+        if known.is_none() {
+            self.publication_count = id.0;
+        }
+        self.republish(now, &name, |publication| {
+            (publication.secrets == secrets).then_some(contact)
+        });
         Ok(id)
     }
 
+    /// Whether [`Self::publish`] of `aor` would blind it.
+    pub fn is_blinded(&self, aor: &str) -> bool {
+        let (name, secrets) = (self.aor_keys.name(aor), self.aor_keys.secrets());
+        self.publications.iter().any(|(_, p)| p.name == name && p.secrets == secrets)
+    }
+
     /// Replaces the network's keys, after its secrets changed: what is sent and heard follows at
-    /// once, and what is published with [`Self::publish_anew`]. False where they are the same.
+    /// once, and what is published when it is published again. False where they are the same.
     pub fn set_network(&mut self, keys: &NetworkKeys) -> bool {
         let changed = self.keys != *keys;
         if changed {
@@ -139,41 +155,31 @@ impl Overlay {
         changed
     }
 
-    /// Publishes `aor` under the secrets that came, where it is published, and withdraws it under
-    /// those that are gone. Blinding is slow: one AOR at a time.
-    ///
-    /// # Errors
-    /// [`Full`] beyond `publish_entries`: it stays as it was.
-    pub fn publish_anew(&mut self, now: Instant, aor: &str) -> Result<(), Full> {
-        let name = self.aor_keys.name(aor);
-        let known = self.publications.iter().filter(|(_, p)| p.name == name);
-        let found = { known }.find_map(|(_, p)| Some((p.id, p.contact.clone()?)));
-        let Some((id, contact)) = found else { return Ok(()) };
-        let blinded = self.aor_keys.get(&self.keys, aor);
-        let is_new = |key: &&[u8; 32]| !self.publications.iter().any(|(_, p)| p.aor_key == **key);
-        let missing: Blinded = blinded.iter().filter(is_new).copied().collect();
-        self.enter(now, id, name, &missing)?;
-        let wanted = |key: &[u8; 32]| blinded.contains(key).then_some(&contact);
-        self.republish_each(now, &name, wanted);
-        Ok(())
-    }
-
-    /// Makes room for an AOR under these blinded keys.
+    /// Makes room for an AOR under these blinded keys, where it is not published under them.
     fn enter(
         &mut self,
         now: Instant,
         id: PublishId,
         name: [u8; 16],
-        blinded: &[[u8; 32]],
+        blinded: &Blinded,
     ) -> Result<(), Full> {
-        if self.publications.len() + blinded.len() > self.publications.capacity() {
+        let is_new = |key: &&[u8; 32]| !self.publications.iter().any(|(_, p)| p.aor_key == **key);
+        let missing: Blinded = blinded.iter().filter(is_new).copied().collect();
+        if self.publications.len() + missing.len() > self.publications.capacity() {
             return Err(Full);
         }
-        for &aor_key in blinded {
+        let secrets = self.aor_keys.secrets();
+        for (_, publication) in self.publications.iter_mut() {
+            if blinded.contains(&publication.aor_key) {
+                publication.secrets = secrets;
+            }
+        }
+        for aor_key in missing {
             let publication = Publication {
                 id,
                 name,
                 aor_key,
+                secrets,
                 key: Key::of(&aor_key),
                 contact: None,
                 seq: 0,
@@ -192,7 +198,7 @@ impl Overlay {
     /// Takes `aor` out of the overlay: a newer, empty record replaces the published one.
     pub fn withdraw(&mut self, now: Instant, aor: &str) {
         let name = self.aor_keys.name(aor);
-        self.republish(now, &name, None);
+        self.republish(now, &name, |_| None);
     }
 
     /// How many holders have acknowledged the newest record of `aor`; `None` where it is not
@@ -206,24 +212,16 @@ impl Overlay {
             .min()
     }
 
-    fn publication_named(&self, name: &[u8; 16]) -> Option<PublishId> {
-        self.publications.iter().find(|(_, p)| p.name == *name).map(|(_, p)| p.id)
-    }
-
-    fn republish(&mut self, now: Instant, name: &[u8; 16], contact: Option<&Contact>) {
-        self.republish_each(now, name, |_| contact);
-    }
-
-    /// Gives the records of an AOR the contact that is `wanted` under their key.
-    fn republish_each<'c>(
+    /// Gives each record of an AOR the contact that is `wanted` of it.
+    fn republish<'c>(
         &mut self,
         now: Instant,
         name: &[u8; 16],
-        wanted: impl Fn(&[u8; 32]) -> Option<&'c Contact>,
+        wanted: impl Fn(&Publication) -> Option<&'c Contact>,
     ) {
         let mut seq = self.seq;
         for (id, publication) in self.publications.iter_mut() {
-            let contact = wanted(&publication.aor_key);
+            let contact = wanted(publication);
             let unchanged = publication.contact.as_ref() == contact && publication.seq > 0;
             if publication.name != *name || unchanged {
                 continue;

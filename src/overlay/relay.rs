@@ -211,7 +211,7 @@ impl Overlay {
     }
 
     /// Unwraps a relayed datagram of the channel: the address that stands for its way, and what
-    /// the channel is to take. [`is_relayed`] says which datagrams are relayed ones.
+    /// the channel is to take. [`super::Datagram::of`] says which datagrams are relayed ones.
     ///
     /// # Errors
     /// [`Rejected`] where it was dropped and counted.
@@ -228,9 +228,4 @@ impl Overlay {
             None => Err(reject(&mut self.counters.relay_refused, Rejected::Unknown)),
         }
     }
-}
-
-/// Whether a datagram is for [`Overlay::take_relayed`]. Says nothing about its being valid.
-pub fn is_relayed(data: &[u8]) -> bool {
-    matches!(data, [_, _, kind, ..] if *kind == super::wire::kind::RELAYED)
 }

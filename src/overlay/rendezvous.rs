@@ -15,7 +15,7 @@ use super::recent::Recent;
 use super::request::Purpose;
 use super::wire::{Claim, Hello, NO_TOKEN, Token};
 use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
-use crate::limits::CLIENTS_MAX;
+use crate::limits::{CLIENTS_MAX, OVERLAY_CLIENT_BURST, OVERLAY_CLIENT_PER_S};
 use crate::net::NodeId;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -159,7 +159,7 @@ impl Keeper {
             node: *node,
             heard_s: now_s,
             elsewhere: None,
-            credit: Bucket::new(super::guard::CLIENT_BURST, super::guard::CLIENT_PER_S, now),
+            credit: Bucket::new(OVERLAY_CLIENT_BURST, OVERLAY_CLIENT_PER_S, now),
             introductions: Bucket::new(INTRODUCTIONS_BURST, INTRODUCTIONS_PER_S, now),
         });
         Keeping::Kept

@@ -8,6 +8,7 @@
 use super::dial::{Dial, Errand};
 use super::lookup::Lookup;
 use super::publication::Publication;
+use crate::limits::OVERLAY_REQUESTS_MAX;
 use crate::net::NodeId;
 use crate::rng::Rng;
 use crate::table::{Id, Table};
@@ -15,8 +16,6 @@ use crate::time::{Duration, Instant};
 use crate::timer::Timers;
 use std::net::SocketAddr;
 
-/// Requests under way at the same time.
-const REQUESTS_MAX: usize = 512;
 const OVER_MIN: Duration = Duration::from_millis(900);
 
 /// What a request is for.
@@ -87,8 +86,8 @@ impl Requests {
     /// None yet.
     pub(super) fn new() -> Self {
         Self {
-            table: Table::with_capacity(REQUESTS_MAX),
-            timers: Timers::with_capacity(REQUESTS_MAX),
+            table: Table::with_capacity(OVERLAY_REQUESTS_MAX),
+            timers: Timers::with_capacity(OVERLAY_REQUESTS_MAX),
         }
     }
 

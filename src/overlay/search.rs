@@ -20,7 +20,7 @@ impl Overlay {
         self.lookup_count = self.lookup_count.wrapping_add(1);
         let user = LookupId(self.lookup_count);
         let mut started = false;
-        for aor_key in self.aor_keys.get(&self.keys, aor) {
+        for aor_key in self.aor_keys.get(&self.keys, aor, &mut self.counters) {
             let key = Key::of(&aor_key);
             let goal = Goal::Records(user, aor_key);
             let Some(id) = self.start_lookup(now, goal, key.0) else { continue };

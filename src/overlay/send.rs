@@ -3,7 +3,7 @@
 use super::request::Purpose;
 use super::wire::{Claim, Token};
 use super::wire_out::Encoder;
-use super::{FIRST_PORT, Overlay, SECOND_PORT};
+use super::{Overlay, Port};
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Overlay {
         if matches!(purpose, Purpose::Lookup(..)) {
             self.counters.lookup_bytes += data.len() as u64;
         }
-        let via = if second { SECOND_PORT } else { FIRST_PORT };
+        let via = if second { Port::Second } else { Port::First };
         if !self.outbox.push(via, to, 0, data) {
             self.counters.outbox_full += 1;
         }
@@ -65,7 +65,7 @@ impl Overlay {
 
     /// Sends what has no answer.
     pub(super) fn send(&mut self, to: SocketAddr, mut encoder: Encoder) {
-        if !self.outbox.push(FIRST_PORT, to, 0, encoder.finish(&self.keys, 0)) {
+        if !self.outbox.push(Port::First, to, 0, encoder.finish(&self.keys, 0)) {
             self.counters.outbox_full += 1;
         }
     }
@@ -81,7 +81,7 @@ impl Overlay {
         let data = encoder.finish(&self.keys, pad_to);
         if data.len() > limit {
             self.counters.malformed += 1;
-        } else if !self.outbox.push(FIRST_PORT, to, 0, data) {
+        } else if !self.outbox.push(Port::First, to, 0, data) {
             self.counters.outbox_full += 1;
         }
     }

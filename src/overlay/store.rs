@@ -1,11 +1,11 @@
 //! Records kept for others, and this node's own.
 //!
 //! A key holds a set: one record per owner, at most eight. Only a newer number replaces what is
-//! held. Lifetimes run on this node's monotonic clock, whatever the owner's clock says. Where others
-//! fill their part of the store, it gives up the record farthest from its own id, if the new one is
-//! closer: so a flood of records cannot push out those that belong here. Own records have a part
-//! that nobody else fills, and the first claim to a place under their key: the phones of this
-//! router are found here whatever others publish.
+//! held. Lifetimes run on this node's monotonic clock, whatever the owner's clock says. Where
+//! others fill their part of the store, it gives up the record farthest from its own id, if the
+//! new one is closer: so a flood of records cannot push out those that belong here. Own records
+//! have a part that nobody else fills, and the first claim to a place under their key: the phones
+//! of this router are found here whatever others publish.
 
 use super::id::distance;
 use super::lookup::OWNERS_MAX;

@@ -5,10 +5,10 @@
 //! off for the night cost next to nothing. Once one is back the others are asked at full rate.
 
 use super::id::Node;
+use crate::limits::OVERLAY_SUSPECTS_MAX;
 use crate::net::NodeId;
 use std::net::SocketAddr;
 
-const SUSPECTS_MAX: usize = 256;
 const KEPT_S: u32 = 24 * 3600;
 const INTERVAL_MIN_S: u32 = 5;
 const INTERVAL_MAX_S: u32 = 600;
@@ -26,7 +26,7 @@ pub(super) struct Suspects(Vec<Suspect>);
 impl Suspects {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(SUSPECTS_MAX))
+        Self(Vec::with_capacity(OVERLAY_SUSPECTS_MAX))
     }
 
     /// How many there are.
@@ -37,7 +37,7 @@ impl Suspects {
     /// Adds one; the longest silent makes room. True where one had to.
     pub(super) fn add(&mut self, node: Node, now_s: u32) -> bool {
         self.remove(&node.id);
-        let full = self.0.len() >= SUSPECTS_MAX;
+        let full = self.0.len() >= OVERLAY_SUSPECTS_MAX;
         if full {
             self.0.remove(0);
         }

@@ -6,10 +6,10 @@
 //! in integers), because a time-out drawn from a peer's own times is what keeps look-ups short
 //! when half of the members are gone (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
 //!
-//! Gossiped hints of 16 bytes would have their place beside these entries, under the same
-//! limit; they would never displace one.
+//! There are no hints here, of members that only others have proven: nothing is gossiped.
 
 use super::id::{Node, Place, closer, range};
+use crate::limits::OVERLAY_PEER_BURST;
 use crate::net::NodeId;
 use crate::time::Duration;
 use core::cmp::Ordering;
@@ -198,7 +198,7 @@ impl Members {
                     id: node.id,
                     ip: [0; 16],
                     port: 0,
-                    credit: super::guard::PEER_BURST,
+                    credit: OVERLAY_PEER_BURST,
                     credit_s: now_s,
                     missed: 0,
                     start: None,

@@ -1,24 +1,25 @@
-//! Public-key work: what waits for it, and what need not be done twice.
+//! Public-key work: what waits for it, whose turn it is, and what need not be done twice.
 //!
-//! One operation costs milliseconds on a router, so they wait in bounded queues, look-ups before
-//! everything else, and each turn of the run loop does one at most. A verified pair of key and
-//! signature is remembered by its fingerprint; the next holder's copy of a record, and the next
-//! look-up of the same AOR, cost a hash.
+//! One operation costs milliseconds on a router, so they wait in bounded queues: first what a
+//! look-up found, then our own signatures, then, within the budget for others, what members put. A
+//! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of a
+//! record, and the next look-up of the same AOR, cost a hash.
 
+use super::answer::Asker;
+use super::event::Counters;
+use super::id::Node;
 use super::lookup::Lookup;
 use super::publication::Publication;
+use super::{Overlay, reject};
+use crate::budget::{Budget, Wanted};
 use crate::identity::record::{AddressRecord, Key, Record};
-use crate::net::NodeId;
+use crate::limits::{OVERLAY_FOUND_MAX, OVERLAY_STORE_MAX, OVERLAY_VERIFIED_MAX};
+use crate::net::{NodeId, Rejected};
 use crate::rng::Rng;
 use crate::table::Id;
+use crate::time::Instant;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-
-/// Records of look-ups that may wait.
-const FOUND_MAX: usize = 64;
-/// Records of puts and touches that may wait.
-const STORE_MAX: usize = 64;
-const REMEMBERED: usize = 1024;
 
 /// Why something is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub(super) struct Job {
 }
 
 /// What one step of a job gave.
-pub(super) enum Step {
+enum Step {
     /// All signatures hold; of a look-up's job perhaps without addresses.
     Good(Job),
     /// The owner did not sign it.
@@ -70,32 +71,26 @@ pub(super) struct Work {
     remembered: Vec<[u64; 2]>,
     key: [u8; 32],
     network: [u8; 16],
-    /// Signatures verified.
-    pub(super) verified: u64,
-    /// Verifications spared.
-    pub(super) spared: u64,
 }
 
 impl Work {
     /// Nothing to do.
     pub(super) fn new(network: &[u8; 16], rng: &mut Rng) -> Self {
         Self {
-            found: VecDeque::with_capacity(FOUND_MAX),
-            store: VecDeque::with_capacity(STORE_MAX),
-            remembered: vec![[0; 2]; REMEMBERED],
+            found: VecDeque::with_capacity(OVERLAY_FOUND_MAX),
+            store: VecDeque::with_capacity(OVERLAY_STORE_MAX),
+            remembered: vec![[0; 2]; OVERLAY_VERIFIED_MAX],
             key: rng.bytes(),
             network: *network,
-            verified: 0,
-            spared: 0,
         }
     }
 
     /// Queues a job. A full queue gives it back.
     #[expect(clippy::result_large_err, reason = "the caller needs the job to undo its count")]
-    pub(super) fn push(&mut self, job: Job) -> Result<(), Job> {
+    fn push(&mut self, job: Job) -> Result<(), Job> {
         let (queue, max) = match job.reason {
-            Reason::Found(_) | Reason::Own(_) => (&mut self.found, FOUND_MAX),
-            Reason::Store { .. } => (&mut self.store, STORE_MAX),
+            Reason::Found(_) | Reason::Own(_) => (&mut self.found, OVERLAY_FOUND_MAX),
+            Reason::Store { .. } => (&mut self.store, OVERLAY_STORE_MAX),
         };
         if queue.len() >= max {
             return Err(job);
@@ -104,27 +99,12 @@ impl Work {
         Ok(())
     }
 
-    /// Takes the next job of a look-up.
-    pub(super) fn pop_found(&mut self) -> Option<Job> {
-        self.found.pop_front()
-    }
-
-    /// Takes the next job of a put or touch.
-    pub(super) fn pop_store(&mut self) -> Option<Job> {
-        self.store.pop_front()
-    }
-
     /// Puts a job back to the front of its queue.
-    pub(super) fn put_back(&mut self, job: Job) {
+    fn put_back(&mut self, job: Job) {
         match job.reason {
             Reason::Found(_) | Reason::Own(_) => self.found.push_front(job),
             Reason::Store { .. } => self.store.push_front(job),
         }
-    }
-
-    /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty() && self.store.is_empty()
     }
 
     /// Whether the same waits already for the same look-up.
@@ -142,16 +122,17 @@ impl Work {
     }
 
     /// Verifies with at most `operations` public-key operations.
-    pub(super) fn step(&mut self, mut job: Job, mut operations: u8) -> Step {
+    fn step(&mut self, mut job: Job, mut operations: u8, counters: &mut Counters) -> Step {
+        let left = &mut operations;
         if let Some(record) = &job.record {
-            match self.check(record.as_bytes(), &mut operations, |net| record.verify(net)) {
+            match self.check(record.as_bytes(), left, counters, |net| record.verify(net)) {
                 Some(true) => {}
                 Some(false) => return Step::Bad(job),
                 None => return Step::Again(job),
             }
         }
         if let Some(addresses) = &job.addresses {
-            match self.check(addresses.as_bytes(), &mut operations, |net| addresses.verify(net)) {
+            match self.check(addresses.as_bytes(), left, counters, |net| addresses.verify(net)) {
                 Some(true) => {}
                 Some(false) if matches!(job.reason, Reason::Found(_)) => job.addresses = None,
                 Some(false) => return Step::Bad(job),
@@ -164,7 +145,7 @@ impl Work {
     /// Remembers what we signed ourselves as verified.
     pub(super) fn remember(&mut self, signed: &[u8]) {
         let print = self.fingerprint(signed);
-        let at = print[0] as usize % REMEMBERED;
+        let at = print[0] as usize % OVERLAY_VERIFIED_MAX;
         self.remembered[at] = print;
     }
 
@@ -172,15 +153,16 @@ impl Work {
         &mut self,
         signed: &[u8],
         operations: &mut u8,
+        counters: &mut Counters,
         verify: impl FnOnce(&[u8; 16]) -> bool,
     ) -> Option<bool> {
         let print = self.fingerprint(signed);
-        if self.remembered[print[0] as usize % REMEMBERED] == print {
-            self.spared += 1;
+        if self.remembered[print[0] as usize % OVERLAY_VERIFIED_MAX] == print {
+            counters.verified_before += 1;
             return Some(true);
         }
         *operations = operations.checked_sub(1)?;
-        self.verified += 1;
+        counters.verified += 1;
         let good = verify(&self.network);
         if good {
             self.remember(signed);
@@ -195,5 +177,87 @@ impl Work {
             u64::from_be_bytes(bytes.copied().unwrap_or_default())
         };
         [half(0) | 1, half(8)]
+    }
+}
+
+impl Overlay {
+    /// Has a job verified: at once where its signatures are remembered, else in its turn.
+    pub(super) fn submit(&mut self, now: Instant, job: Job) -> Result<(), Rejected> {
+        let step = self.work.step(job, 0, &mut self.counters);
+        let Some(job) = self.conclude(now, step) else { return Ok(()) };
+        let Err(job) = self.work.push(job) else { return Ok(()) };
+        self.dropped(now, &job);
+        Err(reject(&mut self.counters.work_full, Rejected::Full))
+    }
+
+    /// Does one public-key operation. False where none waits, or only such as the budget does not
+    /// pay for yet.
+    pub fn work(&mut self, now: Instant, budget: &mut Budget) -> bool {
+        if let Some(job) = self.work.found.pop_front() {
+            self.work_on(now, job);
+            return true;
+        }
+        if self.sign_one(now) {
+            return true;
+        }
+        while let Some(job) = self.work.store.pop_front() {
+            // Perhaps the same was verified while it waited.
+            let step = self.work.step(job, 0, &mut self.counters);
+            let Some(job) = self.conclude(now, step) else { continue };
+            if !budget.pay(now, Wanted::Verification) {
+                self.work.put_back(job);
+                return false;
+            }
+            self.work_on(now, job);
+            return true;
+        }
+        false
+    }
+
+    /// When [`Self::work`] is wanted: in the past where something waits that is paid for.
+    pub fn work_at(&self, budget: &Budget) -> Option<Instant> {
+        if !self.work.found.is_empty() || self.addresses_unsigned || !self.unsigned.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let others = !self.work.store.is_empty();
+        others.then(|| budget.enough_at(Wanted::Verification))
+    }
+
+    fn work_on(&mut self, now: Instant, job: Job) {
+        let step = self.work.step(job, 1, &mut self.counters);
+        if let Some(job) = self.conclude(now, step) {
+            self.work.put_back(job);
+        }
+    }
+
+    /// Acts on what a step gave; gives the job back where another operation is needed.
+    fn conclude(&mut self, now: Instant, step: Step) -> Option<Job> {
+        match step {
+            Step::Good(job) => self.verified(now, &job),
+            Step::Bad(job) => {
+                self.counters.bad_signature += 1;
+                self.dropped(now, &job);
+            }
+            Step::Again(job) => return Some(job),
+        }
+        None
+    }
+
+    fn verified(&mut self, now: Instant, job: &Job) {
+        match job.reason {
+            Reason::Found(lookup) => self.record_found(now, lookup, job),
+            Reason::Own(publication) => self.own_record_found(now, publication, job),
+            Reason::Store { from, sender, request, len, touched } => {
+                let node = Node { id: sender, address: from };
+                let asker = Asker { node, request, proven: true, len: usize::from(len) };
+                self.store_verified(now, &asker, job, touched);
+            }
+        }
+    }
+
+    fn dropped(&mut self, now: Instant, job: &Job) {
+        if let Reason::Found(lookup) = job.reason {
+            self.record_dropped(now, lookup);
+        }
     }
 }

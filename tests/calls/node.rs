@@ -4,7 +4,7 @@
 use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
 use cosip::lab::{part::Part, phone::Phone};
-use cosip::net::{Core, Event, Input, Rejected, Transmit};
+use cosip::net::{Answer, Core, Event, Input, Rejected, Transmit};
 use cosip::time::Instant;
 
 /// A core in a town.
@@ -22,6 +22,15 @@ impl Node {
             Self::Router(adapter) => adapter.as_ref(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
+        }
+    }
+
+    /// Public-key operations done and addresses blinded by a router.
+    fn work_done(&self) -> u64 {
+        match self {
+            Self::Router(adapter) => adapter.work_done(),
+            #[cfg(feature = "lab")]
+            Self::Part(_) => 0,
         }
     }
 
@@ -43,9 +52,28 @@ impl Node {
     }
 }
 
+/// How much work that takes milliseconds on a router an input may bring: one piece where time has
+/// passed, and the blinding of the address that somebody asks for now. What is read from files, or
+/// told of the settings and the network, is worked off later.
+fn pieces_of_work_in(input: &Input<'_>) -> u64 {
+    match input {
+        Input::Answer(_, Ok(Answer::Loaded(_)))
+        | Input::Config(_)
+        | Input::Network(_)
+        | Input::Clock(_)
+        | Input::Stop => 0,
+        _ => 1,
+    }
+}
+
 impl Core for Node {
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), Rejected> {
-        self.core_mut().handle_input(now, input)
+        let allowed = pieces_of_work_in(&input);
+        let before = self.work_done();
+        let result = self.core_mut().handle_input(now, input);
+        let done = self.work_done() - before;
+        assert!(done <= allowed, "{done} pieces of work of milliseconds in one turn");
+        result
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {

@@ -1,9 +1,10 @@
 //! What members with bad intentions, and strangers, cannot do.
 
-use super::net::{Datagram, Net, Seen, identity, network, notice};
+use super::net::{Datagram, Net, Node, Seen, identity, network, notice};
 use super::seconds;
 use crate::channel::{Channel, DownReason, Payload, wire};
 use crate::identity::NetworkKeys;
+use crate::limits::{WORK_FOR_OTHERS_BURST, WORK_FOR_OTHERS_PERCENT, WORK_PIECE};
 use crate::rng::Rng;
 use crate::time::Duration;
 use proptest::prelude::*;
@@ -82,12 +83,37 @@ fn strangers_cost_no_memory_no_work_and_no_traffic_beyond_their_own() {
         net.deliver(&Datagram { from, ..hello.clone() });
         let answered: usize = net.sent[sent..].iter().map(|datagram| datagram.bytes.len()).sum();
         assert!(answered < hello.bytes.len() / 4, "a cookie is far smaller than a Hello");
-        net.nodes[1].channel.handle_timeout(net.now);
+        let Node { channel, budget, .. } = &mut net.nodes[1];
+        channel.handle_timeout(net.now);
+        channel.work(net.now, budget);
     }
     assert_eq!(net.sent.len(), before + 1999);
     assert_eq!(net.counters(1).public_key_operations, 0);
     assert_eq!(net.nodes[1].channel.handshakes.len(), 0);
     assert_eq!(net.nodes[1].channel.sessions.len(), 0);
+}
+
+#[test]
+fn handshakes_that_others_open_in_a_loop_take_a_fifth_of_the_time_and_ours_do_not_wait() {
+    let mut net = Net::new(61, 30);
+    net.delay = Duration::from_millis(1);
+    let start = net.now;
+    for round in 0..500 {
+        let from = 1 + round % 59;
+        net.restart(from);
+        net.open(from, 0);
+        net.run(Duration::from_millis(20));
+    }
+    let allowed = WORK_FOR_OTHERS_BURST + net.now.since(start) * WORK_FOR_OTHERS_PERCENT / 100;
+    let most = allowed.as_millis() / WORK_PIECE.as_millis();
+    let done = u128::from(net.counters(0).public_key_operations);
+    assert!((most / 2..=most).contains(&done), "{done} of {most}");
+    assert!(net.counters(0).full > 0);
+    net.restart(59);
+    net.open(59, 0);
+    net.open(0, 60);
+    net.run(Duration::from_millis(20));
+    assert!(net.nodes[0].channel.is_up(net.id(60)));
 }
 
 #[test]

@@ -127,7 +127,8 @@ fn a_peer_heard_from_a_new_address_is_challenged_there_before_it_moves() {
     net.run(Duration::from_millis(41));
     assert_eq!(net.nodes[1].seen, [Seen::Sip(a, b"from a new address".to_vec())]);
     net.run(seconds(1));
-    assert_eq!(net.nodes[1].seen[1..], [Seen::Moved(a, new)]);
+    assert_eq!((net.nodes[1].seen.len(), net.whereabouts(1, a)), (1, Some(new)));
+    assert_eq!(net.counters(1).moved, 1);
     net.send(1, 0, &Payload::Sip(b"to the new address"));
     net.run(seconds(1));
     assert_eq!(net.nodes[0].seen, [Seen::Sip(net.id(1), b"to the new address".to_vec())]);
@@ -143,7 +144,8 @@ fn peers_follow_an_adapter_that_tells_its_new_address() {
     net.nodes[0].channel.tell_new_address(now);
     net.drain(0);
     net.run(seconds(1));
-    assert_eq!(net.nodes[1].seen, [Seen::Moved(a, new)]);
+    assert_eq!((net.nodes[1].seen.len(), net.whereabouts(1, a)), (0, Some(new)));
+    assert_eq!(net.counters(1).moved, 1);
     net.send(1, 0, &Payload::Sip(b"to the new address"));
     net.run(seconds(1));
     assert_eq!(net.nodes[0].seen, [Seen::Sip(net.id(1), b"to the new address".to_vec())]);
@@ -179,7 +181,8 @@ fn a_peer_that_moved_while_silent_is_found_through_open() {
     net.open(0, 1);
     net.run(seconds(1));
     let (b, new) = (net.id(1), net.nodes[1].address);
-    assert_eq!(net.nodes[0].seen, [Seen::Moved(b, new), Seen::Up(b)]);
+    assert_eq!((&net.nodes[0].seen[..], net.whereabouts(0, b)), (&[Seen::Up(b)][..], Some(new)));
+    assert_eq!(net.counters(0).moved, 1);
     assert_eq!(net.counters(0).public_key_operations, work, "by the session alone");
 }
 
@@ -232,9 +235,9 @@ fn an_incoming_session_tells_who_and_where() {
         net.run(Duration::from_millis(1));
     }
     let status = net.nodes[1].channel.sessions().next().unwrap();
-    assert_eq!((status.peer, status.address, status.opened_here), (a, at, false));
+    assert_eq!((status.peer, status.address), (a, at));
     let mut buf = vec![0; SIP_MESSAGE_BYTES_MAX];
     net.nodes[1].channel.open(net.now, a, &[]).unwrap();
     let event = net.nodes[1].channel.poll_event(&mut buf);
-    assert_eq!(event, Some(ChannelEvent::Up { peer: a, address: at, opened_here: false }));
+    assert_eq!(event, Some(ChannelEvent::Up { peer: a, address: at }));
 }

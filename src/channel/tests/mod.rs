@@ -30,7 +30,7 @@ fn two_strangers_open_a_channel_and_talk_both_ways() {
     assert_eq!(net.nodes[0].seen[1], Seen::Sip(b, b"SIP/2.0 180 Ringing".to_vec()));
     assert_eq!(net.counters(0).public_key_operations, 4);
     assert_eq!(net.counters(1).public_key_operations, 4);
-    let rtt = net.nodes[0].channel.rtt(b).unwrap();
+    let rtt = net.nodes[0].channel.sessions().next().unwrap().rtt.unwrap();
     assert!((40..=80).contains(&rtt.as_millis()), "{rtt:?}");
     assert_eq!(net.nodes[0].channel.poll_timeout(), None, "a quiet session costs nothing");
     assert_eq!(net.nodes[1].channel.poll_timeout(), None);

@@ -1,11 +1,14 @@
 //! Several channels, a network between them with loss, delay and disorder, and virtual time.
 
-use crate::channel::{CallKey, Channel, ChannelEvent, Counters, DownReason, Notice, Payload};
+use crate::budget::Budget;
+use crate::channel::{
+    CallKey, Channel, ChannelEvent, Counters, DownReason, Notice, Payload, Route,
+};
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{CHANNEL_SESSIONS_MAX, SIP_MESSAGE_BYTES_MAX};
 use crate::net::NodeId;
 use crate::rng::Rng;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earlier};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -14,13 +17,13 @@ use std::net::SocketAddr;
 pub(super) enum Seen {
     Up(NodeId),
     Down(NodeId, DownReason),
-    Moved(NodeId, SocketAddr),
     Sip(NodeId, Vec<u8>),
     Notice(NodeId, CallKey),
 }
 
 pub(super) struct Node {
     pub(super) channel: Channel,
+    pub(super) budget: Budget,
     pub(super) address: SocketAddr,
     pub(super) seen: Vec<Seen>,
 }
@@ -31,6 +34,8 @@ pub(super) struct Datagram {
     pub(super) to: SocketAddr,
     pub(super) bytes: Vec<u8>,
 }
+
+const START: Instant = Instant::from_micros(1_000_000_000);
 
 /// The network and its nodes.
 pub(super) struct Net {
@@ -69,6 +74,23 @@ pub(super) fn notice(call_id: &str) -> Payload<'_> {
     })
 }
 
+impl Node {
+    /// When something is to be done.
+    fn due(&self) -> Option<Instant> {
+        earlier(self.channel.poll_timeout(), self.channel.work_at(&self.budget))
+    }
+}
+
+impl Channel {
+    /// Whether a session with `peer` stands and nothing speaks against its being alive.
+    pub(super) fn is_up(&self, peer: NodeId) -> bool {
+        match self.route(peer) {
+            Route::Session(id) => self.sessions.get(id).is_some_and(|s| s.doubt.is_none()),
+            Route::Handshake(_) | Route::None => false,
+        }
+    }
+}
+
 impl Net {
     pub(super) fn new(nodes: usize, seed: u8) -> Self {
         Self::with_sessions(nodes, seed, CHANNEL_SESSIONS_MAX)
@@ -78,12 +100,13 @@ impl Net {
         let mut rng = Rng::new([seed; 32]);
         let node = |at: usize| Node {
             channel: Channel::new(&identity(at), &network(), &mut rng, sessions_max),
+            budget: Budget::new(START),
             address: address(at),
             seen: Vec::new(),
         };
         let nodes = (0..nodes).map(node).collect();
         Self {
-            now: Instant::from_micros(1_000_000_000),
+            now: START,
             nodes,
             loss_percent: 0,
             delay: Duration::from_millis(20),
@@ -96,6 +119,11 @@ impl Net {
 
     pub(super) fn id(&self, node: usize) -> NodeId {
         self.nodes[node].channel.id()
+    }
+
+    /// Where a node has its session with `peer`.
+    pub(super) fn whereabouts(&self, node: usize, peer: NodeId) -> Option<SocketAddr> {
+        self.nodes[node].channel.sessions().find(|s| s.peer == peer).map(|s| s.address)
     }
 
     pub(super) fn counters(&self, node: usize) -> Counters {
@@ -133,7 +161,7 @@ impl Net {
     /// Takes what a node wants to send and to tell.
     pub(super) fn drain(&mut self, node: usize) {
         let mut buf = vec![0; SIP_MESSAGE_BYTES_MAX];
-        while let Some((to, len)) = self.nodes[node].channel.poll_transmit(self.now, &mut buf) {
+        while let Some((to, len)) = self.nodes[node].channel.poll_transmit(&mut buf) {
             assert!(len <= 1200, "a datagram has at most 1200 bytes");
             let from = self.nodes[node].address;
             self.fly(Datagram { from, to, bytes: buf[..len].to_vec() });
@@ -142,7 +170,6 @@ impl Net {
             let seen = match event {
                 ChannelEvent::Up { peer, .. } => Seen::Up(peer),
                 ChannelEvent::Down { peer, reason } => Seen::Down(peer, reason),
-                ChannelEvent::Moved { peer, address } => Seen::Moved(peer, address),
                 ChannelEvent::Received { peer, payload: Payload::Sip(message), .. } => {
                     Seen::Sip(peer, message.to_vec())
                 }
@@ -181,8 +208,8 @@ impl Net {
         let end = self.now + interval;
         loop {
             let flying = self.flying.keys().next().map(|(at, _)| *at);
-            let timeout = self.nodes.iter().filter_map(|node| node.channel.poll_timeout()).min();
-            let Some(next) = crate::time::earlier(flying, timeout).filter(|at| *at <= end) else {
+            let timeout = self.nodes.iter().filter_map(Node::due).min();
+            let Some(next) = earlier(flying, timeout).filter(|at| *at <= end) else {
                 self.now = end;
                 return;
             };
@@ -199,11 +226,12 @@ impl Net {
     }
 
     fn timeout(&mut self, node: usize) {
-        let channel = &mut self.nodes[node].channel;
-        let due = channel.poll_timeout().is_some_and(|at| at <= self.now);
+        let due = self.nodes[node].due().is_some_and(|at| at <= self.now);
+        let Node { channel, budget, .. } = &mut self.nodes[node];
         if due {
             let before = channel.counters().public_key_operations;
             channel.handle_timeout(self.now);
+            channel.work(self.now, budget);
             let after = channel.counters().public_key_operations;
             assert!(after - before <= 1, "one public-key operation a turn");
         }

@@ -1,11 +1,15 @@
 //! What strangers and faulty members may do: cost a bounded amount, and change nothing.
 
-use super::super::guard::PEER_BURST;
 use super::super::id::Node;
 use super::super::table::{Members, NotEntered};
 use super::super::wire_out::Encoder;
 use super::super::*;
-use super::net::{Net, SECRET, address, aor, contact};
+use super::net::{Net, SECRET, address, aor, contact, identity};
+use crate::budget::Budget;
+use crate::identity::record::Record;
+use crate::limits::{
+    OVERLAY_PEER_BURST, WORK_FOR_OTHERS_BURST, WORK_FOR_OTHERS_PERCENT, WORK_PIECE,
+};
 use crate::net::Transmit;
 
 #[test]
@@ -63,7 +67,7 @@ fn strangers_share_one_bucket_and_members_keep_theirs() {
     assert!((1300..1900).contains(&refused), "{refused}");
     assert_eq!(node.counters().strangers_over_rate, refused as u64);
     assert_eq!(node.handle_datagram(now, address(1), &ping), Ok(()));
-    let beyond = (0..u32::from(PEER_BURST) + 200)
+    let beyond = (0..u32::from(OVERLAY_PEER_BURST) + 200)
         .filter(|_| node.handle_datagram(now, address(1), &ping).is_err())
         .count();
     assert!(beyond > 100 && node.counters().peer_over_rate == beyond as u64);
@@ -120,7 +124,7 @@ fn a_forged_sender_leaves_the_member_that_it_names_enough_to_be_heard() {
     let refused = (0..2000).filter(|_| node.handle_datagram(now, address(1), &forged).is_err());
     assert!(refused.count() > 1000);
     let proven = ping(&node.guard.token(&address(1)));
-    for n in 0..PEER_BURST / 2 {
+    for n in 0..OVERLAY_PEER_BURST / 2 {
         while node.poll_transmit(&mut [0; 1200]).is_some() {}
         assert_eq!(node.handle_datagram(now, address(1), &proven), Ok(()), "{n}");
     }
@@ -168,9 +172,9 @@ fn public_key_work_is_bounded_and_done_one_at_a_time() {
     }
     assert!(busiest > 1, "work was waiting");
     let now = net.now;
-    net.peers[0].node.handle_timeout(now);
+    net.peers[0].due(now);
     let verified = net.peers[0].node.counters().verified;
-    net.peers[0].node.handle_timeout(now);
+    net.peers[0].due(now);
     assert!(net.peers[0].node.counters().verified <= verified + 1);
     net.run_ms(60_000);
     for i in 0..8 {
@@ -181,15 +185,40 @@ fn public_key_work_is_bounded_and_done_one_at_a_time() {
 }
 
 #[test]
+fn a_member_that_puts_ever_new_records_takes_a_fifth_of_the_time() {
+    let mut net = Net::joined(26, 2);
+    let keys = NetworkKeys::new(&SECRET, "test");
+    let (start, before) = (net.now, net.peers[0].node.counters().verified);
+    let sender = net.peers[1].node.id();
+    for n in 0..1000u64 {
+        let token = net.peers[0].node.guard.token(&address(1));
+        let aor_key = [n as u8; 32];
+        let record = Record::sign(&identity(1), keys.network(), &aor_key, n, Some(&contact(1)));
+        let put = Encoder::put_record(sender, n, &token, record.as_bytes(), None);
+        let (now, put) = (net.now, { put }.finish(&keys, 0).to_vec());
+        let _ = net.with(0, |node| node.handle_datagram(now, address(1), &put));
+        net.run_ms(20);
+    }
+    let allowed = WORK_FOR_OTHERS_BURST / 2 + net.now.since(start) * WORK_FOR_OTHERS_PERCENT / 100;
+    let most = u64::from((allowed.as_millis() / WORK_PIECE.as_millis()) as u32);
+    let counters = net.peers[0].node.counters();
+    let done = counters.verified - before;
+    assert!((most * 9 / 10..=most).contains(&done), "{done} of {most}");
+    assert!(counters.work_full > 0);
+}
+
+#[test]
 fn our_own_id_from_elsewhere_is_told_once_and_not_heard() {
     let mut net = Net::joined(23, 4);
     let mut twin = net.fresh(2, 9);
+    let mut budget = Budget::new(net.now);
     twin.set_bootstrap(net.now, &[address(2)]);
     let mut buf = [0; 1200];
     for _ in 0..20 {
         net.now += Duration::from_millis(500);
         let now = net.now;
         twin.handle_timeout(now);
+        twin.work(now, &mut budget);
         while let Some(Transmit { len, .. }) = twin.poll_transmit(&mut buf) {
             let refused = net.peers[2].node.handle_datagram(now, address(77), &buf[..len]);
             assert_eq!(refused, Err(Rejected::Unauthorized));

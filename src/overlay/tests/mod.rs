@@ -33,7 +33,7 @@ fn every_registered_aor_resolves_from_anywhere_in_one_round_trip() {
         let reader = net.rng.below(60) as usize;
         let (found, took) = net.resolve(reader, &aor(i));
         assert_eq!(found[0].contact, contact(i));
-        assert_eq!(found[0].public, net.public(i));
+        assert_eq!(found[0].owner, net.peers[i].node.id());
         assert_eq!(found[0].addresses[..], [address(i)]);
         times.push(took);
     }

@@ -2,7 +2,7 @@
 //! decides everything.
 
 use super::super::*;
-use crate::identity::PublicKey;
+use crate::budget::Budget;
 use crate::identity::record::Contact;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,6 +21,7 @@ type Due = (Instant, u64, Option<Packet>, usize);
 
 pub(super) struct Peer {
     pub(super) node: Overlay,
+    pub(super) budget: Budget,
     pub(super) address: SocketAddr,
     pub(super) alive: bool,
     pub(super) side: u8,
@@ -72,6 +73,14 @@ fn second_port(first: SocketAddr) -> SocketAddr {
     SocketAddr::new(first.ip(), first.port() + 1)
 }
 
+impl Peer {
+    /// Does what is due, and one public-key operation.
+    pub(super) fn due(&mut self, now: Instant) {
+        self.node.handle_timeout(now);
+        self.node.work(now, &mut self.budget);
+    }
+}
+
 impl Net {
     pub(super) fn new(seed: u8, one_way_ms: u64) -> Self {
         Self {
@@ -119,6 +128,7 @@ impl Net {
         let node = self.fresh(n, 1);
         self.peers.push(Peer {
             node,
+            budget: Budget::new(self.now),
             address,
             alive: true,
             side: 0,
@@ -202,7 +212,7 @@ impl Net {
                 None if self.peers[to].alive && self.peers[to].armed == at => {
                     let now = self.now;
                     self.peers[to].armed = Instant::ZERO;
-                    self.peers[to].node.handle_timeout(now);
+                    self.peers[to].due(now);
                     self.after(to);
                 }
                 None => {}
@@ -221,7 +231,7 @@ impl Net {
         let there = |p: &Peer| at(p) && p.nat == nat && p.side == side && p.alive;
         let Some(to) = self.peers.iter().position(there) else { return };
         let now = self.now;
-        if is_relayed(data) {
+        if Datagram::of(data) == Datagram::Relayed {
             if let Ok((way, inner)) = self.peers[to].node.take_relayed(from, data) {
                 self.peers[to].relayed.push((way, inner.to_vec()));
             }
@@ -236,7 +246,7 @@ impl Net {
         let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
         while let Some(Transmit { via, to, len, .. }) = self.peers[i].node.poll_transmit(&mut buf) {
             let mut from = self.peers[i].address;
-            if via == SECOND_PORT {
+            if via == Port::Second {
                 from = second_port(from);
             }
             if let Some(nat) = self.peers[i].nat {
@@ -262,7 +272,8 @@ impl Net {
                 event => self.peers[i].events.push(event),
             }
         }
-        if let Some(at) = self.peers[i].node.poll_timeout() {
+        let Peer { node, budget, .. } = &self.peers[i];
+        if let Some(at) = earlier(node.poll_timeout(), node.work_at(budget)) {
             let at = at.max(self.now + Duration::from_micros(1));
             let armed = self.peers[i].armed;
             if armed == Instant::ZERO || at < armed || armed <= self.now {
@@ -270,9 +281,5 @@ impl Net {
                 self.push(at, None, i);
             }
         }
-    }
-
-    pub(super) fn public(&self, i: usize) -> PublicKey {
-        identity(i).public()
     }
 }

@@ -35,7 +35,7 @@ fn roll(net: &mut Net, secrets: &[u8], published: &[usize]) {
         assert!(changed, "they were others");
         if published.contains(&i) {
             let now = net.now;
-            net.with(i, |node| node.publish_anew(now, &aor(i))).unwrap();
+            net.with(i, |node| node.publish(now, &aor(i), &contact(i))).unwrap();
         }
         net.run_ms(700);
         for &n in published {

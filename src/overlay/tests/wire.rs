@@ -2,9 +2,10 @@
 
 use super::super::fuzz;
 use super::super::id::Node;
+use super::super::port::Datagram;
 use super::super::wire::{
     Body, Claim, FIND_BYTES, Frame, FrameError, GET_BYTES, Hello, Introduced, Standing, Status,
-    Token, Touch, Verdict,
+    Token, Touch, Verdict, kind,
 };
 use super::super::wire_out::Encoder;
 use super::net::{address, identity};
@@ -277,4 +278,14 @@ proptest! {
         });
         fuzz::fuzz(&changed[..changed.len() - 16]);
     }
+}
+
+#[test]
+fn whose_a_datagram_is_says_its_third_byte() {
+    let of = |third: u8| Datagram::of(&[1, 0, third, 9]);
+    assert_eq!(of(kind::RELAYED), Datagram::Relayed);
+    assert!((0x40..=0x7f).all(|third| of(third) == Datagram::Channel));
+    let others = (0..=255).filter(|third| *third != kind::RELAYED && !(0x40..0x80).contains(third));
+    assert!({ others }.all(|third| of(third) == Datagram::Overlay));
+    assert_eq!(Datagram::of(&[1, 0]), Datagram::Overlay);
 }

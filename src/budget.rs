@@ -1,0 +1,98 @@
+//! What public-key work for others may cost: one budget for all the cores of an adapter.
+//!
+//! A public-key operation takes milliseconds on a router, whose processor relays speech as well. So
+//! a turn of the run loop does one at most, and what others ask for has a fifth of the processor in
+//! the long run, whether they open handshakes or put records. Cores have no clock to measure with:
+//! each operation is charged as what it takes on the slowest router. Half of what may be used at
+//! once is left for handshakes, for calls come with them: records that are put can wait.
+
+use crate::limits::{WORK_FOR_OTHERS_BURST, WORK_FOR_OTHERS_PERCENT, WORK_PIECE};
+use crate::time::{Duration, Instant};
+
+/// What others ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A handshake of the channel, all of it: make a key, agree, sign, verify.
+    Handshake,
+    /// To verify one signature of a record or of a list of addresses.
+    Verification,
+}
+
+impl Wanted {
+    fn price(self) -> Duration {
+        match self {
+            Self::Handshake => 4 * WORK_PIECE,
+            Self::Verification => WORK_PIECE,
+        }
+    }
+
+    /// What has to be there: the price, and what is left for others.
+    fn needed(self) -> Duration {
+        match self {
+            Self::Handshake => self.price(),
+            Self::Verification => self.price() + WORK_FOR_OTHERS_BURST / 2,
+        }
+    }
+}
+
+/// Time of the processor that work for others may take.
+pub struct Budget {
+    left: Duration,
+    at: Instant,
+}
+
+impl Budget {
+    /// A full one.
+    pub fn new(now: Instant) -> Self {
+        Self { left: WORK_FOR_OTHERS_BURST, at: now }
+    }
+
+    /// Pays for what is `wanted`. False where it has to wait.
+    pub fn pay(&mut self, now: Instant, wanted: Wanted) -> bool {
+        let filled = now.since(self.at) * WORK_FOR_OTHERS_PERCENT / 100;
+        self.left = (self.left + filled).min(WORK_FOR_OTHERS_BURST);
+        self.at = self.at.max(now);
+        let enough = self.left >= wanted.needed();
+        if enough {
+            self.left -= wanted.price();
+        }
+        enough
+    }
+
+    /// When there is enough for what is `wanted`; in the past where there is now.
+    pub fn enough_at(&self, wanted: Wanted) -> Instant {
+        let missing = wanted.needed().saturating_sub(self.left);
+        if missing.is_zero() {
+            return Instant::ZERO;
+        }
+        self.at + missing * 100 / WORK_FOR_OTHERS_PERCENT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifth_of_the_time_is_for_others_and_handshakes_find_half_of_it_left() {
+        let mut now = Instant::from_micros(1);
+        let mut budget = Budget::new(now);
+        let verified = (0..1000).filter(|_| budget.pay(now, Wanted::Verification)).count();
+        assert_eq!(WORK_PIECE * verified as u32, WORK_FOR_OTHERS_BURST / 2);
+        let agreed = (0..1000).filter(|_| budget.pay(now, Wanted::Handshake)).count();
+        assert_eq!(4 * WORK_PIECE * agreed as u32, WORK_FOR_OTHERS_BURST / 2);
+        for wanted in [Wanted::Handshake, Wanted::Verification, Wanted::Verification] {
+            let at = budget.enough_at(wanted);
+            assert!(at > now && !budget.pay(now, wanted));
+            now = at;
+            assert!(budget.pay(now, wanted) && !budget.pay(now, wanted));
+        }
+        let (start, mut done) = (now, 0);
+        while now.since(start) < Duration::from_secs(100) {
+            now += Duration::from_millis(7);
+            done += u32::from(budget.pay(now, Wanted::Verification));
+        }
+        assert!((1990..=2001).contains(&done), "{done} of 10 ms in 100 s");
+        assert_eq!(Budget::new(now).enough_at(Wanted::Verification), Instant::ZERO);
+    }
+}
