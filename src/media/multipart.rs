@@ -30,18 +30,21 @@ pub fn find(content_type: &str, body: &[u8]) -> Option<Found> {
     Some(Found { text, lengths })
 }
 
-/// Copies `body` to `out` with `text` in place of the description.
+/// Copies `body` to `out` with `text` in place of the description. A `Content-Length` that cannot
+/// be the length of what contains the description stays as it was written.
 pub fn replace(body: &[u8], found: &Found, text: &[u8], out: &mut Vec<u8>) {
     let mut at = 0;
     for digits in &found.lengths {
-        let declared: Option<usize> = body
-            .get(digits.clone())
-            .and_then(|digits| core::str::from_utf8(digits).ok()?.parse().ok());
-        let length = declared
-            .and_then(|declared| (declared + text.len()).checked_sub(found.text.len()))
-            .unwrap_or(text.len());
+        let declared = body.get(digits.clone()).unwrap_or_default();
+        let length = core::str::from_utf8(declared)
+            .ok()
+            .and_then(|digits| digits.parse::<usize>().ok())
+            .and_then(|length| length.checked_sub(found.text.len())?.checked_add(text.len()));
         out.extend_from_slice(body.get(at..digits.start).unwrap_or_default());
-        out.extend_from_slice(length.to_string().as_bytes());
+        match length {
+            Some(length) => out.extend_from_slice(length.to_string().as_bytes()),
+            None => out.extend_from_slice(declared),
+        }
         at = digits.end;
     }
     out.extend_from_slice(body.get(at..found.text.start).unwrap_or_default());

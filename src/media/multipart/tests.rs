@@ -44,6 +44,18 @@ fn nested_lengths_grow_together() {
 }
 
 #[test]
+fn a_length_that_cannot_be_true_stays_as_it_is() {
+    for length in ["18446744073709551615", "4294967295000000000000", "-3", "2", "many"] {
+        let body = format!(
+            "--o\nContent-Type: multipart/alternative;boundary=i\nl:{length}\n\n\
+             --i\nc:application/sdp\nl:{length}\n\nv=0\n--i--\n--o--\n"
+        );
+        let out = replaced("multipart/mixed; boundary=o", &body, "v=0 and more").unwrap();
+        assert_eq!(out, body.replace("v=0\n", "v=0 and more\n"), "{length}");
+    }
+}
+
+#[test]
 fn the_first_description_of_the_session_counts() {
     let parts = [
         "Content-Type: application/sdp\r\nContent-Disposition: early-session\r\n",

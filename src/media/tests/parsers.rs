@@ -34,6 +34,7 @@ fn the_fuzz_target_holds_for_real_bodies() {
         include_bytes!("../../../tests/data/sdp/lines.in.sdp"),
         include_bytes!("../../../tests/data/sdp/hold.in.sdp"),
         include_bytes!("../../../tests/data/sdp/own-addresses.in.sdp"),
+        include_bytes!("../../../tests/data/sdp/nested.multipart"),
         b"--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\nm=audio 5004 RTP/AVP 0\r\n--x--",
     ] {
         fuzz(body);
