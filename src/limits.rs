@@ -1,11 +1,13 @@
 //! Every capacity and time-out that is not an option, with its unit in its name.
 
+mod driver;
 mod overlay;
 mod portmap;
 mod register;
 mod server;
 mod transfer;
 
+pub use driver::*;
 pub use overlay::*;
 pub use portmap::*;
 pub use register::*;
@@ -299,98 +301,6 @@ pub const CONFIG_VALUES_MAX: usize = 256;
 
 /// Providers that one adapter serves.
 pub const PROVIDERS_MAX: usize = 16;
-
-// --- Driver --------------------------------------------------------------------------------
-
-/// Receive and send buffer of a SIP or overlay socket: a burst of registrations after a power
-/// cut.
-pub const SIGNALLING_SOCKET_BUFFER_BYTES: usize = 512 * 1024;
-
-/// How often connection tracking is searched for what passes beside the interception.
-pub const INTERCEPTION_SURVEY: Duration = Duration::from_secs(60);
-
-/// Hosts told of that talk to SIP servers over TLS.
-pub const OVER_TLS_MAX: usize = 32;
-
-/// Returned datagrams read at a time.
-pub const SEND_ERRORS_A_TURN_MAX: usize = 64;
-
-/// Steps of tasks in one turn of the run loop.
-pub const TASK_STEPS_A_TURN_MAX: usize = 64;
-
-/// Bytes that wait on one TCP connection; more closes it.
-pub const STREAM_QUEUE_BYTES_MAX: usize = 64 * 1024;
-
-/// TCP connections at a time for any settings. How many a core takes is its own affair.
-pub const STREAMS_MAX: usize = 4096 * 2 + STREAMS_VISITORS_MAX;
-
-/// TCP connections of the LAN beside one for each of `max_phones`: phones that come back before
-/// their old connection is given up, and those who are nobody's phone.
-pub const STREAMS_VISITORS_MAX: usize = 64;
-
-/// TCP connections from one host at a time, and not more than half of what is accepted.
-pub const STREAMS_A_HOST_MAX: usize = 256;
-
-/// How long an accepted connection on which nobody has registered or calls may stay quiet.
-pub const STREAM_STRANGER_IDLE: Duration = Duration::from_secs(60);
-
-/// How long a TCP connection may take to come up.
-pub const STREAM_CONNECT: Duration = Duration::from_secs(4);
-
-/// How long an accepted connection may stay without a byte.
-pub const STREAM_FIRST_BYTE: Duration = Duration::from_secs(30);
-
-/// How long a connection may stay without a byte from its far end: the usual longest
-/// registration, and a bit.
-pub const STREAM_IDLE: Duration = Duration::from_secs(3700);
-
-/// How long a connection that is being closed may take to send what is queued.
-pub const STREAM_LINGER: Duration = Duration::from_secs(5);
-
-/// Sessions on the control socket at a time.
-pub const CONTROL_SESSIONS_MAX: usize = 16;
-
-/// The longest command on the control socket or the line source.
-pub const CONTROL_COMMAND_BYTES_MAX: usize = 4096;
-
-/// Words of one command.
-pub const CONTROL_WORDS_MAX: usize = 16;
-
-/// How long a command may take to be sent and answered.
-pub const CONTROL_SESSION: Duration = Duration::from_secs(60);
-
-/// DNS questions in flight.
-pub const DNS_QUESTIONS_MAX: usize = 32;
-
-/// How long one name server has to answer once.
-pub const DNS_TRY: Duration = Duration::from_secs(1);
-
-/// How often each name server is asked.
-pub const DNS_TRIES: usize = 2;
-
-/// Name servers used, as in the C library.
-pub const DNS_SERVERS_MAX: usize = 3;
-
-/// Records kept of one answer.
-pub const DNS_RECORDS_MAX: usize = 32;
-
-/// The longest time that DNS records are kept, in seconds.
-pub const DNS_TTL_S_MAX: u32 = 86_400;
-
-/// The largest state file that is read.
-pub const STATE_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// How long a clean stop may take.
-pub const STOP_LIMIT: Duration = Duration::from_secs(4);
-
-/// How often addresses are looked at where the system does not tell changes.
-pub const NETWORK_RESCAN: Duration = Duration::from_secs(2);
-
-/// How often the wall clock is compared with the monotonic one, at most.
-pub const CLOCK_CHECK: Duration = Duration::from_secs(5);
-
-/// The longest wait of the run loop: a clock that was set is noticed after this long.
-pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= TRANSMIT_BYTES_MAX);
 const _: () = assert!(PORTMAP_STOP.as_millis() < STOP_LIMIT.as_millis());

@@ -3,7 +3,7 @@
 //! Only root, or the user that the daemon runs as, can open the socket. How a command is written
 //! is in [`crate::control`].
 
-use super::files::Folders;
+use super::folders::Folders;
 use super::reactor::{Happening, Reactor, Source};
 use crate::control::{decode, encode};
 use crate::limits::{CONTROL_COMMAND_BYTES_MAX, CONTROL_SESSION, CONTROL_SESSIONS_MAX};

@@ -11,6 +11,7 @@
 mod conntrack;
 mod control;
 mod files;
+mod folders;
 mod intercept;
 mod lines;
 pub mod logger;
@@ -26,6 +27,7 @@ mod reactor;
 mod requests;
 mod resolver;
 mod routes;
+mod settings;
 mod signals;
 mod sockets;
 pub mod start;
@@ -35,10 +37,11 @@ mod turn;
 
 use crate::limits::{SIP_MESSAGE_BYTES_MAX, TRANSMIT_BYTES_MAX};
 pub use control::ask;
-pub use files::{Folders, read_or_create_secret, read_secret, read_settings};
+pub use folders::Folders;
 use lines::LineSource;
 use poll::ReadyList;
 use requests::Io;
+pub use settings::{read_or_create_secret, read_secret, read_settings};
 pub use signals::hold as hold_signals;
 pub use sockets::SocketCounters;
 use std::fs::File;

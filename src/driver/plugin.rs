@@ -4,7 +4,7 @@
 //! writes replaces a file as a whole, readable by its owner alone.
 
 use super::tools::print;
-use super::{Folders, ask, files, start};
+use super::{Folders, ask, settings, start};
 use crate::config::{Config, Secret, show};
 use crate::control::render;
 use crate::control::rpcd::{Wish, error, list, reply, wish};
@@ -71,7 +71,7 @@ impl Places<'_> {
                 let text = self.settings_text()?;
                 let text = show::with_account(&text, &self.name(), &credentials)
                     .map_err(|error| error.to_string())?;
-                files::replace_secret(self.settings, &text).map_err(|error| error.to_string())?;
+                settings::replace_secret(self.settings, &text).map_err(|error| error.to_string())?;
                 Ok(json!({ "ok": true }).to_string())
             }
         }
@@ -82,7 +82,7 @@ impl Places<'_> {
     }
 
     fn settings_text(&self) -> Result<String, String> {
-        files::read_settings(self.settings).map_err(|error| error.to_string())
+        settings::read_settings(self.settings).map_err(|error| error.to_string())
     }
 
     /// The settings as they are in the file, which the daemon may not have taken yet.
@@ -128,7 +128,7 @@ impl Places<'_> {
             .map_err(|error| error.to_string())?;
         let stored = self.folders.create().and_then(|()| {
             let path = self.folders.resolve(&config.overlay.secret_file);
-            files::replace_secret(&path, &format!("{}\n", secret.expose().trim_end()))
+            settings::replace_secret(&path, &format!("{}\n", secret.expose().trim_end()))
         });
         stored.map_err(|error| error.to_string())?;
         Ok(told.to_string())

@@ -6,7 +6,7 @@
 //! netfilter's netlink calls and for transparent sockets, which [`with_net_admin`] wraps; an error
 //! elsewhere in the program meets a process that may do nothing.
 
-use super::files::Folders;
+use super::folders::Folders;
 use nix::unistd::{User, chown};
 use rustix::process::{parent_process_death_signal, set_parent_process_death_signal};
 use rustix::thread::{

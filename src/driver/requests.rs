@@ -1,7 +1,7 @@
 //! What a core asks for, done: sockets, connections, names, files, replies.
 
 use super::control;
-use super::files::{Folders, load_secret};
+use super::folders::Folders;
 use super::intercept::Interceptor;
 use super::lines::LineSource;
 use super::neighbours::{self, Found};
@@ -9,6 +9,7 @@ use super::network::Networks;
 use super::poll::Key;
 use super::reactor::{Reactor, Source};
 use super::resolver::{self, Resolver};
+use super::settings::load_secret;
 use super::signals::Signals;
 use super::sockets::{Sockets, failure};
 use super::streams::{self, Streams};

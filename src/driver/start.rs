@@ -1,6 +1,7 @@
 //! What a daemon does before its run loop: settings, keys, limits.
 
-use super::files::{Folders, read_or_create_secret, read_secret, read_settings};
+use super::folders::Folders;
+use super::settings::{read_or_create_secret, read_secret, read_settings};
 use crate::config::{self, Config, Warning};
 use crate::identity::key::Identity;
 use crate::identity::network::NetworkKeys;
