@@ -69,6 +69,13 @@ impl Persist {
         due
     }
 
+    /// What is due on flash waits: that takes long, and somebody's speech would wait for it.
+    fn put_off(&mut self, now: Instant) {
+        for at in [&mut self.bindings_at, &mut self.peers_at] {
+            *at = at.map(|at| if now >= at { now + STATE_FILE_PAUSE } else { at });
+        }
+    }
+
     /// The overlay was joined: its members are worth remembering soon.
     pub(super) fn peers_changed(&mut self, now: Instant) {
         self.peers_at = earlier(self.peers_at, Some(now + STATE_FILE_PAUSE));
@@ -180,16 +187,16 @@ impl Adapter {
         if self.persist.take_volatile(now) {
             self.save_bindings(now, File::Volatile);
         }
-        if self.persist.bindings_at.is_some_and(|at| now >= at) {
-            if self.calls.iter().any(|(_, call)| call.media.is_some()) {
-                self.persist.bindings_at = Some(now + STATE_FILE_PAUSE);
-            } else {
-                self.persist.bindings_at = None;
-                self.persist.bindings_written = now;
-                self.save_bindings(now, File::Bindings);
-            }
+        if self.calls.iter().any(|(_, call)| call.media.is_some()) {
+            self.persist.put_off(now);
         }
-        if self.persist.peers_at.is_some_and(|at| now >= at) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+        if is_due(self.persist.bindings_at) {
+            self.persist.bindings_at = None;
+            self.persist.bindings_written = now;
+            self.save_bindings(now, File::Bindings);
+        }
+        if is_due(self.persist.peers_at) {
             self.persist.peers_at = Some(now + PEERS_FILE_INTERVAL);
             self.save_peers();
         }

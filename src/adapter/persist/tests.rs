@@ -25,3 +25,18 @@ fn a_change_is_written_at_once_and_many_together() {
     assert!(persist.take_volatile(now + Duration::from_secs(3) + VOLATILE_FILE_DELAY));
     assert!(!persist.take_volatile(now + Duration::from_secs(9)), "nothing changed since");
 }
+
+#[test]
+fn flash_waits_while_somebody_speaks() {
+    let now = Instant::from_micros(1);
+    let mut persist = Persist::new(now);
+    persist.bindings_changed(now, true);
+    persist.peers_changed(now);
+    let later = now + STATE_FILE_PAUSE;
+    persist.put_off(later);
+    let next = Some(later + STATE_FILE_PAUSE);
+    assert_eq!((persist.bindings_at, persist.peers_at), (next, next));
+    persist.put_off(later);
+    assert_eq!((persist.bindings_at, persist.peers_at), (next, next), "not due, not moved");
+    assert!(persist.take_volatile(later), "no flash, no wait");
+}
