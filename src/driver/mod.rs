@@ -10,6 +10,7 @@
 
 mod conntrack;
 mod control;
+mod dns;
 mod files;
 mod folders;
 mod intercept;

@@ -1,29 +1,32 @@
 //! DNS: A, AAAA and SRV questions to the servers of resolv.conf, one task a question.
 //!
-//! A stub resolver (RFC 1035 s7, RFC 2782, RFC 6891): each server is asked [`DNS_TRIES`] times,
-//! from a fresh port with a random id, over UDP. An answer counts only from the server asked, to
-//! the question asked. Names are absolute, search lists are not used. The caches are the cores'.
+//! A stub resolver (RFC 1035 s7): each server is asked [`DNS_TRIES`] times, from a fresh port with
+//! a random id, over UDP, and over TCP where the answer was too long for that. An answer counts
+//! only from the server asked, to the question asked. Names are absolute, search lists are not
+//! used. The caches are the cores'.
 
+use super::dns::{Outcome, Question, Reading, UDP_BYTES_MAX};
 use super::reactor::{Happening, Reactor, Source};
+use super::sockets::failure;
+use super::streams;
 use crate::limits::{
-    DNS_QUESTIONS_MAX, DNS_RECORDS_MAX, DNS_SERVERS_MAX, DNS_TRIES, DNS_TRY, DNS_TTL_S_MAX,
+    DNS_OTHER_FAMILY, DNS_QUESTIONS_MAX, DNS_RECORDS_MAX, DNS_SERVERS_MAX, DNS_TCP_BYTES_MAX,
+    DNS_TRIES, DNS_TRY,
 };
 use crate::net::{Failure, Record, RecordKind, Ticket};
-use simple_dns::rdata::{OPT, RData};
-use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
+use simple_dns::TYPE;
+use smol::future::or;
 use std::cell::Cell;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::rc::Rc;
 
-/// The largest answer over UDP: what survives every path unfragmented (RFC 9715).
-const ANSWER_BYTES_MAX: u16 = 1232;
 /// Seconds that an entry of the hosts file, or a literal address, is good for.
 const LOCAL_TTL_S: u32 = 60;
 const DNS_PORT: u16 = 53;
-/// Aliases followed within one answer.
-const ALIASES_MAX: usize = 8;
 
 /// Where names are looked up.
 pub(super) struct Resolver {
@@ -31,8 +34,6 @@ pub(super) struct Resolver {
     hosts: PathBuf,
     open: Cell<usize>,
 }
-
-type Outcome = Result<(Vec<Record>, u32), Failure>;
 
 impl Resolver {
     /// A resolver that reads these two files anew for each question.
@@ -84,7 +85,7 @@ async fn look_up(
         RecordKind::Address => {
             let v4 = ask(reactor, &servers, name, TYPE::A);
             let v6 = ask(reactor, &servers, name, TYPE::AAAA);
-            match smol::future::zip(v4, v6).await {
+            match both(reactor, v4, v6).await {
                 (Ok((mut records, ttl)), Ok((more, other_ttl))) => {
                     records.extend(more);
                     Ok((records, ttl.min(other_ttl)))
@@ -97,16 +98,48 @@ async fn look_up(
     }
 }
 
+/// What both give. Once one has addresses the other has no more than [`DNS_OTHER_FAMILY`]: there
+/// are name servers that never answer for IPv6 (RFC 4074 s4.1).
+async fn both(
+    reactor: &Rc<Reactor>,
+    v4: impl Future<Output = Outcome>,
+    v6: impl Future<Output = Outcome>,
+) -> (Outcome, Outcome) {
+    let (mut v4, mut v6) = (pin!(v4), pin!(v6));
+    let first = async { (Some(v4.as_mut().await), None) };
+    match or(first, async { (None, Some(v6.as_mut().await)) }).await {
+        (Some(found), _) => {
+            let other = rest_of(reactor, found.is_ok(), v6).await;
+            (found, other)
+        }
+        (None, found) => {
+            let found = found.unwrap_or(Err(Failure::System));
+            (rest_of(reactor, found.is_ok(), v4).await, found)
+        }
+    }
+}
+
+async fn rest_of(
+    reactor: &Rc<Reactor>,
+    hurried: bool,
+    other: impl Future<Output = Outcome>,
+) -> Outcome {
+    if hurried {
+        reactor.within(DNS_OTHER_FAMILY, other).await.unwrap_or(Err(Failure::TimedOut))
+    } else {
+        other.await
+    }
+}
+
 /// Asks the servers in their order until one answers.
 async fn ask(reactor: &Rc<Reactor>, servers: &[SocketAddr], name: &str, kind: TYPE) -> Outcome {
     let mut outcome = Err(Failure::TimedOut);
     for _ in 0..DNS_TRIES {
         for server in servers {
-            let answer = reactor.within(DNS_TRY, ask_once(reactor, *server, name, kind)).await;
-            match answer {
-                Some(answer @ (Ok(_) | Err(Failure::Absent))) => return answer,
-                Some(Err(error)) => outcome = Err(error),
-                None => {}
+            match ask_once(reactor, *server, name, kind).await {
+                answer @ (Ok(_) | Err(Failure::Absent)) => return answer,
+                Err(Failure::TimedOut) => {}
+                Err(error) => outcome = Err(error),
             }
         }
     }
@@ -114,21 +147,65 @@ async fn ask(reactor: &Rc<Reactor>, servers: &[SocketAddr], name: &str, kind: TY
 }
 
 async fn ask_once(reactor: &Rc<Reactor>, server: SocketAddr, name: &str, kind: TYPE) -> Outcome {
-    let mut id = [0; 2];
-    getrandom::fill(&mut id).map_err(|_| Failure::System)?;
-    let id = u16::from_be_bytes(id);
-    let question = question(id, name, kind).ok_or(Failure::Absent)?;
-    let source = open(reactor, server).map_err(|error| super::sockets::failure(&error))?;
-    source.get().send(&question).map_err(|error| super::sockets::failure(&error))?;
-    let mut buf = [0; ANSWER_BYTES_MAX as usize];
+    let question = Question::new(name, kind)?;
+    let bytes = question.bytes().ok_or(Failure::Absent)?;
+    let by_udp = reactor.within(DNS_TRY, by_udp(reactor, server, &question, &bytes)).await;
+    let read = by_udp.ok_or(Failure::TimedOut)?.map_err(|error| failure(&error))?;
+    if !read.cut {
+        return read.outcome;
+    }
+    match reactor.within(DNS_TRY, Box::pin(by_tcp(reactor, server, &bytes))).await {
+        Some(Ok(answer)) => question.read(&answer).map_or(read.outcome, |whole| whole.outcome),
+        // What fitted is better than nothing.
+        Some(Err(_)) | None => read.outcome,
+    }
+}
+
+async fn by_udp(
+    reactor: &Rc<Reactor>,
+    server: SocketAddr,
+    question: &Question<'_>,
+    bytes: &[u8],
+) -> io::Result<Reading> {
+    let source = open(reactor, server)?;
+    source.get().send(bytes)?;
+    let mut buf = [0; UDP_BYTES_MAX as usize];
     loop {
-        let len = source.done(|socket| socket.recv(&mut buf)).await;
-        let len = len.map_err(|error| super::sockets::failure(&error))?;
-        if let Some(outcome) = read(buf.get(..len).unwrap_or_default(), id, name, kind) {
-            return outcome;
+        let len = source.done(|socket| socket.recv(&mut buf)).await?;
+        if let Some(read) = question.read(buf.get(..len).unwrap_or_default()) {
+            return Ok(read);
         }
         // Not the answer to this question: a late or a forged one. The real one may follow.
     }
+}
+
+/// One exchange, each message behind its length (RFC 1035 s4.2.2).
+async fn by_tcp(reactor: &Rc<Reactor>, server: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let source = Source::new(reactor, streams::connecting(reactor, None, server).await?)?;
+    let mut message = (bytes.len() as u16).to_be_bytes().to_vec();
+    message.extend(bytes);
+    let mut rest = message.as_slice();
+    while !rest.is_empty() {
+        let len = source.done(|mut stream| stream.write(rest)).await?;
+        rest = rest.get(len..).filter(|_| len > 0).ok_or(io::ErrorKind::WriteZero)?;
+    }
+    let mut length = [0; 2];
+    fill(&source, &mut length).await?;
+    let length = usize::from(u16::from_be_bytes(length));
+    if length > DNS_TCP_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut answer = vec![0; length];
+    fill(&source, &mut answer).await?;
+    Ok(answer)
+}
+
+async fn fill(source: &Source<TcpStream>, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        let len = source.done(|mut stream| stream.read(buf)).await?;
+        buf = buf.get_mut(len..).filter(|_| len > 0).ok_or(io::ErrorKind::UnexpectedEof)?;
+    }
+    Ok(())
 }
 
 /// A socket that hears only `server`; its port is one that the kernel draws.
@@ -141,81 +218,6 @@ fn open(reactor: &Rc<Reactor>, server: SocketAddr) -> io::Result<Source<UdpSocke
     socket.set_nonblocking(true)?;
     socket.connect(server)?;
     Source::new(reactor, socket)
-}
-
-fn question(id: u16, name: &str, kind: TYPE) -> Option<Vec<u8>> {
-    let mut packet = Packet::new_query(id);
-    packet.set_flags(PacketFlag::RECURSION_DESIRED);
-    let name = Name::new(name).ok()?;
-    packet.questions.push(Question::new(name, kind.into(), CLASS::IN.into(), false));
-    *packet.opt_mut() =
-        Some(OPT { opt_codes: Vec::new(), udp_packet_size: ANSWER_BYTES_MAX, version: 0 });
-    packet.build_bytes_vec().ok()
-}
-
-/// What a packet answers; `None` where it is not an answer to this question.
-fn read(packet: &[u8], id: u16, name: &str, kind: TYPE) -> Option<Outcome> {
-    let packet = Packet::parse(packet).ok()?;
-    let [asked] = packet.questions.as_slice() else { return None };
-    let same = same_name(&asked.qname, name)
-        && asked.qtype == kind.into()
-        && asked.qclass == CLASS::IN.into();
-    if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) || !same {
-        return None;
-    }
-    match packet.rcode() {
-        RCODE::NoError => {}
-        RCODE::NameError => return Some(Err(Failure::Absent)),
-        _ => return Some(Err(Failure::Refused)),
-    }
-    let (records, ttl) = collect(&packet, name, kind);
-    Some(if records.is_empty() {
-        // A cut-off answer without a usable record is no proof that there is none.
-        let cut = packet.has_flags(PacketFlag::TRUNCATION);
-        Err(if cut { Failure::Refused } else { Failure::Absent })
-    } else {
-        Ok((records, ttl))
-    })
-}
-
-/// The records of `name` or of what it is an alias of, and how long all of that is good.
-fn collect(packet: &Packet<'_>, name: &str, kind: TYPE) -> (Vec<Record>, u32) {
-    let (mut owner, mut ttl) = (name.to_owned(), DNS_TTL_S_MAX);
-    for _ in 0..ALIASES_MAX {
-        let alias = packet.answers.iter().find_map(|record| match &record.rdata {
-            RData::CNAME(target) if same_name(&record.name, &owner) => {
-                Some((target.0.to_string(), record.ttl))
-            }
-            _ => None,
-        });
-        let Some((target, alias_ttl)) = alias else { break };
-        (owner, ttl) = (target, ttl.min(alias_ttl));
-    }
-    let mut records = Vec::new();
-    let answers = packet.answers.iter().filter(|record| same_name(&record.name, &owner));
-    for record in answers.take(DNS_RECORDS_MAX) {
-        let found = match (&record.rdata, kind) {
-            (RData::A(a), TYPE::A) => Record::Address(Ipv4Addr::from(a.address).into()),
-            (RData::AAAA(a), TYPE::AAAA) => Record::Address(Ipv6Addr::from(a.address).into()),
-            (RData::SRV(srv), TYPE::SRV) => {
-                let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
-                let target = srv.target.to_string();
-                // The root as the target: decidedly no such service (RFC 2782).
-                if target.trim_end_matches('.').is_empty() {
-                    continue;
-                }
-                Record::Service { priority, weight, port, target }
-            }
-            _ => continue,
-        };
-        ttl = ttl.min(record.ttl);
-        records.push(found);
-    }
-    (records, ttl)
-}
-
-fn same_name(name: &Name<'_>, text: &str) -> bool {
-    name.to_string().trim_end_matches('.').eq_ignore_ascii_case(text.trim_end_matches('.'))
 }
 
 /// The name servers of a resolv.conf. `address#port` names a port, as dnsmasq writes it.

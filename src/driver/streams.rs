@@ -242,7 +242,8 @@ pub(super) async fn connect_to(
     reactor.report(Happening::Connected(ticket, outcome, to));
 }
 
-async fn connecting(
+/// A connection, once it stands.
+pub(super) async fn connecting(
     reactor: &Rc<Reactor>,
     from: Option<IpAddr>,
     to: SocketAddr,
