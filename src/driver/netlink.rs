@@ -8,6 +8,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// `NLM_F_REQUEST`.
@@ -61,6 +62,14 @@ impl Message {
         self
     }
 
+    /// Adds an address.
+    pub(super) fn address(self, kind: u16, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(ip) => self.put(kind, &ip.octets()),
+            IpAddr::V6(ip) => self.put(kind, &ip.octets()),
+        }
+    }
+
     /// Adds a number in the order of the network, as netfilter has all of them.
     pub(super) fn number(self, kind: u16, value: u32) -> Self {
         self.put(kind, &value.to_be_bytes())
@@ -84,6 +93,12 @@ impl Message {
             place.copy_from_slice(&len.to_ne_bytes());
         }
         message
+    }
+
+    /// What is after the head, as an answer's reader sees it.
+    #[cfg(test)]
+    pub(super) fn body(&self) -> &[u8] {
+        &self.bytes[HEAD..]
     }
 
     fn pad(&mut self) {

@@ -11,11 +11,11 @@
 
 use super::poll::{Key, Poll};
 use super::routes;
-use crate::limits::NETWORK_RESCAN;
+use crate::limits::{NETWORK_RESCAN, NETWORK_REST};
 use crate::net::Network;
-use crate::time::Instant;
+use crate::time::{Instant, earlier};
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
@@ -35,6 +35,12 @@ struct Held {
     carrier: bool,
 }
 
+impl Held {
+    fn link(&self) -> Option<u32> {
+        if_nametoindex(self.device.as_str()).ok()
+    }
+}
+
 /// The networks of the settings.
 pub(super) struct Networks {
     lan: Vec<String>,
@@ -42,7 +48,8 @@ pub(super) struct Networks {
     names: Option<PathBuf>,
     changes: Option<OwnedFd>,
     known: Option<Network>,
-    rescan_at: Option<Instant>,
+    looked_at: Option<Instant>,
+    look_at: Option<Instant>,
 }
 
 impl Networks {
@@ -52,7 +59,7 @@ impl Networks {
             .inspect_err(|error| log::debug!("no news of addresses: {error}"))
             .ok();
         let (lan, wan) = (lan.to_vec(), wan.to_vec());
-        Self { lan, wan, names, changes, known: None, rescan_at: None }
+        Self { lan, wan, names, changes, known: None, looked_at: None, look_at: None }
     }
 
     /// Takes other entries, after a reload.
@@ -82,13 +89,16 @@ impl Networks {
         lan.fold([false; 2], |[v4, v6], ip| [v4 || ip.is_ipv4(), v6 || ip.is_ipv6()])
     }
 
-    /// When to look again although nothing was told.
-    pub(super) fn rescan_at(&self) -> Option<Instant> {
-        self.rescan_at
+    /// When to look again: because something was told, or because nothing ever is.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        self.look_at
     }
 
-    /// Throws away what the kernel told: only that it did matters.
-    pub(super) fn read_changes(&self) {
+    /// The kernel told of changes. Only that it did matters, and a router with many routes may
+    /// hear of them without an end: it looks now and then.
+    pub(super) fn note_changes(&mut self, now: Instant) {
+        let rested = self.looked_at.map_or(now, |at| now.max(at + NETWORK_REST));
+        self.look_at = earlier(self.look_at, Some(rested));
         let Some(fd) = &self.changes else { return };
         let mut buf = [0; 4096];
         // ENOBUFS says that more changed than the socket could hold.
@@ -100,16 +110,18 @@ impl Networks {
     /// Looks at the system; the networks where they changed, or are seen for the first time.
     pub(super) fn look(&mut self, now: Instant) -> Option<&Network> {
         let needed = self.changes.is_none() && !(self.lan.is_empty() && self.wan.is_empty());
-        self.rescan_at = needed.then(|| now + NETWORK_RESCAN);
+        self.looked_at = Some(now);
+        self.look_at = needed.then(|| now + NETWORK_RESCAN);
         let held = held();
         let names = self.names.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let names = names.unwrap_or_default();
         let lan = find(&self.lan, &names, &held);
         let wan = find(&self.wan, &names, &held);
         let on_wan = |held: &&Held| wan.iter().any(|(address, _)| *address == held.address);
-        let devices: Vec<&str> = held.iter().filter(on_wan).map(|h| h.device.as_str()).collect();
+        let mut links: Vec<u32> = held.iter().filter(on_wan).filter_map(Held::link).collect();
+        links.dedup();
         let found = Network {
-            gateway: routes::gateway(&devices),
+            gateway: routes::gateway(&links).filter(IpAddr::is_ipv4),
             wan_up: wan.iter().any(|(_, carrier)| *carrier),
             lan: lan.into_iter().map(|(address, _)| address).collect(),
             wan: wan.into_iter().map(|(address, _)| address).collect(),
@@ -229,6 +241,24 @@ mod tests {
 
     fn held(device: &str, address: [u8; 4], carrier: bool) -> Held {
         Held { device: device.into(), address: address.into(), carrier }
+    }
+
+    #[test]
+    fn many_changes_are_looked_at_once_a_second() {
+        let poll = Poll::new().unwrap();
+        let mut networks = Networks::new(&poll, &[], &[], None);
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        networks.note_changes(at(1_000));
+        assert_eq!(networks.look_at(), Some(at(1_000)), "the first one at once");
+        networks.look(at(1_000));
+        assert_eq!(networks.look_at(), None);
+        for ms in [1_001, 1_500, 1_900] {
+            networks.note_changes(at(ms));
+            assert_eq!(networks.look_at(), Some(at(2_000)));
+        }
+        networks.look(at(2_000));
+        networks.note_changes(at(9_000));
+        assert_eq!(networks.look_at(), Some(at(9_000)));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl<C: Core> Turn<'_, C> {
         let deadlines = [
             self.core.poll_timeout(),
             self.io.reactor.deadline(),
-            self.io.networks.rescan_at(),
+            self.io.networks.look_at(),
             self.io.stop_at,
         ];
         let now = self.io.reactor.now();
@@ -69,8 +69,8 @@ impl<C: Core> Turn<'_, C> {
                 Key::Task(place) => self.io.reactor.wake(place),
                 Key::Signals => self.take_signals(),
                 Key::Network => {
-                    self.io.networks.read_changes();
-                    self.tell_network();
+                    let now = self.io.reactor.now();
+                    self.io.networks.note_changes(now);
                 }
                 Key::Lines | Key::Udp(..) => {}
             }
@@ -89,7 +89,7 @@ impl<C: Core> Turn<'_, C> {
         if self.core.poll_timeout().is_some_and(|at| at <= now) {
             self.feed(now, Input::Timeout);
         }
-        if self.io.networks.rescan_at().is_some_and(|at| at <= now) {
+        if self.io.networks.look_at().is_some_and(|at| at <= now) {
             self.tell_network();
         }
         if self.io.clock_was_set(now) {
