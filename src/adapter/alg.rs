@@ -7,8 +7,8 @@
 
 use super::Adapter;
 use super::inbound::Source;
-use super::names::{Local, literal, uri_address};
-use crate::sip::{Message, Method, Name, NameAddr};
+use super::names::{Local, uri_address};
+use crate::sip::{Message, Method, Name, NameAddr, host_ip};
 use std::net::IpAddr;
 
 /// What was seen of an ALG.
@@ -50,7 +50,7 @@ impl Adapter {
     fn via_is_altered(&self, source: Source, message: &Message<'_>) -> bool {
         let Some(via) = message.via() else { return false };
         let Local::Socket { address, tcp } = source.local else { return false };
-        let Some(ip) = literal(via.host) else { return true };
+        let Some(ip) = host_ip(via.host) else { return true };
         let port = via.port.unwrap_or(5060);
         // Our public address may have been learned since the request left.
         !self.is_ours_outside(ip) || (!tcp && port != address.port() && !self.is_own_port(port))

@@ -7,7 +7,7 @@
 mod tests;
 
 use super::call::identity::{DialogId, NOBODY_USER, Rename};
-use super::names::{Local, Path, literal};
+use super::names::{Local, Path};
 use super::rewrite::{self, Contacts, RecordRoute, RequestPlan, ResponsePlan, Routes};
 use crate::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::sip::proxy::{LoopDetector, Routed};
@@ -163,7 +163,7 @@ impl Crossing {
 /// phone's Contact towards the provider, which another phone of ours may be in a dialog with.
 pub(crate) fn is_own(uri: &Uri<'_>, own: &[SocketAddr]) -> bool {
     let port = uri.port.unwrap_or(5060);
-    let named = literal(uri.host).is_some_and(|ip| own.contains(&(ip, port).into()));
+    let named = uri.host_ip().is_some_and(|ip| own.contains(&(ip, port).into()));
     named && uri.user.is_empty()
 }
 

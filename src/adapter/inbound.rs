@@ -218,7 +218,7 @@ impl Adapter {
 
     fn is_our_via(&self, via: &Via<'_>) -> bool {
         let port = via.port.unwrap_or(5060);
-        let ip = super::names::literal(via.host);
+        let ip = crate::sip::host_ip(via.host);
         super::names::node_of_host(via.host) == Some(self.id)
             || self.own_addresses().iter().any(|a| Some(a.ip()) == ip && a.port() == port)
     }

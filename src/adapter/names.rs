@@ -84,14 +84,9 @@ pub(crate) fn hex_bytes(hex: &str) -> Option<[u8; 16]> {
     Some(bytes)
 }
 
-/// The address that a URI's host names literally, brackets or not.
-pub(crate) fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
-
 /// The address that a URI's host names literally.
 pub(crate) fn uri_address(uri: &str) -> Option<IpAddr> {
-    literal(Uri::parse(uri).ok()?.host)
+    Uri::parse(uri).ok()?.host_ip()
 }
 
 /// The user part of a URI, as it is written; empty where it has none.
@@ -130,6 +125,5 @@ mod tests {
         let local = Local::Socket { address, tcp: true };
         assert_eq!(local.host().to_string(), "[2001:db8::1]:5062");
         assert_eq!(local.parameter(), ";transport=tcp");
-        assert_eq!(literal("[2001:db8::1]"), "2001:db8::1".parse().ok());
     }
 }

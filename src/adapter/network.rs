@@ -1,6 +1,5 @@
 //! The adapter's surroundings: addresses, sockets, connections, the clock, settings, the end.
 
-use super::names::literal;
 use super::sockets::Facing;
 use super::{Adapter, ClientOwner, Wish};
 use crate::config::{Config, Mode};
@@ -232,7 +231,7 @@ impl Adapter {
     /// Whether the operator wrote an address down.
     pub(super) fn is_written_down(&self, ip: IpAddr) -> bool {
         let adapter = &self.config.adapter;
-        adapter.wan.iter().any(|wan| literal(wan) == Some(ip)) || adapter.public_address == Some(ip)
+        adapter.wan.iter().any(|wan| wan.parse() == Ok(ip)) || adapter.public_address == Some(ip)
     }
 
     /// Resolves the bootstrap entries; each answer goes to the overlay.

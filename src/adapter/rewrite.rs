@@ -5,7 +5,7 @@
 
 use super::call::dialogs::shifted;
 use super::call::identity::Rename;
-use super::names::{self, Local, literal};
+use super::names::{self, Local};
 use crate::sip::proxy::{Routed, copy_vias, max_forwards};
 use crate::sip::{Header, Message, Name, NameAddr, Uri};
 use crate::sip::{TooLong, Writer};
@@ -340,7 +340,7 @@ impl fmt::Display for ContactValue<'_> {
 fn names(value: &str, own: SocketAddr) -> bool {
     let Ok(route) = NameAddr::parse(value) else { return false };
     let Ok(uri) = Uri::parse(route.uri) else { return false };
-    let Some(ip) = literal(uri.host) else { return false };
+    let Some(ip) = uri.host_ip() else { return false };
     own == (ip, uri.port.unwrap_or(5060)).into()
 }
 

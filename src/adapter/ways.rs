@@ -13,7 +13,7 @@ use crate::net::{ConnId, Request, SocketKind, Via};
 use crate::sip::locate::{Query, Transport};
 use crate::sip::proxy::Routed;
 use crate::sip::transaction::Flow;
-use crate::sip::{Message, Uri};
+use crate::sip::{Message, Uri, host_ip};
 use crate::time::Instant;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -72,7 +72,7 @@ pub(crate) fn unopened(to: SocketAddr) -> Flow {
 pub(crate) fn turned(mut flow: Flow, uri: &str) -> Flow {
     if flow.via.is_datagram()
         && let Ok(uri) = Uri::parse(uri)
-        && let Some(ip) = super::names::literal(uri.host)
+        && let Some(ip) = uri.host_ip()
         && ip.is_ipv4() == flow.to.is_ipv4()
     {
         flow.to = (ip, uri.port.unwrap_or(5060)).into();
@@ -83,7 +83,7 @@ pub(crate) fn turned(mut flow: Flow, uri: &str) -> Flow {
 /// The address that a Contact names, where that is at this host.
 pub(crate) fn named_address(contact: &str, host: IpAddr) -> Option<SocketAddr> {
     let uri = Uri::parse(contact).ok()?;
-    let ip = super::names::literal(uri.host)?;
+    let ip = uri.host_ip()?;
     (ip == host).then(|| (ip, uri.port.unwrap_or(5060)).into())
 }
 
@@ -227,7 +227,7 @@ impl Adapter {
     /// The address that says where a request goes next, and whether over TCP, where it says that.
     fn literal_next_hop(&self, message: &Message<'_>) -> Option<(SocketAddr, Option<bool>)> {
         let uri = Uri::parse(self.next_hop_uri(message)).ok()?;
-        let ip = super::names::literal(target_host(&uri))?;
+        let ip = host_ip(target_host(&uri))?;
         let tcp = transport_of(&uri).map(|transport| transport == Transport::Tcp);
         Some(((ip, uri.port.unwrap_or(5060)).into(), tcp))
     }

@@ -173,7 +173,7 @@ pub(crate) fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
 static HOST: Class = Class::alphanumeric_and(b"-._");
 
 /// Whether `text` is a host. Underscores pass: they are against RFC 1123, and in use.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     if let Some(inner) = text.strip_prefix('[') {
         return inner.strip_suffix(']').is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
     }

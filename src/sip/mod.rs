@@ -26,7 +26,7 @@ pub use message::{Message, ParseError, delta_seconds};
 pub use name::{Method, Name};
 pub use route_set::RouteSet;
 pub use stream::{Frame, FrameError, Framer};
-pub use uri::{Scheme, Uri};
+pub use uri::{Scheme, Uri, host_ip};
 pub use write::{TooLong, Writer, reason_phrase};
 
 #[cfg(test)]

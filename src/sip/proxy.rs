@@ -257,7 +257,7 @@ impl fmt::Display for Received<'_> {
         }
         let ip: IpAddr = self.from.ip().to_canonical();
         let asks = self.via.rport().is_some();
-        if asks || super::uri::host_ip(self.via.host) != Some(ip) {
+        if asks || super::host_ip(self.via.host) != Some(ip) {
             write!(f, ";received={ip}")?;
         }
         if asks { write!(f, ";rport={}", self.from.port()) } else { Ok(()) }

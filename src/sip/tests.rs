@@ -176,6 +176,10 @@ fn uris_are_taken_apart_and_put_together() {
     assert_eq!((uri.scheme, uri.user, uri.password), (Scheme::Sip, "al%69ce", "pw"));
     assert_eq!((uri.host, uri.port), ("[2001:db8::7]", Some(5061)));
     assert_eq!(uri.host_ip(), Some("2001:db8::7".parse().unwrap()));
+    assert_eq!(host_ip("2001:db8::7"), uri.host_ip());
+    for name in ["", "[2001:db8::7", "[192.0.2.1]", "192.0.2", "example.net"] {
+        assert_eq!(host_ip(name), None, "{name}");
+    }
     assert_eq!((uri.params.get("Transport"), uri.params.get("lr")), (Some("tcp"), Some("")));
     assert_eq!(uri.headers, "Subject=a%20b");
     assert_eq!(uri.to_string(), text);

@@ -4,7 +4,6 @@
 //! and the caller into P-Asserted-Identity, or withhold it altogether.
 
 use crate::adapter::Adapter;
-use crate::adapter::names::literal;
 use crate::adapter::providers::ProviderId;
 use crate::adapter::spelling;
 use crate::channel::SessionKey;
@@ -130,7 +129,7 @@ impl Adapter {
 
 /// An address as its key. A B2BUA may write its own address in place of the domain.
 fn name_of(uri: &str, provider: &Provider, source: IpAddr) -> Option<String> {
-    let host = Uri::parse(uri).ok().and_then(|uri| literal(uri.host));
+    let host = Uri::parse(uri).ok().and_then(|uri| uri.host_ip());
     if host == Some(source) {
         let user = crate::adapter::names::uri_user(uri);
         let uri = format!("sip:{user}@{}", provider.domain);

@@ -13,10 +13,11 @@
 use crate::limits;
 use crate::net::{Failure, Record, RecordKind};
 use crate::rng::Rng;
+use crate::sip::host_ip;
 use crate::time::Instant;
 use answers::{Answers, Lookup};
 use core::fmt;
-use records::{first_services, ip_of, is_host, pick};
+use records::{can_be_found, first_services, pick};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -167,7 +168,7 @@ impl Locator {
         if waiting >= limits::LOCATE_SEARCHES_MAX {
             return Err(LocateError::Full);
         }
-        if !is_host(query.host) {
+        if !can_be_found(query.host) {
             return Err(LocateError::Name);
         }
         self.searches.push(Search {
@@ -225,7 +226,7 @@ impl Locator {
 
     fn step(&mut self, now: Instant, search: &mut Search) -> Step {
         let transport = search.transport.unwrap_or(search.preferred);
-        if search.port.is_some() || ip_of(&search.host).is_some() {
+        if search.port.is_some() || host_ip(&search.host).is_some() {
             return self.step_host(now, search, transport);
         }
         let mut services = Vec::new();
@@ -318,7 +319,7 @@ impl Locator {
         name: &str,
         kind: RecordKind,
     ) -> Result<Option<Vec<Record>>, LocateError> {
-        if let Some(ip) = ip_of(name) {
+        if let Some(ip) = host_ip(name) {
             return Ok(Some(vec![Record::Address(ip)]));
         }
         match self.answers.look_up(search.started, name, kind) {

@@ -3,7 +3,8 @@
 use crate::limits;
 use crate::net::Record;
 use crate::rng::Rng;
-use std::net::{IpAddr, Ipv6Addr};
+use crate::sip::host_ip;
+use crate::sip::lex::is_host;
 
 /// The longest name that DNS can carry (RFC 1035 s2.3.4), in text.
 const NAME_BYTES_MAX: usize = 253;
@@ -16,7 +17,7 @@ pub(super) fn first_services(records: Vec<Record>) -> Vec<(u16, u16, u16, String
         .filter_map(|record| match record {
             Record::Service { priority, weight, port, target } => {
                 let name = target.trim_end_matches('.').to_ascii_lowercase();
-                (port != 0 && is_host(&name)).then_some((priority, weight, port, name))
+                (port != 0 && can_be_found(&name)).then_some((priority, weight, port, name))
             }
             Record::Address(_) => None,
         })
@@ -40,16 +41,9 @@ pub(super) fn pick(rng: &mut Rng, weights: impl Iterator<Item = u16> + Clone) ->
     0
 }
 
-pub(super) fn ip_of(host: &str) -> Option<IpAddr> {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        None => host.parse().ok(),
-    }
-}
-
-pub(super) fn is_host(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let name_fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits);
-    let no_empty_label = !name.trim_end_matches('.').split('.').any(|label| label.is_empty());
-    ip_of(name).is_some() || (name_fits && no_empty_label)
+/// Whether a host is an address, or a name that DNS can be asked for.
+pub(super) fn can_be_found(host: &str) -> bool {
+    let has_empty_label = host.trim_end_matches('.').split('.').any(str::is_empty);
+    let is_name = is_host(host) && host.len() <= NAME_BYTES_MAX && !has_empty_label;
+    is_name || host_ip(host).is_some()
 }

@@ -9,10 +9,10 @@ use super::store::Entry;
 use super::{
     Flow, Full, Incoming, LIFE, Pending, Room, ServerId, T1, T2, T4, TransactionEvent, Transactions,
 };
+use crate::sip::proxy::response_target;
 use crate::sip::{Message, Method};
 use crate::table::Id;
 use crate::time::{Duration, Instant};
-use std::net::SocketAddr;
 
 /// How long a client's Timer E takes to reach T2: no 100 before that (RFC 4320 s4.1).
 const EARLIEST_TRYING: Duration = T1.saturating_mul(7);
@@ -264,14 +264,10 @@ fn status_of(response: &[u8]) -> Option<u16> {
     (100..700).contains(&status).then_some(status)
 }
 
+/// Where the response to a request from `flow` goes: back over its stream, or as its Via says.
 fn response_flow(message: &Message<'_>, flow: Flow) -> Flow {
-    if !flow.via.is_datagram() {
-        return flow;
+    match message.via() {
+        Some(top) if flow.via.is_datagram() => Flow { to: response_target(&top, flow.to), ..flow },
+        _ => flow,
     }
-    let Some(top) = message.via() else { return flow };
-    if top.rport().is_some() {
-        return flow;
-    }
-    let port = top.port.unwrap_or(5060);
-    Flow { to: SocketAddr::new(flow.to.ip(), port), ..flow }
 }
