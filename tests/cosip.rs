@@ -236,6 +236,31 @@ fn the_daemon_has_one_thread_reloads_and_stops() {
 }
 
 #[test]
+fn a_reload_moves_the_adapter_to_other_networks() {
+    let scratch = Scratch::new("networks");
+    scratch.settings(&running(6, ""));
+    let mut daemon = Daemon::start(&scratch);
+    scratch.settings(&running(7, ""));
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("LAN 127.99.1.7; WAN 127.99.2.7;");
+    let status = json(&scratch.cosip(&["status", "--json"]));
+    assert_eq!(status["config"]["restart_pending"], serde_json::json!([]));
+    let phone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    phone.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let request = format!(
+        "OPTIONS sip:127.99.1.7 SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK1\r\nMax-Forwards: \
+         70\r\nFrom: <sip:a@b.test>;tag=a\r\nTo: <sip:127.99.1.7>\r\nCall-ID: 1\r\nCSeq: 1 \
+         OPTIONS\r\n\r\n",
+        phone.local_addr().unwrap()
+    );
+    phone.send_to(request.as_bytes(), "127.99.1.7:5060").unwrap();
+    let mut answer = [0; 1500];
+    let length = phone.recv(&mut answer).unwrap();
+    assert!(text(&answer[..length]).starts_with("SIP/2.0 200 "));
+    assert!(std::net::UdpSocket::bind("127.99.1.6:5060").is_ok(), "the old address is free");
+}
+
+#[test]
 fn a_reload_that_comes_while_the_daemon_starts_waits_for_it() {
     let scratch = Scratch::new("early");
     // Whoever opens a pipe for reading waits for a writer.
@@ -295,9 +320,12 @@ fn a_new_secret_is_taken_live() {
     let cooperative = |host| running(host, overlay).replace("'server'", "'cooperative'");
     first.settings(&cooperative(3));
     keys(&first, &[1]);
-    second.settings(&format!("{}\tlist bootstrap '127.99.2.3:5070'\n", cooperative(4)));
+    second.settings(&format!("{}\tlist bootstrap '127.99.2.77:5070'\n", cooperative(4)));
     keys(&second, &[2]);
     let (mut one, two) = (Daemon::start(&first), Daemon::start(&second));
+    // The seed has moved.
+    second.settings(&format!("{}\tlist bootstrap '127.99.2.3:5070'\n", cooperative(4)));
+    two.signal(Signal::SIGHUP);
     let joined = || json(&second.cosip(&["status", "--json"]))["overlay"]["joined"] == true;
     until("the one turns the other's datagrams away", || {
         let status = json(&first.cosip(&["status", "--json"]));

@@ -7,6 +7,7 @@
 //! way out.
 
 mod alg;
+mod bootstrap;
 mod call;
 mod connections;
 mod credentials;

@@ -1,11 +1,10 @@
 //! The adapter's surroundings: addresses, sockets, connections, the clock, settings, the end.
 
 use super::sockets::Facing;
-use super::{Adapter, ClientOwner, Wish};
+use super::{Adapter, Wish};
 use crate::config::{Config, Mode};
-use crate::limits::{ADDRESSES_A_SIDE_MAX, BOOTSTRAP_ADDRESSES_MAX, PORTMAP_STOP, STOP_PATIENCE};
+use crate::limits::{ADDRESSES_A_SIDE_MAX, PORTMAP_STOP, STOP_PATIENCE};
 use crate::net::{Answer, Event, Failure, Network, Request, SocketKind, Ticket, is_global};
-use crate::sip::locate::{Query, Targets, Transport};
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
@@ -234,41 +233,6 @@ impl Adapter {
         adapter.wan.iter().any(|wan| wan.parse() == Ok(ip)) || adapter.public_address == Some(ip)
     }
 
-    /// Resolves the bootstrap entries; each answer goes to the overlay.
-    fn locate_bootstrap(&mut self, now: Instant) {
-        for (at, entry) in self.config.overlay.bootstrap.iter().enumerate() {
-            let query = Query {
-                host: &entry.host,
-                port: Some(entry.port),
-                transport: Some(Transport::Udp),
-                preferred: Transport::Udp,
-            };
-            let owner = ClientOwner::Bootstrap(at as u8).encode();
-            if self.locator.start(now, &query, owner).is_err() {
-                log::warn!("bootstrap {}: not located now", entry.host);
-            }
-        }
-        self.pump_locator(now);
-    }
-
-    /// Where the bootstrap entry `at` is.
-    pub(super) fn bootstrap_located(&mut self, now: Instant, at: usize, targets: &Targets) {
-        let Some(known) = self.bootstrap.get_mut(at) else { return };
-        if targets.is_empty() {
-            return;
-        }
-        let located: Vec<SocketAddr> = targets.iter().map(|target| target.addr).collect();
-        let changed = core::mem::replace(known, located) != *known;
-        let count: usize = self.bootstrap.iter().map(Vec::len).sum();
-        let beyond = count.saturating_sub(BOOTSTRAP_ADDRESSES_MAX);
-        self.counters.bootstrap_dropped += if changed { beyond as u64 } else { 0 };
-        let all: heapless::Vec<SocketAddr, BOOTSTRAP_ADDRESSES_MAX> =
-            self.bootstrap.iter().flatten().copied().take(BOOTSTRAP_ADDRESSES_MAX).collect();
-        if let Some(overlay) = &mut self.overlay {
-            overlay.set_bootstrap(now, &all);
-        }
-    }
-
     /// The wall clock is known, or was set.
     pub(super) fn handle_clock(&mut self, now: Instant, unix_s: u64) {
         // A router starts in 1970: what was noted before the clock was set moves with it.
@@ -308,8 +272,7 @@ impl Adapter {
             self.gateways_changed(now);
         }
         if old.overlay.bootstrap != self.config.overlay.bootstrap {
-            self.bootstrap = vec![Vec::new(); self.config.overlay.bootstrap.len()];
-            self.locate_bootstrap(now);
+            self.bootstrap_changed(now);
         }
     }
 

@@ -6,9 +6,6 @@ use super::types::{Config, Provider};
 macro_rules! held {
     ($use:ident) => {
         $use! {
-            "adapter.enabled" adapter enabled,
-            "adapter.lan" adapter lan,
-            "adapter.wan" adapter wan,
             "adapter.public_address" adapter public_address,
             "adapter.sip_port" adapter sip_port,
             "adapter.wan_sip_port" adapter wan_sip_port,
@@ -17,7 +14,6 @@ macro_rules! held {
             "overlay.port" overlay port,
             "overlay.name" overlay name,
             "overlay.secret_file" overlay secret_file,
-            "overlay.bootstrap" overlay bootstrap,
             "overlay.table_kb" overlay table_kb,
             "overlay.store_entries" overlay store_entries,
             "identity.key" identity key,

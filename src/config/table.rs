@@ -69,14 +69,14 @@ pub(super) const ADAPTER: Section = Section {
     name: "adapter",
     repeatable: false,
     options: rows! {
-        enabled: Kind::Flag, "0", Restart, |c, v| c.adapter.enabled = yes(v),
+        enabled: Kind::Flag, "0", Live, |c, v| c.adapter.enabled = yes(v),
             "Whether the daemon serves at all.";
         mode: Kind::Choice(&["cooperative", "overlay", "server"]), "cooperative", Live,
             |c, v| c.adapter.mode = mode(v),
             "Who carries calls: server and overlay, the overlay alone, or the server alone.";
-        lan: Kind::Network, ["lan"], Restart, |c, v| c.adapter.lan = texts(v),
+        lan: Kind::Network, ["lan"], Live, |c, v| c.adapter.lan = texts(v),
             "Where the phones are: OpenWrt networks, devices or addresses.";
-        wan: Kind::Network, ["wan"], Restart, |c, v| c.adapter.wan = texts(v),
+        wan: Kind::Network, ["wan"], Live, |c, v| c.adapter.wan = texts(v),
             "Where the provider is: OpenWrt networks, devices or addresses.";
         public_address: Kind::Address, "", Restart,
             |c, v| c.adapter.public_address = parsed(v).pop(),
@@ -130,7 +130,7 @@ pub(super) const OVERLAY: Section = Section {
         secret_file: Kind::File, "network.key", Restart,
             |c, v| c.overlay.secret_file = text(v),
             "File of the network's secrets: 64 hex digits a line; the first sends, all are heard.";
-        bootstrap: Kind::HostPort, [], Restart, |c, v| c.overlay.bootstrap = parsed(v),
+        bootstrap: Kind::HostPort, [], Live, |c, v| c.overlay.bootstrap = parsed(v),
             "Adapters to join the overlay through.";
         table_kb: Kind::Number { min: 16, max: 4096 }, "256", Restart,
             |c, v| c.overlay.table_kb = number(v),

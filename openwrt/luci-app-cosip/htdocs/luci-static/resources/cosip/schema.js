@@ -7,7 +7,7 @@ return baseclass.extend({
 	options: [
 		{
 			section: 'adapter', option: 'enabled', repeatable: false,
-			type: 'flag', list: false, applies: 'restart',
+			type: 'flag', list: false, applies: 'live',
 			default: '0',
 			help: _('Whether the daemon serves at all.')
 		},
@@ -20,13 +20,13 @@ return baseclass.extend({
 		},
 		{
 			section: 'adapter', option: 'lan', repeatable: false,
-			type: 'network', list: true, applies: 'restart',
+			type: 'network', list: true, applies: 'live',
 			default: ['lan'],
 			help: _('Where the phones are: OpenWrt networks, devices or addresses.')
 		},
 		{
 			section: 'adapter', option: 'wan', repeatable: false,
-			type: 'network', list: true, applies: 'restart',
+			type: 'network', list: true, applies: 'live',
 			default: ['wan'],
 			help: _('Where the provider is: OpenWrt networks, devices or addresses.')
 		},
@@ -247,7 +247,7 @@ return baseclass.extend({
 		},
 		{
 			section: 'overlay', option: 'bootstrap', repeatable: false,
-			type: 'hostport', list: true, applies: 'restart',
+			type: 'hostport', list: true, applies: 'live',
 			default: [],
 			help: _('Adapters to join the overlay through.')
 		},
