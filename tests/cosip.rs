@@ -260,6 +260,42 @@ fn a_reload_moves_the_adapter_to_other_networks() {
     assert!(std::net::UdpSocket::bind("127.99.1.6:5060").is_ok(), "the old address is free");
 }
 
+/// Under a supervisor that allows few descriptors: root raises the limit, others are told.
+#[test]
+fn as_many_descriptors_are_allowed_as_the_calls_take() {
+    let scratch = Scratch::new("descriptors");
+    scratch.settings(&running(8, "\toption max_calls '100'\n"));
+    let limited = |script: &str| {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n 300; {script}"));
+        command.arg(env!("CARGO_BIN_EXE_cosip")).arg(scratch.0.join("settings")).arg(&scratch.0);
+        command
+    };
+    let checked = limited("\"$0\" check -c \"$1\"").output().unwrap();
+    let run = "\"$0\" run -c \"$1\" --state \"$2/state\" --run \"$2/run\"";
+    let mut child = limited(&format!("exec {run}"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut daemon = Daemon { child, stdout };
+    daemon.wait_for("LAN 127.99");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let limit: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    daemon.signal(Signal::SIGTERM);
+    let (_, stderr) = daemon.end();
+    let told = "1088 descriptors of at most 300";
+    // CAP_SYS_RESOURCE (capabilities(7)), which not every root has.
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = own.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    let may = u64::from_str_radix(effective.trim(), 16).unwrap() & 1 << 24 != 0;
+    assert_eq!(limit, if may { 100 * 8 + 32 + 256 } else { 300 });
+    assert_eq!(stderr.contains(told), !may, "{stderr}");
+    assert_eq!(text(&checked.stderr).contains(told), !may);
+}
+
 #[test]
 fn a_reload_that_comes_while_the_daemon_starts_waits_for_it() {
     let scratch = Scratch::new("early");

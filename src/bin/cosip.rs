@@ -71,7 +71,9 @@ fn run(settings: &Path, folders: Folders, user: Option<&str>) -> ExitCode {
 
 fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>) -> io::Result<()> {
     folders.create()?;
-    start::raise_descriptor_limit();
+    if let Some(few) = start::raise_descriptor_limit(config) {
+        log::warn!("{few}");
+    }
     if let Some(user) = user {
         privileges::drop_to(user, &folders)?;
     }

@@ -5,6 +5,7 @@ use super::settings::{read_or_create_secret, read_secret, read_settings};
 use crate::config::{self, Config, Warning};
 use crate::identity::key::Identity;
 use crate::identity::network::NetworkKeys;
+use crate::limits::{CALL_DESCRIPTORS, OTHER_DESCRIPTORS};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::path::Path;
@@ -70,13 +71,27 @@ pub fn random_seed() -> io::Result<[u8; 32]> {
     Ok(seed)
 }
 
-/// Allows as many descriptors as the system lets this process have: a relayed call takes eight.
-pub fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        log::debug!("the limit of descriptors stays: {error}");
+/// Descriptors that a daemon with these settings may come to hold.
+fn descriptors_wanted(config: &Config) -> u64 {
+    let adapter = &config.adapter;
+    u64::from(adapter.max_calls) * CALL_DESCRIPTORS
+        + u64::from(adapter.max_phones)
+        + OTHER_DESCRIPTORS
+}
+
+/// Allows as many descriptors as these settings may take, or else as many as this process may
+/// have; says where that is too few. Whoever starts daemons gives them few (procd 4096), which
+/// root alone may exceed: so this comes before root is given up.
+pub fn raise_descriptor_limit(config: &Config) -> Option<String> {
+    let wanted = descriptors_wanted(config);
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, limit).is_ok();
+    if set(hard.max(wanted)) {
+        return None;
     }
+    set(hard);
+    let lacking = format!("max_calls and max_phones take {wanted} descriptors of at most {hard}");
+    (hard < wanted).then_some(lacking)
 }
 
 fn invalid(path: &Path, error: &dyn std::fmt::Display) -> io::Error {

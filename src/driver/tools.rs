@@ -13,8 +13,9 @@ const CONFIG: u8 = 78;
 /// `cosip check`: prints what is wrong with the settings.
 pub fn check(settings: &Path) -> ExitCode {
     match start::check_settings(settings) {
-        Ok((_, warnings)) => {
+        Ok((config, warnings)) => {
             warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            start::raise_descriptor_limit(&config).iter().for_each(|few| eprintln!("{few}"));
             print(&format!("{}: no errors", settings.display()))
         }
         Err(error) => {
