@@ -24,8 +24,6 @@ pub(super) struct Section {
 pub(super) struct Setting {
     pub(super) name: String,
     pub(super) line: u32,
-    /// Whether it was last written as a list.
-    pub(super) list: bool,
     pub(super) values: Vec<(u32, String)>,
 }
 
@@ -115,18 +113,14 @@ fn set(
     }
     let value = (line, value.to_owned());
     match section.options.iter_mut().find(|option| option.name == name) {
-        Some(option) if list => {
-            option.list = true;
-            option.values.push(value);
-        }
+        Some(option) if list => option.values.push(value),
         Some(option) => {
             option.line = line;
-            option.list = false;
             option.values = vec![value];
         }
         None => {
             let values = vec![value];
-            section.options.push(Setting { name: name.into(), line, list, values });
+            section.options.push(Setting { name: name.into(), line, values });
         }
     }
     Ok(())

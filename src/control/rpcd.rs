@@ -5,7 +5,6 @@
 //! made, once, because the other routers of the network need it.
 
 use crate::config::Secret;
-use crate::config::show::Credentials;
 use serde_json::{Map, Value, json};
 
 /// A method of the plugin.
@@ -28,39 +27,37 @@ const fn writes(name: &'static str, arguments: &'static [&'static str]) -> Metho
 }
 
 /// Every method.
-pub const METHODS: [Method; 13] = [
+pub const METHODS: [Method; 11] = [
     reads("status", &[]),
     reads("phones", &[]),
     reads("calls", &[]),
     reads("peers", &[]),
     reads("trace", &[]),
     reads("config", &[]),
-    reads("lookup", &["aor"]),
     writes("probe", &[]),
     writes("reload", &[]),
     writes("restart", &[]),
     writes("set_secret", &["secret"]),
     writes("new_secret", &[]),
-    writes("set_account", &["aor", "user", "realm", "password"]),
 ];
 
 /// What a call wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// An answer of the daemon to these words.
-    Ask(Vec<String>),
+    Ask(&'static [&'static str]),
     /// How the daemon is, or without one how its settings are.
     Status,
     /// The settings without their secrets, and what is wrong with them.
     Config,
-    /// The init script's action of this name.
-    Service(&'static str),
+    /// The settings and secrets taken anew, as the init script does it.
+    Reload,
+    /// An end and a start, as the init script does it.
+    Restart,
     /// These secrets of the network in place of those before.
     SetSecret(Secret),
     /// A secret for a new network.
     NewSecret,
-    /// Credentials of a phone.
-    SetAccount(Credentials),
 }
 
 /// The signature that rpcd reads once: every method with its arguments.
@@ -76,27 +73,19 @@ pub fn list() -> String {
 pub fn wish(method: &str, arguments: &str) -> Option<Wish> {
     let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
     let arguments: Map<String, Value> = serde_json::from_str(arguments).ok()?;
-    let ask = |words: &[&str]| Wish::Ask(words.iter().map(|word| (*word).to_owned()).collect());
     let text = |name: &str| arguments.get(name).and_then(Value::as_str).map(str::to_owned);
     Some(match method {
         "status" => Wish::Status,
-        "phones" => ask(&["phones"]),
-        "calls" => ask(&["calls"]),
-        "peers" => ask(&["peers"]),
-        "trace" => ask(&["trace", "json"]),
-        "lookup" => ask(&["lookup", &text("aor")?]),
-        "probe" => ask(&["probe"]),
+        "phones" => Wish::Ask(&["phones"]),
+        "calls" => Wish::Ask(&["calls"]),
+        "peers" => Wish::Ask(&["peers"]),
+        "trace" => Wish::Ask(&["trace", "json"]),
+        "probe" => Wish::Ask(&["probe"]),
         "config" => Wish::Config,
-        "reload" => Wish::Service("reload"),
-        "restart" => Wish::Service("restart"),
+        "reload" => Wish::Reload,
+        "restart" => Wish::Restart,
         "set_secret" => Wish::SetSecret(Secret::new(text("secret")?)),
         "new_secret" => Wish::NewSecret,
-        "set_account" => Wish::SetAccount(Credentials {
-            aor: text("aor")?,
-            user: text("user").unwrap_or_default(),
-            realm: text("realm").unwrap_or_default(),
-            password: Secret::new(text("password")?),
-        }),
         _ => return None,
     })
 }

@@ -46,8 +46,7 @@ impl Places<'_> {
     fn serve(&self, method: &str, wish: Wish) -> Result<String, String> {
         match wish {
             Wish::Ask(words) => {
-                let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                let asked = ask(self.folders, &words);
+                let asked = ask(self.folders, words);
                 let answer = asked.map_err(|error| format!("no daemon answers: {error}"))?;
                 Ok(reply(method, &answer))
             }
@@ -59,7 +58,12 @@ impl Places<'_> {
                 }
             }),
             Wish::Config => Ok(self.config().to_string()),
-            Wish::Service(action) => self.run_service(action),
+            Wish::Reload => self.run_service("reload"),
+            Wish::Restart => {
+                // What runs is not ended for settings that start nothing.
+                self.usable_settings()?;
+                self.run_service("restart")
+            }
             Wish::SetSecret(secret) => self.store_secret(&secret, &json!({ "ok": true })),
             Wish::NewSecret => {
                 let seed = start::random_seed().map_err(|error| error.to_string())?;
@@ -67,28 +71,14 @@ impl Places<'_> {
                 let told = json!({ "ok": true, "secret": secret });
                 self.store_secret(&Secret::new(secret), &told)
             }
-            Wish::SetAccount(credentials) => {
-                let text = self.settings_text()?;
-                let text = show::with_account(&text, &self.name(), &credentials)
-                    .map_err(|error| error.to_string())?;
-                settings::replace_secret(self.settings, &text).map_err(|error| error.to_string())?;
-                Ok(json!({ "ok": true }).to_string())
-            }
         }
-    }
-
-    fn name(&self) -> String {
-        self.settings.display().to_string()
-    }
-
-    fn settings_text(&self) -> Result<String, String> {
-        settings::read_settings(self.settings).map_err(|error| error.to_string())
     }
 
     /// The settings as they are in the file, which the daemon may not have taken yet.
     fn config(&self) -> Value {
-        let text = self.settings_text().unwrap_or_default();
-        let sections = show::shown(&text, &self.name()).unwrap_or_else(|_| json!([]));
+        let text = settings::read_settings(self.settings).unwrap_or_default();
+        let name = self.settings.display().to_string();
+        let sections = show::shown(&text, &name).unwrap_or_else(|_| json!([]));
         let checked = start::check_settings(self.settings);
         let warnings: Vec<Value> = checked
             .iter()

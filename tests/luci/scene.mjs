@@ -264,6 +264,13 @@ config emergency 'emergency'
 		execFileSync(this.service, [action], { stdio: 'ignore' });
 	}
 
+	/** Who serves an address, as the overlay has it. */
+	lookup(aor) {
+		return JSON.parse(
+			execFileSync(this.cosip, ['lookup', aor, '--json', ...this.places])
+		).records;
+	}
+
 	ask(method, values) {
 		return JSON.parse(
 			execFileSync(this.plugin[0], [...this.plugin.slice(1), 'rpcd', 'call', method], {

@@ -67,7 +67,7 @@ export async function build() {
 	await until('the end of a call', () => !a.ask('status').calls.length);
 	await until(
 		'the other router',
-		() => (a.ask('lookup', { aor: 'sip:bob@example.net' }).records ?? []).length
+		() => (a.lookup('sip:bob@example.net') ?? []).length
 	);
 	server.silent = true;
 	await alice.call('bob', 'by-overlay');
