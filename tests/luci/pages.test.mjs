@@ -64,6 +64,48 @@ test('the overview shows how things stand, servers, phones, calls and other rout
 			await page.screenshot({ path: path.join(shots, 'luci-overview.png'), fullPage: true });
 	}));
 
+test('what is taken from phones, what passes by, and what is in the way are told', async () => {
+	/* As a router of the rig said it, which takes phones' traffic for real. */
+	const said = JSON.parse(fs.readFileSync(path.join(root, 'tests/luci/intercepted.json')));
+	const honest = web.call.bind(web);
+	const service = '[data-part=service]';
+
+	await on('overview', async page =>
+		assert.match(await textOf(page, service), /know their provider alone are not served/)
+	);
+
+	try {
+		web.call = async (...args) => {
+			const [code, reply] = await honest(...args);
+
+			return [
+				code,
+				reply.interception
+					? { ...reply, ...said, phones: [...reply.phones, ...said.phones] }
+					: reply
+			];
+		};
+		await on('overview', async page => {
+			assert.match(await textOf(page, service), /are served too \(tproxy\)\./);
+			assert.match(
+				await textOf(page, '[data-part=phones]'),
+				/not known\s+192\.168\.1\.11\s+not protected: TLS\s+no/
+			);
+		});
+		Object.assign(said.interception, {
+			method: 'none',
+			reason: 'option intercept is 0',
+			warning: hostile
+		});
+		await on('overview', async page => {
+			assert.match(await textOf(page, service), /not served: option intercept is 0/);
+			assert.ok((await textOf(page, '[role=alert]')).includes(hostile));
+		});
+	} finally {
+		web.call = honest;
+	}
+});
+
 test('a ladder opens by keyboard, and stays open and in focus while the page is drawn anew', () =>
 	on('overview', async page => {
 		const last = page.locator('[data-part=recent] summary').nth(2);
@@ -369,12 +411,21 @@ test('a secret is stored or made, and told once', () =>
 		await sees(page, '#notes', /64 hexadecimal digits/);
 		await field.fill('5e'.repeat(32));
 		await page.locator('[data-part=secret] button').first().click();
-		await sees(page, '#notes', /Stored/);
+		await sees(page, '#notes', /Stored, and in use/);
 		assert.equal(fs.readFileSync(file, 'utf8').trim(), '5e'.repeat(32));
 		assert.equal(fs.statSync(file).mode & 0o777, 0o600);
 		assert.equal(await field.inputValue(), '');
+
+		/* The old one and a new one, as an exchange of secrets wants it. */
+		const both = `${'6e'.repeat(32)}\n${'5e'.repeat(32)}`;
+
+		await field.fill(both);
+		await page.locator('[data-part=secret] button').first().click();
+		await until('two secrets', () => fs.readFileSync(file, 'utf8').trim() == both);
+		await until('an empty field', async () => (await field.inputValue()) == '');
 		await page.getByText('Make a new one').click();
 		await page.getByText('Make a new secret').click();
+		await sees(page, '#modal', /Stored, and in use/);
 
 		const made = await page.locator('#modal code').innerText();
 
@@ -441,6 +492,16 @@ test('before it is set up, the overview says what is missing; with the shipped f
 			/Calls pass through this router as before.*Add your provider.*Store the secret/s
 		)
 	);
+	await on('settings', async page => {
+		await page.locator('[data-key=secret]').fill('7e'.repeat(32));
+		await page.locator('[data-part=secret] button').first().click();
+		await sees(page, '#notes', /used after a restart/);
+		await page.locator('[data-part=banner] button').click();
+		await until('an overlay', () => a.ask('status').overlay?.id);
+		await until('nothing to wait for', async () =>
+			(await textOf(page, '[data-part=banner]')) == ''
+		);
+	});
 });
 
 test('settings that cannot be read leave pages that say so', async () => {

@@ -183,6 +183,14 @@ fn nothing_is_left(router: &Router) {
     assert_eq!(ask(router, "nft", &["list", "table", "inet", "cosip"]), "");
 }
 
+/// What LuCI's pages are tested with is what a router says.
+fn is_recorded(router: &Router) {
+    let recorded: Value = serde_json::from_str(include_str!("../luci/intercepted.json")).unwrap();
+    let status = router.status();
+    assert_eq!(status["interception"], recorded["interception"]);
+    assert!(status["phones"].as_array().unwrap().contains(&recorded["phones"][0]), "{status}");
+}
+
 fn come_and_go(folder: &Path, redirected: bool) {
     let (settings, method) = settings_of(redirected, false);
     let mut town = Town::build(folder, &settings);
@@ -204,6 +212,9 @@ fn come_and_go(folder: &Path, redirected: bool) {
     assert_eq!(users(town.router(1)), ["alice"]);
     let phones = town.router(1).ask(&["phones"]);
     assert!(phones.contains("not protected: TLS") && phones.contains(socket.address), "{phones}");
+    if !redirected {
+        is_recorded(town.router(1));
+    }
     drop((tls, secret));
 
     // A firewall that begins anew takes nothing away for long.

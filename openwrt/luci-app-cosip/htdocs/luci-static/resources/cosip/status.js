@@ -18,6 +18,7 @@ const callConfig = call('config');
 const callPeers = call('peers');
 const callTrace = call('trace');
 const callProbe = call('probe');
+const callReload = call('reload');
 const callRestart = call('restart');
 const callSetSecret = call('set_secret', ['secret']);
 const callNewSecret = call('new_secret');
@@ -44,6 +45,8 @@ const words = () => ({
 	'our own link is down: nothing is known of the server': _(
 		'our own link is down: nothing is known of the server'
 	),
+	'not protected: TLS': _('not protected: TLS'),
+	'option intercept is 0': _('option intercept is 0'),
 	server: _('through the server'),
 	overlay: _('directly, router to router'),
 	answered: _('answered'),
@@ -97,6 +100,11 @@ function section(config, type) {
 	return config?.sections?.find(s => s.type == type)?.options ?? {};
 }
 
+/* Whether the program runs without the other routers because it had no secret at its start. */
+function lacksSecret(status) {
+	return status?.running && status.mode != 'server' && status.overlay?.id == null;
+}
+
 /* What is missing for calls to go on without a server, each as one sentence. */
 function missing(status, config) {
 	const mode = status.mode ?? section(config, 'adapter').mode ?? 'cooperative';
@@ -113,12 +121,28 @@ function missing(status, config) {
 		list.push(_('The secret of the network cannot be used: %s').format(config.secret.error));
 	else if (mode != 'server' && config && !config.secret?.stored)
 		list.push(_('Store the secret of the network that your routers share.'));
-	else if (mode != 'server' && status.running && status.overlay && status.overlay.id == null)
+	else if (lacksSecret(status))
 		list.push(_('Restart CoSIP: it started without the secret of the network.'));
 	else if (mode != 'server' && status.running && status.overlay?.peers === 0)
 		list.push(_('No other router is heard yet: name one of them under “Bootstrap”.'));
 
 	return list;
+}
+
+/* Whether phones are served that know their provider alone, and where that is not so, why. */
+function interception(status) {
+	const { method, reason } = status.interception;
+
+	if (method == 'none')
+		return reason
+			? _('Phones that know their provider alone are not served: %s').format(
+					words()[reason] ?? reason
+				)
+			: _('Phones that know their provider alone are not served.');
+
+	const sentence = _('Phones that know their provider alone are served too (%s).').format(method);
+
+	return reason ? '%s %s'.format(sentence, words()[reason] ?? reason) : sentence;
 }
 
 /* How things stand, in one sentence, and how well: good, warn, bad or off. */
@@ -190,6 +214,7 @@ return baseclass.extend({
 	peers: () => ask(callPeers()),
 	trace: () => ask(callTrace()),
 	probe: () => ask(callProbe()),
+	reload: () => ask(callReload()),
 	restart: () => ask(callRestart()),
 	setSecret: secret => ask(callSetSecret(secret)),
 	newSecret: () => ask(callNewSecret()),
@@ -198,6 +223,8 @@ return baseclass.extend({
 	mode: name => modes()[name] ?? name,
 	configError: configError,
 	duration: duration,
+	interception: interception,
+	lacksSecret: lacksSecret,
 	missing: missing,
 	section: section,
 	verdict: verdict,

@@ -136,8 +136,18 @@ return view.extend({
 						])
 					]
 				: []),
+			...(status.interception?.warning
+				? [
+						E('p', { class: 'alert-message warning cosip-long', role: 'alert' }, [
+							status.interception.warning
+						])
+					]
+				: []),
 			...(status.running
 				? [
+						E('p', { class: 'cosip-long', 'data-part': 'interception' }, [
+							cosip.interception(status)
+						]),
 						E('p', {}, [
 							_('Mode: %s').format(cosip.mode(status.mode)),
 							' · ',
@@ -217,13 +227,17 @@ return view.extend({
 			drawings.table(
 				[_('Number'), _('Device'), _('State'), _('Known to other routers')],
 				phones.map(phone => [
-					phone.aor,
+					phone.aor ?? _('not known'),
 					[phone.address, phone.mac].filter(part => part).join(' · '),
-					phone.silent
-						? _('does not answer')
-						: phone.registered
-							? _('registered for %s more').format(cosip.duration(phone.expires_s))
-							: _('not registered now'),
+					phone.note
+						? cosip.word(phone.note)
+						: phone.silent
+							? _('does not answer')
+							: phone.registered
+								? _('registered for %s more').format(
+										cosip.duration(phone.expires_s)
+									)
+								: _('not registered now'),
 					phone.replicas == null ? _('no') : _('yes')
 				]),
 				_('No phone has registered through this router yet.')

@@ -12,6 +12,9 @@
 
 const secret = /^(password|hex)$/;
 
+/* Secrets that the daemon takes at a time, and their digits. */
+const [secretsMax, secretDigits] = [4, 64];
+
 /* A secret is written and never shown: the field stays empty, and empty it changes nothing. Where a
  * password takes the place of hashes, they must go, because the daemon prefers them. */
 function keepSecret(option) {
@@ -169,7 +172,19 @@ return view.extend({
 	tell(banner, [status, config]) {
 		const error = status?.config?.error ?? config?.error;
 		const pending = status?.config?.restart_pending ?? [];
-		const fingerprint = JSON.stringify([error, pending, status == null]);
+		const waiting = [
+			...(pending.length
+				? [
+						_('These changes wait for a restart: %s').format(
+							pending.map(names.full).join(' · ')
+						)
+					]
+				: []),
+			...(cosip.lacksSecret(status) && config?.secret?.stored
+				? [_('Restart CoSIP: it started without the secret of the network.')]
+				: [])
+		];
+		const fingerprint = JSON.stringify([error, waiting, status == null]);
 
 		if (this.told === fingerprint) return;
 
@@ -194,14 +209,10 @@ return view.extend({
 						])
 					]
 				: []),
-			...(pending.length
+			...(waiting.length
 				? [
 						E('div', { class: 'alert-message notice', role: 'status' }, [
-							E('p', {}, [
-								_('These changes wait for a restart: %s').format(
-									pending.map(names.full).join(' · ')
-								)
-							]),
+							...waiting.map(text => E('p', {}, [text])),
 							E(
 								'button',
 								{
@@ -218,12 +229,14 @@ return view.extend({
 	},
 
 	secretPart() {
-		const field = E('input', {
-			type: 'password',
-			class: 'cbi-input-password',
+		const field = E('textarea', {
+			class: 'cbi-input-textarea',
 			id: 'cosip-secret',
 			autocomplete: 'off',
-			maxlength: 64,
+			autocapitalize: 'off',
+			spellcheck: 'false',
+			rows: secretsMax,
+			maxlength: secretsMax * (secretDigits + 1),
 			'data-key': 'secret'
 		});
 
@@ -235,14 +248,20 @@ return view.extend({
 				)
 			]),
 			E('p', {}, [
-				E('label', { for: 'cosip-secret' }, [_('64 hexadecimal digits')]),
-				' ',
-				field,
-				' ',
+				_(
+					'What is stored replaces all secrets of before. The first one is sent under, all are heard: two lines, the new and the old one, let the routers change one after the other.'
+				)
+			]),
+			E('p', {}, [
+				E('label', { for: 'cosip-secret' }, [
+					_('64 hexadecimal digits a line, at most %d lines').format(secretsMax)
+				])
+			]),
+			E('p', {}, [field]),
+			E('p', {}, [
 				...[
 					[_('Store'), 'handleSecret', field],
-					[_('Make a new one …'), 'handleNewSecret'],
-					[_('Restart now: running calls end'), 'handleRestart']
+					[_('Make a new one …'), 'handleNewSecret']
 				].flatMap(([title, handler, ...args]) => [
 					E(
 						'button',
@@ -266,36 +285,52 @@ return view.extend({
 		return cosip.restart().catch(this.complain);
 	},
 
+	/* Has the daemon take what was stored, and says whether it has: without a secret at its start
+	 * it runs no overlay that could. */
+	async takeSecret() {
+		await cosip.reload();
+
+		const status = await cosip.status();
+
+		if (!status.running) return _('Stored. It is used from the next start on.');
+
+		return cosip.lacksSecret(status)
+			? _('Stored. It is used after a restart, because CoSIP started without a secret.')
+			: _('Stored, and in use.');
+	},
+
 	handleSecret(field) {
-		return cosip.setSecret(field.value.trim()).then(() => {
-			field.value = '';
-			ui.addNotification(
-				null,
-				E('p', {}, [_('Stored. It is used from the next start on.')]),
-				'info'
-			);
-		}, this.complain);
+		return cosip
+			.setSecret(field.value.trim())
+			.then(() => {
+				field.value = '';
+
+				return this.takeSecret();
+			})
+			.then(text => ui.addNotification(null, E('p', {}, [text]), 'info'))
+			.catch(this.complain);
 	},
 
 	handleNewSecret() {
 		const close = E('button', { class: 'btn', click: ui.hideModal }, [_('Cancel')]);
+		const show = (made, taken) =>
+			ui.showModal(_('The new secret'), [
+				E('p', {}, [
+					_('Store it on every other router of the network now: it is not shown again.')
+				]),
+				E('p', {}, [E('code', { class: 'cosip-long', tabindex: 0 }, [made])]),
+				E('p', {}, [taken]),
+				E('div', { class: 'right' }, [
+					E('button', { class: 'btn', click: ui.hideModal }, [_('Close')])
+				])
+			]);
 		const make = () =>
 			cosip.newSecret().then(
+				/* Told once: whatever becomes of the reload, it is shown. */
 				reply =>
-					ui.showModal(_('The new secret'), [
-						E('p', {}, [
-							_(
-								'Store it on every other router of the network now: it is not shown again.'
-							)
-						]),
-						E('p', {}, [
-							E('code', { class: 'cosip-long', tabindex: 0 }, [reply.secret])
-						]),
-						E('p', {}, [_('It is used from the next start on.')]),
-						E('div', { class: 'right' }, [
-							E('button', { class: 'btn', click: ui.hideModal }, [_('Close')])
-						])
-					]),
+					this.takeSecret()
+						.catch(error => error.message)
+						.then(taken => show(reply.secret, taken)),
 				error => {
 					ui.hideModal();
 					this.complain(error);
