@@ -106,7 +106,7 @@ wan pppoe-wan internet" "the networks"
 	has /tmp/log "LAN 192.168.1.1; WAN 198.51.100.7;"
 	has /tmp/procd/data "{ type=rule src=inside proto=tcp udp dest_port=5060 target=ACCEPT }"
 	has /tmp/procd/data "{ type=rule src=inside proto=udp dest_port=30000-30199 target=ACCEPT }"
-	has /tmp/procd/data "{ type=rule src=internet proto=tcp udp dest_port=15060 target=ACCEPT }"
+	has /tmp/procd/data "{ type=rule src=internet proto=udp dest_port=15060 target=ACCEPT }"
 	has /tmp/procd/data "{ type=rule src=internet proto=udp dest_port=30000-30199 target=ACCEPT }"
 	has /tmp/procd/data "dest_port=5350 dest_ip=224.0.0.1"
 	lacks /tmp/procd/data "dest_port=5070"
@@ -167,9 +167,16 @@ wrong_settings_keep_the_daemon_running_and_are_told() {
 	fire config cosip
 	eventually sh -c 'cosip status --json | grep -qF "\"error\":null"'
 	is "$(cat "$PID")" "$pid" "the process"
-	grep -q "type=rule" /tmp/procd/data || fail "the rules are gone"
-	! service restart || true
-	gone "$pid" || eventually gone "$pid"
+	settings sip_port 70000
+	for action in start restart; do
+		! service "$action" || fail "no word of what is wrong"
+		is "$(cat "$PID")" "$pid" "the process after a $action"
+		kill -0 "$pid" || fail "it was ended by a $action"
+		grep -q "type=rule" /tmp/procd/data || fail "the rules are gone"
+	done
+	settings sip_port 5060
+	service restart
+	eventually gone "$pid"
 }
 
 wrong_settings_at_boot_start_nothing_and_the_next_good_ones_do() {
@@ -307,6 +314,29 @@ sections_without_names_single_options_and_devices_are_understood() {
 	has /tmp/procd/data "src=internet proto=udp dest_port=30000-30199"
 	# Not known: chosen by the daemon.
 	lacks /tmp/procd/data "src=internet proto=tcp"
+}
+
+literal_addresses_have_the_rules_of_the_network_that_holds_them() {
+	enabled
+	sed -i "s/^\(.*list lan \).*/\1'192.168.1.1'/;s/^\(.*list wan \).*/\1'198.51.100.7'/" \
+		/etc/config/cosip
+	service boot
+	eventually answers
+	has /tmp/procd/data "src=inside proto=tcp udp dest_port=5060"
+	has /tmp/procd/data "src=internet proto=udp dest_port=15060"
+	is "$(cat /var/run/cosip/networks)" "lan br-lan inside
+wan pppoe-wan internet" "the networks"
+	# The address goes, and comes to another network.
+	ip addr del 198.51.100.7/32 dev pppoe-wan
+	fire interface wan
+	lacks /tmp/procd/data "src=internet"
+	has /tmp/log "no network has the address 198.51.100.7: the firewall lets nothing in for it"
+	printf 'guest wan\n' >>/tmp/interfaces
+	echo "network guest outside" >>/tmp/zones
+	ip addr add 198.51.100.7/32 dev wan
+	fire interface lan
+	has /tmp/procd/data "src=outside proto=udp dest_port=15060"
+	grep -qx "interface guest" /tmp/procd/triggers || fail "the other network is not watched"
 }
 
 the_first_boot_chooses_a_wan_port_that_nothing_else_uses_and_keeps_it() {

@@ -44,9 +44,9 @@ cp "$here/stubs/functions.sh" lib/functions.sh
 cp "$here/stubs/procd.sh" "$here/stubs/network.sh" lib/functions/
 install -m 755 "$here/stubs/rc.common" etc/rc.common
 install -m 755 "$here/stubs/ujail" usr/sbin/ujail.off
-rm -f bin/uci bin/fw4 bin/logger bin/ip
+rm -f bin/uci bin/ubus bin/fw4 bin/logger bin/ip
 cp "$(command -v ip)" bin/ip
-install -m 755 "$here/stubs/uci" "$here/stubs/fw4" "$here/stubs/logger" bin/
+install -m 755 "$here/stubs/uci" "$here/stubs/ubus" "$here/stubs/fw4" "$here/stubs/logger" bin/
 tar -xzOf "$package" ./data.tar.gz | tar -xz
 cp "$here/../../openwrt/net/cosip/test.sh" srv/test.sh
 cp "$here/cases.sh" srv/cases.sh

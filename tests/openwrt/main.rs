@@ -92,6 +92,7 @@ cases! {
     what_root_puts_into_the_state_becomes_the_daemons_and_no_link_is_followed
     in_a_jail_only_the_two_folders_are_mounted
     sections_without_names_single_options_and_devices_are_understood
+    literal_addresses_have_the_rules_of_the_network_that_holds_them
     the_first_boot_chooses_a_wan_port_that_nothing_else_uses_and_keeps_it
     what_is_installed_passes_the_feeds_test
 }

@@ -4,6 +4,16 @@
 
 network_flush_cache() { :; }
 
+# Both families, as network_get_ipaddrs_all has it.
+network_get_ipaddrs_all() {
+	local __device __held
+
+	network_get_device __device "$2" || return 1
+	__held=$(ip -o addr show dev "$__device" | sed 's/.* inet6\{0,1\} \([^/ ]*\).*/\1/')
+	eval "$1=\$(echo \$__held)"
+	[ -n "$__held" ]
+}
+
 network_get_device() {
 	local found
 
