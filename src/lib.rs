@@ -24,7 +24,8 @@
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
 //!
 //! Below them are small things that all use: [`time`], [`timer`], [`table`], [`outbox`],
-//! [`rng`], every capacity in [`limits`], and [`net`], the contract between cores and drivers.
+//! [`rng`], the capacities in [`limits`], what work for others may cost in [`budget`], and
+//! [`net`], the contract between cores and drivers.
 //! No layer uses another than the table says (a test holds that); only the programs know both
 //! [`adapter`] and [`driver`].
 //!

@@ -1,4 +1,5 @@
-//! Every capacity and time-out that is not an option, with its unit in its name.
+//! Capacities and time-outs that are no options, with their units in their names. The numbers of
+//! the overlay's own protocol stand beside the code that they belong to.
 
 mod driver;
 mod overlay;

@@ -308,7 +308,7 @@ impl Adapter {
                 log::debug!("no channel to {peer}: {reason:?}");
                 self.peer_lost(now, peer);
             }
-            Some(ChannelEvent::Received { peer, payload, .. }) => {
+            Some(ChannelEvent::Received { peer, payload }) => {
                 self.handle_payload(now, peer, &payload);
             }
             Some(ChannelEvent::Asking { peer }) => self.meet_again(now, peer),

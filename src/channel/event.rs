@@ -28,8 +28,6 @@ pub enum ChannelEvent<'b> {
     Up {
         /// Who, proven.
         peer: NodeId,
-        /// Where, proven.
-        address: SocketAddr,
     },
     /// There is no session with the peer any more, and what waited for it is lost.
     Down {
@@ -48,8 +46,6 @@ pub enum ChannelEvent<'b> {
     Received {
         /// From whom, proven.
         peer: NodeId,
-        /// From where: the source of its last datagram.
-        address: SocketAddr,
         /// What.
         payload: Payload<'b>,
     },
@@ -119,10 +115,10 @@ crate::observe::counters! {
 }
 
 enum Head {
-    Up { address: SocketAddr },
+    Up,
     Down { reason: DownReason },
     Asking,
-    Received { address: SocketAddr, kind: u8, len: usize },
+    Received { kind: u8, len: usize },
 }
 
 /// Events that wait to be polled. Payloads are bounded; of the others, an input makes few.
@@ -144,8 +140,8 @@ impl EventQueue {
         }
     }
 
-    pub(super) fn up(&mut self, peer: NodeId, address: SocketAddr) {
-        self.heads.push_back((peer, Head::Up { address }));
+    pub(super) fn up(&mut self, peer: NodeId) {
+        self.heads.push_back((peer, Head::Up));
     }
 
     pub(super) fn down(&mut self, peer: NodeId, reason: DownReason) {
@@ -157,7 +153,7 @@ impl EventQueue {
     }
 
     /// Queues a payload that was seen to decode.
-    pub(super) fn received(&mut self, peer: NodeId, address: SocketAddr, kind: u8, body: &[u8]) {
+    pub(super) fn received(&mut self, peer: NodeId, kind: u8, body: &[u8]) {
         let room = CHANNEL_EVENTS_BYTES_MAX - self.bytes.len();
         if self.payloads == CHANNEL_EVENTS_MAX || body.len() > room {
             self.dropped += 1;
@@ -165,7 +161,7 @@ impl EventQueue {
         }
         self.payloads += 1;
         self.bytes.extend(body);
-        self.heads.push_back((peer, Head::Received { address, kind, len: body.len() }));
+        self.heads.push_back((peer, Head::Received { kind, len: body.len() }));
     }
 
     /// Payloads dropped.
@@ -177,11 +173,11 @@ impl EventQueue {
     pub(super) fn pop<'b>(&mut self, buf: &'b mut [u8]) -> Option<ChannelEvent<'b>> {
         loop {
             let (peer, head) = self.heads.pop_front()?;
-            let (address, kind, len) = match head {
-                Head::Up { address } => return Some(ChannelEvent::Up { peer, address }),
+            let (kind, len) = match head {
+                Head::Up => return Some(ChannelEvent::Up { peer }),
                 Head::Down { reason } => return Some(ChannelEvent::Down { peer, reason }),
                 Head::Asking => return Some(ChannelEvent::Asking { peer }),
-                Head::Received { address, kind, len } => (address, kind, len),
+                Head::Received { kind, len } => (kind, len),
             };
             self.payloads -= 1;
             let taken = self.bytes.drain(..len);
@@ -192,7 +188,7 @@ impl EventQueue {
             buf.iter_mut().zip(taken).for_each(|(to, from)| *to = from);
             let body = buf.get(..len)?;
             let payload = Payload::decode(kind, body).ok()?;
-            return Some(ChannelEvent::Received { peer, address, payload });
+            return Some(ChannelEvent::Received { peer, payload });
         }
     }
 }

@@ -67,40 +67,26 @@ impl Channel {
         }
         match kind {
             CONTROL => {}
-            FRAGMENT => self.on_fragment(now, id, from, local, body),
-            _ => self.deliver(now, id, (peer, from), kind, body),
+            FRAGMENT => self.on_fragment(now, id, local, body),
+            _ => self.deliver(now, id, peer, kind, body),
         }
     }
 
-    fn on_fragment(
-        &mut self,
-        now: Instant,
-        id: Id<Session>,
-        from: SocketAddr,
-        local: wire::SessionId,
-        piece: &[u8],
-    ) {
+    fn on_fragment(&mut self, now: Instant, id: Id<Session>, local: wire::SessionId, piece: &[u8]) {
         let Some(peer) = self.sessions.get(id).map(|session| session.peer) else { return };
         match self.reassembly.add(now, local, piece) {
             Ok(None) => {}
             Ok(Some(slot)) => {
                 let whole = self.reassembly.take(slot);
-                self.deliver(now, id, (peer, from), whole.0, &whole.1);
+                self.deliver(now, id, peer, whole.0, &whole.1);
                 self.reassembly.give_back(slot, whole.1);
             }
             Err(()) => self.counters.undecodable += 1,
         }
     }
 
-    fn deliver(
-        &mut self,
-        now: Instant,
-        id: Id<Session>,
-        (peer, from): (NodeId, SocketAddr),
-        kind: u8,
-        body: &[u8],
-    ) {
-        if self.deliver_whole(peer, from, kind, body)
+    fn deliver(&mut self, now: Instant, id: Id<Session>, peer: NodeId, kind: u8, body: &[u8]) {
+        if self.deliver_whole(peer, kind, body)
             && let Some(session) = self.sessions.get_mut(id)
         {
             session.carried = true;

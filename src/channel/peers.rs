@@ -133,7 +133,7 @@ impl Channel {
         }
         session.used = now;
         if session.doubt.is_none() && now.since(session.heard) < CHANNEL_FRESH {
-            self.events.up(session.peer, session.address);
+            self.events.up(session.peer);
             return;
         }
         session.announce = true;
@@ -236,7 +236,7 @@ impl Channel {
         if session.doubt.take().is_some() {
             session.backlog.take();
             if core::mem::take(&mut session.announce) {
-                self.events.up(peer, session.address);
+                self.events.up(peer);
             }
             self.arm_session(id);
         }
@@ -273,7 +273,7 @@ impl Channel {
     /// opened one at the same time, both keep the one of the lower id.
     pub(super) fn install(&mut self, now: Instant, id: Id<Session>) {
         let Some(new) = self.sessions.get(id) else { return };
-        let (peer, address, opened_here) = (new.peer, new.address, new.opened_here);
+        let (peer, opened_here) = (new.peer, new.opened_here);
         let own_is_lower = self.id() < peer;
         let until = now + CHANNEL_SUPERSEDED_LINGER;
         let (mut announce, mut yields) = (true, false);
@@ -298,7 +298,7 @@ impl Channel {
         }
         self.arm_session(id);
         if announce {
-            self.events.up(peer, address);
+            self.events.up(peer);
         }
         self.end_opening(now, peer);
     }

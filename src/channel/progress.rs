@@ -217,7 +217,7 @@ impl Channel {
         for (kind, value) in handshake.extensions() {
             match value.split_first() {
                 Some((payload, body)) if kind == EXTENSION_PAYLOAD => {
-                    self.deliver_whole(peer, address, *payload, body);
+                    self.deliver_whole(peer, *payload, body);
                 }
                 _ => self.counters.unknown_kinds += 1,
             }
@@ -225,16 +225,10 @@ impl Channel {
     }
 
     /// Gives a payload to the owner, if it is one.
-    pub(super) fn deliver_whole(
-        &mut self,
-        peer: NodeId,
-        address: SocketAddr,
-        kind: u8,
-        body: &[u8],
-    ) -> bool {
+    pub(super) fn deliver_whole(&mut self, peer: NodeId, kind: u8, body: &[u8]) -> bool {
         match Payload::decode(kind, body) {
             Ok(_) => {
-                self.events.received(peer, address, kind, body);
+                self.events.received(peer, kind, body);
                 return true;
             }
             Err(super::notice::Undecodable::UnknownKind) => self.counters.unknown_kinds += 1,

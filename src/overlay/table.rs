@@ -173,7 +173,8 @@ impl Members {
     /// [`NotEntered`]: it is not listed, and not any more where it was.
     pub(super) fn prove(&mut self, node: &Node, now_s: u32) -> Result<bool, NotEntered> {
         let found = self.find(&node.id);
-        if self.is_crowded(node) {
+        let stays = found.is_ok_and(|at| self.sorted[at].address() == node.address);
+        if !stays && self.is_crowded(node) {
             if let Ok(at) = found {
                 self.sorted.remove(at);
             }

@@ -168,12 +168,12 @@ impl Net {
         }
         while let Some(event) = self.nodes[node].channel.poll_event(&mut buf) {
             let seen = match event {
-                ChannelEvent::Up { peer, .. } => Seen::Up(peer),
+                ChannelEvent::Up { peer } => Seen::Up(peer),
                 ChannelEvent::Down { peer, reason } => Seen::Down(peer, reason),
-                ChannelEvent::Received { peer, payload: Payload::Sip(message), .. } => {
+                ChannelEvent::Received { peer, payload: Payload::Sip(message) } => {
                     Seen::Sip(peer, message.to_vec())
                 }
-                ChannelEvent::Received { peer, payload: Payload::Notice(notice), .. } => {
+                ChannelEvent::Received { peer, payload: Payload::Notice(notice) } => {
                     Seen::Notice(peer, notice.call)
                 }
                 ChannelEvent::Asking { .. } => continue,
