@@ -66,7 +66,7 @@ pub(crate) struct Exchange {
     pub(crate) source: Source,
     /// The way that the request took, for its responses; none before it was sent.
     pub(crate) sent_to: Option<(Path, Flow)>,
-    /// The transactions that answer it.
+    /// The transaction that answers it.
     pub(crate) client: Option<ClientId>,
     /// A final answer went back.
     pub(crate) answered: bool,

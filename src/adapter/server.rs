@@ -188,7 +188,7 @@ impl ServerState {
         }
     }
 
-    /// Notes any other sign of life: a late response, a request by the server itself.
+    /// Notes any other sign of life: a late response.
     pub fn on_heard(&mut self, now: Instant) {
         self.last_sign = now;
         self.silent = 0;

@@ -5,6 +5,7 @@ use crate::net::Packet;
 use crate::provider::registrar;
 use crate::sip::{Dialog, Msg, answer};
 use crate::town::{DOMAIN, Phone, Town, at, server, two, two_and_proxy};
+use cosip::config::HostPort;
 use std::net::SocketAddr;
 
 #[test]
@@ -105,6 +106,26 @@ fn a_host_that_has_accepted_nobody_stays_a_stranger() {
 fn register_at(town: &mut Town, phone: &mut Phone, host: SocketAddr) {
     let text = String::from_utf8(Town::register_text(phone, 3600, &[])).unwrap();
     town.say(phone, text.replace(DOMAIN, &host.ip().to_string()).into_bytes());
+}
+
+/// Its bootstrap peers are at addresses of both families, and it has one of one.
+#[test]
+fn a_datagram_that_no_socket_can_send_holds_back_none_behind_it() {
+    let mut town = Town::new();
+    town.add_router(4, |config| {
+        let peer = |host: &str| HostPort { host: host.into(), port: 5070 };
+        config.overlay.bootstrap = vec![peer("2001:db8::9"), peer("203.0.113.77")];
+    });
+    let is_its = |packet: &&Packet| packet.from == at("203.0.113.4:5070");
+    let sent = |town: &Town| town.world.log.iter().filter(is_its).count();
+    for _ in 0..400 {
+        town.world.run_ms(10);
+        let before = sent(&town);
+        town.status(3);
+        assert_eq!(sent(&town), before, "it waited for the next input");
+    }
+    assert!(sent(&town) > 0 && town.status(3)["counters"]["overlay_unsent"] != 0);
+    town.finish();
 }
 
 #[test]
