@@ -2,7 +2,8 @@
 //!
 //! In-dialog requests, REGISTER and whatever else a phone or its provider sends. Where silence
 //! must not be passed on, the exchange is answered from here first and the late response is only
-//! taken note of.
+//! taken note of. What an answer or a failure means is said by the purpose: for a REGISTER in
+//! `register`, for a text in `message`, for all that is only passed on in [`relay`].
 
 mod relay;
 
@@ -14,9 +15,7 @@ use super::names::Path;
 use super::providers::ProviderId;
 use super::register::Registration;
 use super::{Adapter, ClientOwner};
-use crate::limits::{
-    ACK_LIMIT, BYE_PATIENCE, EXCHANGES_EMERGENCY, SERVER_TARGETS_MAX, SIP_TIMER_C,
-};
+use crate::limits::{ACK_LIMIT, BYE_PATIENCE, EXCHANGES_EMERGENCY, SERVER_TARGETS_MAX};
 use crate::sip::transaction::{ClientId, Flow, Room, ServerId, TransactionError};
 use crate::sip::{Message, Method};
 use crate::table::Id;
@@ -201,7 +200,7 @@ impl Adapter {
         self.end_exchange(now, id);
     }
 
-    /// A response to the exchange's request.
+    /// A response to the exchange's request, or to a copy of it.
     pub(crate) fn exchange_answered(
         &mut self,
         now: Instant,
@@ -210,53 +209,16 @@ impl Adapter {
         message: &Message<'_>,
     ) {
         let Some(exchange) = self.exchanges.get(id) else { return };
-        if matches!(exchange.purpose, Purpose::Message(_)) {
-            return self.message_answered(now, id, client, message);
-        }
-        if exchange.client != Some(client) {
-            return;
-        }
-        let status = message.status();
-        if matches!(exchange.purpose, Purpose::Register(_)) {
-            return self.register_answered(now, id, message);
-        }
-        if status == 100 {
-            return;
-        }
-        let (invite, answered) = (exchange.invite, exchange.answered);
-        let (server, hangs_up) = (exchange.server, exchange.hangs_up);
-        let challenged = matches!(status, 401 | 407);
-        let accepted = (200..300).contains(&status);
-        if status >= 300 && self.text_refused(id) {
-            return self.end_exchange(now, id);
-        }
-        if hangs_up && !answered && status >= 300 && !challenged {
-            // The other end knows the call no more: it is over all the same.
-            self.reply(now, server, 200, None);
-        } else if !answered || (invite && accepted) {
-            self.relay_exchange_response(now, id, message);
-        }
-        if status < 200 {
-            if invite {
-                self.set_patience(id, now + SIP_TIMER_C, Patience::TimerC);
-            }
-            return;
-        }
-        if challenged {
-            self.challenged_bye_goes_on(id);
-        }
-        if let Some(exchange) = self.exchanges.get_mut(id) {
-            exchange.answered = true;
-        }
-        if invite && accepted {
-            // Its 2xx may come again until the ACK is through (RFC 6026).
-            self.set_patience(id, now + ACK_LIMIT, Patience::Linger);
-        } else {
-            self.end_exchange(now, id);
+        match exchange.purpose {
+            Purpose::Message(_) => self.message_answered(now, id, client, message),
+            // One that has lost: its answer changes nothing.
+            _ if exchange.client != Some(client) => {}
+            Purpose::Register(_) => self.register_answered(now, id, message),
+            Purpose::Dialog { .. } | Purpose::Other { .. } => self.relay_answered(now, id, message),
         }
     }
 
-    /// The exchange's transaction failed.
+    /// The exchange's transaction failed, or that of a copy.
     pub(crate) fn exchange_failed(
         &mut self,
         now: Instant,
@@ -266,26 +228,47 @@ impl Adapter {
     ) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         if exchange.client != Some(client) {
-            return self.message_failed(now, id, client);
+            return self.crossing_failed(now, id, client);
         }
         exchange.client = None;
         if error == TransactionError::Transport && self.try_next_target(now, id) {
             return;
         }
-        let Some(exchange) = self.exchanges.get_mut(id) else { return };
-        match exchange.patience {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        match exchange.purpose {
             _ if exchange.answered => self.end_exchange(now, id),
-            _ if matches!(exchange.purpose, Purpose::Message(_)) => {
-                self.server_copy_failed(now, id);
-            }
-            Patience::Endless => match self.text_refused(id) {
-                true => self.end_exchange(now, id),
-                false => self.refuse_exchange(now, id, 408),
-            },
+            Purpose::Message(_) => self.server_copy_failed(now, id),
+            _ if exchange.patience == Patience::Endless => self.give_exchange_up(now, id, 408),
             _ => {
                 self.exchange_due(now, id);
                 self.end_if_nothing_runs(now, id);
             }
+        }
+    }
+
+    /// No way leads to where the request goes.
+    pub(super) fn exchange_without_way(&mut self, now: Instant, id: ExchangeId) {
+        if self.try_next_target(now, id) {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        match exchange.purpose {
+            Purpose::Message(_) => self.server_copy_failed(now, id),
+            Purpose::Register(_) => {
+                self.register_due(now, id, now);
+                self.refuse_exchange(now, id, 503);
+            }
+            Purpose::Dialog { outbound, .. } | Purpose::Other { outbound, .. } => {
+                self.give_exchange_up(now, id, if outbound { 503 } else { 480 });
+            }
+        }
+    }
+
+    /// Nobody answers: the request is refused, unless its sender may hear another phone yet.
+    fn give_exchange_up(&mut self, now: Instant, id: ExchangeId, code: u16) {
+        match self.text_refused(id) {
+            true => self.end_exchange(now, id),
+            false => self.refuse_exchange(now, id, code),
         }
     }
 

@@ -162,27 +162,6 @@ impl Adapter {
         crossing.request(message, message.request_uri(), &branch, 0, message.body())
     }
 
-    /// There is no way to the server or the phone now.
-    fn exchange_without_way(&mut self, now: Instant, id: ExchangeId) {
-        if self.try_next_target(now, id) {
-            return;
-        }
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let code = match exchange.purpose {
-            Purpose::Message(_) => return self.server_copy_failed(now, id),
-            Purpose::Register(_) => {
-                self.register_due(now, id, now);
-                503
-            }
-            Purpose::Other { outbound: true, .. } => 503,
-            Purpose::Other { .. } | Purpose::Dialog { .. } => 480,
-        };
-        if self.text_refused(id) {
-            return self.end_exchange(now, id);
-        }
-        self.refuse_exchange(now, id, code);
-    }
-
     fn forward_in(
         &mut self,
         now: Instant,

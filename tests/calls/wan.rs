@@ -1,11 +1,11 @@
 //! The WAN side: silence to strangers, service to the provider and to known dialogs.
 
 use crate::acts::gateway;
-use crate::net::Packet;
+use crate::net::{Fate, Packet};
 use crate::provider::registrar;
 use crate::sip::{Dialog, Msg, answer};
-use crate::town::{DOMAIN, Phone, Town, at, server, two, two_and_proxy};
-use cosip::config::HostPort;
+use crate::town::{DOMAIN, Phone, Router, Town, at, server, two, two_and_proxy};
+use cosip::net::{Input, Network};
 use std::net::SocketAddr;
 
 #[test]
@@ -108,23 +108,29 @@ fn register_at(town: &mut Town, phone: &mut Phone, host: SocketAddr) {
     town.say(phone, text.replace(DOMAIN, &host.ip().to_string()).into_bytes());
 }
 
-/// Its bootstrap peers are at addresses of both families, and it has one of one.
+/// The callee's router has addresses of both families, the caller's of one.
 #[test]
 fn a_datagram_that_no_socket_can_send_holds_back_none_behind_it() {
-    let mut town = Town::new();
-    town.add_router(4, |config| {
-        let peer = |host: &str| HostPort { host: host.into(), port: 5070 };
-        config.overlay.bootstrap = vec![peer("2001:db8::9"), peer("203.0.113.77")];
-    });
-    let is_its = |packet: &&Packet| packet.from == at("203.0.113.4:5070");
+    let (mut town, alice, bob) = two();
+    let Router { place, lan, wan, .. } = town.routers[1];
+    let wan = vec!["2a00:1450::2".parse().unwrap(), wan];
+    let network = Network { lan: vec![lan], wan, wan_up: true, gateway: None };
+    town.world.input(place, Input::Network(&network));
+    town.world.run_ms(5_000);
+    town.server_is(Fate::Drop);
+    town.dial(&alice, &bob.aor(), "c1");
+    let is_its = |packet: &&Packet| packet.from == at("203.0.113.1:5070");
     let sent = |town: &Town| town.world.log.iter().filter(is_its).count();
-    for _ in 0..400 {
-        town.world.run_ms(10);
+    for _ in 0..600 {
+        town.world.run_ms(1);
         let before = sent(&town);
-        town.status(3);
+        town.status(0);
         assert_eq!(sent(&town), before, "it waited for the next input");
     }
-    assert!(sent(&town) > 0 && town.status(3)["counters"]["overlay_unsent"] != 0);
+    assert_ne!(town.status(0)["counters"]["overlay_unsent"], 0);
+    let heard = town.world.expect(bob.at, "INVITE", 100);
+    town.reply(&heard, 486, "b", &[]);
+    town.world.expect(alice.at, "486", 100);
     town.finish();
 }
 

@@ -2,19 +2,55 @@
 
 use super::super::Adapter;
 use super::super::names::Path;
-use super::{ExchangeId, Purpose};
+use super::{ExchangeId, Patience, Purpose};
+use crate::limits::{ACK_LIMIT, SIP_TIMER_C};
 use crate::sip::Message;
 use crate::sip::transaction::Flow;
 use crate::time::Instant;
 
 impl Adapter {
+    /// A response to a request that is passed on between a phone and a far end, and no more.
+    pub(super) fn relay_answered(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let (invite, answered) = (exchange.invite, exchange.answered);
+        let (server, hangs_up) = (exchange.server, exchange.hangs_up);
+        let status = message.status();
+        let challenged = matches!(status, 401 | 407);
+        let accepted = (200..300).contains(&status);
+        if status == 100 {
+            return;
+        }
+        if status >= 300 && self.text_refused(id) {
+            return self.end_exchange(now, id);
+        }
+        if hangs_up && !answered && status >= 300 && !challenged {
+            // The other end knows the call no more: it is over all the same.
+            self.reply(now, server, 200, None);
+        } else if !answered || (invite && accepted) {
+            self.relay_exchange_response(now, id, message);
+        }
+        if status < 200 {
+            if invite {
+                self.set_patience(id, now + SIP_TIMER_C, Patience::TimerC);
+            }
+            return;
+        }
+        if challenged {
+            self.challenged_bye_goes_on(id);
+        }
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.answered = true;
+        }
+        if invite && accepted {
+            // Its 2xx may come again until the ACK is through (RFC 6026).
+            self.set_patience(id, now + ACK_LIMIT, Patience::Linger);
+        } else {
+            self.end_exchange(now, id);
+        }
+    }
+
     /// Passes a response back that came by the way that the request took.
-    pub(super) fn relay_exchange_response(
-        &mut self,
-        now: Instant,
-        id: ExchangeId,
-        message: &Message<'_>,
-    ) {
+    fn relay_exchange_response(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
         if let Some(way) = self.exchanges.get(id).and_then(|exchange| exchange.sent_to) {
             self.relay_response_from(now, id, message, way);
         }

@@ -252,8 +252,8 @@ impl Adapter {
         self.advance_message(now, id);
     }
 
-    /// One of the copies failed: nobody answered, or the transport refused.
-    pub(crate) fn message_failed(&mut self, now: Instant, id: ExchangeId, client: ClientId) {
+    /// The copy over the overlay failed, if it was that: nobody answered.
+    pub(crate) fn crossing_failed(&mut self, now: Instant, id: ExchangeId, client: ClientId) {
         let Some(outgoing) = self.outgoing(id) else { return };
         if outgoing.crossing.is_some_and(|(crossing, _)| crossing == client) {
             self.crossing_ended(id, 480);
