@@ -1,8 +1,9 @@
 //! The server fails between the answer of the phone and its ACK.
 
 use crate::net::Fate;
+use crate::provider::Proxy;
 use crate::sip::{Dialog, Msg};
-use crate::town::{Phone, Town, server, two};
+use crate::town::{Phone, Town, at, server, two};
 
 /// Alice calls Bob by the server; Bob rings, and Alice hears it. What server and Bob got.
 fn ringing() -> (Town, Phone, Phone, Msg, Msg) {
@@ -148,5 +149,36 @@ fn an_ack_that_takes_the_direct_path_goes_by_the_server_too() {
     assert_eq!((ack.tag("To"), ack.cseq()), ("b", 1));
     town.server_is(Fate::Drop);
     town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn an_answer_given_over_the_overlay_too_leaves_the_call_where_its_caller_heard_it() {
+    let (mut town, alice, bob, _, at_bob) = ringing();
+    let mut callee = town.accept(&at_bob, "b", &bob.contact());
+    let late = town.world.expect(server(), "200 INVITE", 100);
+    // The server acknowledges by itself, and what it tells the caller is lost for a while.
+    let mut own = Dialog::of_answer(&late, "sip:gw@198.51.100.1:5060");
+    (own.at, own.hop) = (server(), late.from);
+    town.world.send(server(), late.from, own.ack(late.cseq()));
+    town.world.expect(bob.at, "ACK", 100);
+    // So does the overlay, once Alice's router has opened the leg that Bob's asked for.
+    town.world.run_ms(990);
+    let from = at("203.0.113.2:5070");
+    town.world.rule = Some(Box::new(move |packet| match packet.from == from {
+        true => Fate::Drop,
+        false => Fate::Deliver,
+    }));
+    town.world.run_ms(100);
+    town.pass_back(&late);
+    let mut caller = town.confirm(&alice, 100);
+    town.world.run_ms(200);
+    town.world.rule = None;
+    assert_eq!(town.status(1)["calls"][0]["path"], "server");
+    let mut proxy = Proxy::default();
+    town.world.autos.insert(server(), Box::new(move |message| proxy.act(message)));
+    town.ask(&mut callee, &alice, "INFO", 100);
+    town.ask(&mut caller, &bob, "INFO", 100);
+    town.bye(&mut callee, alice.at);
     town.finish();
 }

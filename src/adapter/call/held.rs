@@ -151,7 +151,8 @@ impl Adapter {
         }
         let acknowledged = call.is_named()
             && call.dialogs.iter().any(|d| {
-                d.confirmed && call.upstreams.iter().all(|up| !up.awaits_ack(d.far().path))
+                let waits = |up: &Upstream| up.path == d.far().path && up.awaits_ack();
+                d.confirmed && !call.upstreams.iter().any(waits)
             });
         let winner = call.winner.map(usize::from);
         let held: heapless::Vec<_, CALL_UPSTREAMS_MAX> = call
@@ -222,16 +223,12 @@ impl Adapter {
     /// The far end of upstream `came` acknowledged the phone's answer: that leg carries from now
     /// on, unless the caller's adapter named the other.
     pub(crate) fn acknowledged(&mut self, now: Instant, id: CallId, came: usize) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let waits = |up: &Upstream| matches!(up.state, UpstreamState::Accepted { .. });
-        let named = call.named.and_then(|named| {
-            let by_peer = named == CarryingPath::Peer;
-            call.upstreams
-                .iter()
-                .position(|up| waits(up) && matches!(up.path, Path::Peer(_)) == by_peer)
-        });
-        let came = call.upstreams.get(came).filter(|up| waits(up)).map(|_| came);
-        if let Some(up) = named.or(came) {
+        let Some(call) = self.calls.get(id) else { return };
+        if !call.upstreams.iter().any(Upstream::awaits_ack) {
+            return;
+        }
+        let came = call.upstreams.get(came).filter(|up| up.awaits_ack()).map(|_| came);
+        if let Some(up) = call.named_upstream().or(came) {
             self.carry_by(now, id, up);
         }
     }
@@ -273,13 +270,20 @@ impl Adapter {
 }
 
 impl Upstream {
-    /// Whether the 2xx on this path still waits for its ACK.
-    fn awaits_ack(&self, path: Path) -> bool {
-        self.path == path && matches!(self.state, UpstreamState::Accepted { .. })
+    /// Whether the 2xx on it still waits for its ACK.
+    pub(super) fn awaits_ack(&self) -> bool {
+        matches!(self.state, UpstreamState::Accepted { .. })
     }
 }
 
 impl Call {
+    /// The leg that the caller's adapter says carries, where it was told the phone's answer.
+    pub(super) fn named_upstream(&self) -> Option<usize> {
+        let by_peer = self.named? == CarryingPath::Peer;
+        let named = |up: &Upstream| up.accepted && matches!(up.path, Path::Peer(_)) == by_peer;
+        self.upstreams.iter().position(named)
+    }
+
     /// Whether the caller's adapter has said which leg carries, where there is one to say it. An
     /// ACK alone proves nothing: a B2BUA may send it on its own, before the caller has the answer.
     fn is_named(&self) -> bool {

@@ -140,13 +140,11 @@ impl Adapter {
             // Somebody else has answered, and a server that fails just then cancels nothing.
             return self.stop_ringing(now, id);
         }
-        let by_peer = path == CarryingPath::Peer;
-        let named = call
-            .upstreams
-            .iter()
-            .position(|up| up.accepted && matches!(up.path, Path::Peer(_)) == by_peer);
+        let named = call.named_upstream();
         let other = call.carrier.is_some_and(|carrier| Some(usize::from(carrier)) != named);
-        if let Some(up) = named.filter(|_| other) {
+        // An answer by another leg, given for want of this word, had taken the call there.
+        let waits = call.carrier.is_some() && call.upstreams.iter().any(Upstream::awaits_ack);
+        if let Some(up) = named.filter(|_| other || waits) {
             self.carry_by(now, id, up);
         }
     }

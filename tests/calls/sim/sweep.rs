@@ -60,6 +60,14 @@ fn an_answer_that_the_overlay_loses_after_a_hasty_server_died_is_repeated() {
     assert!(faults.is_empty(), "{plan:?}\n{}", faults.join("\n"));
 }
 
+/// A hasty server tells the caller late, and the overlay that was asked instead tells it nothing.
+#[test]
+fn an_answer_that_comes_late_and_over_the_overlay_too_is_carried_by_one_way() {
+    let plan = plan(3_026_217_529_190);
+    let faults = faults(&plan);
+    assert!(faults.is_empty(), "{plan:?}\n{}", faults.join("\n"));
+}
+
 #[test]
 fn whatever_message_the_server_fails_at_no_call_is_lost() {
     match (number("COSIP_SEED"), number("COSIP_SWEEP")) {
