@@ -100,6 +100,16 @@ pub const NOTICE_WINDOW: Duration = Duration::from_secs(10);
 /// How long a notice may be on its way: its session is opened first ([`CHANNEL_GIVE_UP`]).
 pub const NOTICE_DELAY: Duration = Duration::from_secs(3);
 
+/// For how long after its end a call's leg by the server may come: the caller's INVITE may be taken
+/// up for 64·T1 (CALLS §3.7), and the server repeats its own as long again (RFC 3261 s17.1.1.2).
+pub const LATE_LEG_LIMIT: Duration = Duration::from_secs(64);
+
+/// A registration that a live server seems to have lost is asked for again after up to this.
+pub const LOST_PLACE_SPREAD: Duration = Duration::from_secs(2);
+
+/// One that is younger has not been lost.
+pub const LOST_PLACE_AGE: Duration = Duration::from_secs(60);
+
 /// Calls that are remembered after their end, for legs that come late.
 pub const ENDED_CALLS_MAX: usize = 256;
 

@@ -13,8 +13,8 @@ use super::names::Path;
 use crate::channel::{CallKey, Notice, NoticeAnswer, Payload};
 use crate::config::{Accept, Mode};
 use crate::limits::{
-    ACK_LIMIT, CALL_UPSTREAMS_MAX, NOTICE_DELAY, NOTICE_LIFE, NOTICE_WINDOW, NOTICES_A_PEER_MAX,
-    NOTICES_MAX,
+    CALL_UPSTREAMS_MAX, LATE_LEG_LIMIT, NOTICE_DELAY, NOTICE_LIFE, NOTICE_WINDOW,
+    NOTICES_A_PEER_MAX, NOTICES_MAX,
 };
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
@@ -34,6 +34,13 @@ pub(crate) struct NoticeHeard {
     began: Instant,
     /// When the caller hung up.
     cancelled: Option<Instant>,
+}
+
+impl NoticeHeard {
+    /// Whether its caller has hung up, and its leg by the server may come all the same.
+    fn is_left(&self, now: Instant) -> bool {
+        self.cancelled.is_some_and(|at| now < at + LATE_LEG_LIMIT)
+    }
 }
 
 /// The call that a leg belongs to.
@@ -101,9 +108,9 @@ impl Adapter {
         let known = self.notices.iter().position(|n| (n.call, n.from) == (call, peer));
         if let Some(at) = known {
             self.notices[at].claim.learn_session(claim);
-            self.prove_guess((peer, call), claim);
+            let (claim, began) = (self.notices[at].claim.clone(), self.notices[at].began);
+            self.prove_guess((peer, call), &claim);
             if self.notices[at].claimed.is_empty() {
-                let (claim, began) = (self.notices[at].claim.clone(), self.notices[at].began);
                 self.notices[at].claimed =
                     self.link_running_call(now, (peer, call), callee, (&claim, began));
             }
@@ -164,18 +171,17 @@ impl Adapter {
             let current = now < n.at + NOTICE_WINDOW || self.lives(n);
             current || self.ended_calls.awaits(now, n.call)
         };
-        // A caller's leg to the server lives for 64*T1 after it hung up (CALLS §3.7).
-        let left = |n: &NoticeHeard| n.cancelled.is_some_and(|at| now < at + ACK_LIMIT);
         let unclaimed = |n: &NoticeHeard| !phones.iter().any(|phone| n.claimed.contains(phone));
         let notices = || self.notices.iter().enumerate();
         let served = || notices().filter(|(_, n)| self.serves(n, phones));
-        let current = || served().filter(|(_, n)| recent(n) || left(n));
+        let current = || served().filter(|(_, n)| recent(n) || n.is_left(now));
         let open = || current().filter(|(_, n)| unclaimed(n));
         if claim.is_anonymous() {
-            let same = current().find(|(_, notice)| claim.is_same_session(&notice.claim));
+            let same = || current().filter(|(_, notice)| claim.is_same_session(&notice.claim));
             let recent = || open().filter(|(_, notice)| recent(notice));
             let guess = || recent().next().filter(|_| recent().count() == 1);
-            let sure = same.map(|(at, _)| (at, false));
+            // A session that several calls have is none.
+            let sure = same().next().filter(|_| same().count() == 1).map(|(at, _)| (at, false));
             return sure.or_else(|| guess().map(|(at, _)| (at, true)));
         }
         let named = open().filter(|(_, notice)| claim.is_same_caller(&notice.claim));
@@ -206,6 +212,7 @@ impl Adapter {
         callee: &str,
         (told, began): (&Claim, Instant),
     ) -> Phones {
+        let told = &self.telling(key, told);
         self.take_back_guesses(now, Proof::OfNotice(key, told));
         let phones: Phones =
             self.registrar.by_aor(callee).take(crate::limits::CALL_LEGS_MAX).collect();
@@ -240,10 +247,20 @@ impl Adapter {
         phones
     }
 
+    /// What is told of a call, without a session that others told of too: that proves nothing.
+    fn telling(&self, key: CallKey, told: &Claim) -> Claim {
+        let shared = |n: &NoticeHeard| n.call != key && n.claim.is_same_session(told);
+        match self.notices.iter().any(shared) {
+            true => told.without_session(),
+            false => told.clone(),
+        }
+    }
+
     /// A leg over the overlay offers the session that a withheld caller's leg by the server offers:
     /// they are one call indeed.
-    fn prove_guess(&mut self, (node, key): (NodeId, CallKey), leg: &Claim) {
-        let proven = |call: &Call| is_linked(call, node) && call.claim.is_same_session(leg);
+    fn prove_guess(&mut self, (node, key): (NodeId, CallKey), told: &Claim) {
+        let told = self.telling(key, told);
+        let proven = |call: &Call| is_linked(call, node) && call.claim.is_same_session(&told);
         let found = self.find_keyed(Role::Callee, key, proven);
         if let Some(call) = found.and_then(|id| self.calls.get_mut(id)) {
             call.upstreams.iter_mut().for_each(|up| up.anonymous = false);
@@ -354,7 +371,7 @@ impl Adapter {
             .collect();
         let ended = &self.ended_calls;
         let needed = |call| running.contains(&call) || ended.awaits(now, call);
-        self.notices.retain(|n| now < n.at + NOTICE_LIFE || needed(n.call));
+        self.notices.retain(|n| now < n.at + NOTICE_LIFE || n.is_left(now) || needed(n.call));
     }
 }
 

@@ -23,6 +23,7 @@ mod hedge;
 mod home;
 mod keepalive;
 mod lasting;
+mod late;
 mod leaving;
 mod legs;
 mod losers;

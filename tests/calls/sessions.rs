@@ -64,6 +64,27 @@ fn of_two_withheld_callers_each_gets_the_answer_to_its_own_call_though_the_serve
 }
 
 #[test]
+fn of_two_phones_of_one_house_that_name_all_their_sessions_alike_none_is_merged_away() {
+    let (mut town, alice, bob) = two_renamed(Shows::Nobody);
+    let carol = town.registered(0, 2, "carol");
+    let callers = [(&alice, "c1"), (&carol, "k1")];
+    let to = town.routers[1].wan;
+    slow(&mut town, server().ip(), to);
+    for (caller, call_id) in callers {
+        offer(&mut town, caller, &bob, call_id, "773310");
+    }
+    for tag in ["b1", "b2"] {
+        let invite = town.world.expect(bob.at, "INVITE", 500);
+        town.reply(&invite, 486, tag, &[]);
+        town.world.expect(bob.at, "ACK", 100);
+    }
+    for (caller, _) in callers {
+        town.refused(caller, "486", &bob.aor(), 500);
+    }
+    town.finish();
+}
+
+#[test]
 fn a_withheld_call_that_was_refused_before_its_notice_came_does_not_ring_again() {
     let (mut town, alice, bob) = two_renamed(Shows::Nobody);
     let [from, to] = [0, 1].map(|router: usize| town.routers[router].wan);

@@ -50,7 +50,8 @@ fn report(town: &mut Town, refer: &Msg, callee: &mut Dialog, to: &Phone) -> Msg 
 /// What Bob dials for a REFER is taken by Carol.
 fn dialled(town: &mut Town, bob: &Phone, carol: &Phone, extra: &[(&str, &str)]) -> Msg {
     let body = sdp(bob.media());
-    let invite = bob.request(("INVITE", &carol.aor()), "t1", 1, extra, &body);
+    let call_id = format!("t-{}", bob.user);
+    let invite = bob.request(("INVITE", &carol.aor()), &call_id, 1, extra, &body);
     town.say(bob, invite);
     let heard = town.world.expect(carol.at, "INVITE", 1_000);
     town.reply(&heard, 603, "c", &[]);

@@ -39,9 +39,14 @@ impl Claim {
         Self { names: aliases.map(str::to_owned).collect(), session }
     }
 
-    /// Takes what a leg says of a call that a notice told of.
+    /// Takes what a leg says of a call whose notice came before its session was known.
     pub(crate) fn learn_session(&mut self, leg: &Self) {
-        self.session = leg.session.or(self.session);
+        self.session = self.session.or(leg.session);
+    }
+
+    /// The same where its session proves nothing.
+    pub(crate) fn without_session(&self) -> Self {
+        Self { session: None, ..self.clone() }
     }
 
     /// Whether both name one caller: seven equal digits at the end suffice.
@@ -56,8 +61,8 @@ impl Claim {
     }
 }
 
-/// The session that a body describes, by user, id and address of its `o=`, where the id is none
-/// that many phones have.
+/// The session that a body describes, by user, id and address of its `o=`, where the id tells it
+/// from others.
 pub(super) fn session_of(kind: &str, body: &[u8]) -> Option<SessionKey> {
     let found = multipart::find(kind, body)?;
     let text = core::str::from_utf8(body.get(found.text)?).ok()?;
@@ -66,7 +71,7 @@ pub(super) fn session_of(kind: &str, body: &[u8]) -> Option<SessionKey> {
     let (user, id) = (words.next()?, words.next()?);
     let address = words.next_back()?.trim_end();
     let origin = || SessionKey::of(&format!("{user} {id} {address}"));
-    (id.len() >= SESSION_ID_DIGITS_MIN).then(origin)
+    is_telling(id).then(origin)
 }
 
 /// The session that an answer describes, by user and id of its `o=`: relays on its way may each
@@ -74,11 +79,23 @@ pub(super) fn session_of(kind: &str, body: &[u8]) -> Option<SessionKey> {
 pub(super) fn session_of_answer(description: &[u8]) -> Option<SessionKey> {
     let Origin { session, .. } = Origin::of(description)?;
     let (_, id) = session.rsplit_once(' ')?;
-    (id.len() >= SESSION_ID_DIGITS_MIN).then(|| SessionKey::of(&session))
+    is_telling(id).then(|| SessionKey::of(&session))
 }
 
-/// Shorter ids of sessions are counters that begin anew with each start of a phone.
+/// Whether a session's id tells it from others. Short ones are counters that begin anew with each
+/// start of a phone; one digit or two repeated, or digits in a row, are what somebody typed for
+/// all phones of a make.
+fn is_telling(id: &str) -> bool {
+    let digits = id.as_bytes();
+    let kinds = (0..=u8::MAX).filter(|byte| digits.contains(byte)).count();
+    let next = |digit: u8, step: u8| b'0' + (digit - b'0' + step) % 10;
+    let steps = |step| digits.windows(2).all(|two| two[1] == next(two[0], step));
+    let in_a_row = digits.iter().all(u8::is_ascii_digit) && (steps(1) || steps(9));
+    digits.len() >= SESSION_ID_DIGITS_MIN && kinds >= SESSION_ID_KINDS_MIN && !in_a_row
+}
+
 const SESSION_ID_DIGITS_MIN: usize = 6;
+const SESSION_ID_KINDS_MIN: usize = 3;
 
 fn is_number(alias: &str) -> bool {
     let user = alias.rsplit_once('@').map_or(alias, |(user, _)| user);
@@ -145,3 +162,6 @@ fn is_nobody(uri: &str) -> bool {
         .iter()
         .any(|nobody| user.eq_ignore_ascii_case(nobody))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::{Call, LegState, Role};
 use crate::adapter::registrar::BindingId;
 use crate::channel::CallKey;
 use crate::limits::{
-    ACK_LIMIT, CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, NOTICE_DELAY, NOTICE_WINDOW,
+    CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, LATE_LEG_LIMIT, NOTICE_DELAY, NOTICE_WINDOW,
 };
 use crate::time::Instant;
 use std::collections::VecDeque;
@@ -165,9 +165,9 @@ impl EndedCalls {
 }
 
 impl Ended {
-    /// Its caller's leg to the server lives for 64·T1 (CALLS §3.7), and so may what comes of it.
+    /// Whether what comes of its caller's leg to the server may still arrive.
     fn is_awaited(&self, now: Instant, key: CallKey) -> bool {
-        self.linked && self.key == key && now < self.at + ACK_LIMIT
+        self.linked && self.key == key && now < self.at + LATE_LEG_LIMIT
     }
 
     fn rang(&self, phones: &Phones) -> bool {
