@@ -5,14 +5,16 @@
 
 use super::Adapter;
 use super::call::PhoneEnd;
+use super::call::identity::read_direct;
 use super::exchange::{Exchange, ExchangeId, Purpose};
 use super::inbound::Source;
-use super::names::{Local, Path};
+use super::names::{Local, Path, uri_user};
+use super::registrar::BindingId;
 use super::server::State;
 use super::ways::{Hop, Way};
 use crate::limits::BYE_PATIENCE;
-use crate::sip::Message;
 use crate::sip::transaction::{Flow, ServerId};
+use crate::sip::{Message, Method};
 use crate::time::Instant;
 
 impl Adapter {
@@ -24,14 +26,27 @@ impl Adapter {
         message: &Message<'_>,
         source: Source,
     ) {
-        if message.method() == crate::sip::Method::Invite {
+        if message.method() == Method::Invite {
             self.reply_trying(now, server, message);
         }
         match source.path {
             Path::Lan => self.forward_out(now, server, message, source),
             Path::Server => self.forward_in(now, server, message, source),
-            Path::Peer(_) => self.refuse(now, server, 481),
+            Path::Peer(_) => match self.hung_up_by_peer(message) {
+                Some(phone) => self.forward_to(now, server, phone, message, source),
+                None => self.refuse(now, server, 481),
+            },
         }
+    }
+
+    /// The phone here on which another adapter's hangs up, in the names that it has for the call:
+    /// they are those of an overlay leg, where that rang first. All else that a peer may ask inside
+    /// a dialog needs one that is known.
+    fn hung_up_by_peer(&self, message: &Message<'_>) -> Option<BindingId> {
+        let bye = message.method() == Method::Bye && read_direct(message.call_id()).is_none();
+        let user = uri_user(message.request_uri());
+        let phone = self.registrar.by_wan_user(user).filter(|_| bye);
+        phone.filter(|phone| self.is_shared(*phone))
     }
 
     fn forward_out(
@@ -172,6 +187,17 @@ impl Adapter {
         let Some(binding) = self.binding_named(message, source.flow.to) else {
             return self.refuse(now, server, 404);
         };
+        self.forward_to(now, server, binding, message, source);
+    }
+
+    fn forward_to(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        binding: BindingId,
+        message: &Message<'_>,
+        source: Source,
+    ) {
         let Some(phone) = self.phone_of_binding(binding) else {
             return self.refuse(now, server, 480);
         };

@@ -1,13 +1,14 @@
 //! A phone hangs up: whatever else fails, its BYE is answered 200 and sent on (CALLS §4.1).
 //!
 //! A BYE that may wait for its answer is an exchange like any other request, answered from here
-//! after 2 s. Here is what happens to one that finds no room, or no way on.
+//! after 2 s. Here is what happens to one that finds no room, or no way on. Nor is the BYE of the far
+//! end refused for want of room: that would leave the phone in a call with nobody.
 
 use super::exchange::ExchangeId;
 use super::inbound::Source;
 use super::names::Path;
 use super::{Adapter, ClientOwner};
-use crate::sip::transaction::{Flow, ServerId};
+use crate::sip::transaction::{Flow, Room, ServerId};
 use crate::sip::{Message, Method};
 use crate::time::Instant;
 
@@ -17,6 +18,12 @@ pub(super) fn hangs_up(message: &Message<'_>, source: &Source) -> bool {
 }
 
 impl Adapter {
+    /// Whether a phone hangs up with this request, or the far end of a call here.
+    pub(super) fn ends_call_here(&self, message: &Message<'_>, source: &Source) -> bool {
+        let bye = message.method() == Method::Bye;
+        hangs_up(message, source) || bye && self.dialog_of(message, source.path).is_some()
+    }
+
     /// Refuses a request of a phone, if it is no BYE.
     pub(super) fn refuse_phone(
         &mut self,
@@ -29,7 +36,7 @@ impl Adapter {
         self.refuse(now, server, code);
     }
 
-    /// There is no room to wait for what a phone's BYE is answered.
+    /// There is no room to wait for what a BYE is answered.
     pub(super) fn hang_up_at_once(
         &mut self,
         now: Instant,
@@ -41,7 +48,7 @@ impl Adapter {
         self.pass_bye_on(now, message, source);
     }
 
-    /// There is no room for a transaction of a phone's BYE.
+    /// There is no room for a transaction of a BYE.
     pub(super) fn hang_up_statelessly(
         &mut self,
         now: Instant,
@@ -49,18 +56,23 @@ impl Adapter {
         source: &Source,
     ) {
         self.refuse_stateless(*source, message, (200, "OK"));
-        if let Some(at) = self.dialog_of(message, source.path) {
-            self.phone_asks(at, message);
+        let at = self.dialog_of(message, source.path);
+        let taken = match (at, source.path) {
+            (None, _) => true,
+            (Some(at), Path::Lan) => self.phone_asks(at, message),
+            (Some(at), _) => self.far_end_asks(now, at, message, source),
+        };
+        if taken {
+            self.pass_bye_on(now, message, source);
         }
-        self.pass_bye_on(now, message, source);
     }
 
-    /// Sends a phone's BYE on, on both paths, and asks for no answer.
+    /// Sends a BYE on, a phone's on both paths, and asks for no answer.
     fn pass_bye_on(&mut self, now: Instant, message: &Message<'_>, source: &Source) {
         let Some(at) = self.dialog_of(message, source.path) else {
             return self.route_stray(now, message, source);
         };
-        let direct = self.direct_path(at);
+        let direct = self.direct_path(at).filter(|_| source.path == Path::Lan);
         for node in core::iter::once(None).chain(direct.map(Some)) {
             if let Some((flow, bytes)) = self.compose_in_dialog(now, at, message, source, node) {
                 self.send_quiet(now, flow, &bytes);
@@ -82,8 +94,13 @@ impl Adapter {
 
     /// Sends a request whose answer changes nothing; where its transaction finds no room, once.
     pub(super) fn send_quiet(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        self.send_quiet_in(Room::Usual, now, flow, bytes);
+    }
+
+    /// As [`Self::send_quiet`], where its transaction may take this room.
+    pub(super) fn send_quiet_in(&mut self, room: Room, now: Instant, flow: Flow, bytes: &[u8]) {
         let owner = ClientOwner::Quiet.encode();
-        if self.transactions.send_request(now, flow, bytes, owner).is_err() {
+        if self.transactions.send_request_in(room, now, flow, bytes, owner).is_err() {
             self.send(flow, bytes);
         }
     }

@@ -4,7 +4,6 @@
 //! a transaction or of a known dialog (CALLS §1.5); peers come through the channel.
 
 use super::crossing::is_own;
-use super::hangup::hangs_up;
 use super::names::{Local, Path};
 use super::{Adapter, ClientOwner};
 use crate::config::{Accept, Mode};
@@ -118,7 +117,7 @@ impl Adapter {
             Ok(Incoming::New(id)) => self.dispatch(now, id, message, source),
             Err(_) => {
                 self.counters.transactions_full += 1;
-                if hangs_up(message, &source) {
+                if self.ends_call_here(message, &source) {
                     self.hang_up_statelessly(now, message, &source);
                 } else if !ack {
                     self.refuse_stateless(source, message, (503, "Service Unavailable"));

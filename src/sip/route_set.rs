@@ -1,6 +1,6 @@
 //! The route set of a dialog: which way its requests take (RFC 3261 s12.1.2, s12.2.1.1).
 
-use super::{Message, Name, NameAddr, Uri, Writer};
+use super::{Message, Name, NameAddr, Uri};
 use crate::limits::ROUTES_MAX;
 
 /// The route set and the remote target of a dialog, as its caller got them from a 2xx.
@@ -45,12 +45,10 @@ impl<'m> RouteSet<'m> {
         first.map_or(self.target, |first| first.uri)
     }
 
-    /// Writes their Route headers.
-    pub fn write(&self, writer: &mut Writer<'_>) {
+    /// Their Route headers.
+    pub fn routes(&self) -> impl Iterator<Item = String> {
         let skip = usize::from(self.strict.is_some());
-        self.routes.iter().skip(skip).for_each(|route| writer.header(Name::Route, route));
-        if self.strict.is_some() {
-            writer.header(Name::Route, format_args!("<{}>", self.target));
-        }
+        let last = self.strict.map(|_| format!("<{}>", self.target));
+        self.routes.iter().skip(skip).map(|route| (*route).to_owned()).chain(last)
     }
 }

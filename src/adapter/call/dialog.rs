@@ -161,7 +161,7 @@ impl Adapter {
         let exchange =
             Exchange::new(Purpose::Dialog { call: id, outbound }, server, source, message);
         let Some(exchange) = self.insert_exchange(exchange) else {
-            if outbound && bye {
+            if bye {
                 return self.hang_up_at_once(now, server, message, &source);
             }
             return self.refuse(now, server, 503);
@@ -224,7 +224,7 @@ impl Adapter {
 
     /// Whether a request of a far end is for the phone: no copy by another path of one that the
     /// phone has already (CALLS §4.1), and no goodbye on a leg that does not carry (§3.8).
-    fn far_end_asks(
+    pub(crate) fn far_end_asks(
         &mut self,
         now: Instant,
         (id, at): DialogAt,

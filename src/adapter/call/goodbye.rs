@@ -6,16 +6,12 @@ use super::dialog::DialogAt;
 use super::dialogs::Dialog;
 use super::own::Own;
 use super::{CallId, UpstreamState};
-use crate::adapter::names::{Local, Path};
-use crate::adapter::rewrite::write_via;
-use crate::adapter::ways::turned;
-use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::adapter::names::Path;
+use crate::adapter::{Adapter, crossing};
 use crate::media::multipart;
-use crate::sip::proxy::MAX_FORWARDS;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Message, Method, Name, RouteSet, TooLong, Uri, Writer};
+use crate::sip::{Message, Method, Name, RouteSet, Uri};
 use crate::time::Instant;
-use core::fmt;
 
 /// The reason of a BYE to a leg whose call goes on by another (RFC 3326).
 const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -104,6 +100,7 @@ impl Adapter {
         self.drop_dialogs(now, id, |d| d.ending && (d.confirmed || !sets_up));
         self.reap(now, id);
     }
+
     /// Acknowledges the answer of a phone here in the name of a caller that does not.
     pub(super) fn acknowledge_phone(&mut self, id: CallId, at: usize) {
         let Some(dialog) = self.calls.get(id).and_then(|call| call.dialogs.get(at)) else { return };
@@ -128,62 +125,18 @@ impl Adapter {
         let own = self.own_addresses();
         let is_ours = |uri: &Uri<'_>| crossing::is_own(uri, &own);
         let routes = RouteSet::of_caller(response, invite.request_uri(), is_ours);
-        let flow = turned(flow, routes.next_hop());
         let number = response.cseq().map_or(1, |(number, _)| number);
-        for (method, number) in [("ACK", number), ("BYE", number.saturating_add(1))] {
-            let branch = self.transactions.branch();
-            let bytes = crossing::write(|out| {
-                in_dialog_request(
-                    (method, number),
-                    (local, &branch),
-                    &routes,
-                    (&invite, response),
-                    out,
-                )
-            });
-            let Some(bytes) = bytes else { return };
-            if method == "ACK" {
-                self.send(flow, &bytes);
-            } else {
-                let owner = ClientOwner::Quiet.encode();
-                let _ = self.transactions.send_request_in(room, now, flow, &bytes, owner);
-            }
-        }
-    }
-}
-
-/// Writes a request inside the dialog that `response` to `invite` made, as its caller.
-fn in_dialog_request(
-    (method, number): (&str, u32),
-    (local, branch): (Local, &dyn fmt::Display),
-    routes: &RouteSet<'_>,
-    (invite, response): (&Message<'_>, &Message<'_>),
-    out: &mut [u8],
-) -> Result<usize, TooLong> {
-    let mut writer = Writer::new(out);
-    writer.request(method, routes.request_uri());
-    write_via(&mut writer, local, branch);
-    routes.write(&mut writer);
-    writer.header(Name::MaxForwards, MAX_FORWARDS);
-    for header in invite.headers() {
-        if matches!(header.name, Name::From | Name::CallId) {
-            writer.copy(header);
-        }
-    }
-    for header in response.headers().iter().filter(|h| h.name == Name::To) {
-        writer.copy(header);
-    }
-    writer.header(Name::CSeq, format_args!("{number} {method}"));
-    if method == "BYE" {
-        writer.header(Name::Reason, COMPLETED_ELSEWHERE);
-    }
-    let kind = response.header(Name::ContentType).unwrap_or_default();
-    let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
-    if let (Some(offer), "ACK") = (offer, method) {
+        let own = |method, number| {
+            Own::to_answerer((&invite, response), &routes, (flow, local), (method, number))
+        };
+        let kind = response.header(Name::ContentType).unwrap_or_default();
+        let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
+        let offer = offer.and_then(|offer| response.body().get(offer.text));
         // An offer has to be answered (RFC 3264): with nothing (CALLS §3.7).
-        let offer = response.body().get(offer.text).unwrap_or_default();
-        writer.header(Name::ContentType, "application/sdp");
-        return writer.finish(&crate::media::sdp::write::refusal(offer));
+        let refusal = offer.map(crate::media::sdp::write::refusal).unwrap_or_default();
+        self.send_own_ack(&own(Method::Ack, number).describing(&refusal));
+        let reason = (Name::Reason, COMPLETED_ELSEWHERE.to_owned());
+        let bye = own(Method::Bye, number.saturating_add(1)).with([reason]);
+        self.send_own(now, &bye.roomed(room));
     }
-    writer.finish(&[])
 }

@@ -12,12 +12,13 @@ use super::{Call, CallId, Upstream, UpstreamState};
 use crate::adapter::exchange::Purpose;
 use crate::adapter::names::{Local, Path, peer_flow};
 use crate::adapter::rewrite::write_via;
+use crate::adapter::ways::turned;
 use crate::adapter::{Adapter, ClientOwner, crossing};
 use crate::limits::INQUIRY_LIMIT;
 use crate::net::NodeId;
 use crate::sip::proxy::MAX_FORWARDS;
-use crate::sip::transaction::{ClientId, Flow};
-use crate::sip::{Message, Method, Name, TooLong, Writer};
+use crate::sip::transaction::{ClientId, Flow, Room};
+use crate::sip::{Message, Method, Name, RouteSet, TooLong, Writer};
 use crate::time::Instant;
 use core::fmt;
 
@@ -30,6 +31,9 @@ pub(super) struct Own {
     local: Local,
     routes: Vec<String>,
     name: Rename,
+    headers: Vec<(Name, String)>,
+    body: Vec<u8>,
+    room: Room,
 }
 
 impl Own {
@@ -43,6 +47,9 @@ impl Own {
             local: dialog.phone.local,
             routes: Vec::new(),
             name: dialog.id.rename(false),
+            headers: Vec::new(),
+            body: Vec::new(),
+            room: Room::Usual,
         }
     }
 
@@ -61,6 +68,36 @@ impl Own {
             local: far.local,
             routes,
             name: far.id.rename(true),
+            headers: Vec::new(),
+            body: Vec::new(),
+            room: Room::Usual,
+        }
+    }
+
+    /// Inside the dialog that `answer` to our own `invite` made, as its caller (RFC 3261 s12.1.2):
+    /// there is no call for it, and no dialog is kept. `on`: where the INVITE went from.
+    pub(super) fn to_answerer(
+        (invite, answer): (&Message<'_>, &Message<'_>),
+        routes: &RouteSet<'_>,
+        on: (Flow, Local),
+        (method, number): (Method<'static>, u32),
+    ) -> Self {
+        let of = |message: &Message<'_>, name| message.header(name).unwrap_or_default().to_owned();
+        Self {
+            method,
+            number,
+            flow: turned(on.0, routes.next_hop()),
+            uri: routes.request_uri().to_owned(),
+            local: on.1,
+            routes: routes.routes().collect(),
+            name: Rename {
+                call_id: invite.call_id().to_owned(),
+                from: of(invite, Name::From),
+                to: of(answer, Name::To),
+            },
+            headers: Vec::new(),
+            body: Vec::new(),
+            room: Room::Usual,
         }
     }
 
@@ -88,12 +125,24 @@ impl Own {
         Self { number, ..self }
     }
 
-    fn write(
-        &self,
-        branch: &dyn fmt::Display,
-        (headers, body): (&[(Name, String)], &[u8]),
-        out: &mut [u8],
-    ) -> Result<usize, TooLong> {
+    /// The same in another room of the transactions.
+    pub(super) fn roomed(self, room: Room) -> Self {
+        Self { room, ..self }
+    }
+
+    /// The same with more headers.
+    pub(super) fn with(mut self, headers: impl IntoIterator<Item = (Name, String)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// The same with a description.
+    pub(super) fn describing(self, body: &[u8]) -> Self {
+        let kind = (Name::ContentType, "application/sdp".to_owned());
+        Self { body: body.to_owned(), ..self }.with((!body.is_empty()).then_some(kind))
+    }
+
+    fn write(&self, branch: &dyn fmt::Display, out: &mut [u8]) -> Result<usize, TooLong> {
         let mut writer = Writer::new(out);
         writer.request(self.method.as_str(), &self.uri);
         write_via(&mut writer, self.local, branch);
@@ -105,8 +154,8 @@ impl Own {
         writer.header(Name::To, &self.name.to);
         writer.header(Name::CallId, &self.name.call_id);
         writer.header(Name::CSeq, format_args!("{} {}", self.number, self.method.as_str()));
-        headers.iter().for_each(|(name, value)| writer.header(*name, value));
-        writer.finish(body)
+        self.headers.iter().for_each(|(name, value)| writer.header(*name, value));
+        writer.finish(&self.body)
     }
 }
 
@@ -158,16 +207,19 @@ impl Dialog {
 impl Adapter {
     /// Sends a request whose answer changes nothing.
     pub(super) fn send_own(&mut self, now: Instant, own: &Own) {
-        let branch = self.transactions.branch();
-        if let Some(bytes) = crossing::write(|out| own.write(&branch, (&[], &[]), out)) {
-            self.send_quiet(now, own.flow, &bytes);
+        if let Some(bytes) = self.write_own(own) {
+            self.send_quiet_in(own.room, now, own.flow, &bytes);
         }
+    }
+
+    fn write_own(&mut self, own: &Own) -> Option<Vec<u8>> {
+        let branch = self.transactions.branch();
+        crossing::write(|out| own.write(&branch, out))
     }
 
     /// Sends an ACK, which is no transaction.
     pub(super) fn send_own_ack(&mut self, ack: &Own) {
-        let branch = self.transactions.branch();
-        if let Some(bytes) = crossing::write(|out| ack.write(&branch, (&[], &[]), out)) {
+        if let Some(bytes) = self.write_own(ack) {
             self.send(ack.flow, &bytes);
         }
     }
@@ -179,7 +231,7 @@ impl Adapter {
         now: Instant,
         (id, at): DialogAt,
         method: Method<'static>,
-        (mut headers, body): (Vec<(Name, String)>, &[u8]),
+        (headers, body): (Vec<(Name, String)>, &[u8]),
         why: Why,
     ) -> bool {
         let Some(call) = self.calls.get(id) else { return false };
@@ -189,14 +241,10 @@ impl Adapter {
         if method == Method::Invite && self.is_inviting((id, at)) {
             return false;
         }
-        headers.push((Name::Contact, format!("<{}>", self.shown_to_phone(call, dialog))));
-        if !body.is_empty() {
-            headers.push((Name::ContentType, "application/sdp".to_owned()));
-        }
-        let own = Own::to_phone(dialog, method);
+        let contact = (Name::Contact, format!("<{}>", self.shown_to_phone(call, dialog)));
+        let own = Own::to_phone(dialog, method).with(headers).with([contact]).describing(body);
         let (flow, number) = (own.flow, own.number);
-        let branch = self.transactions.branch();
-        let bytes = crossing::write(|out| own.write(&branch, (&headers, body), out));
+        let bytes = self.write_own(&own);
         let owner = ClientOwner::Inquiry(id.slot()).encode();
         let sent = bytes.and_then(|b| self.transactions.send_request(now, flow, &b, owner).ok());
         let Some(client) = sent else { return false };
