@@ -169,6 +169,8 @@ crate::observe::counters! {
         messages_forgotten,
         /// Registrations answered from here because the server did not.
         registrations_shielded,
+        /// Registrations that a live server seemed to have lost, and that are asked for again.
+        registrations_doubted,
         /// Registrations that the adapter made by itself, with an account's credentials.
         registrations_renewed,
         /// Registrations of its own that the provider does not take.

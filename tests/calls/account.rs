@@ -4,7 +4,8 @@ use crate::acts::gateway;
 use crate::net::{Fate, Packet};
 use crate::sip::{Msg, answer, uri_of};
 use crate::town::{DOMAIN, Phone, Town, at, server};
-use cosip::config::{Account, Config, Secret};
+use cosip::config::{Account, Config, Mode, Secret};
+use cosip::net::Mac;
 use std::net::SocketAddr;
 
 const PASSWORD: &str = "open";
@@ -112,14 +113,19 @@ fn sent(town: &Town) -> Vec<(u64, Msg)> {
 /// Alice's phone, which knows the password, is registered.
 fn registered(town: &mut Town, expires_s: u32) -> Phone {
     let mut alice = town.phone(0, 1, "alice");
-    town.register(&mut alice, expires_s);
+    proves(town, &mut alice, expires_s);
+    alice
+}
+
+/// A phone of hers registers, and is asked for the password.
+fn proves(town: &mut Town, alice: &mut Phone, expires_s: u32) {
+    town.register(alice, expires_s);
     let challenge = town.world.expect(alice.at, "401 REGISTER", 100);
     let nonce = parameter(challenge.one("WWW-Authenticate"), "nonce").to_owned();
     let value = credentials("REGISTER", &format!("sip:{DOMAIN}"), &nonce, PASSWORD);
-    let bytes = Town::register_text(&mut alice, expires_s, &[("Authorization", &value)]);
-    town.say(&alice, bytes);
+    let bytes = Town::register_text(alice, expires_s, &[("Authorization", &value)]);
+    town.say(alice, bytes);
     town.world.expect(alice.at, "200 REGISTER", 100);
-    alice
 }
 
 fn town(ways: Ways) -> (Town, Phone) {
@@ -318,5 +324,68 @@ fn a_challenge_to_the_bye_of_a_late_answer_is_answered_by_the_account() {
     town.reply(&again, 407, "", &[("Proxy-Authenticate", &offer)]);
     town.world.nothing(server(), "BYE", 2_000);
     drop(bob);
+    town.finish();
+}
+
+#[test]
+fn in_mode_overlay_a_phone_whose_contact_another_device_takes_is_gone() {
+    let mut town = Town::with(1, |config| {
+        account(config);
+        config.adapter.mode = Mode::Overlay;
+        config.providers[0].server = None;
+    });
+    for device in [7, 9] {
+        let mut alice = town.phone(0, 1, "alice");
+        alice.call_id = format!("device-{device}");
+        town.world.macs.insert(alice.at.ip(), Mac([2, 0, 0, 0, 0, device]));
+        proves(&mut town, &mut alice, 600);
+        let phones = town.status(0)["phones"].clone();
+        let phones = phones.as_array().unwrap().iter().filter(|phone| phone["registered"] == true);
+        let macs: Vec<&str> = phones.map(|phone| phone["mac"].as_str().unwrap()).collect();
+        assert_eq!(macs, [format!("02:00:00:00:00:0{device}")]);
+    }
+    town.finish();
+}
+
+/// The server was restarted so fast that nobody noticed, and has forgotten who is where.
+#[test]
+fn a_server_that_has_lost_its_table_is_told_again_after_the_first_call_that_it_did_not_bring() {
+    let (mut town, mut alice) = town(Ways::default());
+    let mut asks = registrar(Ways::default());
+    town.world.autos.insert(
+        server(),
+        Box::new(move |message| match message.one("To").contains("bob") {
+            true => crate::provider::registrar(message),
+            false => asks(message),
+        }),
+    );
+    refresh_for(&mut town, &mut alice, 5);
+    let bob = town.registered(1, 1, "bob");
+    for (call_id, again) in [("c1", true), ("c2", false)] {
+        let before = sent(&town).len();
+        town.dial(&bob, &alice.aor(), call_id);
+        let at_server = town.world.expect(server(), "INVITE", 100);
+        town.reply(&at_server, 404, "s", &[]);
+        let at_alice = town.world.expect(alice.at, "INVITE", 1_000);
+        town.reply(&at_alice, 486, "a", &[]);
+        town.refused(&bob, "486", &alice.aor(), 200);
+        town.world.run_ms(3_000);
+        assert_eq!(sent(&town).len() > before, again, "{call_id}");
+    }
+    assert_eq!(town.status(0)["counters"]["registrations_doubted"], 1);
+    town.finish();
+}
+
+#[test]
+fn a_phone_that_its_server_forbids_to_call_is_registered_again() {
+    let (mut town, mut alice) = town(Ways::default());
+    refresh_for(&mut town, &mut alice, 5);
+    let before = sent(&town).len();
+    town.dial(&alice, &format!("sip:nobody@{DOMAIN}"), "c1");
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    town.reply(&at_server, 403, "s", &[]);
+    town.refused(&alice, "403", &format!("sip:nobody@{DOMAIN}"), 2_000);
+    town.world.run_ms(3_000);
+    assert!(sent(&town).len() > before);
     town.finish();
 }

@@ -296,3 +296,41 @@ fn a_phone_without_instance_is_known_by_its_mac_at_another_address_after_a_power
     town.reply(&heard, 486, "b", &[]);
     town.world.expect(bob.at, "486", 1_000);
 }
+
+#[test]
+fn a_phone_that_is_renumbered_while_its_old_registration_runs_is_no_stranger() {
+    let (mut town, mut alice, bob) = two();
+    let mac = cosip::net::Mac([2, 0, 0, 0, 0, 7]);
+    let mut carol = town.phone(0, 7, "carol");
+    town.world.macs.insert(carol.at.ip(), mac);
+    registered(&mut town, &mut carol, "200", 100);
+    town.world.run_ms(20_000);
+    town.server_is(Fate::Drop);
+    let anew = |town: &mut Town, number: u8, mac: cosip::net::Mac| {
+        let mut phone = town.phone(0, number, "carol");
+        phone.call_id = format!("after-its-start-{number}");
+        town.world.macs.insert(phone.at.ip(), mac);
+        phone
+    };
+    let mut moved = anew(&mut town, 8, mac);
+    registered(&mut town, &mut moved, "200", 2_100);
+    town.world.run_ms(3_000);
+    assert_eq!(town.verdict(0), "down");
+    // Now at once; another device is a stranger.
+    let mut again = anew(&mut town, 9, mac);
+    registered(&mut town, &mut again, "200", 20);
+    let mut other = anew(&mut town, 10, cosip::net::Mac([2, 0, 0, 0, 0, 9]));
+    registered(&mut town, &mut other, "503", 20);
+    // Behind a repeater it would be another phone: nobody has lost a place.
+    let ends = [&carol, &moved, &again].map(|phone| phone.at);
+    town.dial(&bob, &carol.aor(), "c1");
+    for at in ends {
+        let heard = town.world.expect(at, "INVITE", 1_000);
+        town.reply(&heard, 486, "b", &[]);
+    }
+    town.refused(&bob, "486", &carol.aor(), 1_000);
+    registered(&mut town, &mut carol, "200", 20);
+    registered(&mut town, &mut alice, "200", 20);
+    town.world.run_ms(32_000);
+    town.finish();
+}

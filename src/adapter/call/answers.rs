@@ -81,6 +81,7 @@ impl Adapter {
 
     /// A refusal at the caller's adapter: challenges go to the phone at once (CALLS §3.5).
     pub(super) fn leg_refused(&mut self, now: Instant, id: CallId, at: usize, m: &Message<'_>) {
+        self.doubt_own_place(now, id, at, m.status());
         let Some(call) = self.calls.get_mut(id) else { return };
         let from_server = call.legs[at].path == Path::Server;
         let unheard = call.heard.is_none();
@@ -93,6 +94,20 @@ impl Adapter {
             call.retry_until = Some(now + CALL_RETRY_WAIT);
             self.relay_response(now, id, at, 0, m);
             self.finish_upstream(id, 0);
+        }
+    }
+
+    /// The target that has accepted the caller's REGISTER forbids it to call: as one that has lost
+    /// its table does.
+    fn doubt_own_place(&mut self, now: Instant, id: CallId, at: usize, status: u16) {
+        let Some(call) = self.calls.get(id) else { return };
+        let leg = &call.legs[at];
+        let there = leg.path == Path::Server && call.accepted_by == Some(leg.flow.to);
+        let phone = call.phone.as_ref().filter(|_| there && status == 403);
+        let caller = call.caller.as_str();
+        let binding = phone.and_then(|phone| self.registrar.find(phone.flow, Some(caller)));
+        if let Some(binding) = binding {
+            self.registration_doubted(now, binding);
         }
     }
 

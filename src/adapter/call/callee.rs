@@ -189,7 +189,9 @@ impl Adapter {
         for up in accepted {
             self.accept_upstream(now, id, at, up, message);
         }
-        if !first {
+        if first {
+            self.miss_server_leg(now, id);
+        } else {
             self.note_late_acknowledgements(now, id);
             self.acknowledge_phone_again(now, id, at);
         }
@@ -220,6 +222,21 @@ impl Adapter {
         }
         self.note_dialog(now, (id, at, up), message, true);
         self.relay_response(now, id, at, up, message);
+    }
+
+    /// A call that came over the overlay alone, while the server is up, shows that this may not know
+    /// the phone any more.
+    pub(super) fn miss_server_leg(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id).filter(|call| call.role == Role::Callee) else {
+            return;
+        };
+        if call.upstreams.iter().any(|up| up.path == Path::Server) {
+            return;
+        }
+        let phones: Phones = call.legs.iter().filter_map(|leg| leg.binding).collect();
+        for phone in phones {
+            self.registration_doubted(now, phone);
+        }
     }
 
     /// The ACK of what the server leg carries came by the direct path.

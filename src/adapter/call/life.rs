@@ -296,6 +296,9 @@ impl Adapter {
         if !call.is_over() {
             return;
         }
+        if call.winner.is_none() {
+            self.miss_server_leg(now, id);
+        }
         self.count_outcome(id);
         self.stop_search(id);
         let Some(call) = self.calls.remove(id) else { return };

@@ -130,27 +130,26 @@ impl Adapter {
         })
     }
 
-    fn take_in(&mut self, now: Instant, registered: Registered) {
+    /// Takes an accepted Contact in. Who had it before at this host and was another device is gone.
+    /// False where there is no room.
+    pub(super) fn take_in(&mut self, now: Instant, registered: Registered) -> bool {
         let phone = registered.known.or_else(|| self.registrar.same_phone(&registered.applicant()));
         let asked = registered.asked;
         if self.is_outdated(phone, asked) {
-            return;
+            return true;
         }
-        let Some(binding) = self.enter_phone(now, registered) else { return };
+        let Some(binding) = self.enter_phone(now, registered) else { return false };
         self.renew_by_ourselves(binding);
         let displaced = self.registrar.displaced_by(binding);
         if !displaced.is_empty() {
             self.registrations_gone(now, &displaced, Some(asked));
         }
+        true
     }
 
     /// Writes a phone down whose REGISTER was accepted, by its provider or here. None where there
     /// is no room.
-    pub(super) fn enter_phone(
-        &mut self,
-        now: Instant,
-        registered: Registered,
-    ) -> Option<BindingId> {
+    fn enter_phone(&mut self, now: Instant, registered: Registered) -> Option<BindingId> {
         let unix_s = self.unix_now(now);
         let phone = registered.known.or_else(|| self.registrar.same_phone(&registered.applicant()));
         let before = phone.and_then(|id| self.registrar.get(id));

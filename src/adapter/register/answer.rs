@@ -2,7 +2,7 @@
 
 use super::Registration;
 use crate::adapter::exchange::{ExchangeId, Purpose};
-use crate::adapter::registrar::BindingId;
+use crate::adapter::registrar::{BindingId, Registered};
 use crate::adapter::rewrite::split_list;
 use crate::adapter::{Adapter, crossing};
 use crate::sip::Name;
@@ -112,13 +112,51 @@ impl Adapter {
     /// The server is silent or failed: a known phone is answered from here (CALLS §2.4). The server
     /// is asked again from `again_at` on.
     pub(crate) fn register_due(&mut self, now: Instant, id: ExchangeId, again_at: Instant) {
-        let Some(exchange) = self.exchanges.get_mut(id).filter(|e| !e.answered) else { return };
+        let Some(exchange) = self.exchanges.get(id).filter(|e| !e.answered) else { return };
         let (server, flow) = (exchange.server, exchange.source.flow);
         let Purpose::Register(registration) = &exchange.purpose else { return };
-        let Some(binding) = registration.binding else { return };
-        exchange.answered = true;
         let registration = registration.clone();
+        let Some(binding) = self.place_of(now, &registration, flow) else { return };
+        if let Some(exchange) = self.exchanges.get_mut(id) {
+            exchange.answered = true;
+        }
         self.shield(now, server, binding, (&registration, flow), again_at);
+    }
+
+    /// The registration of a phone that is answered without its server. One that another vouches
+    /// for gets a place beside that, until a server says who it is.
+    pub(super) fn place_of(
+        &mut self,
+        now: Instant,
+        registration: &Registration,
+        flow: Flow,
+    ) -> Option<BindingId> {
+        if registration.binding.is_some() {
+            return registration.binding;
+        }
+        let voucher = self.registrar.get(registration.vouched_by?)?;
+        let known_since_s = voucher.known_since_s;
+        let registered = Registered {
+            aor: registration.aor.clone(),
+            known: None,
+            provider: voucher.provider,
+            contact: registration.contact.clone(),
+            wan_user: registration.wan_user.clone(),
+            flow,
+            instance: registration.instance.clone(),
+            mac: registration.mac,
+            call_id: registration.call_id.clone(),
+            asked: registration.asked,
+            granted_s: 0,
+            phone_s: 0,
+            accepted_by: voucher.accepted_by,
+            aliases: voucher.aliases.clone(),
+            answer: Vec::new(),
+            template: Vec::new(),
+        };
+        let placed = self.registrar.register(now, known_since_s, registered);
+        self.counters.phones_refused_full += u64::from(placed.is_err());
+        Some(placed.ok()?.0)
     }
 
     /// Answers the REGISTER of a known phone without its server.

@@ -5,7 +5,9 @@ use super::Registration;
 use crate::adapter::Adapter;
 use crate::adapter::exchange::{ExchangeId, Purpose};
 use crate::adapter::registrar::{Asked, Binding, BindingId};
-use crate::time::Instant;
+use crate::adapter::server::State;
+use crate::limits::{LOST_PLACE_AGE, LOST_PLACE_SPREAD};
+use crate::time::{Duration, Instant};
 
 impl Adapter {
     /// The bindings that a REGISTER ends whose answer names none of our Contacts. An answer may be
@@ -48,6 +50,28 @@ impl Adapter {
             }
         }
         self.persist.bindings_changed(now, false);
+    }
+
+    /// A live server acts as if it did not know a phone: perhaps it was restarted, too fast to be
+    /// missed, and has lost its table. The phone is registered again, or its next REGISTER
+    /// forwarded: once for each grant, so that what was a mistake costs little.
+    pub(crate) fn registration_doubted(&mut self, now: Instant, id: BindingId) {
+        let Some(binding) = self.registrar.get(id).filter(|b| b.registered) else { return };
+        let granted_at = binding.granted_until - Duration::from_secs(binding.granted_s.into());
+        let due = binding.forward_at <= now;
+        let up = self.providers.state_of(binding.provider) == State::Up;
+        if due || !up || now < granted_at + LOST_PLACE_AGE {
+            return;
+        }
+        let works = binding.own.works();
+        if let Some(binding) = self.registrar.get_mut(id) {
+            binding.forward_at = now;
+        }
+        if works {
+            let at = now + self.rng.jitter(LOST_PLACE_SPREAD);
+            self.registrar.renew_at(id, at);
+        }
+        self.counters.registrations_doubted += 1;
     }
 
     /// A 403 or 404 of a live provider, seen twice a minute apart, makes a phone forgotten.

@@ -59,7 +59,7 @@ impl Adapter {
             let registered = local_registration(&registration, contact, phone_s, source);
             let aliases = self.aliases_of_account(registered.provider, &account);
             let registered = Registered { aliases, ..registered };
-            if self.enter_phone(now, registered).is_none() {
+            if !self.take_in(now, registered) {
                 return self.refuse(now, server, 503);
             }
         }

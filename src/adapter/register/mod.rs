@@ -62,6 +62,8 @@ pub(crate) struct Registration {
     pub(crate) asked: Asked,
     /// The phone's registration, where it has one.
     pub(crate) binding: Option<BindingId>,
+    /// Where it has none: a registration that shows that the phone is no stranger.
+    pub(crate) vouched_by: Option<BindingId>,
     /// Further Contacts of the same phone that it names, with what it wants for each.
     pub(crate) further: heapless::Vec<Further, CONTACTS_FURTHER_MAX>,
     /// Our end of the way to the provider.
@@ -130,15 +132,13 @@ impl Adapter {
         if registration.provider.is_some() && self.config.adapter.mode == Mode::Overlay {
             return self.register_here(now, server, message, source, registration);
         }
-        let known = registration.binding.filter(|_| registration.provider.is_some());
+        let known = registration.provider.is_some() && registration.is_known();
         let state = self.providers.state_of(registration.provider);
         let up = state == State::Up;
         // While the server is not up, what known phones send is answered at once, and is its best
         // probe: as much of it is forwarded as probes would go (CALLS §2.4). A goodbye always is.
-        let held = known.is_some()
-            && !up
-            && registration.expires_s > 0
-            && !self.may_ask(now, registration.provider);
+        let held =
+            known && !up && registration.expires_s > 0 && !self.may_ask(now, registration.provider);
         // A further Contact is not ours to answer for.
         let alone = message.values(Name::Contact).count() == 1;
         let fresh =
@@ -147,16 +147,17 @@ impl Adapter {
             self.counters.registrations_refreshed += 1;
             return self.answer_refresh(now, server, id, &registration);
         }
-        if let Some(id) = known.filter(|_| held) {
+        if held && let Some(id) = self.place_of(now, &registration, source.flow) {
             return self.shield(now, server, id, (&registration, source.flow), now);
         }
-        if registration.provider.is_some() && known.is_none() && state == State::Down {
+        if registration.provider.is_some() && !known && state == State::Down {
             return self.refuse(now, server, 503);
         }
         if self.finds_no_room(&registration) {
             return self.refuse(now, server, 503);
         }
-        registration.shield_at = known.map(|_| if up { now + REGISTER_PATIENCE } else { now });
+        let patience = if up { REGISTER_PATIENCE } else { Duration::ZERO };
+        registration.shield_at = known.then_some(now + patience);
         let provider = registration.provider;
         let accepted_by = self.accepted_by(registration.binding);
         let purpose = Purpose::Register(Box::new(registration));
@@ -167,7 +168,7 @@ impl Adapter {
             return self.refuse(now, server, 503);
         };
         self.send_out(now, id, message);
-        if known.is_some() && !up {
+        if known && !up {
             self.send_once(id);
         }
         self.wait_for_target(now, id);
@@ -281,7 +282,7 @@ impl Adapter {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let answered = exchange.answered;
         let Purpose::Register(registration) = &exchange.purpose else { return };
-        let known = registration.binding.is_some();
+        let known = registration.is_known();
         match status {
             200..=299 => {
                 self.registration_accepted(now, id, message);

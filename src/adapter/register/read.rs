@@ -43,13 +43,17 @@ impl Adapter {
         let instance = contact.as_ref().and_then(|c| c.params.get("+sip.instance"));
         let instance = instance.unwrap_or_default().to_owned();
         let contact = contact.map_or_else(String::new, |c| c.uri.to_owned());
+        let mut vouched_by = None;
         let binding = if query {
             self.registrar.find(source.flow, Some(&aor))
         } else {
             let (aor, instance, contact) = (&aor, &instance, &contact);
             let (call_id, flow) = (message.call_id(), source.flow);
+            let applicant = Applicant { aor, instance, mac, contact, call_id, flow };
+            let stays = expires_s > 0 && !contact.is_empty();
+            vouched_by = self.registrar.vouches_for(&applicant).filter(|_| stays);
             self.registrar
-                .same_phone(&Applicant { aor, instance, mac, contact, call_id, flow })
+                .same_phone(&applicant)
                 .or_else(|| taken_back(message).find_map(|c| self.registrar.by_contact(aor, c)))
         };
         let contact = match binding.and_then(|id| self.registrar.get(id)) {
@@ -74,6 +78,7 @@ impl Adapter {
             call_id: message.call_id().to_owned(),
             asked: Asked { at: now, cseq: message.cseq().map_or(0, |(number, _)| number) },
             binding: binding.filter(|_| !query),
+            vouched_by: vouched_by.filter(|_| binding.is_none()),
             local: None,
             shield_at: None,
         };
@@ -156,6 +161,11 @@ fn taken_back<'m>(message: &Message<'m>) -> impl Iterator<Item = &'m str> {
 }
 
 impl Registration {
+    /// Whether a provider has accepted the phone before (CALLS §2.4).
+    pub(super) fn is_known(&self) -> bool {
+        self.binding.or(self.vouched_by).is_some()
+    }
+
     /// The phone's Contacts, each with the user part that stands for it at the provider.
     pub(super) fn named(&self) -> impl Iterator<Item = (&str, &str)> {
         let first = (self.contact.as_str(), self.wan_user.as_str());

@@ -62,6 +62,20 @@ impl Registrar {
         best.map(|(_, id)| id)
     }
 
+    /// A phone that is known, where this one is not, and has its address and its hardware address,
+    /// but is registered elsewhere. Either it has been renumbered, or both are behind one repeater
+    /// in the Wi-Fi: it is no stranger, and takes nobody's place (CALLS §2.4).
+    pub fn vouches_for(&self, applicant: &Applicant<'_>) -> Option<BindingId> {
+        let mac = applicant.mac?;
+        self.by_aor.find(applicant.aor).find_map(|slot| {
+            let id = self.table.id_at(slot)?;
+            let known = self.table.get(id)?;
+            let same = (known.aor.as_str(), known.instance.as_str(), known.mac)
+                == (applicant.aor, applicant.instance, Some(mac));
+            same.then_some(id)
+        })
+    }
+
     /// Phones whose Contact at this host another one has taken over with their address.
     pub fn displaced_by(&self, id: BindingId) -> Vec<BindingId> {
         let Some(new) = self.table.get(id) else { return Vec::new() };
