@@ -166,6 +166,15 @@ impl Talk {
         read(&heard)
     }
 
+    /// Bob's phone is asked to speak as Alice's does, in its session's next version; then they talk.
+    fn bob_is_asked(&mut self) {
+        let (session, version) = self.session.clone();
+        let (told, next, formats) = self.asked(BOB, DIGITS_101);
+        assert_eq!((told, next, formats.as_str()), (session, version + 1, "0 101"));
+        self.speak(500);
+        assert!(self.talks());
+    }
+
     pub(crate) fn end(mut self, what: &str) {
         let bye = self.dialogs[BOB].request("BYE", &[], "");
         let (alice, bob) = (self.phones[ALICE].clone(), self.phones[BOB].clone());
@@ -196,11 +205,7 @@ fn equal_codecs_are_aimed_anew_and_no_phone_is_asked() {
 fn a_phone_that_would_be_misunderstood_is_asked_with_the_other_s_description() {
     let mut talk = Talk::new([DIGITS_101, DIGITS_97, DIGITS_97, DIGITS_101]);
     talk.dies();
-    let (session, version) = talk.session.clone();
-    let (told, next, formats) = talk.asked(BOB, DIGITS_101);
-    assert_eq!((told, next, formats.as_str()), (session, version + 1, "0 101"));
-    talk.speak(500);
-    assert!(talk.talks());
+    talk.bob_is_asked();
     assert_eq!(talk.moved(), [1, 1]);
     talk.end("other payload types");
 }
@@ -209,11 +214,7 @@ fn a_phone_that_would_be_misunderstood_is_asked_with_the_other_s_description() {
 fn where_the_machine_spoke_two_codecs_both_phones_come_to_one() {
     let mut talk = Talk::new([DIGITS_101, OTHER_CODEC, OTHER_CODEC, DIGITS_101]);
     talk.dies();
-    let (session, version) = talk.session.clone();
-    let (told, next, formats) = talk.asked(BOB, DIGITS_101);
-    assert_eq!((told, next, formats.as_str()), (session, version + 1, "0 101"));
-    talk.speak(500);
-    assert!(talk.talks());
+    talk.bob_is_asked();
     talk.end("two codecs");
 }
 
