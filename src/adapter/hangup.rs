@@ -1,8 +1,8 @@
 //! A phone hangs up: whatever else fails, its BYE is answered 200 and sent on (CALLS §4.1).
 //!
 //! A BYE that may wait for its answer is an exchange like any other request, answered from here
-//! after 2 s. Here is what happens to one that finds no room, or no way on. Nor is the BYE of the far
-//! end refused for want of room: that would leave the phone in a call with nobody.
+//! after 2 s. Here is what happens to one that finds no room, or no way on. Nor is the BYE of the
+//! far end refused for want of room: that would leave the phone in a call with nobody.
 
 use super::exchange::ExchangeId;
 use super::inbound::Source;

@@ -166,7 +166,8 @@ impl Talk {
         read(&heard)
     }
 
-    /// Bob's phone is asked to speak as Alice's does, in its session's next version; then they talk.
+    /// Bob's phone is asked to speak as Alice's does, in its session's next version; then they
+    /// talk.
     fn bob_is_asked(&mut self) {
         let (session, version) = self.session.clone();
         let (told, next, formats) = self.asked(BOB, DIGITS_101);

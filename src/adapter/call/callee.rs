@@ -224,8 +224,8 @@ impl Adapter {
         self.relay_response(now, id, at, up, message);
     }
 
-    /// A call that came over the overlay alone, while the server is up, shows that this may not know
-    /// the phone any more.
+    /// A call that came over the overlay alone, while the server is up, shows that this may not
+    /// know the phone any more.
     pub(super) fn miss_server_leg(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id).filter(|call| call.role == Role::Callee) else {
             return;
