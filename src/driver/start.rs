@@ -5,7 +5,7 @@ use super::settings::{read_or_create_secret, read_secret, read_settings};
 use crate::config::{self, Config, Warning};
 use crate::identity::key::Identity;
 use crate::identity::network::NetworkKeys;
-use crate::limits::{CALL_DESCRIPTORS, OTHER_DESCRIPTORS};
+use crate::limits::{CALL_DESCRIPTORS, OTHER_DESCRIPTORS, streams_max};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::path::Path;
@@ -75,7 +75,7 @@ pub fn random_seed() -> io::Result<[u8; 32]> {
 fn descriptors_wanted(config: &Config) -> u64 {
     let adapter = &config.adapter;
     u64::from(adapter.max_calls) * CALL_DESCRIPTORS
-        + u64::from(adapter.max_phones)
+        + streams_max(usize::from(adapter.max_phones)) as u64
         + OTHER_DESCRIPTORS
 }
 

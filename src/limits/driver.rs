@@ -25,12 +25,18 @@ pub const STREAM_QUEUE_BYTES_MAX: usize = 64 * 1024;
 /// lines.
 pub const CALL_DESCRIPTORS: u64 = 8;
 
-/// Descriptors beside those of calls and of one TCP connection for each phone: listeners, servers,
-/// calls of emergencies, files.
+/// Descriptors beside those of calls and TCP connections: sockets, listeners, calls of emergencies,
+/// files.
 pub const OTHER_DESCRIPTORS: u64 = 256;
 
 /// TCP connections at a time for any settings. How many a core takes is its own affair.
-pub const STREAMS_MAX: usize = 4096 * 2 + STREAMS_VISITORS_MAX;
+pub const STREAMS_MAX: usize = streams_max(4096);
+
+/// TCP connections at a time: each phone may have one to us and one to its server, and there are
+/// visitors.
+pub const fn streams_max(max_phones: usize) -> usize {
+    2 * max_phones + STREAMS_VISITORS_MAX
+}
 
 /// TCP connections of the LAN beside one for each of `max_phones`: phones that come back before
 /// their old connection is given up, and those who are nobody's phone.

@@ -6,7 +6,7 @@
 //! among them.
 
 use super::{Connection, Facing};
-use crate::limits::{STREAMS_A_HOST_MAX, STREAMS_VISITORS_MAX};
+use crate::limits::{STREAMS_A_HOST_MAX, streams_max};
 use crate::net::ConnId;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -21,10 +21,10 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// None yet: each phone may have one to us and one to its server, and there are visitors.
+    /// None yet. Those to the phones' servers have room, whatever was accepted.
     pub(crate) fn new(max_phones: usize) -> Self {
-        let accepted_max = max_phones + STREAMS_VISITORS_MAX;
-        Self { by_id: BTreeMap::new(), accepted_max, all_max: accepted_max + max_phones }
+        let all_max = streams_max(max_phones);
+        Self { by_id: BTreeMap::new(), accepted_max: all_max - max_phones, all_max }
     }
 
     /// Adds one. False where there are too many.

@@ -1,6 +1,7 @@
 //! How many connections there may be.
 
 use super::*;
+use crate::limits::STREAMS_VISITORS_MAX;
 use crate::time::Instant;
 
 fn from(id: u32, remote: &str) -> Connection {
