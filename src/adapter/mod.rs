@@ -27,6 +27,7 @@ mod names;
 mod network;
 mod notices;
 mod outside;
+mod own_request;
 mod owners;
 mod persist;
 mod phones;

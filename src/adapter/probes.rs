@@ -1,13 +1,15 @@
 //! Probes: an OPTIONS from a registered AOR, where nothing else was heard of the server
 //! (CALLS §5).
 
+use super::call::identity::Rename;
+use super::own_request::OwnRequest;
 use super::providers::ProviderId;
+use super::register::wan_contact;
 use super::server::Sent;
 use super::targets::Target;
 use super::ways::Way;
-use super::{Adapter, ClientOwner, crossing, rewrite};
-use crate::sip::proxy::MAX_FORWARDS;
-use crate::sip::{Name, Writer};
+use super::{Adapter, ClientOwner};
+use crate::sip::{Method, Name};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -30,20 +32,16 @@ impl Adapter {
         let domain = self.providers.options(id).domain.clone();
         let owner = ClientOwner::Probe(id);
         let Way::Ready(flow, local) = self.way_to(to, tcp, None, owner) else { return false };
-        let (branch, tag, call) =
-            (self.transactions.branch(), self.rng.next_u32(), self.rng.next_u64());
-        let bytes = crossing::write(|out| {
-            let mut writer = Writer::new(out);
-            writer.request("OPTIONS", &format!("sip:{domain}"));
-            rewrite::write_via(&mut writer, local, &branch);
-            writer.header(Name::MaxForwards, MAX_FORWARDS);
-            writer.header(Name::From, format_args!("<sip:{aor}>;tag={tag:08x}"));
-            writer.header(Name::To, format_args!("<sip:{domain}>"));
-            writer.header(Name::CallId, format_args!("{call:016x}"));
-            writer.header(Name::CSeq, "1 OPTIONS");
-            writer.header(Name::Contact, format_args!("<sip:{user}@{}>", local.host()));
-            writer.finish(&[])
-        });
+        let (tag, call) = (self.rng.next_u32(), self.rng.next_u64());
+        let name = Rename {
+            call_id: format!("{call:016x}"),
+            from: format!("<sip:{aor}>;tag={tag:08x}"),
+            to: format!("<sip:{domain}>"),
+        };
+        let contact = (Name::Contact, format!("<{}>", wan_contact(&user, local)));
+        let uri = format!("sip:{domain}");
+        let options = OwnRequest::new(Method::Options, uri, (flow, local), name).with([contact]);
+        let bytes = self.write_own(&options);
         let owner = owner.encode();
         let Some(bytes) = bytes else { return false };
         if let Ok(client) = self.transactions.send_request(now, flow, &bytes, owner)

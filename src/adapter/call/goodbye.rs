@@ -4,9 +4,9 @@
 
 use super::dialog::DialogAt;
 use super::dialogs::Dialog;
-use super::own::Own;
 use super::{CallId, UpstreamState};
 use crate::adapter::names::Path;
+use crate::adapter::own_request::OwnRequest;
 use crate::adapter::{Adapter, crossing};
 use crate::media::multipart;
 use crate::sip::transaction::ClientId;
@@ -33,7 +33,7 @@ impl Adapter {
     /// Ends the far end of a dialog from here, on both paths.
     pub(crate) fn send_byes_onward(&mut self, now: Instant, (id, at): DialogAt) {
         let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
-        if let Some(far) = dialog.map(|dialog| Own::to_far_end(dialog, Method::Bye)) {
+        if let Some(far) = dialog.map(|dialog| OwnRequest::to_far_end(dialog, Method::Bye)) {
             self.send_own(now, &far);
         }
         self.end_directly(now, (id, at));
@@ -43,7 +43,7 @@ impl Adapter {
         let Some(node) = self.direct_path((id, at)) else { return };
         let Some(call) = self.calls.get(id) else { return };
         let Some(dialog) = call.dialogs.get(at) else { return };
-        let crossing = Own::directly(call, dialog, (self.id, node), Method::Bye);
+        let crossing = OwnRequest::directly(call, dialog, (self.id, node), Method::Bye);
         self.send_own(now, &crossing);
         self.trace_sent(now, id, Path::Peer(node), "BYE");
     }
@@ -53,8 +53,8 @@ impl Adapter {
     pub(super) fn end_leg(&mut self, now: Instant, (id, at): DialogAt) {
         let dialog = self.calls.get(id).and_then(|call| call.dialogs.get(at));
         let Some(dialog) = dialog else { return };
-        let far = Own::to_far_end(dialog, Method::Bye);
-        let phone = Own::to_phone(dialog, Method::Bye);
+        let far = OwnRequest::to_far_end(dialog, Method::Bye);
+        let phone = OwnRequest::to_phone(dialog, Method::Bye);
         for bye in [phone, far] {
             self.send_own(now, &bye);
         }
@@ -104,7 +104,7 @@ impl Adapter {
     /// Acknowledges the answer of a phone here in the name of a caller that does not.
     pub(super) fn acknowledge_phone(&mut self, id: CallId, at: usize) {
         let Some(dialog) = self.calls.get(id).and_then(|call| call.dialogs.get(at)) else { return };
-        let ack = Own::to_phone(dialog, Method::Ack).numbered(dialog.invited);
+        let ack = OwnRequest::to_phone(dialog, Method::Ack).numbered(dialog.invited);
         self.send_own_ack(&ack);
     }
 
@@ -127,7 +127,7 @@ impl Adapter {
         let routes = RouteSet::of_caller(response, invite.request_uri(), is_ours);
         let number = response.cseq().map_or(1, |(number, _)| number);
         let own = |method, number| {
-            Own::to_answerer((&invite, response), &routes, (flow, local), (method, number))
+            OwnRequest::to_answerer((&invite, response), &routes, (flow, local), (method, number))
         };
         let kind = response.header(Name::ContentType).unwrap_or_default();
         let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());

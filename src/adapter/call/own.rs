@@ -11,46 +11,21 @@ use super::identity::{DialogId, Rename, direct_call_id};
 use super::{Call, CallId, Upstream, UpstreamState};
 use crate::adapter::exchange::Purpose;
 use crate::adapter::names::{Local, Path, peer_flow};
-use crate::adapter::rewrite::write_via;
+use crate::adapter::own_request::OwnRequest;
 use crate::adapter::ways::turned;
-use crate::adapter::{Adapter, ClientOwner, crossing};
+use crate::adapter::{Adapter, ClientOwner};
 use crate::limits::INQUIRY_LIMIT;
 use crate::net::NodeId;
-use crate::sip::proxy::MAX_FORWARDS;
-use crate::sip::transaction::{ClientId, Flow, Room};
-use crate::sip::{Message, Method, Name, RouteSet, TooLong, Writer};
+use crate::sip::transaction::{ClientId, Flow};
+use crate::sip::{Message, Method, Name, RouteSet};
 use crate::time::Instant;
-use core::fmt;
 
-/// Such a request, and where it goes.
-pub(super) struct Own {
-    method: Method<'static>,
-    number: u32,
-    flow: Flow,
-    uri: String,
-    local: Local,
-    routes: Vec<String>,
-    name: Rename,
-    headers: Vec<(Name, String)>,
-    body: Vec<u8>,
-    room: Room,
-}
-
-impl Own {
+impl OwnRequest {
     /// To the phone, as from its far end.
     pub(super) fn to_phone(dialog: &Dialog, method: Method<'static>) -> Self {
-        Self {
-            method,
-            number: dialog.far_cseq.saturating_add(1),
-            flow: dialog.phone.flow,
-            uri: dialog.phone.contact.clone(),
-            local: dialog.phone.local,
-            routes: Vec::new(),
-            name: dialog.id.rename(false),
-            headers: Vec::new(),
-            body: Vec::new(),
-            room: Room::Usual,
-        }
+        let (phone, name) = (&dialog.phone, dialog.id.rename(false));
+        Self::new(method, phone.contact.clone(), (phone.flow, phone.local), name)
+            .numbered(dialog.far_cseq.saturating_add(1))
     }
 
     /// To the far end that carries, as from the phone.
@@ -60,18 +35,10 @@ impl Own {
             Path::Peer(_) => Vec::new(),
             _ => far.routes.clone(),
         };
-        Self {
-            method,
-            number: shifted(dialog.phone_cseq, far.shift_out).saturating_add(1),
-            flow: far.flow_to(far.next_hop()),
-            uri: far.contact.clone(),
-            local: far.local,
-            routes,
-            name: far.id.rename(true),
-            headers: Vec::new(),
-            body: Vec::new(),
-            room: Room::Usual,
-        }
+        let way = (far.flow_to(far.next_hop()), far.local);
+        let number = shifted(dialog.phone_cseq, far.shift_out).saturating_add(1);
+        let own = Self::new(method, far.contact.clone(), way, far.id.rename(true));
+        Self { number, routes, ..own }
     }
 
     /// Inside the dialog that `answer` to our own `invite` made, as its caller (RFC 3261 s12.1.2):
@@ -83,22 +50,14 @@ impl Own {
         (method, number): (Method<'static>, u32),
     ) -> Self {
         let of = |message: &Message<'_>, name| message.header(name).unwrap_or_default().to_owned();
-        Self {
-            method,
-            number,
-            flow: turned(on.0, routes.next_hop()),
-            uri: routes.request_uri().to_owned(),
-            local: on.1,
-            routes: routes.routes().collect(),
-            name: Rename {
-                call_id: invite.call_id().to_owned(),
-                from: of(invite, Name::From),
-                to: of(answer, Name::To),
-            },
-            headers: Vec::new(),
-            body: Vec::new(),
-            room: Room::Usual,
-        }
+        let name = Rename {
+            call_id: invite.call_id().to_owned(),
+            from: of(invite, Name::From),
+            to: of(answer, Name::To),
+        };
+        let way = (turned(on.0, routes.next_hop()), on.1);
+        let own = Self::new(method, routes.request_uri().to_owned(), way, name);
+        Self { number, routes: routes.routes().collect(), ..own }
     }
 
     /// The same on the direct path (CALLS §4.1), from adapter `own` to `node`.
@@ -118,44 +77,6 @@ impl Own {
             name: if dialog.phone.withheld { name.withheld() } else { name },
             ..Self::to_far_end(dialog, method)
         }
-    }
-
-    /// The same with another number: an ACK has that of its INVITE.
-    pub(super) fn numbered(self, number: u32) -> Self {
-        Self { number, ..self }
-    }
-
-    /// The same in another room of the transactions.
-    pub(super) fn roomed(self, room: Room) -> Self {
-        Self { room, ..self }
-    }
-
-    /// The same with more headers.
-    pub(super) fn with(mut self, headers: impl IntoIterator<Item = (Name, String)>) -> Self {
-        self.headers.extend(headers);
-        self
-    }
-
-    /// The same with a description.
-    pub(super) fn describing(self, body: &[u8]) -> Self {
-        let kind = (Name::ContentType, "application/sdp".to_owned());
-        Self { body: body.to_owned(), ..self }.with((!body.is_empty()).then_some(kind))
-    }
-
-    fn write(&self, branch: &dyn fmt::Display, out: &mut [u8]) -> Result<usize, TooLong> {
-        let mut writer = Writer::new(out);
-        writer.request(self.method.as_str(), &self.uri);
-        write_via(&mut writer, self.local, branch);
-        for route in &self.routes {
-            writer.header(Name::Route, route);
-        }
-        writer.header(Name::MaxForwards, MAX_FORWARDS);
-        writer.header(Name::From, &self.name.from);
-        writer.header(Name::To, &self.name.to);
-        writer.header(Name::CallId, &self.name.call_id);
-        writer.header(Name::CSeq, format_args!("{} {}", self.number, self.method.as_str()));
-        self.headers.iter().for_each(|(name, value)| writer.header(*name, value));
-        writer.finish(&self.body)
     }
 }
 
@@ -205,25 +126,6 @@ impl Dialog {
 }
 
 impl Adapter {
-    /// Sends a request whose answer changes nothing.
-    pub(super) fn send_own(&mut self, now: Instant, own: &Own) {
-        if let Some(bytes) = self.write_own(own) {
-            self.send_quiet_in(own.room, now, own.flow, &bytes);
-        }
-    }
-
-    fn write_own(&mut self, own: &Own) -> Option<Vec<u8>> {
-        let branch = self.transactions.branch();
-        crossing::write(|out| own.write(&branch, out))
-    }
-
-    /// Sends an ACK, which is no transaction.
-    pub(super) fn send_own_ack(&mut self, ack: &Own) {
-        if let Some(bytes) = self.write_own(ack) {
-            self.send(ack.flow, &bytes);
-        }
-    }
-
     /// Asks the phone of a dialog, unless it has been asked already or an INVITE of either end is
     /// under way (RFC 3261 s14.1). Whether it was.
     pub(super) fn ask_phone(
@@ -242,7 +144,8 @@ impl Adapter {
             return false;
         }
         let contact = (Name::Contact, format!("<{}>", self.shown_to_phone(call, dialog)));
-        let own = Own::to_phone(dialog, method).with(headers).with([contact]).describing(body);
+        let own =
+            OwnRequest::to_phone(dialog, method).with(headers).with([contact]).describing(body);
         let (flow, number) = (own.flow, own.number);
         let bytes = self.write_own(&own);
         let owner = ClientOwner::Inquiry(id.slot()).encode();
@@ -316,7 +219,7 @@ impl Adapter {
                 dialog.phone.contact = contact;
             }
             if let (Method::Invite, Some((number, _))) = (message.method(), message.cseq()) {
-                let ack = Own::to_phone(dialog, Method::Ack).numbered(number);
+                let ack = OwnRequest::to_phone(dialog, Method::Ack).numbered(number);
                 self.send_own_ack(&ack);
             }
         }

@@ -12,7 +12,7 @@ mod moves;
 mod read;
 mod renewal;
 
-use read::wan_contact;
+pub(crate) use read::wan_contact;
 pub(crate) use renewal::Renewals;
 
 use super::exchange::{Exchange, ExchangeId, Purpose};

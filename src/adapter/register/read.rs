@@ -12,7 +12,7 @@ use crate::sip::{Message, Name, NameAddr, Uri, delta_seconds};
 use crate::time::Instant;
 
 /// Our Contact for this user part, at our end of the way to the provider.
-pub(super) fn wan_contact(user: &str, local: Local) -> String {
+pub(crate) fn wan_contact(user: &str, local: Local) -> String {
     let at = if user.is_empty() { "" } else { "@" };
     format!("sip:{user}{at}{}{}", local.host(), local.parameter())
 }
