@@ -191,7 +191,10 @@ pub const BYE_PATIENCE: Duration = Duration::from_secs(2);
 /// (CALLS §4.1).
 pub const MEDIA_SILENCE: Duration = Duration::from_secs(2);
 
-/// How often that is looked for while the server is not up, and asked of the other adapter.
+/// The same at the called one's adapter: longer by more than the other one needs to ask first.
+pub const MEDIA_SILENCE_CALLED: Duration = Duration::from_millis(3500);
+
+/// How often that is looked for, and asked of the other adapter.
 pub const MEDIA_MOVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often in a row the other adapter is asked; then the call is left to the rule of dead media.

@@ -27,6 +27,8 @@ pub(crate) struct Crossing {
     pub(crate) to_local: Local,
     /// User part of the Contact that stands for the sender on the other side.
     pub(crate) user: String,
+    /// What that Contact says beside the transport.
+    pub(crate) contact_parameter: &'static str,
     /// Addresses under which the phone names itself.
     pub(crate) phone_hosts: heapless::Vec<IpAddr, 2>,
     /// The whole URI of that Contact, where it is not to be one of ours.
@@ -61,7 +63,8 @@ impl Crossing {
         let (local, user) = (&self.to_local, &self.user);
         let user = if self.withheld { NOBODY_USER } else { user };
         let at = if user.is_empty() { "" } else { "@" };
-        format!("sip:{user}{at}{}{}", local.host(), local.parameter())
+        let further = self.contact_parameter;
+        format!("sip:{user}{at}{}{}{further}", local.host(), local.parameter())
     }
 
     fn contacts<'c>(&'c self, uri: &'c str) -> Contacts<'c> {

@@ -109,6 +109,11 @@ impl Adapter {
             }
             return Err(Rejected::Malformed);
         }
+        if self.waits_for_hole(now, source.path, message) {
+            // As if it were lost on the way: it is sent again.
+            self.counters.invites_postponed += 1;
+            return Ok(());
+        }
         let room = self.room_for(message, source.path);
         match self.transactions.receive_request_in(room, now, message, source.flow) {
             Ok(Incoming::Repeated | Incoming::Ack) => {}
@@ -192,6 +197,9 @@ impl Adapter {
             (_, Method::Message) => self.message_in(now, id, message, source),
             (Path::Lan, _) => self.forward(now, id, message, source),
             (_, Method::Register) => self.refuse(now, id, 403),
+            (Path::Peer(node), Method::Invite) if self.is_out_of_earshot(now, node, message) => {
+                self.refuse_unheard(now, id, node);
+            }
             (_, Method::Invite) => self.call_in(now, id, message, source),
             (Path::Server, Method::Options)
                 if self.binding_named(message, source.flow.to).is_none() =>

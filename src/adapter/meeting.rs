@@ -63,4 +63,15 @@ impl Adapter {
             let _ = channel.send(now, peer, &Payload::Rendezvous(list));
         }
     }
+
+    /// A session stands: where that is by a detour, a hole may have opened before, when nothing
+    /// could use it yet.
+    pub(super) fn leave_detour(&mut self, now: Instant, peer: NodeId) {
+        let (Some(overlay), Some(channel)) = (&self.overlay, &mut self.channel) else { return };
+        let session = channel.sessions().find(|session| session.peer == peer);
+        let by_detour = session.is_some_and(|session| is_detour(&session.address));
+        if let Some(hole) = overlay.hole(now, peer).filter(|_| by_detour) {
+            channel.reachable_at(now, peer, hole);
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod call;
 mod connections;
 mod credentials;
 mod crossing;
+mod earshot;
 mod emergency;
 mod exchange;
 mod forward;
@@ -124,6 +125,10 @@ crate::observe::counters! {
         wan_unauthorized,
         /// Requests of other adapters that are not taken: see `accept`, and REFER.
         peer_requests_refused,
+        /// INVITEs of other adapters left to be sent again: a hole for speech may still open.
+        invites_postponed,
+        /// INVITEs of other adapters refused because speech has no way between the two NATs.
+        invites_out_of_earshot,
         /// Notices pushed out by later ones before their call came.
         notices_dropped,
         /// Legs of one call beyond their limit.

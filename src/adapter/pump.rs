@@ -312,7 +312,10 @@ impl Adapter {
                 self.handle_payload(now, peer, &payload);
             }
             Some(ChannelEvent::Asking { peer }) => self.meet_again(now, peer),
-            Some(ChannelEvent::Up { peer, .. }) => self.tell_rendezvous(now, peer),
+            Some(ChannelEvent::Up { peer }) => {
+                self.tell_rendezvous(now, peer);
+                self.leave_detour(now, peer);
+            }
             None => return false,
         }
         true

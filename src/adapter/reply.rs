@@ -55,6 +55,17 @@ impl Adapter {
         self.reply(now, id, code, None);
     }
 
+    /// Refuses a request with a status that says more than its number, and with why.
+    pub(crate) fn refuse_because(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        status: (u16, &str),
+        warning: &str,
+    ) {
+        self.reply_full(now, id, status, None, (&[(Name::Warning, &warning)], &[]));
+    }
+
     /// Refuses what no proxy may pass on (RFC 3261 s16.3).
     pub(crate) fn refuse_invalid(
         &mut self,

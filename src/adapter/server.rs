@@ -235,6 +235,12 @@ impl ServerState {
         self.link_up && self.prober.grant(now)
     }
 
+    /// Whether something that speaks against a server which is up, though it proves nothing, is
+    /// looked into by a probe now. True for some and then at the normal rate of probes.
+    pub fn may_look_early(&mut self, now: Instant) -> bool {
+        self.link_up && self.prober.silence_counts() && self.prober.look_early(now)
+    }
+
     /// Whether it has ever answered an OPTIONS.
     pub fn answers_probes(&self) -> bool {
         self.prober.silence_counts()

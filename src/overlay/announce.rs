@@ -51,9 +51,7 @@ impl Overlay {
     pub fn set_mapped(&mut self, now: Instant, mapped: Option<SocketAddr>) {
         if self.reach.set_mapped(mapped) {
             self.addresses_changed();
-            if self.judge.judged() != Judged::Unknown {
-                self.judge_again(now);
-            }
+            self.port_changed(now);
         }
     }
 

@@ -134,6 +134,17 @@ impl Reachability {
     }
 }
 
+/// Under which ports others see what a node sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Under its own, or those that the router in front opened, and anybody gets in there.
+    Open,
+    /// Under its own, as far as is known.
+    Own,
+    /// Under others: always the same, or another one for each peer.
+    Other,
+}
+
 /// Why a node thinks so of its reachability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {

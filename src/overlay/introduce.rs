@@ -25,6 +25,11 @@ use std::net::SocketAddr;
 
 /// Pauses between the pings that open a hole: the ends begin at different times.
 const PUNCH_PAUSES_MS: [u64; 6] = [60, 60, 120, 200, 400, 400];
+/// So long after an introduction it is known whether a hole has opened: the last ping is answered,
+/// and the channel has asked there.
+const PUNCHED_AFTER: Duration = Duration::from_millis(1400);
+/// So long a hole stays open by itself, whatever the NAT.
+const HOLE_LIFE: Duration = Duration::from_secs(20);
 /// Rendezvous peers asked for one node.
 const ASKED_MAX: usize = 2;
 
@@ -90,6 +95,16 @@ impl Overlay {
         }
     }
 
+    /// Whether a hole towards `peer` may still open.
+    pub fn is_meeting(&self, now: Instant, peer: NodeId) -> bool {
+        self.detours.met(peer).is_some_and(|met| now < met + PUNCHED_AFTER)
+    }
+
+    /// Where a peer that was met lately can be heard itself.
+    pub fn hole(&self, now: Instant, peer: NodeId) -> Option<SocketAddr> {
+        self.detours.hole(peer, now - HOLE_LIFE)
+    }
+
     fn ask_to_introduce(&mut self, now: Instant, peer: NodeId, via: SocketAddr, token: &Token) {
         let purpose = Purpose::Meet(peer, *token != NO_TOKEN);
         self.ask(now, via, None, purpose, 0, |me, request| {
@@ -115,6 +130,7 @@ impl Overlay {
                 self.counters.introductions_failed += 1;
             }
             Introduced::Told(address) => {
+                self.detours.meet(now, peer, via);
                 if let Some(detour) = self.detours.address(peer, via) {
                     self.tell(OverlayEvent::Reached { peer, address: detour });
                 }
@@ -161,6 +177,7 @@ impl Overlay {
         };
         self.learn_detour(now, guest.id, from, false);
         self.detours.prove(guest.id, from, token);
+        self.detours.meet(now, guest.id, from);
         self.punch(now, guest.id, guest.address);
         Ok(())
     }
@@ -204,6 +221,7 @@ impl Overlay {
         }
         if answered {
             self.punches.end(&node.id);
+            self.detours.open_hole(node.id, node.address);
             self.counters.punched += 1;
             self.tell(OverlayEvent::Reached { peer: node.id, address: node.address });
         } else if !self.punches.0.iter().any(|punch| punch.address == node.address) {

@@ -7,7 +7,7 @@
 //! What is decided is said in every ping; members then list us, or strike us off.
 
 use super::Overlay;
-use super::event::{Reachability, Reason};
+use super::event::{Ports, Reachability, Reason};
 use super::id::Node;
 use super::request::Purpose;
 use super::wire::{Claim, Hello, NO_TOKEN, Standing, Token};
@@ -28,11 +28,14 @@ const DENIALS: u8 = 2;
 const NO_WITNESS: Duration = Duration::from_secs(5);
 const AGAIN_NEAR: Duration = Duration::from_secs(60);
 const AGAIN_CLIENT: Duration = Duration::from_secs(600);
-/// The router in front has opened our port, and we were refused: those who did so before it look
-/// again soon. Each further wait is six times as long, up to that of other clients. The second is
-/// longer than the 30 s for which a router of Linux remembers who knocked before the port was
-/// opened, and still lets nobody in from there: every knock renews that.
-const AGAIN_MAPPED: Duration = Duration::from_secs(6);
+/// The router in front has opened our port, and we were refused by the word of somebody who looked
+/// before it: longer than such a word stands (see `dial`).
+const AGAIN_UNSEEN: Duration = Duration::from_secs(6);
+/// The same by those who looked after it. A router of Linux remembers for 30 s who knocked before
+/// the port was opened, and still lets nobody in from there; every knock renews that, so that a
+/// shorter wait would be the longer one. Each further wait is six times as long, up to that of
+/// other clients.
+const AGAIN_MAPPED: Duration = Duration::from_secs(31);
 /// Members told at a time what we are, and the pause after them.
 const TOLD_AT_ONCE: usize = 4;
 const TOLD_PAUSE: Duration = Duration::from_millis(100);
@@ -53,6 +56,8 @@ pub(super) struct Judge {
     witness: Option<Node>,
     asked: heapless::Vec<NodeId, WITNESSES_MAX>,
     refusals: u8,
+    /// One of them is from before we asked.
+    unseen: bool,
     polls: u8,
     at: Option<Instant>,
     hold: Option<Instant>,
@@ -70,6 +75,7 @@ impl Judge {
             witness: None,
             asked: heapless::Vec::new(),
             refusals: 0,
+            unseen: false,
             polls: 0,
             at: None,
             hold: None,
@@ -141,14 +147,17 @@ impl Overlay {
     pub(super) fn judge_again(&mut self, now: Instant) {
         let judge = &mut self.judge;
         (judge.witness, judge.refusals, judge.polls) = (None, 0, 0);
-        (judge.denied, judge.at) = (0, Some(now));
+        (judge.denied, judge.unseen, judge.at) = (0, false, Some(now));
         judge.asked.clear();
     }
 
     /// The router in front opened our port or closed it: what we were is in doubt.
     pub(super) fn port_changed(&mut self, now: Instant) {
         self.judge.again_mapped = AGAIN_MAPPED;
-        if self.judge.judged != Judged::Unknown {
+        if self.judge.judged == Judged::Unknown {
+            // Who has refused us by now looked before.
+            self.judge.unseen = true;
+        } else {
             self.judge_again(now);
         }
     }
@@ -215,7 +224,10 @@ impl Overlay {
                 self.judge.at = Some(now + POLL * u32::from(polls));
             }
             standing => {
-                self.judge.refusals += u8::from(standing == Standing::Unreachable);
+                let refused = standing == Standing::Unreachable;
+                self.judge.refusals += u8::from(refused);
+                // Who looks says first that it does.
+                self.judge.unseen |= refused && polls == 2;
                 self.witness_over(now);
             }
         }
@@ -241,6 +253,7 @@ impl Overlay {
         let before = core::mem::replace(&mut self.judge.judged, judged);
         (self.judge.witness, self.judge.hold) = (None, None);
         let again = match judged {
+            Judged::Client if self.reach.is_mapped() && self.judge.unseen => Some(AGAIN_UNSEEN),
             Judged::Client if self.reach.is_mapped() => {
                 let longer = (self.judge.again_mapped * 6).min(AGAIN_CLIENT);
                 Some(core::mem::replace(&mut self.judge.again_mapped, longer))
@@ -251,7 +264,7 @@ impl Overlay {
         };
         self.judge.at = again.map(|pause| now + pause);
         self.judge.asked.clear();
-        self.judge.refusals = 0;
+        (self.judge.refusals, self.judge.unseen) = (0, false);
         if before != judged {
             self.judge.telling = Some((0, now));
             self.rendezvous_wanted(now);
@@ -287,6 +300,16 @@ impl Overlay {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Under which ports others see what we send.
+    pub fn ports(&self) -> Ports {
+        match self.judge.judged {
+            Judged::Member if self.reach.is_mapped() => Ports::Open,
+            _ if self.reach.shows_other_ports() => Ports::Other,
+            Judged::Member => Ports::Open,
+            Judged::Near | Judged::Client | Judged::Unknown => Ports::Own,
         }
     }
 

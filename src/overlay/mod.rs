@@ -65,8 +65,8 @@ pub mod fuzz;
 mod tests;
 
 pub use event::{
-    Counters, Found, Full, Limits, LookupId, OverlayEvent, OverlayStatus, PublishId, Reachability,
-    Reason,
+    Counters, Found, Full, Limits, LookupId, OverlayEvent, OverlayStatus, Ports, PublishId,
+    Reachability, Reason,
 };
 pub use port::{Datagram, Port};
 

@@ -139,6 +139,15 @@ impl Reach {
         self.public.iter().flatten().next().copied()
     }
 
+    /// Whether others see another port than ours, or agree on our IP address and on no port.
+    pub(super) fn shows_other_ports(&self) -> bool {
+        let own = |port: u16| self.local.iter().chain(&self.private).any(|own| own.port() == port);
+        match self.public() {
+            Some(public) => !own(public.port()),
+            None => self.public_ip.iter().any(Option::is_some),
+        }
+    }
+
     /// What our address record lists: own addresses first, then the mapped one, then the one that
     /// others see.
     pub(super) fn addresses(&self) -> AddressList {

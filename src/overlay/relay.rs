@@ -75,6 +75,9 @@ struct Detour {
     used: Instant,
     /// Whether the member keeps the peer's flow, so that it can introduce us.
     theirs: bool,
+    /// When it last introduced one of both to the other, and where the peer was then heard itself.
+    met: Option<Instant>,
+    hole: Option<SocketAddr>,
 }
 
 /// The ways that this node knows.
@@ -113,7 +116,8 @@ impl Detours {
         self.count = self.count.wrapping_add(1);
         let token = NO_TOKEN;
         let number = self.count;
-        self.known.push(Detour { peer, via, token, number, used: now, theirs });
+        let (met, hole) = (None, None);
+        self.known.push(Detour { peer, via, token, number, used: now, theirs, met, hole });
         (token, full)
     }
 
@@ -122,6 +126,31 @@ impl Detours {
         if let Some(known) = self.find(peer, via) {
             known.token = token;
         }
+    }
+
+    /// The member at `via` has introduced one of both to the other.
+    pub(super) fn meet(&mut self, now: Instant, peer: NodeId, via: SocketAddr) {
+        if let Some(known) = self.find(peer, via) {
+            (known.met, known.hole) = (Some(now), None);
+        }
+    }
+
+    /// A peer that was met answers from `address`.
+    pub(super) fn open_hole(&mut self, peer: NodeId, address: SocketAddr) {
+        for known in self.known.iter_mut().filter(|known| known.peer == peer) {
+            known.hole = Some(address);
+        }
+    }
+
+    /// Where a peer that was met since then answers itself.
+    pub(super) fn hole(&self, peer: NodeId, since: Instant) -> Option<SocketAddr> {
+        let lately = |known: &&Detour| known.met.is_some_and(|met| met >= since);
+        self.known.iter().filter(|known| known.peer == peer).filter(lately).find_map(|it| it.hole)
+    }
+
+    /// When a peer was last introduced to us, or we to it.
+    pub(super) fn met(&self, peer: NodeId) -> Option<Instant> {
+        self.known.iter().filter(|known| known.peer == peer).filter_map(|known| known.met).max()
     }
 
     /// The address that stands for a way.

@@ -83,7 +83,7 @@ fn speech_goes_on_between_the_routers_when_the_machine_dies_with_its_server() {
             town.world.deaf.insert(house);
             let silence = silence(&mut town, phones, 90_000);
             println!("{what}: silent for {silence:?} ms");
-            assert!(silence.is_some(), "{what}");
+            assert!(silence.is_some_and(|ms| ms < 8_000), "{what}: {silence:?}");
             for router in homes {
                 assert_eq!(counter(&mut town, router, "media_moves_refused"), 0, "{what}");
             }
@@ -145,4 +145,26 @@ fn a_wish_to_move_what_the_other_end_still_hears_is_refused_and_counted() {
     }
     town.world.rule = None;
     hang_up(town, house, phones, "one end hears");
+}
+
+#[test]
+fn silence_that_is_the_machines_alone_moves_nothing_and_costs_one_probe() {
+    let (mut town, house, phones) = anchored(Presentation::Own, [0, 1]);
+    // The server lives and answers: only its sound is gone.
+    town.world.rule = Some(Box::new(|packet: &Packet| {
+        let sound = packet.from.ip() == server().ip() && packet.from.port() >= ANCHOR_PORT;
+        if sound { Fate::Drop } else { Fate::Deliver }
+    }));
+    let start = town.world.log.len();
+    town.world.run_ms(25_000);
+    for router in 0..2 {
+        assert_eq!(town.verdict(router), "up");
+        assert_eq!(counter(&mut town, router, "media_moved"), 0);
+        let wan = town.routers[router].wan;
+        let probes =
+            |packet: &&Packet| packet.from.ip() == wan && packet.data.starts_with(b"OPTIONS");
+        let probes = town.world.log[start..].iter().filter(probes).count();
+        assert!((1..=2).contains(&probes), "{probes}: once for the silence, and by the clock");
+    }
+    hang_up(town, house, phones, "the machine is gone");
 }

@@ -4,7 +4,7 @@
 use crate::net::Fate;
 use crate::net::nat::{Filter, Nat};
 use crate::sip::Msg;
-use crate::town::{Phone, Town};
+use crate::town::{Phone, Town, server};
 use std::net::{IpAddr, SocketAddr};
 
 /// Shorter than every pause between two messages of a call here.
@@ -16,6 +16,8 @@ const TALK_S: u64 = 240;
 enum Behind {
     Nothing,
     Nat(Filter, bool),
+    /// A NAT that shows other ports than those inside, the same to every peer.
+    Renumbering(Filter),
     Firewall,
 }
 
@@ -30,6 +32,21 @@ const CLOSED: [Behind; 5] = [
 impl Behind {
     fn is_symmetric(self) -> bool {
         matches!(self, Self::Nat(_, true))
+    }
+
+    /// Whether it lets in from where was sent to alone.
+    fn filters_ports(self) -> bool {
+        matches!(self, Self::Nat(Filter::Port, _) | Self::Firewall)
+    }
+
+    /// Whether speech has a way to another one.
+    fn hears(self, other: Self) -> bool {
+        match (self.is_symmetric(), other.is_symmetric()) {
+            (true, true) => false,
+            (true, false) => !other.filters_ports(),
+            (false, true) => !self.filters_ports(),
+            (false, false) => true,
+        }
     }
 }
 
@@ -58,6 +75,9 @@ fn town(seed: u64, sides: [Behind; 2]) -> Town {
             Behind::Nothing => town.add_reachable(number),
             Behind::Nat(filter, symmetric) => {
                 town.add_behind(number, Nat::new(outside, filter, symmetric, LIFE_S).preserving());
+            }
+            Behind::Renumbering(filter) => {
+                town.add_behind(number, Nat::new(outside, filter, false, LIFE_S));
             }
             Behind::Firewall => {
                 town.add_reachable(number);
@@ -114,15 +134,36 @@ fn talk(town: &mut Town, ends: [(&Phone, SocketAddr); 2], seconds: u64) -> [usiz
     })
 }
 
-/// A call from the first to the second, with the server dead; whether sound is promised.
-fn call(town: &mut Town, number: u32, phones: [&Phone; 2], sound: bool, what: &str) {
-    for phone in &phones {
-        let mut again = (*phone).clone();
+/// Both phones register again.
+fn register(town: &mut Town, number: u32, phones: [&Phone; 2]) {
+    for phone in phones {
+        let mut again = phone.clone();
         again.cseq += number;
         town.register(&mut again, 3600);
         town.world.expect(phone.at, "200 REGISTER", 5_000);
     }
     town.world.run_ms(2_000);
+}
+
+/// A call from the first to the second that nobody could hear, with the server dead: no phone
+/// rings, and the caller is told why.
+fn call_unheard(town: &mut Town, number: u32, phones: [&Phone; 2], what: &str) {
+    register(town, number, phones);
+    let [alice, bob] = phones;
+    let before = town.world.log.len();
+    town.dial(alice, &bob.aor(), &format!("c{number}"));
+    let refusal = town.refused(alice, "480", &bob.aor(), 9_000);
+    assert!(refusal.text.contains("480 No Way For Speech"), "{what}: {}", refusal.text);
+    assert!(refusal.one("Warning").contains("neither router can send"), "{what}");
+    town.world.run_ms(40_000);
+    let invites =
+        |packet: &&crate::net::Packet| packet.to == bob.at && packet.data.starts_with(b"INVITE");
+    assert_eq!(town.world.log[before..].iter().filter(invites).count(), 0, "{what}");
+}
+
+/// A call from the first to the second, with the server dead.
+fn call(town: &mut Town, number: u32, phones: [&Phone; 2], what: &str) {
+    register(town, number, phones);
     let [alice, bob] = phones;
     let before = town.world.log.len();
     let call_id = format!("c{number}");
@@ -138,7 +179,7 @@ fn call(town: &mut Town, number: u32, phones: [&Phone; 2], sound: bool, what: &s
     town.world.expect(bob.at, "ACK", 1_000);
     let ends = [(alice, media_of(&answer)), (bob, media_of(&heard))];
     let counts = talk(town, ends, TALK_S);
-    assert!(!sound || counts.iter().all(|heard| *heard >= 19), "{what}: {counts:?}");
+    assert!(counts.iter().all(|heard| *heard >= 19), "{what}: {counts:?}");
     let (bye, other) =
         if number.is_multiple_of(2) { (&mut caller, bob) } else { (&mut callee, alice) };
     let request = bye.request("BYE", &[], "");
@@ -168,10 +209,9 @@ fn routers_behind_nats_call_and_are_called_with_the_server_dead() {
             let bob = town.registered(4, 1, "bob");
             town.server_is(Fate::Drop);
             town.world.run_ms(20_000);
-            let sound =
-                caller == Behind::Nothing || !(caller.is_symmetric() || callee.is_symmetric());
-            call(&mut town, 2, [&alice, &bob], sound, &what);
-            call(&mut town, 3, [&bob, &alice], sound, &what);
+            let one = if caller.hears(callee) { call } else { call_unheard };
+            one(&mut town, 2, [&alice, &bob], &what);
+            one(&mut town, 3, [&bob, &alice], &what);
             town.finish_as(&what);
         }
     }
@@ -206,14 +246,14 @@ fn a_rendezvous_peer_that_dies_in_a_call_does_not_end_it() {
         let alice = town.registered(3, 1, "alice");
         let bob = town.registered(4, 1, "bob");
         town.server_is(Fate::Drop);
-        call(&mut town, 2, [&alice, &bob], true, &what);
+        call(&mut town, 2, [&alice, &bob], &what);
         let keeps = |status: serde_json::Value| status["overlay"]["clients"].as_u64() > Some(0);
         let dead = (0..4).find(|router| keeps(town.status(*router))).unwrap();
         if dead < 3 {
             town.world.deaf.insert(town.routers[dead].place);
         }
-        call(&mut town, 4, [&alice, &bob], true, &what);
-        call(&mut town, 5, [&bob, &alice], true, &what);
+        call(&mut town, 4, [&alice, &bob], &what);
+        call(&mut town, 5, [&bob, &alice], &what);
         town.finish_as(&what);
     }
 }
@@ -227,11 +267,11 @@ fn a_nat_that_starts_anew_between_calls_costs_no_call() {
         let alice = town.registered(3, 1, "alice");
         let bob = town.registered(4, 1, "bob");
         town.server_is(Fate::Drop);
-        call(&mut town, 2, [&alice, &bob], true, &what);
+        call(&mut town, 2, [&alice, &bob], &what);
         town.world.nats[0].1.restart();
         town.world.run_ms(35_000);
-        call(&mut town, 3, [&alice, &bob], true, &what);
-        call(&mut town, 4, [&bob, &alice], true, &what);
+        call(&mut town, 3, [&alice, &bob], &what);
+        call(&mut town, 4, [&bob, &alice], &what);
         town.finish_as(&what);
     }
 }
@@ -251,8 +291,8 @@ fn a_port_that_was_opened_by_hand_makes_a_reachable_router() {
     let alice = town.registered(3, 1, "alice");
     let bob = town.registered(4, 1, "bob");
     town.server_is(Fate::Drop);
-    call(&mut town, 2, [&alice, &bob], true, "opened");
-    call(&mut town, 3, [&bob, &alice], true, "opened");
+    call(&mut town, 2, [&alice, &bob], "opened");
+    call(&mut town, 3, [&bob, &alice], "opened");
     town.finish();
 }
 
@@ -270,5 +310,51 @@ fn a_text_finds_a_router_that_nobody_can_reach_first() {
         town.reply(&text, 200, "b", &[]);
         town.world.expect(alice.at, "200 MESSAGE", 1_000);
         town.finish_as(&format!("{callee:?}"));
+    }
+}
+
+#[test]
+fn where_speech_has_no_way_past_the_server_the_server_has_the_last_word() {
+    let symmetric = Behind::Nat(Filter::Port, true);
+    let mut town = town(600, [symmetric, symmetric]);
+    let alice = town.registered(3, 1, "alice");
+    let bob = town.registered(4, 1, "bob");
+    town.dial(&alice, &bob.aor(), "c1");
+    let invite = town.world.expect(server(), "INVITE", 100);
+    town.reply(&invite, 100, "", &[]);
+    // Longer than it may only work on it: the overlay is tried.
+    town.world.run_ms(10_000);
+    let callee = town.status(4);
+    assert_eq!(callee["counters"]["invites_out_of_earshot"], 1);
+    let invited = town
+        .world
+        .log
+        .iter()
+        .any(|packet| packet.to == bob.at && packet.data.starts_with(b"INVITE"));
+    assert!(!invited, "nothing rings");
+    let trace = town.world.ask(town.routers[3].place, &["trace"]);
+    assert!(trace.contains("480 No Way For Speech"), "{trace}");
+    town.reply(&invite, 486, "srv", &[]);
+    town.refused(&alice, "486", invite.uri(), 200);
+    town.finish();
+}
+
+#[test]
+fn two_routers_whose_nats_show_other_ports_refuse_what_nobody_would_hear() {
+    let renumbering = |filter| Behind::Renumbering(filter);
+    let symmetric = Behind::Nat(Filter::Port, true);
+    for (seed, filter) in [Filter::Address, Filter::Port].into_iter().enumerate() {
+        for other in [Behind::Nothing, symmetric, renumbering(filter)] {
+            let mut town = town(700 + seed as u64, [other, renumbering(filter)]);
+            let what = format!("{other:?} calls one that is renumbered, by {filter:?}");
+            let alice = town.registered(3, 1, "alice");
+            let bob = town.registered(4, 1, "bob");
+            town.server_is(Fate::Drop);
+            town.world.run_ms(20_000);
+            let one = if other == Behind::Nothing { call } else { call_unheard };
+            one(&mut town, 2, [&alice, &bob], &what);
+            one(&mut town, 3, [&bob, &alice], &what);
+            town.finish_as(&what);
+        }
     }
 }

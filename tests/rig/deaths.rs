@@ -16,6 +16,10 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// B2BUAs that rename calls, with a mailbox behind them.
+const NATIONAL: [&str; 3] = ["MASKED", "NATIONAL", "MAILBOX"];
+const WITHHOLDING: [&str; 3] = ["MASKED", "ANONYMOUS", "MAILBOX"];
+
 /// How a server goes.
 #[derive(Clone, Copy, Debug)]
 enum Death {
@@ -38,9 +42,8 @@ impl Death {
 }
 
 /// A server of this kind dies, and every call is set up, goes on and ends as if it had not.
-fn no_call_is_lost(folder: &Path, kind: &'static [&'static str], death: Death) {
-    let settings = Settings { server: kind, ..Settings::default() };
-    let mut town = Town::build(folder, &settings);
+fn no_call_is_lost(folder: &Path, settings: &Settings, death: Death) {
+    let mut town = Town::build(folder, settings);
     let number = |place: u8| format!("+4989123456{place}");
     let users = [1, 2, 3, 4, 5, 6].map(number);
     let [alice, bob, carol, dave, erin, frank] = users.each_ref().map(String::as_str);
@@ -76,21 +79,32 @@ fn no_call_is_lost(folder: &Path, kind: &'static [&'static str], death: Death) {
     assert!(!town.provider.log().contains("to the mailbox"));
 }
 
+/// A proxy of this kind, which the routers know by its address.
+fn kind(server: &'static [&'static str]) -> Settings {
+    Settings { server, ..Settings::default() }
+}
+
 macro_rules! deaths {
-    ($($name:ident: $kind:expr, $death:ident;)*) => { $(
+    ($($name:ident: $settings:expr, $death:ident;)*) => { $(
         #[test]
         fn $name() {
-            inside(LIMIT, |folder| no_call_is_lost(folder, &$kind, Death::$death));
+            inside(LIMIT, |folder| no_call_is_lost(folder, &$settings, Death::$death));
         }
     )* };
 }
 
 deaths! {
-    a_proxy_is_killed: [], Killed;
-    a_proxy_stalls: [], Stalled;
-    a_proxy_is_cut_off: [], Unreachable;
-    a_b2bua_that_names_callers_nationally_is_killed: ["MASKED", "NATIONAL", "MAILBOX"], Killed;
-    a_b2bua_that_names_callers_nationally_stalls: ["MASKED", "NATIONAL", "MAILBOX"], Stalled;
-    a_b2bua_that_withholds_callers_is_killed: ["MASKED", "ANONYMOUS", "MAILBOX"], Killed;
-    a_b2bua_that_withholds_callers_is_cut_off: ["MASKED", "ANONYMOUS", "MAILBOX"], Unreachable;
+    a_proxy_is_killed: kind(&[]), Killed;
+    a_proxy_stalls: kind(&[]), Stalled;
+    a_proxy_is_cut_off: kind(&[]), Unreachable;
+    a_proxy_found_by_its_name_is_killed: Settings { named: true, ..kind(&[]) }, Killed;
+    a_proxy_found_by_its_name_is_cut_off: Settings { named: true, ..kind(&[]) }, Unreachable;
+    a_proxy_that_is_deaf_to_probes_is_killed: kind(&["DEAF"]), Killed;
+    a_proxy_that_is_deaf_to_probes_stalls: kind(&["DEAF"]), Stalled;
+    a_proxy_out_of_breath_is_killed: kind(&["BUSY"]), Killed;
+    a_proxy_out_of_breath_stalls: kind(&["BUSY"]), Stalled;
+    a_b2bua_that_names_callers_nationally_is_killed: kind(&NATIONAL), Killed;
+    a_b2bua_that_names_callers_nationally_stalls: kind(&NATIONAL), Stalled;
+    a_b2bua_that_withholds_callers_is_killed: kind(&WITHHOLDING), Killed;
+    a_b2bua_that_withholds_callers_is_cut_off: kind(&WITHHOLDING), Unreachable;
 }

@@ -4,7 +4,7 @@ use crate::baresip::Baresip;
 use crate::linphone::Linphone;
 use crate::router::Settings;
 use crate::town::{FIRST, Town};
-use crate::transport::Transport::Udp;
+use crate::transport::Transport::{self, Tcp, Udp};
 use crate::world::inside_with;
 use std::time::Duration;
 
@@ -12,10 +12,24 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn linphone_and_baresip_hear_each_other_with_the_server_and_without_it() {
+    hear_each_other(Udp, Udp);
+}
+
+#[test]
+fn so_do_linphone_on_tcp_and_baresip() {
+    hear_each_other(Tcp, Udp);
+}
+
+#[test]
+fn so_do_both_on_tcp() {
+    hear_each_other(Tcp, Tcp);
+}
+
+fn hear_each_other(linphones: Transport, baresips: Transport) {
     inside_with(&["linphonec"], LIMIT, |folder| {
         let mut town = Town::build(folder, &Settings::default());
-        let mut alice = Linphone::start(&town, &town.socket(1, FIRST), ("alice", 400), Udp);
-        let mut bob = Baresip::start(&town, &town.socket(2, FIRST), ("bob", 700), Udp);
+        let mut alice = Linphone::start(&town, &town.socket(1, FIRST), ("alice", 400), linphones);
+        let mut bob = Baresip::start(&town, &town.socket(2, FIRST), ("bob", 700), baresips);
         town.await_record(1, "bob");
         town.await_record(2, "alice");
         for path in ["server", "overlay"] {

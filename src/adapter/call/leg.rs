@@ -102,6 +102,9 @@ impl Adapter {
         let mut crossing = self.crossing(&joint.phone, far, outbound, &joint.alias_user);
         crossing.next_hop = self.next_hop_of(call, route, message);
         crossing.rename = call.rename.clone();
+        if matches!(path, Path::Peer(_)) {
+            crossing.contact_parameter = self.ports_told();
+        }
         let sides = sides(outbound, joint.side);
         let source = if outbound { joint.phone.flow } else { joint.far.1 };
         self.expect_media(media, &joint);

@@ -2,18 +2,20 @@
 //! failed with its server (CALLS §4.1).
 //!
 //! Most providers send speech through a machine of their own. When that dies, both routers stop
-//! hearing it at once. While the server is not up, each looks every second whether the far end of
-//! a linked call is silent though both descriptions say that speech flows, and then tells the
-//! other adapter over the channel what its phone takes, and where. Who is told, and is silent too,
-//! aims its phone's speech there and answers with the same. Where the phone could not be
-//! understood (another codec, another payload type, another key), it is asked first, by a
-//! re-INVITE with the other phone's description.
+//! hearing it at once. Each looks every second whether the far end of a linked call is silent
+//! though both descriptions say that speech flows. Where the server is up, it is then asked by a
+//! probe, once in that silence; where it is not, the adapter tells the other one over the channel
+//! what its phone takes, and where. Who is told, and is silent too, aims its phone's speech there
+//! and answers with the same. Where the phone could not be understood (another codec, another
+//! payload type, another key), it is asked first, by a re-INVITE with the other phone's
+//! description.
 //!
-//! Both notice at once: who called leads. Its adapter does not hear the other's wish while its own
-//! is out; the called one answers it and forgets its own. The channel may lose any of this, so it
-//! is told again every second until speech is heard, [`MEDIA_MOVES_MAX`] times. Speech that flows
-//! is never moved, nor held speech; what cannot be moved is left to the rule of dead media. Nor
-//! does an adapter move what its own server may carry: where that is up it is asked first.
+//! Both notice at once: who called leads, and the called one waits a little longer. The caller's
+//! adapter does not hear the other's wish while its own is out; the called one answers it and
+//! forgets its own. The channel may lose any of this, so it is told again every second until
+//! speech is heard, [`MEDIA_MOVES_MAX`] times. Speech that flows is never moved, nor held speech;
+//! what cannot be moved is left to the rule of dead media. Nor does an adapter move what its own
+//! server may carry.
 //!
 //! A server that comes back finds speech elsewhere. Its machine's old description changes nothing
 //! (see `media::moved`); a new one brings speech back, and as it may do so at one end alone, both
@@ -27,7 +29,7 @@ use super::{CallId, Role};
 use crate::adapter::Adapter;
 use crate::adapter::names::Path;
 use crate::channel::{MediaMove, Payload};
-use crate::limits::{MEDIA_MOVE_INTERVAL, MEDIA_MOVES_MAX, MEDIA_SILENCE};
+use crate::limits::{MEDIA_MOVE_INTERVAL, MEDIA_MOVES_MAX, MEDIA_SILENCE, MEDIA_SILENCE_CALLED};
 use crate::media::sdp::fit::{Fit, fit};
 use crate::media::sdp::{Description, Direction};
 use crate::media::{SessionId, Side};
@@ -106,9 +108,21 @@ impl Adapter {
         }
         self.look_at_anchor(now, id);
         let may_move = self.may_move(id);
-        let movable = self.movable(now, id, MEDIA_SILENCE).filter(|_| may_move);
+        let movable = self.movable(now, id, MEDIA_SILENCE);
+        if let Some(movable) = movable.as_ref().filter(|_| !may_move) {
+            self.doubt_server(now, movable, false);
+        }
         let Some(call) = self.calls.get_mut(id) else { return };
-        call.moving.due = may_move.then_some(now + MEDIA_MOVE_INTERVAL);
+        let by_server = |dialog: &Dialog| dialog.confirmed && dialog.far().path == Path::Server;
+        // The called one's adapter leaves it to the other for a while.
+        let patience = match call.role {
+            Role::Caller => MEDIA_SILENCE,
+            Role::Callee => MEDIA_SILENCE_CALLED,
+        };
+        let listens = may_move || call.dialogs.iter().any(by_server);
+        call.moving.due = listens.then_some(now + MEDIA_MOVE_INTERVAL);
+        let movable = self.movable(now, id, patience).filter(|_| may_move);
+        let Some(call) = self.calls.get_mut(id) else { return };
         match movable {
             None => call.moving.wishes_sent = 0,
             Some(movable) if call.moving.wishes_sent < MEDIA_MOVES_MAX => {
@@ -255,27 +269,34 @@ impl Adapter {
         let movable = self.movable(now, id, silence).filter(|it| it.node == peer);
         match movable.filter(|_| awaited && flows(moved.description)) {
             None => Taken::Refused,
-            Some(movable) if self.may_move(id) => self.take_media(now, &movable, moved, corrects),
-            Some(movable) => self.doubt_server(now, &movable),
+            Some(movable) if self.may_move(id) => {
+                let taken = self.take_media(now, &movable, moved, corrects);
+                if let Some(call) = self.calls.get_mut(id).filter(|_| taken == Taken::Yes) {
+                    // Speech has that long to come.
+                    call.moving.due = Some(now + MEDIA_MOVE_INTERVAL);
+                    self.arm(id);
+                }
+                taken
+            }
+            Some(movable) => self.doubt_server(now, &movable, true),
         }
     }
 
-    /// Another adapter wants the media of a call whose server is up here. Its far end is silent:
-    /// so the server is asked, once in that silence, and the verdict decides when the wish is
-    /// repeated.
-    fn doubt_server(&mut self, now: Instant, movable: &Movable) -> Taken {
+    /// The far end of a call whose server is up here is silent, and perhaps another adapter wants
+    /// its media. Unless the server has given a sign since, it is asked, once in that silence: at
+    /// once for a `wish`, else where that is not too often. The verdict decides what comes of it.
+    fn doubt_server(&mut self, now: Instant, movable: &Movable, wish: bool) -> Taken {
         let silent_since = self.media.silent_since(movable.media);
         let Some(call) = self.calls.get_mut(movable.at.0) else { return Taken::Refused };
-        let provider = call.provider;
-        let state = self.providers.get(provider);
-        let sign = state.map(|provider| provider.state.last_sign());
-        if sign.is_none() || sign >= silent_since {
+        let Some(at) = call.provider else { return Taken::Refused };
+        let Some(provider) = self.providers.get_mut(Some(at)) else { return Taken::Refused };
+        if Some(provider.state.last_sign()) >= silent_since {
             return Taken::Refused;
         }
-        if core::mem::replace(&mut call.moving.doubted, silent_since) != silent_since
-            && let Some(provider) = provider
-        {
-            self.probe(now, provider);
+        let asked = call.moving.doubted == silent_since;
+        if !asked && (wish || provider.state.may_look_early(now)) {
+            call.moving.doubted = silent_since;
+            self.probe(now, at);
         }
         Taken::NotNow
     }

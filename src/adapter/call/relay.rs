@@ -70,6 +70,7 @@ impl Adapter {
             to,
             to_local,
             user: user.to_owned(),
+            contact_parameter: "",
             phone_hosts,
             stand_in: None,
             next_hop: None,

@@ -19,6 +19,7 @@ fn bye(withheld: bool, rename: Option<Rename>) -> String {
         to: Path::Peer(NodeId([1; 16])),
         to_local: Local::Overlay(NodeId([2; 16])),
         user: "alice".into(),
+        contact_parameter: "",
         phone_hosts: heapless::Vec::new(),
         stand_in: None,
         next_hop: None,

@@ -127,12 +127,14 @@ impl Registrar {
 
     /// A server came back: the next REGISTER of each of its phones is forwarded, spread over time.
     /// What was due during the outage is no more urgent: all adapters would hurry at once. Nor are
-    /// short registrations, which are renewed within their half-life anyway, kept from it.
+    /// short registrations, which are renewed within their half-life anyway, kept from it, nor
+    /// those that would run out meanwhile.
     pub fn spread_refreshes(&mut self, now: Instant, provider: ProviderId, rng: &mut Rng) {
-        let span_ms = RECOVERY_SPREAD.as_millis() as u32;
         for (id, binding) in self.table.iter_mut().filter(|(_, b)| b.provider == Some(provider)) {
-            let half_life_ms = binding.granted_s.saturating_mul(500);
-            let span_ms = span_ms.min(half_life_ms.max(1));
+            let granted = Duration::from_secs(u64::from(binding.granted_s));
+            let left = Some(binding.granted_until.since(now)).filter(|left| !left.is_zero());
+            let span = RECOVERY_SPREAD.min(left.unwrap_or(granted) / 2);
+            let span_ms = (span.as_millis() as u32).max(1);
             let at = now + Duration::from_millis(u64::from(rng.below(span_ms)));
             let due = binding.forward_at <= now;
             binding.forward_at = if due { at } else { binding.forward_at.min(at) };

@@ -7,6 +7,7 @@ use crate::net::Via;
 use crate::net::{ConnId, SocketId};
 
 mod identify;
+mod storm;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

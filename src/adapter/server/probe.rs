@@ -10,8 +10,12 @@ use crate::time::{Duration, Instant};
 /// The first interval while a server is not up.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
-/// The least time from a probe to one that an operator asks for: the shortest `probe_s`.
+/// The least time from a probe to one that an operator asks for, or that goes early: the shortest
+/// `probe_s`.
 const GRANTED_AFTER: Duration = Duration::from_secs(5);
+
+/// So many probes may go early, one soon after another.
+const EARLY_MAX: u32 = 3;
 
 pub(super) struct Prober {
     next: Instant,
@@ -23,6 +27,8 @@ pub(super) struct Prober {
     /// When the last probe went, and the last request in place of one.
     probed: Option<Instant>,
     asked: Option<Instant>,
+    /// Until when the probes that went early make up for others.
+    owed_until: Instant,
     /// Whether an OPTIONS has ever been answered: only then its silence says something.
     answered: bool,
     rng: Rng,
@@ -38,6 +44,7 @@ impl Prober {
             quiet: true,
             probed: None,
             asked: None,
+            owed_until: now,
             answered: false,
             rng,
         };
@@ -112,6 +119,18 @@ impl Prober {
         let granted = self.probed.is_none_or(|last| now.since(last) >= GRANTED_AFTER);
         if granted {
             self.probed = Some(now);
+        }
+        granted
+    }
+
+    /// Whether a probe may go early: not right after another one, and in the long run no more
+    /// often than others go.
+    pub(super) fn look_early(&mut self, now: Instant) -> bool {
+        let owed_until = self.owed_until.max(now);
+        let just_asked = self.probed.is_some_and(|last| now.since(last) < GRANTED_AFTER);
+        let granted = !just_asked && owed_until < now + self.probe * EARLY_MAX;
+        if granted {
+            (self.owed_until, self.probed) = (owed_until + self.probe, Some(now));
         }
         granted
     }

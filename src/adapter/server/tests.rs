@@ -331,6 +331,25 @@ fn a_request_may_take_the_turn_of_a_probe_and_no_more() {
 }
 
 #[test]
+fn early_looks_are_few_at_once_and_in_the_long_run_as_rare_as_probes() {
+    let mut bench = Bench::new();
+    let mut looks = std::vec::Vec::new();
+    assert!(!bench.server.may_look_early(bench.now), "its silence would say nothing yet");
+    for second in 0..3600 {
+        let key = bench.send(Sent::Probe);
+        bench.pass(ms(10));
+        bench.server.on_response(bench.now, key);
+        if bench.server.may_look_early(bench.now) {
+            looks.push(second);
+        }
+        bench.pass(ms(990));
+    }
+    assert!(looks[..3].iter().all(|second| *second < 20), "{looks:?}");
+    assert!(looks.len() <= 3600 / 60 + 3, "{}", looks.len());
+    assert!(bench.probes.is_empty(), "it gives signs all the time");
+}
+
+#[test]
 fn a_request_that_could_not_leave_says_nothing_of_the_server() {
     let mut bench = Bench::new();
     bench.request();

@@ -108,6 +108,49 @@ fn a_port_that_is_opened_at_the_address_that_was_refused_makes_a_member_soon() {
     }
 }
 
+/// Two members and one behind a NAT that opens its port late: for how long it is still a client.
+fn late_port(seed: u8, after_ms: u64, remembers: bool) -> u64 {
+    let mut net = Net::joined(seed, 2);
+    let node = add_behind(&mut net, 201, Behind::Nat(Filter::Port, false));
+    if remembers {
+        let outside = IpAddr::from([100, 64, 7, 201]);
+        net.nats[0] = Nat::new(outside, Filter::Port, false, LIFE_S).preserving().remembering();
+    }
+    // Both are asked at the start, so that both have knocked from both their ports.
+    let (now, both) = (net.now, [0, 1].map(address));
+    net.with(node, |node| node.set_bootstrap(now, &both));
+    net.run_ms(after_ms);
+    assert_ne!(net.peers[node].node.status().reachable, Reachability::Mapped);
+    let outside = net.nats[0].open_port(net.peers[node].address, 5070);
+    let now = net.now;
+    net.with(node, |node| node.set_mapped(now, Some(outside)));
+    for waited_ms in (0..120_000).step_by(500) {
+        if net.peers[node].node.status().reachable == Reachability::Mapped {
+            return waited_ms;
+        }
+        net.run_ms(500);
+    }
+    panic!("still {:?} after two minutes", net.peers[node].node.status());
+}
+
+#[test]
+fn in_a_town_of_three_a_port_that_is_opened_late_is_soon_found_open() {
+    let mut slowest = [0; 2];
+    for seed in 0..10 {
+        for after_ms in [4_000, 9_000, 20_000, 45_000, 300_000] {
+            for remembers in [false, true] {
+                let waited_ms = late_port(170 + seed, after_ms, remembers);
+                // Where the NAT remembers who knocked, half a minute more from the last knock.
+                let limit_ms = if remembers { 50_000 } else { 10_000 };
+                assert!(waited_ms < limit_ms, "{waited_ms} ms, opened after {after_ms} ms");
+                let slowest = &mut slowest[usize::from(remembers)];
+                *slowest = waited_ms.max(*slowest);
+            }
+        }
+    }
+    println!("found within {} ms, by those who are remembered {} ms", slowest[0], slowest[1]);
+}
+
 #[test]
 fn two_routers_one_behind_a_nat_are_a_network() {
     for (seed, behind) in CLOSED.into_iter().enumerate() {

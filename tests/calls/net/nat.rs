@@ -35,7 +35,13 @@ pub(crate) struct Nat {
     bindings: Vec<Binding>,
     opened: Vec<(SocketAddr, SocketAddr)>,
     next_port: u16,
+    remembers: bool,
+    /// Who knocked where in vain, and when last.
+    knocks: Vec<(SocketAddr, SocketAddr, u64)>,
 }
+
+/// How long a router of Linux remembers a datagram that nothing answered.
+const KNOCK_MS: u64 = 30_000;
 
 impl Nat {
     /// A NAT whose bindings live for so many seconds; `symmetric`: a port for each peer.
@@ -50,6 +56,8 @@ impl Nat {
             bindings: Vec::new(),
             opened: Vec::new(),
             next_port: 20_000,
+            remembers: false,
+            knocks: Vec::new(),
         }
     }
 
@@ -61,6 +69,13 @@ impl Nat {
     /// A port outside is the one inside where it is free, as Linux does it.
     pub(crate) fn preserving(self) -> Self {
         Self { preserves: true, ..self }
+    }
+
+    /// Who knocked before a port was opened is not let in from there either, until it has not
+    /// knocked for half a minute: connection tracking in Linux.
+    #[allow(dead_code, reason = "only the overlay's own tests have such a NAT")]
+    pub(crate) fn remembering(self) -> Self {
+        Self { remembers: true, ..self }
     }
 
     /// A port is opened for a node inside, from now on for what leaves there, too (RFC 6887 s11).
@@ -103,11 +118,25 @@ impl Nat {
 
     /// What arrives for `outside`: where it goes, if it gets in.
     pub(crate) fn enter(
-        &self,
+        &mut self,
         now_ms: u64,
         from: SocketAddr,
         outside: SocketAddr,
     ) -> Option<SocketAddr> {
+        self.knocks.retain(|(.., at_ms)| now_ms < at_ms + KNOCK_MS);
+        let knocked = self.knocks.iter_mut().find(|(who, at, _)| (*who, *at) == (from, outside));
+        if let Some((.., at_ms)) = knocked {
+            *at_ms = now_ms;
+            return None;
+        }
+        let inside = self.let_in(now_ms, from, outside);
+        if inside.is_none() && self.remembers {
+            self.knocks.push((from, outside, now_ms));
+        }
+        inside
+    }
+
+    fn let_in(&self, now_ms: u64, from: SocketAddr, outside: SocketAddr) -> Option<SocketAddr> {
         if let Some((inside, _)) = self.opened.iter().find(|(_, opened)| *opened == outside) {
             return Some(*inside);
         }

@@ -168,9 +168,9 @@ impl<C: Core> World<C> {
 
     /// A datagram comes to the NAT in front of its receiver, if there is one. False where it does
     /// not get in.
-    pub(super) fn enters(&self, packet: &mut Packet) -> bool {
+    pub(super) fn enters(&mut self, packet: &mut Packet) -> bool {
         let now_ms = self.now.millis();
-        let nat = self.nats.iter().find(|nat| nat.1.outside == packet.to.ip());
+        let nat = self.nats.iter_mut().find(|nat| nat.1.outside == packet.to.ip());
         let Some((_, nat)) = nat else { return true };
         let inside = nat.enter(now_ms, packet.from, packet.to);
         packet.to = inside.unwrap_or(packet.to);
