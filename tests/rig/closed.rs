@@ -3,9 +3,7 @@
 use crate::calls::{call, end, two_phones};
 use crate::host::Host;
 use crate::router::Settings;
-use crate::script::Step::*;
-use crate::sipp::Sipp;
-use crate::town::{FIRST, Town, ip, make_host};
+use crate::town::{Town, ip, make_host};
 use crate::transport::Transport;
 use crate::wait;
 use crate::world::inside;
@@ -73,31 +71,4 @@ fn a_router_behind_a_modem_calls_and_is_called_without_a_server() {
 #[test]
 fn so_does_one_behind_a_modem_that_has_a_port_for_each_peer() {
     inside(LIMIT, |folder| called_and_calling(folder, "masquerade fully-random", "relayed"));
-}
-
-/// Nothing relays speech, so that no phone rings for a call that nobody would hear.
-#[test]
-fn two_behind_such_modems_refuse_what_nobody_would_hear() {
-    inside(LIMIT, |folder| {
-        let mut town = Town::build(folder, &Settings::default());
-        for home in [1, 2] {
-            put_behind_modem(&town, home, "masquerade fully-random");
-        }
-        for home in [1, 2] {
-            wait::until(&format!("router {home} to be relayed"), SETTLED, || {
-                town.router(home).status()["overlay"]["reachable"] == "relayed"
-            });
-        }
-        let mut alice = Sipp::start(&town, &town.socket(1, FIRST), "alice");
-        let mut bob = Sipp::start(&town, &town.socket(2, FIRST), "bob");
-        town.await_record(1, "bob");
-        town.await_record(2, "alice");
-        town.provider.kill();
-        let refused = alice.call("bob", &[Dial("480"), AckRefusal]).succeed();
-        let mut refusals = refused.received();
-        assert!(refusals.any(|message| message.starts_with("SIP/2.0 480 No Way For Speech")));
-        assert_eq!(town.router(2).counter("invites_out_of_earshot"), 1);
-        let calls = bob.call("alice", &[Dial("480"), AckRefusal]).succeed();
-        assert_eq!(calls.rings(), 0);
-    });
 }
