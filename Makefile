@@ -46,7 +46,7 @@ cross: ## the daemon for routers, four processors -> target/cross/TRIPLE/cosip [
 sizes: ## how large the routers' programs are, and of what crates [TRIPLES=one]
 	cross/sizes $(TRIPLES)
 
-package: ## what routers install, from target/cross -> dist
+package: $(if $(BINARY)$(CROSS),,cross) ## what routers install, from target/cross -> dist
 	scripts/package.sh
 
 package-check: ## packages built in two folders: same bytes, small enough

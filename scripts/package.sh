@@ -179,7 +179,7 @@ exec apk mkpkg --info "name:$name" --info "version:$full" --info "arch:$arch" \\
     --files files --output "../$name-$full.apk"
 END
     chmod 755 "$home/mkpkg" "$home"/*-*
-    if apk mkpkg --help >/dev/null 2>&1; then
+    if apk --version 2>/dev/null | grep "^apk-tools 3" >/dev/null; then
         if [ "$(id -u)" = 0 ]; then "$home/mkpkg"; else fakeroot "$home/mkpkg"; fi
         echo "$out/apk/$1/$name-$full.apk"
     else

@@ -22,13 +22,19 @@ fn program() -> &'static Path {
     })
 }
 
-fn package(project: &Path, out: &Path) {
-    run(Command::new("sh")
+fn package_command(project: &Path, out: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command
         .arg(project.join("scripts/package.sh"))
         .env("BINARY", program())
         .env("ARCHS", ARCH)
         .env("OUT", out)
-        .env("SOURCE_DATE_EPOCH", "1700000000"));
+        .env("SOURCE_DATE_EPOCH", "1700000000");
+    command
+}
+
+fn package(project: &Path, out: &Path) {
+    run(&mut package_command(project, out));
 }
 
 /// The folder with the packages of this tree.
@@ -176,10 +182,7 @@ fn an_apk_has_the_same_files_and_the_command_that_makes_it() {
     }
     // A tool of this name writes down how it is called.
     let tools = scratch("apk-tool");
-    let apk = tools.join("apk");
-    fs::write(&apk, "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$TOLD\"\n").unwrap();
-    fs::set_permissions(&apk, PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let path = with_apk(&tools);
     run(Command::new(home.join("mkpkg")).env("PATH", path).env("TOLD", tools.join("told")));
     let told = fs::read_to_string(tools.join("told")).unwrap();
     let told: Vec<&str> = told.lines().collect();
@@ -199,6 +202,29 @@ fn an_apk_has_the_same_files_and_the_command_that_makes_it() {
     for script in ["post-install", "post-upgrade", "pre-deinstall", "post-deinstall"] {
         run(Command::new("sh").arg("-n").arg(home.join(script)));
     }
+}
+
+/// A path with a tool that says that it is apk-tools 3, and writes down how it is called.
+fn with_apk(tools: &Path) -> String {
+    let apk = tools.join("apk");
+    let told = "echo apk-tools 3.0.5, compiled for x86_64.";
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" != --version ] || exec {told}\nprintf '%s\\n' \"$@\" >>\"$TOLD\"\n"
+    );
+    fs::write(&apk, script).unwrap();
+    fs::set_permissions(&apk, PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn where_there_is_an_apk_it_makes_the_packages() {
+    let tools = scratch("apk-makes");
+    let path = with_apk(&tools);
+    let out = tools.join("dist");
+    run(package_command(project(), &out).env("PATH", path).env("TOLD", tools.join("told")));
+    let told = fs::read_to_string(tools.join("told")).unwrap();
+    assert_eq!(told.lines().filter(|line| *line == "mkpkg").count(), 2, "{told}");
+    assert!(told.contains("name:luci-app-cosip") && told.contains("arch:noarch"), "{told}");
 }
 
 #[test]
@@ -227,6 +253,51 @@ fn what_is_handed_in_names_the_release_and_its_hash() {
     for file in ["Cargo.toml", "Cargo.lock", "LICENSE", "src/bin/cosip.rs"] {
         let file = format!("cosip-{VERSION}/{file}");
         assert!(listed.lines().any(|found| found == file), "{file}");
+    }
+}
+
+#[test]
+fn what_nobody_told_of_a_release_is_taken_from_git_or_named_as_missing() {
+    let name = "what_nobody_told_of_a_release_is_taken_from_git_or_named_as_missing";
+    if !crate::needs::are_met(name, &["git"]) {
+        return;
+    }
+    let folder = scratch("feed-defaults");
+    let tree = folder.join("tree");
+    let script = "mkdir \"$0\" && cp -R openwrt scripts Cargo.toml \"$0\" && cd \"$0\" && \
+                  git init -q && git add . && \
+                  git -c user.name=x -c user.email=x@example.net commit -qm x";
+    run(Command::new("sh").args(["-c", script]).arg(&tree).current_dir(project()));
+    let made = || {
+        let mut command = Command::new("sh");
+        command.arg("scripts/feed.sh").env("OUT", folder.join("out")).current_dir(&tree);
+        for (name, value) in [("HOME", "/nonexistent"), ("GIT_CONFIG_NOSYSTEM", "1")] {
+            command.env(name, value);
+        }
+        let output = command.env_remove("XDG_CONFIG_HOME").output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        let path = folder.join("out/feed/telephony/net/cosip/Makefile");
+        (told(&output), fs::read_to_string(path).unwrap())
+    };
+    let (told, _) = made();
+    assert!(told.contains("make feed RELEASE_URL=") && told.contains("make feed MAINTAINER="));
+    for words in [
+        "remote add origin git@github.com:someone/cosip.git",
+        "config user.name One",
+        "config user.email one@example.net",
+    ] {
+        run(Command::new("git").args(words.split(' ')).current_dir(&tree));
+    }
+    let (told, makefile) = made();
+    assert!(!told.contains("make feed"), "{told}");
+    for line in [
+        concat!(
+            "PKG_SOURCE_URL:=https://github.com/someone/cosip/releases/download/v",
+            env!("CARGO_PKG_VERSION")
+        ),
+        "PKG_MAINTAINER:=One <one@example.net>",
+    ] {
+        assert!(makefile.lines().any(|found| found == line), "{line}");
     }
 }
 
