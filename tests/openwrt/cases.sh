@@ -45,6 +45,9 @@ secret() {
 belongs() { stat -c '%U %a' "$1"; }
 answers() { cosip status --json -c /etc/config/cosip | grep -q '"running":true'; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
+routes() { ip -4 rule; ip -6 rule; ip -4 route show table all; ip -6 route show table all; }
+routed() { routes | grep -q 5060; }
+unrouted() { ! routed; }
 settings() { sed -i "s/^\(.*option $1 \).*/\1'$2'/" /etc/config/cosip; }
 
 # A router: phones on br-lan, a provider behind pppoe-wan; the port `wan` is a device too.
@@ -64,6 +67,10 @@ network() {
 		device br-lan inside
 	END
 	echo "nameserver 192.0.2.53" >/etc/resolv.conf
+	# As OpenWrt has it.
+	for filter in /proc/sys/net/bridge/bridge-nf-call-*tables; do
+		[ ! -e "$filter" ] || echo 0 >"$filter"
+	done
 	ip link set lo up
 	for device in br-lan pppoe-wan wan; do
 		ip link add "$device" type veth peer name "far-$device"
@@ -106,11 +113,13 @@ wan pppoe-wan internet" "the networks"
 	has /tmp/log "LAN 192.168.1.1; WAN 198.51.100.7;"
 	has /tmp/procd/data "{ type=rule src=inside proto=tcp udp dest_port=5060 target=ACCEPT }"
 	has /tmp/procd/data "{ type=rule src=inside proto=udp dest_port=30000-30199 target=ACCEPT }"
+	# What is for others has their addresses and ports; the daemon's mark tells it from the rest.
+	has /tmp/procd/data "src=inside proto=tcp udp mark=0x10000000/0x10000000 target=ACCEPT }"
 	has /tmp/procd/data "{ type=rule src=internet proto=udp dest_port=15060 target=ACCEPT }"
 	has /tmp/procd/data "{ type=rule src=internet proto=udp dest_port=30000-30199 target=ACCEPT }"
 	has /tmp/procd/data "dest_port=5350 dest_ip=224.0.0.1"
 	lacks /tmp/procd/data "dest_port=5070"
-	is "$(grep -c 'type=rule' /tmp/procd/data)" 5 "rules"
+	is "$(grep -c 'type=rule' /tmp/procd/data)" 6 "rules"
 	is "$(count 'config.change firewall')" 1 "the firewall is told"
 	for trigger in "config cosip" "interface lan" "interface wan" "validate cosip adapter"; do
 		grep -qx "$trigger" /tmp/procd/triggers || fail "no trigger: $trigger"
@@ -231,8 +240,19 @@ a_wan_that_is_not_up_at_boot_is_waited_for() {
 	eventually grep -q "WAN 198.51.100.7; WAN is up" /tmp/log
 }
 
+without_interception_nothing_that_is_for_others_is_let_in() {
+	running
+	eventually routed
+	settings intercept 0
+	fire config cosip
+	lacks /tmp/procd/data "mark="
+	eventually unrouted
+	is "$(count 'config.change firewall')" 2 "the firewall is told"
+}
+
 disabled_leaves_no_rule_no_file_and_no_process() {
 	running
+	eventually routed
 	settings enabled 0
 	fire config cosip
 	eventually gone "$pid"
@@ -240,6 +260,7 @@ disabled_leaves_no_rule_no_file_and_no_process() {
 	[ "$(ls /var/run)" = "" ] || fail "left: $(ls /var/run)"
 	[ ! -e /tmp/procd/data ] || fail "rules are left"
 	[ ! -e /tmp/procd/instance ] || fail "an instance is left"
+	unrouted || fail "left: $(routes)"
 	is "$(count 'config.change firewall')" 2 "the firewall is told"
 	has /tmp/log stopped
 	settings enabled 1
@@ -251,13 +272,53 @@ disabled_leaves_no_rule_no_file_and_no_process() {
 a_stop_keeps_what_the_next_start_needs() {
 	running
 	before=$(cat /etc/cosip/adapter.key)
+	eventually routed
 	service stop
-	eventually gone "$pid"
+	gone "$pid" || fail "it runs"
+	unrouted || fail "left: $(routes)"
+	is "$(ls /var/run/cosip)" volatile "what is left"
 	[ ! -e /tmp/procd/data ] || fail "rules are left"
 	is "$(count 'config.change firewall')" 2 "the firewall is told"
 	service start
 	eventually answers
 	is "$(cat /etc/cosip/adapter.key)" "$before" "the key"
+}
+
+a_killed_daemon_leaves_nothing_when_it_is_stopped_or_disabled() {
+	running
+	for end in stop disabled; do
+		eventually routed
+		kill -9 "$pid"
+		eventually gone "$pid"
+		routed || fail "it had time to clean up"
+		if [ "$end" = stop ]; then
+			service stop
+		else
+			settings enabled 0
+			fire config cosip
+			[ "$(ls /var/run)" = "" ] || fail "left: $(ls /var/run)"
+		fi
+		unrouted || fail "left: $(routes)"
+		settings enabled 1
+		service start
+		eventually answers
+		pid=$(cat "$PID")
+	done
+	# The next one takes over what is left.
+	eventually routed
+	kill -9 "$pid"
+	eventually gone "$pid"
+	service start
+	eventually answers
+	eventually routed
+	is "$(ip -4 rule | grep -c 5060)" 1 "rules"
+	# One that takes nothing leaves none of it.
+	pid=$(cat "$PID")
+	settings intercept 0
+	kill -9 "$pid"
+	eventually gone "$pid"
+	service start
+	eventually unrouted
 }
 
 what_root_puts_into_the_state_becomes_the_daemons_and_no_link_is_followed() {

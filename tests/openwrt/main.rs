@@ -87,8 +87,10 @@ cases! {
     wrong_settings_at_boot_start_nothing_and_the_next_good_ones_do
     a_new_ppp_session_does_not_restart_the_daemon
     a_wan_that_is_not_up_at_boot_is_waited_for
+    without_interception_nothing_that_is_for_others_is_let_in
     disabled_leaves_no_rule_no_file_and_no_process
     a_stop_keeps_what_the_next_start_needs
+    a_killed_daemon_leaves_nothing_when_it_is_stopped_or_disabled
     what_root_puts_into_the_state_becomes_the_daemons_and_no_link_is_followed
     in_a_jail_only_the_two_folders_are_mounted
     sections_without_names_single_options_and_devices_are_understood
