@@ -9,7 +9,7 @@
 
 mod rules;
 
-pub use rules::{Capture, Interception, Rules};
+pub use rules::{Capture, Capturing, Interception, Rules};
 
 use crate::time::Instant;
 use core::fmt;

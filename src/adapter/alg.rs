@@ -5,9 +5,10 @@
 //! our Contact as we wrote it. Where either names another host with our mark on it, somebody on
 //! the way has written it.
 
-use super::Adapter;
+use super::exchange::Purpose;
 use super::inbound::Source;
 use super::names::{Local, uri_address};
+use super::{Adapter, ClientOwner};
 use crate::sip::{Message, Method, Name, NameAddr, host_ip};
 use std::net::IpAddr;
 
@@ -24,11 +25,17 @@ impl Alg {
 
 impl Adapter {
     /// Looks whether a response of the server was altered on the way.
-    pub(super) fn look_for_alg(&mut self, source: Source, message: &Message<'_>) {
+    pub(super) fn look_for_alg(
+        &mut self,
+        owner: ClientOwner,
+        source: Source,
+        message: &Message<'_>,
+    ) {
         let registers = message.cseq().is_some_and(|(_, method)| method == Method::Register);
+        let granted = registers && message.status() / 100 == 2;
         let altered = if self.via_is_altered(source, message) {
             Some("ALG in front: it has changed our Via")
-        } else if registers && self.contact_is_altered(message) {
+        } else if granted && self.contact_is_altered(owner, message) {
             Some("ALG in front: it has changed our Contact")
         } else {
             None
@@ -41,8 +48,8 @@ impl Adapter {
                 }
                 self.outside.alg.0 = Some(evidence);
             }
-            // Others than REGISTERs may pass it untouched.
-            None if registers => self.outside.alg.0 = None,
+            // Others than REGISTERs may pass it untouched, and a refusal names no Contact.
+            None if granted => self.outside.alg.0 = None,
             None => {}
         }
     }
@@ -56,19 +63,35 @@ impl Adapter {
         !self.is_ours_outside(ip) || (!tcp && port != address.port() && !self.is_own_port(port))
     }
 
-    fn contact_is_altered(&self, message: &Message<'_>) -> bool {
+    /// Whether a 200 to a REGISTER has our Contact at another host alone. Another phone of the same
+    /// address may have the same user part; then both are in it.
+    fn contact_is_altered(&self, owner: ClientOwner, message: &Message<'_>) -> bool {
+        let Some(ours) = self.contact_asked_for(owner) else { return false };
         let contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
-        let ours = |user: &str| {
-            !user.is_empty() && self.registrar.iter().any(|(_, binding)| binding.wan_user == user)
-        };
         let (mut altered, mut intact) = (false, false);
         for uri in contacts.map(|contact| contact.uri) {
-            if ours(super::names::uri_user(uri)) {
+            if ours == super::names::uri_user(uri) {
                 let here = uri_address(uri).is_some_and(|ip| self.is_ours_outside(ip));
                 (altered, intact) = (altered || !here, intact || here);
             }
         }
         altered && !intact
+    }
+
+    /// The user part of the Contact that a REGISTER of ours asked to have registered.
+    fn contact_asked_for(&self, owner: ClientOwner) -> Option<&str> {
+        let registration = match owner {
+            ClientOwner::Renewal(slot) => &self.renewals.running.get(&slot)?.registration,
+            ClientOwner::Exchange(slot) => {
+                match &self.exchanges.get(self.exchanges.id_at(slot)?)?.purpose {
+                    Purpose::Register(registration) => registration,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        let asks = registration.expires_s > 0 && !registration.wildcard && !registration.query;
+        Some(registration.wan_user.as_str()).filter(|user| asks && !user.is_empty())
     }
 
     /// Whether servers know us under an address.

@@ -62,7 +62,7 @@ impl Adapter {
         let Some((client, user)) = received else { return Ok(()) };
         let owner = ClientOwner::decode(user);
         if source.path == Path::Server {
-            self.look_for_alg(source, message);
+            self.look_for_alg(owner, source, message);
             self.server_spoke(now, (owner, client), source);
         }
         match owner {

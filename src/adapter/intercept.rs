@@ -26,14 +26,24 @@ pub(crate) struct Intercepting {
     now: Interception,
     /// A wish is under way.
     asked: bool,
-    /// Rules were wished for and not taken back.
-    wanted: bool,
+    /// Whether the last wish was for rules. None: nothing was wished for, and an earlier run may
+    /// have left some.
+    wanted: Option<bool>,
+    /// How many ports of the settings are more than can be taken.
+    ports_beyond: usize,
 }
 
 impl Intercepting {
     /// Whether a socket gets datagrams that are meant for others.
     pub(crate) fn has_socket(&self, id: SocketId) -> bool {
-        self.now.sockets.contains(&id)
+        self.now.sockets.iter().any(|capturing| capturing.socket == id)
+    }
+
+    /// The socket that gets what is meant for a server.
+    fn socket_for(&self, chosen: SocketAddr) -> Option<SocketId> {
+        let meant = (chosen.port(), chosen.is_ipv4());
+        let mut sockets = self.now.sockets.iter();
+        sockets.find(|it| (it.port, it.ipv4) == meant).map(|it| it.socket)
     }
 
     /// Whether a listener gets connections that are meant for others.
@@ -51,44 +61,91 @@ impl Adapter {
     /// Wishes for the rules, or for none; as long as they are wanted again and again, so that what
     /// a restart of the firewall has undone is mended.
     pub(super) fn want_rules(&mut self) {
-        let adapter = &self.config.adapter;
-        let wanted = adapter.intercept && self.stopping.is_none() && !self.network.lan.is_empty();
-        if self.sockets.intercepting.asked || !(wanted || self.sockets.intercepting.wanted) {
+        let wanted = self.wants_rules();
+        let known = &mut self.sockets.intercepting;
+        if known.asked || !(wanted || known.wanted != Some(false)) {
             return;
         }
-        let ports = adapter.intercept_port.iter().copied().take(INTERCEPT_PORTS_MAX).collect();
-        let rules = wanted.then_some(Rules { ports });
-        (self.sockets.intercepting.asked, self.sockets.intercepting.wanted) = (true, wanted);
-        self.wish(Wish::Rules, Request::Rules(rules));
+        let all = &self.config.adapter.intercept_port;
+        let beyond = if wanted { all.len().saturating_sub(INTERCEPT_PORTS_MAX) } else { 0 };
+        self.counters.intercept_ports_dropped += beyond.saturating_sub(known.ports_beyond) as u64;
+        known.ports_beyond = beyond;
+        (known.asked, known.wanted) = (true, Some(wanted));
+        let ports = all.iter().copied().take(INTERCEPT_PORTS_MAX).collect();
+        self.wish(Wish::Rules, Request::Rules(wanted.then_some(Rules { ports })));
+    }
+
+    fn wants_rules(&self) -> bool {
+        let wanted = self.config.adapter.intercept && !self.network.lan.is_empty();
+        wanted && self.stopping.is_none()
     }
 
     /// What the driver made of the rules.
     pub(super) fn rules_answered(&mut self, answer: Result<Answer<'_>, Failure>) {
-        self.sockets.intercepting.asked = false;
-        self.sockets.intercepting.now = match answer {
-            Ok(Answer::Intercepting(now)) => now.clone(),
-            _ => Interception::default(),
-        };
+        let known = &mut self.sockets.intercepting;
+        known.asked = false;
+        let before = core::mem::take(&mut known.now).over_tls_untold;
+        if let Ok(Answer::Intercepting(now)) = answer {
+            known.now = now.clone();
+        }
+        let untold = known.now.over_tls_untold.saturating_sub(before);
+        self.counters.tls_hosts_dropped += u64::from(untold);
+        if self.sockets.intercepting.wanted != Some(self.wants_rules()) {
+            // The settings changed meanwhile, or the end has come.
+            self.want_rules();
+        }
     }
 
-    /// A datagram that a phone had meant for `to`.
+    /// A datagram that a phone had meant for `to`; where that is not known any more, for the server
+    /// that the phone chose before.
     pub(super) fn handle_intercepted(
         &mut self,
         now: Instant,
         (socket, from, to): (SocketId, SocketAddr, SocketAddr),
         data: &[u8],
     ) -> Result<(), Rejected> {
-        if self.is_ours(to.ip()) {
+        let meant = if self.is_ours(to.ip()) { self.known_choice(from) } else { Some(to) };
+        let Some(chosen) = meant else {
             self.counters.intercepted_strays += 1;
             return Err(Rejected::Unauthorized);
-        }
-        self.handle_sip_datagram(now, Flow { via: Via::Intercepted(socket, to), to: from }, data)
+        };
+        let flow = Flow { via: Via::Intercepted(socket, chosen), to: from };
+        self.handle_sip_datagram(now, flow, data)
     }
 
     /// Whether an address is this router's own, as far as it is known here.
     fn is_ours(&self, ip: IpAddr) -> bool {
-        let network = &self.network;
-        ip.is_loopback() || network.lan.contains(&ip) || network.wan.contains(&ip)
+        let link_local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        let own = self.network.lan.contains(&ip) || self.network.wan.contains(&ip);
+        ip.is_loopback() || link_local || own
+    }
+
+    /// The server that the phone which sends from here chose.
+    fn known_choice(&self, from: SocketAddr) -> Option<SocketAddr> {
+        let mut phones = self.registrar.known().map(|(_, binding)| binding);
+        let taken = |via| matches!(via, Via::Intercepted(..));
+        phones.find(|binding| taken(binding.flow.via) && binding.flow.to == from)?.chosen
+    }
+
+    /// The way to a phone that sends datagrams: as its own came. Where that socket is gone, by the
+    /// one that took its place, else from our own address.
+    pub(crate) fn via_to_phone(&self, flow: Flow) -> Option<Via> {
+        let lan =
+            || Some(Via::Udp(self.sockets.towards(Facing::Lan, SocketKind::Sip, flow.to.ip())?.0));
+        match flow.via {
+            Via::Udp(socket) if self.sockets.get(socket).is_none() => lan(),
+            Via::Intercepted(socket, _) if self.sockets.intercepting.has_socket(socket) => {
+                Some(flow.via)
+            }
+            Via::Intercepted(_, chosen) => {
+                let again = self.sockets.intercepting.socket_for(chosen);
+                again.map(|socket| Via::Intercepted(socket, chosen)).or_else(lan)
+            }
+            via => Some(via),
+        }
     }
 
     /// The server that the phone at the other end of a flow meant.
@@ -156,19 +213,25 @@ impl Adapter {
         let Some(at) = provider else { return };
         let chosen = self.chosen_target(at, phone) == Some(target);
         if let Some(state) = self.providers.get_mut(at).filter(|_| chosen) {
-            state.targets.adopt(target.addr);
-            state.state.set_targets(state.targets.all().len() as u8);
+            state.adopt(target.addr);
+        }
+    }
+
+    /// The server that a phone of the last run chose is one of its provider's, as it was then.
+    pub(super) fn adopt_again(&mut self, provider: ProviderId, chosen: Option<SocketAddr>) {
+        let asked = self.config.adapter.mode != Mode::Overlay;
+        if let (Some(addr), Some(state)) = (chosen, self.providers.get_mut(provider))
+            && asked
+            && state.options.server.is_none()
+        {
+            state.adopt(addr);
         }
     }
 
     /// How interception stands.
     pub(super) fn interception_status(&self) -> Value {
         let now = &self.sockets.intercepting.now;
-        let method = match now.method {
-            Some(Capture::Tproxy) => "tproxy",
-            Some(Capture::Redirect) => "redirect",
-            None => "none",
-        };
+        let method = now.method.map_or("none", Capture::as_str);
         let helper = now.helper.then_some(
             "the kernel's SIP helper rewrites signalling on this router: unload nf_conntrack_sip",
         );

@@ -195,6 +195,10 @@ crate::observe::counters! {
         transmissions_dropped,
         /// Datagrams of the LAN's that were intercepted and are for nobody else.
         intercepted_strays,
+        /// Ports of `intercept_port` that are not taken: there are too many.
+        intercept_ports_dropped,
+        /// Hosts that talk to SIP servers over TLS and are not told of: there are too many.
+        tls_hosts_dropped,
         /// REFERs of other adapters refused because too many are under way.
         transfers_refused_full,
         /// Legs and adapters of a call for which it had no room.

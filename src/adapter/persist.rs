@@ -11,7 +11,7 @@ use crate::limits::{
     BINDINGS_FILE_INTERVAL, BINDINGS_FILE_VERSION, PEERS_FILE_INTERVAL, RENEWAL_WAIT,
     STATE_FILE_PAUSE, VOLATILE_FILE_DELAY, VOLATILE_FILE_INTERVAL,
 };
-use crate::net::{File, Mac, Request, SocketKind, Via};
+use crate::net::{File, Mac, Request, SocketId, SocketKind, Via};
 use crate::sip::transaction::Flow;
 use crate::time::{Duration, Instant, earlier};
 use postcard::ser_flavors::Flavor;
@@ -101,6 +101,7 @@ struct Saved<'a> {
     cseq: u32,
     address: SocketAddr,
     tcp: bool,
+    chosen: Option<SocketAddr>,
     expires_s: u32,
     /// Seconds that the provider granted, and what was left of them.
     granted_s: u32,
@@ -249,6 +250,7 @@ impl Adapter {
                 cseq: binding.asked.cseq,
                 address: binding.flow.to,
                 tcp: matches!(binding.flow.via, Via::Stream(_)),
+                chosen: binding.chosen,
                 expires_s: if binding.registered { seconds(binding.expires_at) } else { 0 },
                 granted_s: binding.granted_s,
                 granted_left_s: seconds(binding.granted_until),
@@ -290,10 +292,12 @@ impl Adapter {
         let Some(socket) = self.lan_socket(saved.address.ip()) else { return };
         let left =
             |seconds: u32| now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s));
-        let flow = if saved.tcp {
-            unopened(saved.address)
-        } else {
-            Flow { via: Via::Udp(socket), to: saved.address }
+        let flow = match (saved.tcp, saved.chosen) {
+            (true, _) => unopened(saved.address),
+            (false, Some(chosen)) => {
+                Flow { via: Via::Intercepted(SocketId(u32::MAX), chosen), to: saved.address }
+            }
+            (false, None) => Flow { via: Via::Udp(socket), to: saved.address },
         };
         let expires_at = left(saved.expires_s);
         let mut binding = Binding::restored(saved.aor.to_owned(), provider, flow, expires_at);
@@ -311,7 +315,8 @@ impl Adapter {
         binding.asked.cseq = saved.cseq;
         binding.granted_s = saved.granted_s;
         binding.granted_until = left(saved.granted_left_s);
-        binding.accepted_by = saved.accepted_by;
+        (binding.chosen, binding.accepted_by) = (saved.chosen, saved.accepted_by);
+        self.adopt_again(provider, saved.chosen);
         binding.known_since_s = saved.known_since_s;
         binding.own.template = saved.template.into();
         binding.registered = volatile && expires_at > now;
@@ -323,7 +328,7 @@ impl Adapter {
         }
     }
 
-    fn lan_socket(&self, phone: IpAddr) -> Option<crate::net::SocketId> {
+    fn lan_socket(&self, phone: IpAddr) -> Option<SocketId> {
         let facing = super::sockets::Facing::Lan;
         self.sockets.towards(facing, SocketKind::Sip, phone).map(|(socket, _)| socket)
     }

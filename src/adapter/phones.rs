@@ -171,15 +171,11 @@ impl Adapter {
     pub(crate) fn phone_of_binding(&self, id: BindingId) -> Option<PhoneEnd> {
         let binding = self.registrar.get(id)?;
         let mut flow = binding.flow;
-        if let Via::Udp(socket) | Via::Intercepted(socket, _) = flow.via {
+        if flow.via.is_datagram() {
             flow.to = binding.contact_address().unwrap_or(flow.to);
-            let bound = self.sockets.get(socket).is_some();
-            if !bound && !self.sockets.intercepting.has_socket(socket) {
-                // The LAN address went and came back: the phone is where it was.
-                let (again, _) =
-                    self.sockets.towards(Facing::Lan, SocketKind::Sip, flow.to.ip())?;
-                flow.via = Via::Udp(again);
-            }
+            // Its socket may have gone with the LAN's address, and come back: the phone is where it
+            // was.
+            flow.via = self.via_to_phone(flow)?;
         }
         let local = match self.local_of(flow) {
             Some(local) => local,
@@ -194,10 +190,15 @@ impl Adapter {
         })
     }
 
-    /// A phone was registered, or answered as if it were: it is found in the overlay, and where it
-    /// has opened another connection, requests of its dialogs take that one.
+    /// A phone was registered, or answered as if it were: it is found in the overlay, which server
+    /// it meant is noted, and where it has opened another connection, requests of its dialogs take
+    /// that one.
     pub(crate) fn phone_is_here(&mut self, now: Instant, id: BindingId) {
         self.publish(now, id);
+        let chosen = self.registrar.get(id).and_then(|binding| self.chosen_by(binding.flow));
+        if let Some(binding) = self.registrar.get_mut(id) {
+            binding.chosen = chosen;
+        }
         let Some(binding) = self.registrar.get(id).filter(|b| b.flow.is_reliable()) else { return };
         let (user, flow) = (binding.wan_user.clone(), binding.flow);
         let Some(local) = self.local_of(flow) else { return };

@@ -48,6 +48,12 @@ impl ProviderState {
         earlier(self.state.poll_timeout(), self.locate_at)
     }
 
+    /// Takes a server that a phone chose by itself.
+    pub(crate) fn adopt(&mut self, addr: SocketAddr) {
+        self.targets.adopt(addr);
+        self.state.set_targets(self.targets.all().len() as u8);
+    }
+
     /// Its names are resolved at this instant; never: it is not asked any more.
     pub(crate) fn locate_again(&mut self, at: Option<Instant>) {
         self.locate_at = at;

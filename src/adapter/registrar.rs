@@ -175,6 +175,7 @@ impl Registrar {
             granted_until: now + granted,
             granted_s: accepted.granted_s,
             forward_at: now + granted / 2,
+            chosen: None,
             accepted_by: accepted.accepted_by,
             known_since_s: unix_s,
             silent: false,

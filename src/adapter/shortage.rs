@@ -10,7 +10,7 @@ use crate::time::Instant;
 /// A limit that a person can do something about: its counter, and what is said.
 type Limit = (fn(&Adapter) -> u64, &'static str);
 
-const LIMITS: [Limit; 12] = [
+const LIMITS: [Limit; 14] = [
     (|adapter| adapter.counters.calls_refused_full, "calls refused: max_calls are running"),
     (
         |adapter| adapter.counters.call_parts_dropped,
@@ -52,6 +52,14 @@ const LIMITS: [Limit; 12] = [
     (
         |adapter| adapter.counters.bootstrap_dropped,
         "addresses of bootstrap entries not used: there are too many",
+    ),
+    (
+        |adapter| adapter.counters.intercept_ports_dropped,
+        "ports of intercept_port not intercepted: there are too many",
+    ),
+    (
+        |adapter| adapter.counters.tls_hosts_dropped,
+        "hosts that talk to SIP servers over TLS not shown: there are too many",
     ),
     (
         |adapter| adapter.overlay.as_ref().map_or(0, |overlay| overlay.counters().store_full),

@@ -202,7 +202,7 @@ impl Adapter {
                     "expires_s": binding.expires_at.since(now).as_secs(),
                     "provider_expires_s": binding.granted_until.since(now).as_secs(),
                     "silent": binding.silent,
-                    "chosen_server": self.chosen_by(binding.flow).map(|to| to.to_string()),
+                    "chosen_server": binding.chosen.map(|to| to.to_string()),
                     "replicas": replicas,
                 })
             })

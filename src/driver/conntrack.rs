@@ -52,6 +52,8 @@ pub(super) fn original(from: SocketAddr, to: SocketAddr) -> io::Result<SocketAdd
     let message = direction(message, REPLY, libc::IPPROTO_UDP as u8, to, from);
     let bodies = netlink.ask(vec![message])?;
     let flow = bodies.first().and_then(|body| read(body.get(4..)?));
+    // It may also be an answer to what we sent from there.
+    let flow = flow.filter(|flow| flow.from == from);
     flow.map(|flow| flow.to).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 

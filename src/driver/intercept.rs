@@ -18,7 +18,7 @@ use super::requests::Io;
 use super::sockets::{v4, v6};
 use super::streams;
 use crate::limits::{INTERCEPTION_SURVEY, OVER_TLS_MAX};
-use crate::net::{Capture, Interception, Rules, SocketId};
+use crate::net::{Capture, Capturing, Interception, Rules, SocketId};
 use crate::time::Instant;
 use nix::errno::Errno;
 use nix::libc;
@@ -46,6 +46,8 @@ pub(super) struct Interceptor {
     taken: Vec<Taken>,
     told: Interception,
     surveyed: Option<Instant>,
+    /// What a daemon may have left that was killed is gone.
+    swept: bool,
 }
 
 impl Io {
@@ -92,7 +94,8 @@ impl Io {
         match outcome {
             Ok(method) => {
                 self.interceptor.told.method = Some(method);
-                log::info!("phones on {} are intercepted", self.interceptor.devices.join(", "));
+                let (devices, method) = (self.interceptor.devices.join(", "), method.as_str());
+                log::info!("phones on {devices} are intercepted by {method}");
                 self.forget_flows();
             }
             Err(problem) => {
@@ -136,7 +139,8 @@ impl Io {
         let local = SocketAddr::new(ip, if method == Capture::Tproxy { port } else { 0 });
         let (poll, transparent) = (self.reactor.poll(), method == Capture::Tproxy);
         let (id, at) = with_net_admin(|| self.sockets.bind_interceptor(poll, method, local))?;
-        self.interceptor.told.sockets.push(id);
+        let capturing = Capturing { socket: id, port, ipv4: ip.is_ipv4() };
+        self.interceptor.told.sockets.push(capturing);
         self.interceptor.taken.push(Taken { port, protocol: UDP, to: ip, at: at.port() });
         let listener = with_net_admin(|| streams::listen(local, transparent));
         let (id, at) = self.listen(listener)?;
@@ -149,23 +153,25 @@ impl Io {
         let Interceptor { told, taken, table, .. } = &mut self.interceptor;
         *table = None;
         taken.clear();
-        let sockets = std::mem::take(&mut told.sockets);
+        let sockets = std::mem::take(&mut told.sockets).into_iter().map(|it| it.socket);
         let listeners = std::mem::take(&mut told.listeners);
         told.method = None;
-        for id in sockets.into_iter().chain(listeners) {
+        for id in sockets.chain(listeners) {
             self.close_socket(id);
         }
     }
 
-    /// Takes nothing from now on; what was taken goes its own way, unseen by us.
+    /// Takes nothing from now on; what was taken goes its own way, unseen by us. The table of an
+    /// earlier daemon that was killed went with it; its policy of routes goes now.
     pub(super) fn take_down(&mut self) {
         let method = self.interceptor.told.method;
         self.close_interceptors();
         if method.is_some() {
             self.forget_flows();
         }
-        if method == Some(Capture::Tproxy) {
+        if method == Some(Capture::Tproxy) || !self.interceptor.swept {
             with_net_admin(policy::remove);
+            self.interceptor.swept = true;
         }
     }
 
@@ -203,6 +209,7 @@ impl Io {
         told.over_tls = flows.iter().filter(tls).map(|flow| flow.from.ip()).collect();
         told.over_tls.sort();
         told.over_tls.dedup();
+        told.over_tls_untold = told.over_tls.len().saturating_sub(OVER_TLS_MAX) as u32;
         told.over_tls.truncate(OVER_TLS_MAX);
         let helper = flows.iter().any(|flow| flow.helped);
         if helper && !told.helper {
@@ -285,10 +292,11 @@ pub(super) fn prepare(io: &UdpSocket, method: Capture, local: SocketAddr) -> io:
     Ok(())
 }
 
-/// Whom a datagram from `from` was meant for that was redirected to `to`; none where it was not.
-pub(super) fn redirected(from: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
+/// Whom a datagram from `from` was meant for that was redirected to `to`; `to` itself where it was
+/// not, or the kernel has forgotten that.
+pub(super) fn redirected(from: SocketAddr, to: SocketAddr) -> SocketAddr {
     let original = with_net_admin(|| conntrack::original(from, to));
-    original.inspect_err(|error| log::debug!("{from}: was not redirected: {error}")).ok()
+    original.inspect_err(|error| log::debug!("{from}: was not redirected: {error}")).unwrap_or(to)
 }
 
 /// Sends a datagram in another host's name, from the socket's port.
@@ -315,3 +323,6 @@ pub(super) fn send_as(
     };
     Ok(sent?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use std::io;
 use std::net::IpAddr;
 
 pub(super) const TABLE: &str = "cosip";
-/// What a packet on its way to a transparent socket is marked with, and found by in the policy of
-/// routes: a bit that neither OpenWrt's firewall nor its usual packages use.
+/// What a packet that is taken is marked with, and found by in the policy of routes and in the
+/// firewall, which lets it in: a bit that neither OpenWrt's firewall nor its usual packages use.
 pub(super) const MARK: u32 = 0x1000_0000;
 
 const SUBSYSTEM: u16 = 10;
@@ -181,15 +181,18 @@ fn to_socket(rule: Message, taken: &Taken) -> Message {
     let rule = expression(rule, "tproxy", |it| {
         it.number(1, family as u32).number(2, FIRST).number(3, SECOND)
     });
-    let rule = load(rule, FIRST, &MARK.to_ne_bytes());
-    let rule = expression(rule, "meta", |it| it.number(2, META_MARK).number(3, FIRST));
-    let rule = expression(rule, "notrack", |it| it);
+    let rule = expression(mark(rule), "notrack", |it| it);
     expression(rule, "immediate", |it| {
         it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, libc::NF_ACCEPT as u32)))
     })
 }
 
+fn mark(rule: Message) -> Message {
+    let rule = load(rule, FIRST, &MARK.to_ne_bytes());
+    expression(rule, "meta", |it| it.number(2, META_MARK).number(3, FIRST))
+}
+
 fn redirect(rule: Message, port: u16) -> Message {
-    let rule = load(rule, FIRST, &port.to_be_bytes());
+    let rule = load(mark(rule), FIRST, &port.to_be_bytes());
     expression(rule, "redir", |it| it.number(1, FIRST))
 }

@@ -188,7 +188,7 @@ impl Sockets {
                     }
                 }
                 if socket.method == Some(Capture::Redirect) {
-                    to = intercept::redirected(from, to)?;
+                    to = intercept::redirected(from, to);
                 }
                 Some(Received { from, to, tos, len: message.bytes })
             }

@@ -71,7 +71,7 @@ pub const LOCATE_AGAIN: Duration = Duration::from_secs(60);
 pub const BINDINGS_FILE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Format of the file of learned phones.
-pub const BINDINGS_FILE_VERSION: u8 = 4;
+pub const BINDINGS_FILE_VERSION: u8 = 5;
 
 /// Changes of registrations within this time are written together.
 pub const VOLATILE_FILE_DELAY: Duration = Duration::from_millis(200);

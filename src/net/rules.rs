@@ -22,19 +22,43 @@ pub enum Capture {
     Redirect,
 }
 
+impl Capture {
+    /// Its name, as the status has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tproxy => "tproxy",
+            Self::Redirect => "redirect",
+        }
+    }
+}
+
+/// A socket that gets datagrams which are meant for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capturing {
+    /// Its name.
+    pub socket: SocketId,
+    /// The port that they are meant for.
+    pub port: u16,
+    /// Their family.
+    pub ipv4: bool,
+}
+
 /// What became of [`Rules`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interception {
     /// How traffic is taken; none: it is not.
     pub method: Option<Capture>,
-    /// The sockets that its datagrams come to: [`Input::Datagram`] says whom they were meant for.
-    pub sockets: Vec<SocketId>,
+    /// The sockets that its datagrams come to: [`Input::Datagram`] says whom they were meant for,
+    /// or names an address of this router where nobody knows that any more.
+    pub sockets: Vec<Capturing>,
     /// The listeners that its connections come to: [`StreamEvent::Opened`] names that as `local`.
     pub listeners: Vec<SocketId>,
     /// What is wrong, where, and what to do.
     pub problem: Option<String>,
     /// Hosts of the LAN that talk to SIP servers over TLS, which nobody can take.
     pub over_tls: Vec<IpAddr>,
+    /// How many more of them there are than are told of.
+    pub over_tls_untold: u32,
     /// The kernel's SIP helper reads and rewrites signalling on this router.
     pub helper: bool,
 }

@@ -21,6 +21,7 @@ mod emergency_room;
 mod hangup;
 mod hedge;
 mod home;
+mod intercepted;
 mod keepalive;
 mod lasting;
 mod late;

@@ -2,6 +2,7 @@
 
 pub(crate) mod nat;
 mod serve;
+pub(crate) mod taking;
 
 use crate::sip::Msg;
 use cosip::net::{
@@ -96,6 +97,8 @@ pub(crate) struct World<C> {
     pub(crate) saves: u32,
     /// What routers know of the hosts on their links.
     pub(crate) macs: BTreeMap<IpAddr, Mac>,
+    /// Routers that take what is meant for others.
+    pub(crate) takings: Vec<taking::Taking>,
     inbox: Vec<Msg>,
     seen: BTreeSet<(SocketAddr, SocketAddr, Vec<u8>)>,
     sockets: BTreeMap<(SocketAddr, bool), Socket>,
@@ -132,6 +135,7 @@ impl<C: Core> World<C> {
             secrets: Vec::new(),
             saves: 0,
             macs: BTreeMap::new(),
+            takings: Vec::new(),
             inbox: Vec::new(),
             seen: BTreeSet::new(),
             sockets: BTreeMap::new(),
@@ -154,6 +158,7 @@ impl<C: Core> World<C> {
     pub(crate) fn replace(&mut self, place: usize, core: C) {
         self.sockets.retain(|_, socket| socket.node != place);
         self.conns.retain(|conn| conn.node != place);
+        self.take_down(place);
         self.nodes[place] = core;
         self.drain(place);
     }
@@ -203,6 +208,9 @@ impl<C: Core> World<C> {
 
     /// A scripted end connects to a listener.
     pub(crate) fn connect(&mut self, from: SocketAddr, to: SocketAddr) {
+        if self.take_connection(from, to) {
+            return;
+        }
         let id = self.id();
         let listener = self.sockets.get(&(to, true)).expect("a listener");
         let (node, on) = (listener.node, SocketId(listener.id));
@@ -220,6 +228,9 @@ impl<C: Core> World<C> {
     }
 
     fn fate(&mut self, packet: &Packet) -> Fate {
+        if self.stays_at_home(packet) {
+            return Fate::Deliver;
+        }
         for end in [packet.from, packet.to] {
             match self.fates.get(&end) {
                 None | Some(Fate::Deliver) => {}
@@ -346,7 +357,9 @@ impl<C: Core> World<C> {
             }
             return;
         }
-        self.receive(packet);
+        if tcp || !self.taken(&packet) {
+            self.receive(packet);
+        }
     }
 
     /// A scripted end takes a packet.

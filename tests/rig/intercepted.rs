@@ -4,7 +4,7 @@ use crate::baresip::Baresip;
 use crate::calls::{call, end};
 use crate::needs;
 use crate::provider::{ADDRESS, ADDRESS_V6};
-use crate::router::{Router, Settings};
+use crate::router::{LAN, Router, Settings};
 use crate::script::{CALL, Step, answer};
 use crate::sipp::Sipp;
 use crate::town::{FIRST, SECOND, Socket, Town};
@@ -12,7 +12,7 @@ use crate::transport::Transport::{self, Tcp, Udp};
 use crate::wait;
 use crate::world::inside;
 use serde_json::Value;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -48,6 +48,29 @@ fn trust_the_server_alone(socket: &Socket) {
     ));
 }
 
+/// Has a router's firewall let nothing in from its LAN but media, what is for the router's own
+/// port, and what the package asks it to let in of what is for others, as fw4 writes that.
+fn let_in_only_what_is_taken(router: &Router) {
+    let script = include_str!("../../openwrt/net/cosip/files/cosip.init");
+    let mark = script.lines().find_map(|line| line.strip_prefix("MARK=")).unwrap();
+    let (mark, mask) = mark.split_once('/').unwrap();
+    let taken = format!("meta l4proto {{ tcp, udp }} meta mark and {mask} == {mark}");
+    let mut commands = "add table inet fw4; add chain inet fw4 input { type filter hook input \
+                        priority 0; policy drop; }"
+        .to_owned();
+    for let_in in [
+        "iifname { lo, wan }",
+        "ct state established,related",
+        "meta l4proto { icmp, ipv6-icmp }",
+        "udp dport 30000-30199",
+        "fib daddr type local meta l4proto { tcp, udp } th dport 5060",
+        &taken,
+    ] {
+        commands += &format!("; add rule inet fw4 input {let_in} accept");
+    }
+    router.host.nft(&commands);
+}
+
 /// A phone of SIPp's, set up with the server's address.
 fn phone(town: &Town, home: u8, user: &str, transport: Transport) -> Sipp {
     let socket = town.socket(home, FIRST);
@@ -76,6 +99,7 @@ fn strict_town(folder: &Path, settings: &Settings, method: &str) -> Town {
     let town = Town::build(folder, settings);
     for home in [1, 2] {
         await_method(town.router(home), method);
+        let_in_only_what_is_taken(town.router(home));
         trust_the_server_alone(&town.socket(home, FIRST));
     }
     town
@@ -137,6 +161,7 @@ fn over_tcp(folder: &Path, redirected: bool) {
     let mut town = Town::build(folder, &settings);
     for home in [1, 2] {
         await_method(town.router(home), method);
+        let_in_only_what_is_taken(town.router(home));
     }
     let start =
         |home, user| Baresip::start_at(&town, &town.socket(home, FIRST), user, (Tcp, ADDRESS));
@@ -169,7 +194,7 @@ fn users(router: &Router) -> Vec<String> {
         let aor = phone["aor"].as_str()?.split_once('@')?.0.to_owned();
         Some(aor)
     };
-    phones.iter().filter_map(user).collect()
+    phones.iter().filter(|phone| phone["registered"] == true).filter_map(user).collect()
 }
 
 /// What a program prints on a router.
@@ -199,7 +224,7 @@ fn come_and_go(folder: &Path, redirected: bool) {
     // Without the daemon the phone reaches its server, by the router's own translation.
     town.router_mut(1).stop();
     nothing_is_left(town.router(1));
-    assert!(!ask(town.router(1), "ip", &["rule"]).contains("5060"), "the policy is left");
+    assert!(!has_policy(town.router(1)), "the policy is left");
     let mut alice = phone(&town, 1, "alice", Udp);
     let tls = town.provider.host.on(|| TcpListener::bind("203.0.113.10:5061")).unwrap();
     let socket = town.socket(1, SECOND);
@@ -224,9 +249,7 @@ fn come_and_go(folder: &Path, redirected: bool) {
     );
     if !redirected {
         ask(town.router(1), "ip", &["rule", "delete", "pref", "60"]);
-        wait::until("the policy of routes", SOON, || {
-            ask(town.router(1), "ip", &["rule"]).contains("5060")
-        });
+        wait::until("the policy of routes", SOON, || has_policy(town.router(1)));
     }
     let bob = Sipp::start_to(&town, &town.socket(1, SECOND), "bob", (Udp, ADDRESS));
     assert_eq!(users(town.router(1)).len(), 2);
@@ -236,10 +259,42 @@ fn come_and_go(folder: &Path, redirected: bool) {
     Sipp::start(&town, &town.socket(1, SECOND), "carol");
     assert_eq!(users(town.router(1)).len(), 3);
 
-    // Nothing is left of one that is killed.
-    town.router_mut(1).crash();
+    if redirected {
+        speak_to_what_redirects(&town);
+    }
+    town.router_mut(1).lose_power();
+    after_a_crash(&mut town, &mut alice, method);
+}
+
+fn has_policy(router: &Router) -> bool {
+    let told = [["rule", "list"], ["-6", "rule"]].map(|words| ask(router, "ip", &words));
+    told.iter().any(|told| told.contains("5060"))
+}
+
+/// What nobody has redirected is for nobody else, and counted.
+fn speak_to_what_redirects(town: &Town) {
+    let router = town.router(1);
+    let table = ask(router, "nft", &["list", "table", "inet", "cosip"]);
+    let rule = table.lines().find(|line| line.contains("udp") && line.contains("redirect to :"));
+    let port = rule.and_then(|rule| rule.rsplit(':').next()).unwrap_or_else(|| panic!("{table}"));
+    let to = format!("{LAN}:{port}");
+    let speaker = town.socket(1, SECOND).host.on(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
+    speaker.send_to(b"OPTIONS sip:x SIP/2.0\r\n\r\n", to).unwrap();
+    wait::until("a stray", SOON, || router.counter("intercepted_strays") == 1);
+}
+
+/// Of a daemon that was killed no table is left. The policy of routes that may be, takes nothing,
+/// and serves the next daemon, or goes with it.
+fn after_a_crash(town: &mut Town, alice: &mut Sipp, method: &str) {
     nothing_is_left(town.router(1));
-    if !redirected {
+    let tproxy = method == "tproxy";
+    assert_eq!(has_policy(town.router(1)), tproxy);
+    if tproxy {
         alice.follow(&[Step::Register("", "200")]).succeed();
     }
+    town.router_mut(1).start();
+    await_method(town.router(1), method);
+    assert_eq!(users(town.router(1)), [""; 0]);
+    alice.follow(&[Step::Register("", "200")]).succeed();
+    assert_eq!(users(town.router(1)), ["alice"]);
 }

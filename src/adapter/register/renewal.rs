@@ -35,7 +35,7 @@ use write::{Own, write_own};
 pub(crate) struct Renewal {
     client: ClientId,
     binding: BindingId,
-    registration: Registration,
+    pub(in crate::adapter) registration: Registration,
     /// The targets that it went to; the last one is being waited for.
     tried: heapless::Vec<SocketAddr, SERVER_TARGETS_MAX>,
     /// Challenges that were answered.
@@ -45,7 +45,7 @@ pub(crate) struct Renewal {
 /// All REGISTERs of our own.
 pub(crate) struct Renewals {
     /// By the slot of the phone's registration.
-    running: BTreeMap<u32, Renewal>,
+    pub(in crate::adapter) running: BTreeMap<u32, Renewal>,
     /// What our Call-IDs are made from.
     key: [u8; 32],
 }

@@ -50,6 +50,8 @@ pub struct Binding {
     pub granted_s: u32,
     /// From when on a refresh is forwarded: the provider's half-life, or a change of address.
     pub forward_at: Instant,
+    /// The server that the phone itself meant, where it is intercepted; noted with its flow.
+    pub chosen: Option<SocketAddr>,
     /// The target that accepted it.
     pub accepted_by: Option<SocketAddr>,
     /// Seconds since 1970 when the provider accepted it last.
@@ -199,6 +201,7 @@ impl Binding {
             granted_until: expires_at,
             granted_s: 0,
             forward_at: Instant::ZERO,
+            chosen: None,
             accepted_by: None,
             known_since_s: 0,
             silent: false,

@@ -3,8 +3,8 @@
 use super::{Conn, Fate, Happening, Packet, Socket, World};
 use cosip::limits::TRANSMIT_BYTES_MAX;
 use cosip::net::{
-    Answer, ConnId, Core, Event, Failure, Input, Interception, Request, SocketId, SocketKind,
-    StreamEvent, Ticket, Via,
+    Answer, ConnId, Core, Event, Failure, Input, Request, SocketId, SocketKind, StreamEvent,
+    Ticket, Via,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,7 +26,7 @@ impl<C: Core> World<C> {
                         let Some(Conn { local, remote, .. }) = conn else { continue };
                         (*local, true, *remote)
                     }
-                    Via::Intercepted(..) => panic!("nothing is intercepted"),
+                    via @ Via::Intercepted(..) => (self.name_of(place, via), false, transmit.to),
                     Via::Peer(_) => panic!("the channel's transmissions stay in the core"),
                 };
                 self.carry(Packet { at: self.now, from, to, tcp, data });
@@ -41,7 +41,7 @@ impl<C: Core> World<C> {
 
     fn serve(&mut self, place: usize, ticket: Ticket, request: Request) {
         let mut loaded = Vec::new();
-        let nothing = Interception::default();
+        let taken;
         let answer = match request {
             Request::Bind { kind, local } => self.bind(place, kind, local),
             Request::Connect { from, to } => {
@@ -89,7 +89,11 @@ impl<C: Core> World<C> {
             Request::Neighbour(host) => {
                 self.macs.get(&host).map(|mac| Answer::Neighbour(*mac)).ok_or(Failure::Absent)
             }
-            Request::Rules(_) => Ok(Answer::Intercepting(&nothing)),
+            Request::Rules(rules) => {
+                let Some(now) = self.take_by(place, ticket, rules) else { return };
+                taken = now;
+                Ok(Answer::Intercepting(&taken))
+            }
             Request::Reply(data) => {
                 self.replies.insert(ticket.0, data);
                 return;

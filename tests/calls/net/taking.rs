@@ -1,0 +1,169 @@
+//! What routers take on its way out of a home, and what their drivers say of it to their cores.
+
+use super::{Conn, Packet, World};
+use cosip::net::{
+    Answer, Capture, Capturing, ConnId, Core, Input, Interception, Rules, SocketId, StreamEvent,
+    Ticket, Via,
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// A router's driver, as far as it takes what is meant for others.
+pub(crate) struct Taking {
+    place: usize,
+    lan: IpAddr,
+    /// How it takes; else why it cannot.
+    pub(crate) can: Result<Capture, &'static str>,
+    /// The kernel's SIP helper has one of our flows.
+    pub(crate) helper: bool,
+    /// Hosts that talk to SIP servers over TLS, and how many more there are.
+    pub(crate) over_tls: (Vec<IpAddr>, u32),
+    /// The kernel has forgotten whom a redirected datagram was meant for.
+    pub(crate) forgetful: bool,
+    /// Answers wait until this is over.
+    pub(crate) held: Option<Vec<(Ticket, Interception)>>,
+    /// The ports that were wished for, of every wish; none: nothing is to be taken.
+    pub(crate) wishes: Vec<Option<Vec<u16>>>,
+    /// What stands: ports, each with the socket and the listener that have its traffic.
+    standing: Vec<(u16, SocketId, SocketId)>,
+}
+
+impl Taking {
+    pub(crate) fn new(place: usize, lan: IpAddr, can: Result<Capture, &'static str>) -> Self {
+        Self {
+            place,
+            lan,
+            can,
+            helper: false,
+            over_tls: (Vec::new(), 0),
+            forgetful: false,
+            held: None,
+            wishes: Vec::new(),
+            standing: Vec::new(),
+        }
+    }
+
+    /// How many ports' traffic is taken.
+    pub(crate) fn ports(&self) -> usize {
+        self.standing.len()
+    }
+
+    fn is_home_of(&self, phone: SocketAddr) -> bool {
+        match (self.lan, phone.ip()) {
+            (IpAddr::V4(lan), IpAddr::V4(phone)) => lan.octets()[..3] == phone.octets()[..3],
+            _ => false,
+        }
+    }
+
+    /// What has the traffic of a phone to `to`.
+    fn takes(&self, from: SocketAddr, to: SocketAddr) -> Option<(SocketId, SocketId)> {
+        let (_, socket, listener) = self.standing.iter().find(|it| it.0 == to.port())?;
+        (self.is_home_of(from) && to.ip() != self.lan).then_some((*socket, *listener))
+    }
+}
+
+impl<C: Core> World<C> {
+    /// The driver at a place.
+    pub(crate) fn taking(&mut self, place: usize) -> &mut Taking {
+        self.takings.iter_mut().find(|it| it.place == place).expect("a driver that may take")
+    }
+
+    /// Does what a core wishes; none: the answer waits.
+    pub(super) fn take_by(
+        &mut self,
+        place: usize,
+        ticket: Ticket,
+        rules: Option<Rules>,
+    ) -> Option<Interception> {
+        let first = self.id();
+        self.next_id += 2 * rules.as_ref().map_or(0, |rules| rules.ports.len() as u32);
+        let Some(taking) = self.takings.iter_mut().find(|it| it.place == place) else {
+            return Some(Interception::default());
+        };
+        taking.wishes.push(rules.as_ref().map(|rules| rules.ports.clone()));
+        let (method, problem) = match (&rules, taking.can) {
+            (None, _) => (None, None),
+            (_, Ok(method)) => (Some(method), None),
+            (_, Err(why)) => (None, Some(why.to_owned())),
+        };
+        let ports = rules.filter(|_| method.is_some()).map_or(Vec::new(), |rules| rules.ports);
+        if !ports.iter().copied().eq(taking.standing.iter().map(|it| it.0)) {
+            let ids = (first..).step_by(2).map(|id| (SocketId(id), SocketId(id + 1)));
+            let standing = ports.into_iter().zip(ids);
+            taking.standing = standing.map(|(port, (udp, tcp))| (port, udp, tcp)).collect();
+        }
+        let answer = Interception {
+            method,
+            sockets: taking.standing.iter().map(capturing).collect(),
+            listeners: taking.standing.iter().map(|it| it.2).collect(),
+            problem,
+            over_tls: taking.over_tls.0.clone(),
+            over_tls_untold: taking.over_tls.1,
+            helper: taking.helper,
+        };
+        match &mut taking.held {
+            Some(held) => held.push((ticket, answer)),
+            None => return Some(answer),
+        }
+        None
+    }
+
+    /// Answers that were held are given.
+    pub(crate) fn release(&mut self, place: usize) {
+        for (ticket, answer) in self.taking(place).held.take().into_iter().flatten() {
+            self.input(place, Input::Answer(ticket, Ok(Answer::Intercepting(&answer))));
+        }
+    }
+
+    /// What stands goes; it is put up anew, under other names, with the next wish.
+    pub(crate) fn take_down(&mut self, place: usize) {
+        for taking in self.takings.iter_mut().filter(|it| it.place == place) {
+            taking.standing.clear();
+        }
+    }
+
+    /// Whether a packet goes no further than between a phone and a router that takes what it says.
+    pub(super) fn stays_at_home(&self, packet: &Packet) -> bool {
+        let Packet { from, to, .. } = *packet;
+        self.takings.iter().any(|it| it.takes(from, to).is_some() || it.takes(to, from).is_some())
+    }
+
+    /// A router takes a datagram. False where it is none's business.
+    pub(super) fn taken(&mut self, packet: &Packet) -> bool {
+        let Packet { from, to, data, .. } = packet;
+        let found = self.takings.iter().find_map(|it| {
+            let (socket, _) = it.takes(*from, *to)?;
+            let meant = if it.forgetful { (it.lan, 49_152).into() } else { *to };
+            Some((it.place, socket, meant))
+        });
+        let Some((place, socket, to)) = found else { return false };
+        self.input(place, Input::Datagram { socket, from: *from, to, tos: 0, data });
+        true
+    }
+
+    /// A scripted phone connects to a server, and a router takes that.
+    pub(super) fn take_connection(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
+        let found = self.takings.iter().find_map(|it| Some((it.place, it.takes(from, to)?.1)));
+        let Some((node, on)) = found else { return false };
+        let id = self.id();
+        self.conns.push(Conn { id, node, local: to, remote: from });
+        self.input(
+            node,
+            Input::Stream(ConnId(id), StreamEvent::Opened { on, local: to, remote: from }),
+        );
+        true
+    }
+
+    /// The address that a datagram leaves from that is sent in another's name.
+    pub(super) fn name_of(&self, place: usize, via: Via) -> SocketAddr {
+        let Via::Intercepted(socket, chosen) = via else { panic!("not intercepted: {via:?}") };
+        let taking = self.takings.iter().find(|it| it.place == place);
+        let standing = taking.map_or(&[][..], |it| &it.standing);
+        let port = standing.iter().find(|it| it.1 == socket).expect("a socket that stands").0;
+        assert_eq!(port, chosen.port(), "a socket sends from its own port");
+        chosen
+    }
+}
+
+fn capturing((port, socket, _): &(u16, SocketId, SocketId)) -> Capturing {
+    Capturing { socket: *socket, port: *port, ipv4: true }
+}
