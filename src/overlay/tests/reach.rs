@@ -114,7 +114,8 @@ fn late_port(seed: u8, after_ms: u64, remembers: bool) -> u64 {
     let node = add_behind(&mut net, 201, Behind::Nat(Filter::Port, false));
     if remembers {
         let outside = IpAddr::from([100, 64, 7, 201]);
-        net.nats[0] = Nat::new(outside, Filter::Port, false, LIFE_S).preserving().remembering();
+        net.nats[0] = Nat::new(outside, Filter::Port, false, LIFE_S).preserving();
+        net.nats[0].remembers = true;
     }
     // Both are asked at the start, so that both have knocked from both their ports.
     let (now, both) = (net.now, [0, 1].map(address));

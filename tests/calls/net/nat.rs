@@ -35,7 +35,9 @@ pub(crate) struct Nat {
     bindings: Vec<Binding>,
     opened: Vec<(SocketAddr, SocketAddr)>,
     next_port: u16,
-    remembers: bool,
+    /// Who knocked before a port was opened is not let in from there either, until it has not
+    /// knocked for half a minute: connection tracking in Linux.
+    pub(crate) remembers: bool,
     /// Who knocked where in vain, and when last.
     knocks: Vec<(SocketAddr, SocketAddr, u64)>,
 }
@@ -69,13 +71,6 @@ impl Nat {
     /// A port outside is the one inside where it is free, as Linux does it.
     pub(crate) fn preserving(self) -> Self {
         Self { preserves: true, ..self }
-    }
-
-    /// Who knocked before a port was opened is not let in from there either, until it has not
-    /// knocked for half a minute: connection tracking in Linux.
-    #[allow(dead_code, reason = "only the overlay's own tests have such a NAT")]
-    pub(crate) fn remembering(self) -> Self {
-        Self { remembers: true, ..self }
     }
 
     /// A port is opened for a node inside, from now on for what leaves there, too (RFC 6887 s11).
