@@ -15,7 +15,7 @@ use crate::sip::transaction::Flow;
 use crate::table::{Id, Index, Table};
 use crate::time::{Duration, Instant, earlier};
 use crate::timer::Timers;
-pub use binding::{Asked, Binding, Own, Registered};
+pub use binding::{Accepted, Asked, Binding, Own};
 pub use identify::Applicant;
 pub use refresh::Renewed;
 
@@ -149,11 +149,11 @@ impl Registrar {
     ///
     /// # Errors
     /// [`Full`] where as many phones as fit are registered.
-    pub fn register(
+    pub fn enter(
         &mut self,
         now: Instant,
         unix_s: u64,
-        accepted: Registered,
+        accepted: Accepted,
     ) -> Result<(BindingId, bool), Full> {
         let same = accepted
             .known

@@ -4,7 +4,7 @@ use super::Registration;
 use crate::adapter::Adapter;
 use crate::adapter::exchange::{Exchange, ExchangeId, Purpose};
 use crate::adapter::providers::ProviderId;
-use crate::adapter::registrar::{BindingId, Registered};
+use crate::adapter::registrar::{Accepted, BindingId};
 use crate::limits::REGISTER_ANSWER_BYTES_MAX;
 use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
@@ -54,8 +54,8 @@ impl Adapter {
             granted_s: granted.unwrap_or(0),
             phone_s: self.given_s(registration, granted.unwrap_or(0), registration.expires_s),
         };
-        let Some(registered) = self.registered(exchange, &first, message) else { return };
-        self.take_in(now, registered);
+        let Some(accepted) = self.accepted(exchange, &first, message) else { return };
+        self.take_in(now, accepted);
     }
 
     /// The same for the further Contacts of that REGISTER.
@@ -75,7 +75,7 @@ impl Adapter {
                         granted_s,
                         phone_s: self.given_s(registration, granted_s, asked_s),
                     };
-                    accepted.extend(self.registered(exchange, &granted, message));
+                    accepted.extend(self.accepted(exchange, &granted, message));
                 }
                 _ => gone.extend(further.binding.map(|binding| (binding, asked_s == 0))),
             }
@@ -84,8 +84,8 @@ impl Adapter {
             let leave = wanted && !self.is_outdated(Some(binding), asked);
             self.registrations_gone(now, &[binding], leave.then_some(asked));
         }
-        for registered in accepted {
-            self.take_in(now, registered);
+        for further in accepted {
+            self.take_in(now, further);
         }
     }
 
@@ -98,17 +98,17 @@ impl Adapter {
     }
 
     /// What is kept of a Contact that the provider has accepted.
-    fn registered(
+    fn accepted(
         &self,
         exchange: &Exchange,
         granted: &Granted<'_>,
         message: &Message<'_>,
-    ) -> Option<Registered> {
+    ) -> Option<Accepted> {
         let Purpose::Register(registration) = &exchange.purpose else { return None };
         let flow = exchange.source.flow;
         let request = Message::parse(&exchange.request).ok()?;
         let answer = self.phone_answer(&request, flow.to, registration, message);
-        Some(Registered {
+        Some(Accepted {
             aor: registration.aor.clone(),
             known: granted.known,
             provider: registration.provider,
@@ -132,13 +132,13 @@ impl Adapter {
 
     /// Takes an accepted Contact in. Who had it before at this host and was another device is gone.
     /// False where there is no room.
-    pub(super) fn take_in(&mut self, now: Instant, registered: Registered) -> bool {
-        let phone = registered.known.or_else(|| self.registrar.same_phone(&registered.applicant()));
-        let asked = registered.asked;
+    pub(super) fn take_in(&mut self, now: Instant, accepted: Accepted) -> bool {
+        let phone = accepted.known.or_else(|| self.registrar.same_phone(&accepted.applicant()));
+        let asked = accepted.asked;
         if self.is_outdated(phone, asked) {
             return true;
         }
-        let Some(binding) = self.enter_phone(now, registered) else { return false };
+        let Some(binding) = self.enter_phone(now, accepted) else { return false };
         self.renew_by_ourselves(binding);
         let displaced = self.registrar.displaced_by(binding);
         if !displaced.is_empty() {
@@ -149,13 +149,13 @@ impl Adapter {
 
     /// Writes a phone down whose REGISTER was accepted, by its provider or here. None where there
     /// is no room.
-    fn enter_phone(&mut self, now: Instant, registered: Registered) -> Option<BindingId> {
+    fn enter_phone(&mut self, now: Instant, accepted: Accepted) -> Option<BindingId> {
         let unix_s = self.unix_now(now);
-        let phone = registered.known.or_else(|| self.registrar.same_phone(&registered.applicant()));
+        let phone = accepted.known.or_else(|| self.registrar.same_phone(&accepted.applicant()));
         let before = phone.and_then(|id| self.registrar.get(id));
         let before: Vec<String> =
             before.iter().flat_map(|b| b.addresses()).map(str::to_owned).collect();
-        let Ok((binding, new)) = self.registrar.register(now, unix_s, registered) else {
+        let Ok((binding, new)) = self.registrar.enter(now, unix_s, accepted) else {
             self.counters.phones_refused_full += 1;
             return None;
         };

@@ -2,7 +2,7 @@
 
 use super::Registration;
 use crate::adapter::exchange::{ExchangeId, Purpose};
-use crate::adapter::registrar::{BindingId, Registered};
+use crate::adapter::registrar::{Accepted, BindingId};
 use crate::adapter::rewrite::split_list;
 use crate::adapter::{Adapter, crossing};
 use crate::sip::Name;
@@ -136,7 +136,7 @@ impl Adapter {
         }
         let voucher = self.registrar.get(registration.vouched_by?)?;
         let known_since_s = voucher.known_since_s;
-        let registered = Registered {
+        let accepted = Accepted {
             aor: registration.aor.clone(),
             known: None,
             provider: voucher.provider,
@@ -154,7 +154,7 @@ impl Adapter {
             answer: Vec::new(),
             template: Vec::new(),
         };
-        let placed = self.registrar.register(now, known_since_s, registered);
+        let placed = self.registrar.enter(now, known_since_s, accepted);
         self.counters.phones_refused_full += u64::from(placed.is_err());
         Some(placed.ok()?.0)
     }

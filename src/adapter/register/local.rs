@@ -4,7 +4,7 @@ use super::{Adapter, Further, Registration};
 use crate::adapter::credentials::secret;
 use crate::adapter::inbound::Source;
 use crate::adapter::providers::ProviderId;
-use crate::adapter::registrar::{BindingId, Registered};
+use crate::adapter::registrar::{Accepted, BindingId};
 use crate::config::Account;
 use crate::sip::Message;
 use crate::sip::Name;
@@ -56,10 +56,10 @@ impl Adapter {
         for contact in core::iter::once(&first).chain(further) {
             let phone_s = self.phone_expires_s(u32::MAX, contact.expires_s);
             contacts.push(format!("<{}>;expires={phone_s}", contact.contact));
-            let registered = local_registration(&registration, contact, phone_s, source);
-            let aliases = self.aliases_of_account(registered.provider, &account);
-            let registered = Registered { aliases, ..registered };
-            if !self.take_in(now, registered) {
+            let accepted = local_registration(&registration, contact, phone_s, source);
+            let aliases = self.aliases_of_account(accepted.provider, &account);
+            let accepted = Accepted { aliases, ..accepted };
+            if !self.take_in(now, accepted) {
                 return self.refuse(now, server, 503);
             }
         }
@@ -127,8 +127,8 @@ fn local_registration(
     contact: &Further,
     phone_s: u32,
     source: Source,
-) -> Registered {
-    Registered {
+) -> Accepted {
+    Accepted {
         aor: registration.aor.clone(),
         known: contact.binding,
         provider: registration.provider,

@@ -98,7 +98,7 @@ impl Own {
 
 /// What a REGISTER that was accepted says.
 #[derive(Clone, Debug)]
-pub struct Registered {
+pub struct Accepted {
     /// Address of record, as spelled for look-ups.
     pub aor: String,
     /// The phone that it is from, where that was known when it came.
@@ -134,7 +134,7 @@ pub struct Registered {
     pub template: Vec<u8>,
 }
 
-impl Registered {
+impl Accepted {
     /// What it says about the phone that it is from.
     pub fn applicant(&self) -> Applicant<'_> {
         Applicant {

@@ -24,8 +24,8 @@ fn asked(cseq: u32) -> Asked {
 }
 
 /// Phone number `n`, at its own address, with its own instance.
-fn phone(n: u16) -> Registered {
-    Registered {
+fn phone(n: u16) -> Accepted {
+    Accepted {
         aor: format!("p{n}@example.net"),
         known: None,
         provider: Some(ProviderId(0)),
@@ -55,12 +55,12 @@ impl Bench {
         Self { registrar: Registrar::new(max_phones, &mut Rng::new([5; 32])), now: start() }
     }
 
-    fn register(&mut self, accepted: Registered) -> Result<(BindingId, bool), Full> {
-        self.registrar.register(self.now, 1_000_000, accepted)
+    fn register(&mut self, accepted: Accepted) -> Result<(BindingId, bool), Full> {
+        self.registrar.enter(self.now, 1_000_000, accepted)
     }
 
     /// The phone that this would be taken for.
-    fn same(&self, accepted: &Registered) -> Option<BindingId> {
+    fn same(&self, accepted: &Accepted) -> Option<BindingId> {
         self.registrar.same_phone(&accepted.applicant())
     }
 
@@ -96,7 +96,7 @@ fn a_phone_is_found_by_every_name_that_it_has() {
 #[test]
 fn two_lines_of_one_phone_are_told_apart_by_address() {
     let mut bench = Bench::new(4);
-    let second = Registered { flow: phone(1).flow, contact: phone(1).contact, ..phone(2) };
+    let second = Accepted { flow: phone(1).flow, contact: phone(1).contact, ..phone(2) };
     let (first, _) = bench.register(phone(1)).unwrap();
     let (second, _) = bench.register(second).unwrap();
     let flow = phone(1).flow;
@@ -108,7 +108,7 @@ fn two_lines_of_one_phone_are_told_apart_by_address() {
 fn a_new_address_replaces_the_old_one_of_the_same_instance() {
     let mut bench = Bench::new(4);
     let (id, _) = bench.register(phone(1)).unwrap();
-    let moved = Registered {
+    let moved = Accepted {
         flow: udp("192.168.1.77:5062"),
         contact: "sip:p1@192.168.1.77:5062".into(),
         aliases: vec!["other@example.net".into()],
@@ -118,7 +118,7 @@ fn a_new_address_replaces_the_old_one_of_the_same_instance() {
     assert_eq!(bench.registrar.find(udp("192.168.1.77:5062"), None), Some(id));
     assert_eq!(bench.registrar.find(phone(1).flow, None), None);
     assert_eq!((bench.found("other@example.net"), bench.found("+498900001@example.net")), (1, 0));
-    let other = Registered { instance: "<urn:uuid:other>".into(), ..phone(1) };
+    let other = Accepted { instance: "<urn:uuid:other>".into(), ..phone(1) };
     assert!(bench.register(other).unwrap().1, "another instance is another phone");
     assert_eq!(bench.found("p1@example.net"), 2);
 }
@@ -134,7 +134,7 @@ fn a_registration_runs_out_but_the_phone_stays_known() {
     bench.pass(Duration::from_secs(4));
     assert_eq!((bench.found("p1@example.net"), bench.registrar.poll_timeout()), (0, None));
     assert_eq!(bench.registrar.by_wan_user("p1"), None);
-    let again = Registered { contact: "sip:x".into(), flow: udp("10.0.0.1:1"), ..phone(1) };
+    let again = Accepted { contact: "sip:x".into(), flow: udp("10.0.0.1:1"), ..phone(1) };
     assert_eq!(bench.same(&again), Some(id));
     let what = (udp("10.0.0.1:1"), "sip:x@10.0.0.1:1", 60, asked(3));
     bench.registrar.shield(bench.now, 1_000_500, id, what, bench.now);
@@ -158,8 +158,8 @@ fn phones_are_forgotten_after_survive_days_by_the_wall_clock() {
 #[test]
 fn a_full_table_forgets_the_phone_longest_gone_and_no_registered_one() {
     let mut bench = Bench::new(2);
-    bench.registrar.register(bench.now, 500, phone(1)).unwrap();
-    bench.registrar.register(bench.now, 400, phone(2)).unwrap();
+    bench.registrar.enter(bench.now, 500, phone(1)).unwrap();
+    bench.registrar.enter(bench.now, 400, phone(2)).unwrap();
     assert!(bench.registrar.is_full());
     assert_eq!(bench.register(phone(3)), Err(Full));
     assert_eq!(bench.registrar.iter().count(), 2);
@@ -197,7 +197,7 @@ fn phones_that_share_a_user_part_get_a_suffix_that_stays() {
         bench.registrar.wan_user((&p.aor, &p.instance), "sip:line@192.168.1.1", p.flow, |_| false)
     };
     assert_eq!(user(&bench, 1), "line");
-    bench.register(Registered { wan_user: "line".into(), ..phone(1) }).unwrap();
+    bench.register(Accepted { wan_user: "line".into(), ..phone(1) }).unwrap();
     let second = user(&bench, 2);
     assert!(second.starts_with("line-") && second != user(&bench, 3), "{second}");
     assert_eq!(second, user(&bench, 2));
@@ -211,10 +211,10 @@ fn the_suffix_of_a_phone_without_instance_follows_from_its_address() {
         let flow = udp(&format!("192.168.1.5:{port}"));
         bench.registrar.wan_user(("p1@example.net", ""), &contact(port), flow, |_| false)
     };
-    bench.register(Registered { wan_user: "line".into(), ..phone(9) }).unwrap();
+    bench.register(Accepted { wan_user: "line".into(), ..phone(9) }).unwrap();
     let first = user(&bench, 5060);
     assert_eq!(first, user(&bench, 40_000), "its port may change");
-    bench.register(Registered { wan_user: first.clone(), ..phone(1) }).unwrap();
+    bench.register(Accepted { wan_user: first.clone(), ..phone(1) }).unwrap();
     let second = user(&bench, 40_000);
     assert!(second.starts_with("line-") && second != first, "a neighbour has the first");
 }
@@ -237,7 +237,7 @@ fn a_connection_that_stands_again_carries_its_phone() {
     let mut bench = Bench::new(2);
     let tcp =
         |conn| Flow { via: Via::Stream(ConnId(conn)), to: "192.168.1.1:5060".parse().unwrap() };
-    let (id, _) = bench.register(Registered { flow: tcp(7), ..phone(1) }).unwrap();
+    let (id, _) = bench.register(Accepted { flow: tcp(7), ..phone(1) }).unwrap();
     assert_eq!(bench.registrar.find(tcp(7), None), Some(id));
     bench.registrar.reconnected("192.168.1.1:5060".parse().unwrap(), tcp(8));
     assert_eq!(bench.registrar.find(tcp(8), None), Some(id));
@@ -248,7 +248,7 @@ fn a_connection_that_stands_again_carries_its_phone() {
 fn a_phone_that_says_who_it_is_is_known_on_a_new_flow_of_its_host() {
     let mut bench = Bench::new(2);
     let at = |conn, to: &str| Flow { via: Via::Stream(ConnId(conn)), to: to.parse().unwrap() };
-    let registered = Registered { flow: at(7, "192.168.1.1:40001"), ..phone(1) };
+    let registered = Accepted { flow: at(7, "192.168.1.1:40001"), ..phone(1) };
     let (id, _) = bench.register(registered).unwrap();
     let find = |flow, aor| bench.registrar.find(flow, aor);
     assert_eq!(find(at(8, "192.168.1.1:40002"), Some("p1@example.net")), Some(id));

@@ -7,14 +7,14 @@ const MAC: Option<Mac> = Some(Mac([2, 0, 0, 0, 0, 1]));
 const OTHER_MAC: Option<Mac> = Some(Mac([2, 0, 0, 0, 0, 2]));
 
 /// A phone without an instance.
-fn bare(mac: Option<Mac>) -> Registered {
-    Registered { instance: String::new(), mac, ..phone(1) }
+fn bare(mac: Option<Mac>) -> Accepted {
+    Accepted { instance: String::new(), mac, ..phone(1) }
 }
 
 /// The same after its start, at this address.
-fn restarted(mac: Option<Mac>, at: &str) -> Registered {
+fn restarted(mac: Option<Mac>, at: &str) -> Accepted {
     let contact = format!("sip:p1@{at}");
-    Registered { contact, flow: udp(at), call_id: "after its start".into(), ..bare(mac) }
+    Accepted { contact, flow: udp(at), call_id: "after its start".into(), ..bare(mac) }
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_phone_without_instance_is_known_again_on_another_port_once_it_was_gone() {
         bench.pass(HOUR);
         assert_eq!(bench.same(&port), Some(id));
         let instance = "<urn:uuid:1>".into();
-        assert_eq!(bench.same(&Registered { instance, ..port }), None);
+        assert_eq!(bench.same(&Accepted { instance, ..port }), None);
     }
 }
 
@@ -41,7 +41,7 @@ fn a_phone_that_was_renumbered_is_known_by_its_mac() {
     for mac in [None, OTHER_MAC] {
         assert_eq!(bench.same(&restarted(mac, "192.168.1.77:40000")), None);
     }
-    let another = Registered { aor: "p2@example.net".into(), ..renumbered.clone() };
+    let another = Accepted { aor: "p2@example.net".into(), ..renumbered.clone() };
     assert_eq!(bench.same(&another), None, "another line");
     assert_eq!(bench.register(renumbered), Ok((id, false)));
     assert_eq!(bench.registrar.find(phone(1).flow, None), None);
@@ -56,7 +56,7 @@ fn phones_behind_one_repeater_are_told_apart_while_both_are_registered() {
     bench.register(second).unwrap();
     assert_eq!(bench.found("p1@example.net"), 2);
     // The first is renumbered without a restart: it goes on by its Call-ID.
-    let first = Registered { call_id: bare(MAC).call_id, ..restarted(MAC, "192.168.1.78:5060") };
+    let first = Accepted { call_id: bare(MAC).call_id, ..restarted(MAC, "192.168.1.78:5060") };
     bench.register(first).unwrap();
     assert_eq!(bench.found("p1@example.net"), 2);
 }
@@ -83,7 +83,7 @@ fn a_mac_is_remembered_where_it_is_not_found_again_and_the_phone_stayed() {
     bench.register(bare(None)).unwrap();
     let mac = |bench: &Bench| bench.registrar.get(id).and_then(|binding| binding.mac);
     assert_eq!(mac(&bench), MAC);
-    let elsewhere = Registered { flow: udp("10.0.0.1:5060"), ..bare(None) };
+    let elsewhere = Accepted { flow: udp("10.0.0.1:5060"), ..bare(None) };
     bench.register(elsewhere).unwrap();
     assert_eq!(mac(&bench), None);
 }

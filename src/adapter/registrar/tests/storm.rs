@@ -55,8 +55,8 @@ impl Home {
 
     /// The phone is registered at the provider.
     fn granted(&mut self, now: Instant) {
-        let phone = Registered { granted_s: self.granted_s, ..phone(1) };
-        self.registrar.register(now, 1_000_000, phone).unwrap();
+        let phone = Accepted { granted_s: self.granted_s, ..phone(1) };
+        self.registrar.enter(now, 1_000_000, phone).unwrap();
         if self.trusted.is_some() {
             self.registered.get_or_insert(now);
         }
