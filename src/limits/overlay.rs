@@ -20,10 +20,12 @@ pub const ERRANDS_MAX: usize = 32;
 pub const CLIENTS_MAX: usize = 64;
 
 /// Pairs of a caller and an unreachable node that a member introduced to each other lately, so
-/// many of one caller's address; beyond, it refuses.
+/// many of one caller's address, and so many of one unreachable node; beyond, it refuses.
 pub const INTRODUCTIONS_MAX: usize = 32;
 /// See [`INTRODUCTIONS_MAX`].
 pub const INTRODUCTIONS_PER_ADDRESS_MAX: usize = 8;
+/// See [`INTRODUCTIONS_MAX`]: who is called by many leaves room for the others.
+pub const INTRODUCTIONS_PER_CLIENT_MAX: usize = 16;
 
 /// Bytes that a member relays for one pair in the long run, and at once: signalling, no sound.
 pub const RELAY_BYTES_PER_S: u32 = 8 * 1024;

@@ -153,12 +153,13 @@ impl Overlay {
             return Introduced::NoToken;
         }
         let Some(address) = self.keeper.address_of(wanted) else { return Introduced::NotKept };
-        if !self.pairs.meet(now, *wanted, &asker.node)
-            || !self.keeper.charge_introduction(now, wanted)
-        {
+        let granted = self.pairs.may_meet(now, wanted, &asker.node)
+            && self.keeper.charge_introduction(now, wanted);
+        if !granted {
             self.counters.introductions_refused += 1;
             return Introduced::Busy;
         }
+        self.pairs.meet(now, *wanted, &asker.node);
         self.counters.introductions += 1;
         let told = Encoder::introduction(self.me, &asker.node);
         self.send(address, told);

@@ -11,8 +11,8 @@ use super::wire::{Body, NO_TOKEN, Token};
 use super::wire_out::Encoder;
 use super::{Overlay, reject};
 use crate::limits::{
-    DETOURS_MAX, INTRODUCTIONS_MAX, INTRODUCTIONS_PER_ADDRESS_MAX, RELAY_BURST_BYTES,
-    RELAY_BYTES_PER_S,
+    DETOURS_MAX, INTRODUCTIONS_MAX, INTRODUCTIONS_PER_ADDRESS_MAX, INTRODUCTIONS_PER_CLIENT_MAX,
+    RELAY_BURST_BYTES, RELAY_BYTES_PER_S,
 };
 use crate::net::{NodeId, Rejected, detour};
 use crate::time::{Duration, Instant};
@@ -40,25 +40,29 @@ impl Pairs {
         Self(Vec::with_capacity(INTRODUCTIONS_MAX))
     }
 
-    /// Notes that `guest` meets `client`. False where there is no room, or it has just met it.
-    pub(super) fn meet(&mut self, now: Instant, client: NodeId, guest: &Node) -> bool {
+    /// Whether `guest` may meet `client`: there is room, also for those who want to meet others,
+    /// and it has not just met it.
+    pub(super) fn may_meet(&mut self, now: Instant, client: &NodeId, guest: &Node) -> bool {
         self.0.retain(|pair| now.since(pair.used) < PAIR_IDLE);
-        let known = self.0.iter_mut().find(|p| (p.client, p.guest.id) == (client, guest.id));
-        if let Some(pair) = known {
-            let again = now.since(pair.met) >= MEET_PAUSE || pair.guest.address != guest.address;
-            if again {
-                (pair.guest, pair.met, pair.used) = (*guest, now, now);
-            }
-            return again;
+        if let Some(pair) = self.of(client, &guest.id) {
+            return now.since(pair.met) >= MEET_PAUSE || pair.guest.address != guest.address;
         }
         let ip = guest.address.ip();
         let near = self.0.iter().filter(|pair| pair.guest.address.ip() == ip).count();
-        if self.0.len() >= INTRODUCTIONS_MAX || near >= INTRODUCTIONS_PER_ADDRESS_MAX {
-            return false;
+        let same = self.0.iter().filter(|pair| pair.client == *client).count();
+        self.0.len() < INTRODUCTIONS_MAX
+            && near < INTRODUCTIONS_PER_ADDRESS_MAX
+            && same < INTRODUCTIONS_PER_CLIENT_MAX
+    }
+
+    /// Notes that `guest`, which may, meets `client`.
+    pub(super) fn meet(&mut self, now: Instant, client: NodeId, guest: &Node) {
+        if let Some(pair) = self.of(&client, &guest.id) {
+            (pair.guest, pair.met, pair.used) = (*guest, now, now);
+        } else {
+            let bytes = Bucket::new(RELAY_BURST_BYTES, RELAY_BYTES_PER_S, now);
+            self.0.push(Pair { client, guest: *guest, met: now, used: now, bytes });
         }
-        let bytes = Bucket::new(RELAY_BURST_BYTES, RELAY_BYTES_PER_S, now);
-        self.0.push(Pair { client, guest: *guest, met: now, used: now, bytes });
-        true
     }
 
     fn of(&mut self, client: &NodeId, guest: &NodeId) -> Option<&mut Pair> {

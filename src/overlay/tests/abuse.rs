@@ -6,7 +6,8 @@ use super::super::wire_out::Encoder;
 use super::super::*;
 use super::net::nat::Filter;
 use super::net::{Net, address};
-use super::reach::{Behind, CLOSED, town};
+use super::reach::{Behind, CLOSED, add_behind, town};
+use crate::limits::INTRODUCTIONS_PER_CLIENT_MAX;
 use std::net::IpAddr;
 
 /// What a node counts, and how much it was sent and sends in a moment.
@@ -53,6 +54,33 @@ fn introductions_are_refused_unproven_and_bounded_for_the_proven() {
         let (_, elsewhere) = given(&mut net, keeper, from, &ask(&token, &NodeId([0xee; 16])));
         assert_eq!(elsewhere, 0, "a stranger's flow is not kept");
     }
+}
+
+#[test]
+fn many_callers_of_one_client_leave_room_for_those_of_another() {
+    let (mut net, first) = town(63, 1, Behind::Nat(Filter::Port, false));
+    let second = add_behind(&mut net, 201, Behind::Nat(Filter::Port, false));
+    net.run_ms(30_000);
+    let keys = NetworkKeys::new(&super::net::SECRET, "test");
+    let clients = [first, second].map(|client| net.peers[client].node.id());
+    let meet = |net: &mut Net, n: u8, wanted: &NodeId| {
+        let from = SocketAddr::from(([198, 51, 100, n / 8], 1000 + u16::from(n)));
+        let token = net.peers[0].node.guard.token(&from);
+        let ask = Encoder::introduce(NodeId([n; 16]), 7, &token, wanted).finish(&keys, 0).to_vec();
+        given(net, 0, from, &ask).1 > 0
+    };
+    // In a minute, some hundred could be introduced by the rate alone.
+    let mut told = 0;
+    for n in 0..100 {
+        net.run_ms(500);
+        told += usize::from(meet(&mut net, n, &clients[0]));
+    }
+    assert_eq!(told, INTRODUCTIONS_PER_CLIENT_MAX);
+    // Who is refused for the rate takes no room either.
+    let told = (100..200).filter(|n| meet(&mut net, *n, &clients[1])).count();
+    assert!((5..=10).contains(&told), "{told} at once");
+    net.run_ms(5_000);
+    assert!(meet(&mut net, 240, &clients[1]), "another is met when its turn comes");
 }
 
 #[test]
