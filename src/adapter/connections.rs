@@ -33,6 +33,11 @@ impl Adapter {
     ) -> Result<(), Rejected> {
         let facing = self.sockets.get(on).map_or(Facing::Lan, |socket| socket.facing);
         let chosen = self.sockets.intercepting.has_listener(on).then_some(local);
+        if chosen.is_some_and(|chosen| self.is_ours(chosen.ip())) {
+            self.counters.intercepted_strays += 1;
+            self.wish(Wish::Nothing, Request::CloseConn(id));
+            return Err(Rejected::Unauthorized);
+        }
         let local = match chosen {
             Some(_) => self.lan_address(remote.ip()),
             None => Some(local),

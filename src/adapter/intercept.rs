@@ -66,13 +66,18 @@ impl Adapter {
         if known.asked || !(wanted || known.wanted != Some(false)) {
             return;
         }
-        let all = &self.config.adapter.intercept_port;
+        let mut all: Vec<u16> = Vec::new();
+        for port in &self.config.adapter.intercept_port {
+            if !all.contains(port) {
+                all.push(*port);
+            }
+        }
         let beyond = if wanted { all.len().saturating_sub(INTERCEPT_PORTS_MAX) } else { 0 };
         self.counters.intercept_ports_dropped += beyond.saturating_sub(known.ports_beyond) as u64;
         known.ports_beyond = beyond;
         (known.asked, known.wanted) = (true, Some(wanted));
-        let ports = all.iter().copied().take(INTERCEPT_PORTS_MAX).collect();
-        self.wish(Wish::Rules, Request::Rules(wanted.then_some(Rules { ports })));
+        all.truncate(INTERCEPT_PORTS_MAX);
+        self.wish(Wish::Rules, Request::Rules(wanted.then_some(Rules { ports: all })));
     }
 
     fn wants_rules(&self) -> bool {
@@ -114,7 +119,7 @@ impl Adapter {
     }
 
     /// Whether an address is this router's own, as far as it is known here.
-    fn is_ours(&self, ip: IpAddr) -> bool {
+    pub(super) fn is_ours(&self, ip: IpAddr) -> bool {
         let link_local = match ip {
             IpAddr::V4(ip) => ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_unicast_link_local(),

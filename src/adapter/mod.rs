@@ -193,7 +193,7 @@ crate::observe::counters! {
         overlay_unsent,
         /// SIP messages that did not fit into the channel's or a socket's queue.
         transmissions_dropped,
-        /// Datagrams of the LAN's that were intercepted and are for nobody else.
+        /// Datagrams and connections that were intercepted and are for nobody else.
         intercepted_strays,
         /// Ports of `intercept_port` that are not taken: there are too many.
         intercept_ports_dropped,

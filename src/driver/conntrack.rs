@@ -44,6 +44,18 @@ pub(super) fn forget(flow: &Tracked) -> io::Result<()> {
     netlink.ask(vec![message]).map(drop)
 }
 
+/// Whether it can be asked at all.
+///
+/// # Errors
+/// What the kernel answers that has no ctnetlink, or does not let us ask.
+pub(super) fn can_be_asked() -> io::Result<()> {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    match original(nobody, nobody) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Where a datagram was going that was redirected to `to`.
 pub(super) fn original(from: SocketAddr, to: SocketAddr) -> io::Result<SocketAddr> {
     let netlink = Netlink::open(SockProtocol::NetlinkNetFilter)?;

@@ -13,11 +13,11 @@ use super::netlink::Netlink;
 use super::network;
 use super::nft::{self, Taken};
 use super::policy;
-use super::privileges::with_net_admin;
+use super::privileges::{has_net_admin, with_net_admin};
 use super::requests::Io;
 use super::sockets::{v4, v6};
 use super::streams;
-use crate::limits::{INTERCEPTION_SURVEY, OVER_TLS_MAX};
+use crate::limits::{INTERCEPTION_RETRY, INTERCEPTION_SURVEY, OVER_TLS_MAX};
 use crate::net::{Capture, Capturing, Interception, Rules, SocketId};
 use crate::time::Instant;
 use nix::errno::Errno;
@@ -48,6 +48,8 @@ pub(super) struct Interceptor {
     surveyed: Option<Instant>,
     /// What a daemon may have left that was killed is gone.
     swept: bool,
+    /// What has failed is not tried again before this: the kernel looks for modules each time.
+    retry_at: Option<Instant>,
 }
 
 impl Io {
@@ -61,9 +63,11 @@ impl Io {
         let now = &self.interceptor;
         let same = (&now.ports, &now.devices, now.families) == (&rules.ports, &devices, families);
         let stands = now.table.as_ref().is_some_and(|table| with_net_admin(|| nft::stands(table)));
+        let now = self.reactor.now();
         if same && stands {
             self.keep_policy();
-        } else {
+        } else if !same || self.interceptor.retry_at.is_none_or(|at| now >= at) {
+            self.interceptor.retry_at = Some(now + INTERCEPTION_RETRY);
             self.take_down();
             let before = (rules.ports, devices, families);
             (self.interceptor.ports, self.interceptor.devices, self.interceptor.families) = before;
@@ -87,13 +91,20 @@ impl Io {
             false => self.put_up_by(Capture::Tproxy).or_else(|why| {
                 log::debug!("interception: tproxy: {why}");
                 self.close_interceptors();
-                self.put_up_by(Capture::Redirect).map_err(|error| advice(&error))
+                with_net_admin(policy::remove);
+                // Without it nobody would know where a redirected datagram was going.
+                with_net_admin(conntrack::can_be_asked).map_err(|error| {
+                    let tproxy = "kmod-nft-tproxy, or kmod-nf-conntrack-netlink";
+                    format!("tproxy: {why}; connection tracking: {error}; install {tproxy}")
+                })?;
+                let redirected = self.put_up_by(Capture::Redirect);
+                redirected.map_err(|error| advice(&error, has_net_admin()))
             }),
         };
         let before = self.interceptor.told.problem.take();
         match outcome {
             Ok(method) => {
-                self.interceptor.told.method = Some(method);
+                (self.interceptor.told.method, self.interceptor.retry_at) = (Some(method), None);
                 let (devices, method) = (self.interceptor.devices.join(", "), method.as_str());
                 log::info!("phones on {devices} are intercepted by {method}");
                 self.forget_flows();
@@ -258,11 +269,12 @@ fn set_policy([ipv4, ipv6]: [bool; 2]) -> io::Result<()> {
         .try_for_each(|(family, _)| policy::set(family))
 }
 
-/// What is wrong, where, and what to do.
-fn advice(error: &io::Error) -> String {
+/// What is wrong, where, and what to do. Who `may` change the firewall may not change a table that
+/// another process owns.
+fn advice(error: &io::Error, may: bool) -> String {
     let what = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EPERM | Errno::EACCES) => "run cosip as root, or with CAP_NET_ADMIN",
-        Some(Errno::EBUSY) => "another process owns the table inet cosip: stop it",
+        Some(Errno::EPERM | Errno::EACCES) if !may => "run cosip as root, or with CAP_NET_ADMIN",
+        Some(Errno::EPERM | Errno::EBUSY) => "another process owns the table inet cosip: stop it",
         Some(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT) => {
             "install kmod-nft-tproxy or kmod-nft-nat, and kmod-nft-fib"
         }

@@ -163,13 +163,19 @@ fn matches(rule: Message, device: &str, taken: &Taken, way: Direction) -> Messag
         it.number(1, FIRST).number(2, 2).number(3, if incoming { 2 } else { 0 }).number(4, 2)
     });
     let rule = compare(rule, false, &taken.port.to_be_bytes());
-    // The kind of the address (RTN_UNICAST, RTN_LOCAL): what is for one other host, or is answered
-    // in the name of one.
+    // The kind of the address (RTN_LOCAL and others): what is for one other host, or is answered in
+    // the name of one.
     let rule = expression(rule, "fib", |it| {
         it.number(1, FIRST).number(2, 3).number(3, if incoming { 2 } else { 1 })
     });
-    let kind = if incoming { libc::RTN_UNICAST } else { libc::RTN_LOCAL };
-    compare(rule, !incoming, &u32::from(kind).to_ne_bytes())
+    // Also where there is no route to it: an outage of the WAN is when phones need us.
+    let none_of: &[u8] = match way {
+        Direction::In => {
+            &[libc::RTN_LOCAL, libc::RTN_BROADCAST, libc::RTN_ANYCAST, libc::RTN_MULTICAST]
+        }
+        Direction::Out => &[libc::RTN_LOCAL],
+    };
+    none_of.iter().fold(rule, |rule, kind| compare(rule, true, &u32::from(*kind).to_ne_bytes()))
 }
 
 fn to_socket(rule: Message, taken: &Taken) -> Message {

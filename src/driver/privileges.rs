@@ -77,6 +77,11 @@ pub fn with_net_admin<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Whether [`with_net_admin`] can do what needs it.
+pub fn has_net_admin() -> bool {
+    capabilities(None).is_ok_and(|has| has.permitted.contains(KEPT))
+}
+
 fn asleep(permitted: CapabilitySet) -> CapabilitySets {
     let none = CapabilitySet::empty();
     CapabilitySets { effective: none, permitted, inheritable: none }

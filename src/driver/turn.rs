@@ -193,11 +193,10 @@ impl<C: Core> Turn<'_, C> {
         let now = self.io.reactor.now();
         match happening {
             Happening::Accepted(on, stream, remote) => {
-                let local = self.io.local_of(on, &stream);
+                let Ok(local) = self.io.local_of(on, &stream) else { return };
                 let Ok(conn) = self.io.streams.add(&self.io.reactor, stream, remote) else {
                     return;
                 };
-                let Ok(local) = local else { return };
                 let opened = StreamEvent::Opened { on, local, remote };
                 let task = streams::serve(self.io.reactor.clone(), conn.clone(), true);
                 self.io.executor.spawn(task).detach();

@@ -6,6 +6,9 @@ use core::time::Duration;
 /// cut.
 pub const SIGNALLING_SOCKET_BUFFER_BYTES: usize = 512 * 1024;
 
+/// An interception that has failed is tried again after this, or with other settings or networks.
+pub const INTERCEPTION_RETRY: Duration = Duration::from_secs(60);
+
 /// How often connection tracking is searched for what passes beside the interception.
 pub const INTERCEPTION_SURVEY: Duration = Duration::from_secs(60);
 

@@ -161,7 +161,8 @@ fn rules_come_and_go_with_the_option_and_go_with_the_daemon() {
 fn ports_and_hosts_beyond_the_limits_are_counted_once() {
     let ports = INTERCEPT_PORTS_MAX as u16 + 2;
     let mut town = town_with(Ok(Capture::Tproxy), |config| {
-        config.adapter.intercept_port = (5060..5060 + ports).collect();
+        // One is named twice.
+        config.adapter.intercept_port = [5060].into_iter().chain(5060..5060 + ports).collect();
     });
     assert_eq!(town.world.taking(0).ports(), INTERCEPT_PORTS_MAX);
     assert_eq!(counter(&mut town, "intercept_ports_dropped"), 2);
@@ -271,6 +272,9 @@ fn where_nobody_knows_whom_a_datagram_was_meant_for_it_goes_where_its_phone_went
     town.register(&mut stranger, 3600);
     town.world.nothing(stranger.at, "200", 1_000);
     assert_eq!(counter(&mut town, "intercepted_strays"), 1);
+    // A connection to the router itself, at the port where it takes others', is no phone's.
+    town.world.connect(at("192.168.1.44:40044"), server());
+    assert_eq!(counter(&mut town, "intercepted_strays"), 2);
     town.finish();
 }
 

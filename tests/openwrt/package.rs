@@ -80,7 +80,7 @@ fn an_ipk_holds_what_its_control_data_says() {
         ("License", "GPL-2.0-or-later"),
         ("LicenseFiles", "LICENSE"),
         ("Require-User", "cosip:cosip"),
-        ("Depends", ""),
+        ("Depends", "kmod-nft-tproxy, kmod-nf-conntrack-netlink"),
         ("Section", "net"),
     ] {
         assert_eq!(field(&control, name), value, "{name}");
@@ -192,7 +192,7 @@ fn an_apk_has_the_same_files_and_the_command_that_makes_it() {
         concat!("version:", env!("CARGO_PKG_VERSION"), "-r1"),
         "arch:mips_24kc",
         "license:GPL-2.0-or-later",
-        "depends:",
+        "depends:kmod-nft-tproxy kmod-nf-conntrack-netlink",
         "post-install:post-install",
         "pre-deinstall:pre-deinstall",
         concat!("../cosip-", env!("CARGO_PKG_VERSION"), "-r1.apk"),

@@ -54,6 +54,11 @@ impl Taking {
         }
     }
 
+    /// Whom the kernel says that something was meant for which is taken.
+    fn meant(&self, to: SocketAddr) -> SocketAddr {
+        if self.forgetful { (self.lan, 49_152).into() } else { to }
+    }
+
     /// What has the traffic of a phone to `to`.
     fn takes(&self, from: SocketAddr, to: SocketAddr) -> Option<(SocketId, SocketId)> {
         let (_, socket, listener) = self.standing.iter().find(|it| it.0 == to.port())?;
@@ -132,8 +137,7 @@ impl<C: Core> World<C> {
         let Packet { from, to, data, .. } = packet;
         let found = self.takings.iter().find_map(|it| {
             let (socket, _) = it.takes(*from, *to)?;
-            let meant = if it.forgetful { (it.lan, 49_152).into() } else { *to };
-            Some((it.place, socket, meant))
+            Some((it.place, socket, it.meant(*to)))
         });
         let Some((place, socket, to)) = found else { return false };
         self.input(place, Input::Datagram { socket, from: *from, to, tos: 0, data });
@@ -142,14 +146,15 @@ impl<C: Core> World<C> {
 
     /// A scripted phone connects to a server, and a router takes that.
     pub(super) fn take_connection(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
-        let found = self.takings.iter().find_map(|it| Some((it.place, it.takes(from, to)?.1)));
-        let Some((node, on)) = found else { return false };
+        let found = self.takings.iter().find_map(|it| {
+            let (_, listener) = it.takes(from, to)?;
+            Some((it.place, listener, it.meant(to)))
+        });
+        let Some((node, on, local)) = found else { return false };
         let id = self.id();
         self.conns.push(Conn { id, node, local: to, remote: from });
-        self.input(
-            node,
-            Input::Stream(ConnId(id), StreamEvent::Opened { on, local: to, remote: from }),
-        );
+        let opened = StreamEvent::Opened { on, local, remote: from };
+        self.input(node, Input::Stream(ConnId(id), opened));
         true
     }
 
