@@ -6,9 +6,12 @@ use crate::lab::rtp::{Heard, PACKET_BYTES, PACKET_INTERVAL, Sink, Source};
 use crate::lab::sdp;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::time::{Duration, Instant, earlier};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-/// A second of sound may come before the answer does.
+/// Sound may overtake the answer that tells of it by so much. What is older came from somebody
+/// whose own answer was lost.
+const EARLY: Duration = Duration::from_secs(1);
 const EARLY_PACKETS_MAX: usize = 50;
 
 /// How sound fared in one call.
@@ -101,7 +104,7 @@ pub(super) struct Call {
     /// The session that the other's description names.
     other: Option<u32>,
     /// Sound that overtook the answer that will say where it comes from (RFC 3264 s5.1).
-    early: Vec<(Instant, SocketAddr, Vec<u8>)>,
+    early: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
     source: Source,
     sink: Sink,
     packet_at: Option<Instant>,
@@ -129,7 +132,7 @@ impl Call {
             challenges: 0,
             remote: None,
             other: None,
-            early: Vec::new(),
+            early: VecDeque::new(),
             sink: Sink::new(source.ssrc()),
             source,
             packet_at: None,
@@ -199,14 +202,15 @@ impl Call {
     }
 
     /// Takes a session description; a body without one changes nothing.
-    pub(super) fn describe(&mut self, body: &[u8]) {
+    pub(super) fn describe(&mut self, now: Instant, body: &[u8]) {
         let Some(remote) = sdp::media_address(body) else { return };
         if self.remote.is_some_and(|old| old != remote) || self.other != sdp::session(body) {
             // Somebody else, or from elsewhere: another source of sound.
             self.sink = Sink::new(self.source.ssrc());
         }
         (self.remote, self.other) = (Some(remote), sdp::session(body));
-        for (at, from, data) in core::mem::take(&mut self.early) {
+        let early = core::mem::take(&mut self.early);
+        for (at, from, data) in early.into_iter().filter(|(at, ..)| now.since(*at) <= EARLY) {
             self.receive(at, from, &data);
         }
     }
@@ -220,8 +224,11 @@ impl Call {
     pub(super) fn receive(&mut self, now: Instant, from: SocketAddr, data: &[u8]) {
         match self.remote {
             Some(remote) if remote == from => self.hear(now, data),
-            None if self.early.len() < EARLY_PACKETS_MAX => {
-                self.early.push((now, from, data.to_vec()));
+            None => {
+                if self.early.len() == EARLY_PACKETS_MAX {
+                    self.early.pop_front();
+                }
+                self.early.push_back((now, from, data.to_vec()));
             }
             _ => self.report.sound.foreign += 1,
         }

@@ -60,7 +60,7 @@ impl Phone {
         let mut call = Call::new(now, dialog, false, source);
         call.server = Some(id);
         call.offer = message.body().to_vec();
-        call.describe(message.body());
+        call.describe(now, message.body());
         call.report.record_routes = crate::lab::dialog::record_routes(message);
         self.calls.push(call);
         let number = self.calls.len() - 1;
@@ -130,7 +130,7 @@ impl Phone {
         self.transactions.respond(now, id, &response);
         let call = &mut self.calls[number];
         call.dialog.learn_target(message);
-        call.describe(message.body());
+        call.describe(now, message.body());
         call.server = Some(id);
         call.unacknowledged = Some(Repeat::success(now, response));
     }
@@ -142,7 +142,7 @@ impl Phone {
         call.server = None;
         call.report.confirmed.get_or_insert(now);
         if call.offer.is_empty() {
-            call.describe(message.body());
+            call.describe(now, message.body());
         }
     }
 

@@ -192,7 +192,7 @@ impl Phone {
             100 => {}
             101..=199 => {
                 call.report.alerted.get_or_insert(now);
-                call.describe(message.body());
+                call.describe(now, message.body());
                 self.acknowledge_ringing(now, number, message);
             }
             200..=299 => self.receive_success(now, number, message),
@@ -250,7 +250,7 @@ impl Phone {
         call.report.answered = Some(now);
         call.report.confirmed = Some(now);
         call.report.status = message.status();
-        call.describe(message.body());
+        call.describe(now, message.body());
         call.dialog = dialog;
         call.speak(now);
     }
