@@ -127,6 +127,13 @@ impl Exchange {
             patience: Patience::Endless,
         }
     }
+
+    /// Whether the server itself owes it a response. Inside a dialog it says 100 to an INVITE;
+    /// all else is for the far phone to answer (RFC 4320), whose silence says nothing of the
+    /// server.
+    pub(super) fn is_owed_by_server(&self) -> bool {
+        self.invite || !matches!(self.purpose, Purpose::Dialog { .. })
+    }
 }
 
 impl Adapter {
@@ -161,7 +168,8 @@ impl Adapter {
         };
         let path = self.path_of(flow);
         let provider = self.exchanges.get(id).and_then(|exchange| exchange.provider);
-        if path == Path::Server {
+        let owes = self.exchanges.get(id).is_some_and(Exchange::is_owed_by_server);
+        if path == Path::Server && owes {
             self.server_asked(now, provider, flow.to, owner);
         }
         if let Some(exchange) = self.exchanges.get_mut(id) {
@@ -212,7 +220,7 @@ impl Adapter {
         match exchange.purpose {
             Purpose::Message(_) => self.message_answered(now, id, client, message),
             // One that has lost: its answer changes nothing.
-            _ if exchange.client != Some(client) => {}
+            _ if exchange.client != Some(client) => self.acknowledge_unawaited(client, message),
             Purpose::Register(_) => self.register_answered(now, id, message),
             Purpose::Dialog { .. } | Purpose::Other { .. } => self.relay_answered(now, id, message),
         }
@@ -286,7 +294,12 @@ impl Adapter {
         self.exchange_timers.stop(id.slot());
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let server = exchange.server;
-        match core::mem::replace(&mut exchange.patience, Patience::Endless) {
+        let patience = core::mem::replace(&mut exchange.patience, Patience::Endless);
+        if matches!(patience, Patience::Answer | Patience::Divert) {
+            self.look_at_server(now, id);
+        }
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        match patience {
             Patience::Endless => {}
             Patience::Answer => {
                 exchange.answered = true;
@@ -305,6 +318,17 @@ impl Adapter {
                 self.exchange_cancelled(now, id);
                 self.refuse_exchange(now, id, 408);
             }
+        }
+    }
+
+    /// Silence that may be the far phone's alone is looked into by a probe of the server (CALLS §5).
+    fn look_at_server(&mut self, now: Instant, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let asked = exchange.sent_to.filter(|(path, _)| *path == Path::Server);
+        let Some(at) = exchange.provider.filter(|_| asked.is_some()) else { return };
+        let Some(provider) = self.providers.get_mut(at) else { return };
+        if provider.is_up() && provider.state.may_look_early(now) {
+            self.probe(now, at);
         }
     }
 

@@ -25,6 +25,13 @@ pub(crate) struct Source {
     pub(crate) local: Local,
 }
 
+/// What phones and their provider may ask.
+const METHODS: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, SUBSCRIBE, \
+                       INFO, UPDATE, PRACK, REFER, PUBLISH";
+
+/// What other adapters may ask outside dialogs.
+const PEER_METHODS: &str = "INVITE, ACK, CANCEL, MESSAGE";
+
 impl Adapter {
     /// Takes one SIP message.
     pub(crate) fn handle_sip(
@@ -70,11 +77,10 @@ impl Adapter {
                 Some(call) => self.leg_answered(now, (call, usize::from(at)), client, message),
                 None => self.loser_answered(now, client, message),
             },
-            ClientOwner::Exchange(slot) => {
-                if let Some(id) = self.exchanges.id_at(slot) {
-                    self.exchange_answered(now, id, client, message);
-                }
-            }
+            ClientOwner::Exchange(slot) => match self.exchanges.id_at(slot) {
+                Some(id) => self.exchange_answered(now, id, client, message),
+                None => self.acknowledge_unawaited(client, message),
+            },
             ClientOwner::Renewal(slot) => self.renewal_answered(now, slot, client, message),
             ClientOwner::Inquiry(slot) => self.inquiry_answered(now, (slot, client), message),
             ClientOwner::Quiet => self.answer_challenge(now, client, message),
@@ -207,7 +213,8 @@ impl Adapter {
                 self.options(now, id);
             }
             (Path::Server, _) => self.forward(now, id, message, source),
-            (Path::Peer(_), _) => self.refuse(now, id, 405),
+            // RFC 3261 s21.4.6.
+            (Path::Peer(_), _) => self.reply_with(now, id, 405, &[(Name::Allow, &PEER_METHODS)]),
         }
     }
 
@@ -231,9 +238,7 @@ impl Adapter {
     }
 
     fn options(&mut self, now: Instant, id: ServerId) {
-        let methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, SUBSCRIBE, \
-                       INFO, UPDATE, PRACK, REFER, PUBLISH";
-        self.reply_with(now, id, 200, &[(Name::Allow, &methods)]);
+        self.reply_with(now, id, 200, &[(Name::Allow, &METHODS)]);
     }
 
     /// Whether the Request-URI names the adapter itself.

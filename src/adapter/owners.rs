@@ -1,7 +1,7 @@
 //! What a client transaction belongs to: whose it is, its provider, its target.
 
 use super::Adapter;
-use super::exchange::Purpose;
+use super::exchange::{Exchange, Purpose};
 use super::providers::ProviderId;
 use crate::sip::transaction::ClientId;
 use std::net::SocketAddr;
@@ -101,6 +101,13 @@ impl Adapter {
             | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => false,
         }
+    }
+
+    /// Whether silence to this request is its server's.
+    pub(super) fn is_owed_by_server(&self, owner: ClientOwner) -> bool {
+        let ClientOwner::Exchange(slot) = owner else { return true };
+        let exchange = self.exchanges.id_at(slot).and_then(|id| self.exchanges.get(id));
+        exchange.is_some_and(Exchange::is_owed_by_server)
     }
 
     /// Where the request of this owner went.

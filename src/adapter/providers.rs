@@ -203,6 +203,8 @@ impl Adapter {
                 }
             }
             self.note_change(now, id);
+        } else {
+            self.server_lives(now, from);
         }
     }
 
@@ -237,7 +239,8 @@ impl Adapter {
         (owner, client): (ClientOwner, ClientId),
         error: TransactionError,
     ) {
-        if !self.is_running(owner, client) {
+        let timed_out = error == TransactionError::TimedOut;
+        if !self.is_running(owner, client) || timed_out && !self.is_owed_by_server(owner) {
             return;
         }
         let Some(id) = self.provider_of_owner(owner) else { return };

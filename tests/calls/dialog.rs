@@ -2,7 +2,7 @@
 
 use crate::acts::by_overlay;
 use crate::net::Fate;
-use crate::sip::Dialog;
+use crate::sip::{Dialog, answer, sdp};
 use crate::town::{Phone, Town, server, two, two_and_proxy};
 use cosip::time::Duration;
 
@@ -157,6 +157,48 @@ fn a_prack_that_the_server_loses_takes_the_direct_path_though_it_came_before_the
     town.confirm(&alice, 1_500);
     town.world.expect(bob.at, "ACK", 100);
     caller.cseq = 2;
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}
+
+#[test]
+fn a_suspicion_alone_does_not_answer_a_bye() {
+    let (mut town, alice, bob, mut caller, _) = by_server();
+    let carol = town.registered(0, 2, "carol");
+    town.server_is(Fate::Drop);
+    town.dial(&carol, "sip:nobody@example.net", "c2");
+    while town.verdict(0) == "up" {
+        town.world.run_ms(10);
+    }
+    assert_eq!(town.verdict(0), "suspect");
+    let bye = caller.request("BYE", &[], "");
+    town.say(&alice, bye);
+    let heard = town.world.expect(bob.at, "BYE", 100);
+    town.reply(&heard, 200, "", &[]);
+    town.world.nothing(alice.at, "200 BYE", 1_000);
+    town.world.expect(alice.at, "200 BYE", 1_100);
+    town.world.run_ms(40_000);
+}
+
+#[test]
+fn a_late_answer_to_an_invite_that_was_given_up_is_acknowledged() {
+    let (mut town, alice, bob, mut caller, _) = by_server();
+    let offer = sdp(alice.media());
+    let invite = caller.request("INVITE", &[], &offer);
+    town.world.send(caller.at, caller.hop, invite);
+    let heard = town.world.expect(bob.at, "INVITE", 200);
+    town.reply(&heard, 180, "", &[]);
+    town.world.expect(alice.at, "180", 100);
+    let cancel = town.world.expect(bob.at, "CANCEL", 200_000);
+    town.reply(&cancel, 200, "", &[]);
+    let refusal = town.world.expect(alice.at, "408 INVITE", 1_000);
+    town.say(&alice, alice.ack_of_refusal(&refusal, &caller.target));
+    let contact = format!("<{}>", bob.contact());
+    let yes = answer(&heard, 200, "", &[("Contact", &contact)], &sdp(bob.media()));
+    town.world.run_ms(5_000);
+    town.world.send(heard.at, heard.from, yes);
+    let ack = town.world.expect(bob.at, "ACK", 300);
+    assert_eq!((ack.cseq(), ack.uri()), (heard.cseq(), &*bob.contact()));
     town.bye(&mut caller, bob.at);
     town.finish();
 }

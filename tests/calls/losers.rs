@@ -135,3 +135,28 @@ fn a_phone_that_answers_too_late_is_ended_without_our_own_route() {
     town.bye(&mut caller, bob.at);
     town.finish();
 }
+
+#[test]
+fn an_answer_that_its_giver_repeats_is_acknowledged_each_time_and_ended_once() {
+    let (mut town, _, bob, mut caller, at_server) = lost(true);
+    let gateway = at("198.51.100.9:5080");
+    for round in 0..5 {
+        accept_late(&mut town, &at_server, &[]);
+        town.world.expect(gateway, "ACK", 100);
+        if round == 0 {
+            let bye = town.world.expect(gateway, "BYE", 100);
+            town.reply(&bye, 200, "", &[]);
+        } else {
+            town.world.nothing(gateway, "BYE", 3_000);
+        }
+    }
+    // A fork of the server's that answers too is ended by a BYE of its own.
+    let contact = [("Contact", "<sip:gw@198.51.100.9:5080>")];
+    town.world.send(server(), at_server.from, answer(&at_server, 200, "f", &contact, ""));
+    town.world.expect(gateway, "ACK", 100);
+    let bye = town.world.expect(gateway, "BYE", 100);
+    assert_eq!(bye.tag("To"), "f");
+    town.reply(&bye, 200, "", &[]);
+    town.bye(&mut caller, bob.at);
+    town.finish();
+}

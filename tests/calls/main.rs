@@ -60,6 +60,7 @@ mod sip;
 mod targets;
 mod town;
 mod transfer;
+mod unheard;
 mod verdict;
 mod wan;
 mod ways;

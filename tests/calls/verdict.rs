@@ -1,5 +1,6 @@
 //! What the status says of a server, how soon, and what it does not believe.
 
+use crate::dialog::by_server;
 use crate::net::{Fate, Packet};
 use crate::town::{DOMAIN, Town, at, server, two};
 use cosip::net::{Input, Network};
@@ -174,4 +175,37 @@ fn a_server_deaf_to_options_is_up_while_it_answers_anything_else() {
     let probes = town.packets(server(), "OPTIONS");
     assert!(probes <= 2 * 60, "{probes} in an hour of two routers: each goes once");
     town.finish();
+}
+
+#[test]
+fn a_server_that_dies_during_a_call_is_known_by_what_the_call_asks_of_it() {
+    for (method, state_ms) in [("INVITE", 2_100), ("BYE", 4_700)] {
+        let (mut town, alice, _, mut caller, _) = by_server();
+        town.world.run_ms(20_000);
+        town.world.ask(town.routers[0].place, &["probe"]);
+        // No probe follows right after another.
+        town.world.run_ms(6_000);
+        assert_eq!(town.verdict(0), "up");
+        town.server_is(Fate::Drop);
+        let request = caller.request(method, &[], "");
+        town.world.send(caller.at, caller.hop, request);
+        town.world.run_ms(state_ms);
+        assert_eq!(town.verdict(0), "down", "{method}");
+        drop(alice);
+    }
+}
+
+#[test]
+fn a_phone_that_dies_during_a_call_says_nothing_of_the_server() {
+    let (mut town, _, bob, mut caller, _) = by_server();
+    town.world.fates.insert(bob.at, Fate::Drop);
+    for method in ["INFO", "BYE"] {
+        let request = caller.request(method, &[], "");
+        town.world.send(caller.at, caller.hop, request);
+        town.world.run_ms(5_000);
+        let servers = town.status(0)["servers"].clone();
+        assert_eq!(servers[0]["history"].as_array().unwrap().len(), 0, "{method} {servers}");
+    }
+    town.world.run_ms(40_000);
+    assert_eq!(town.verdict(0), "up");
 }

@@ -221,7 +221,7 @@ impl Adapter {
         at = earlier(at, call.moving.due);
         for dialog in &call.dialogs {
             at = earlier(at, dialog.session.and_then(|session| session.due));
-            at = earlier(at, dialog.inquiry_due());
+            at = earlier(at, earlier(dialog.inquiry_due(), call.unheard_due(dialog)));
         }
         for leg in call.legs.iter().filter(|l| l.state.is_open()) {
             at = earlier(at, Some(leg.deadline(call.role)));

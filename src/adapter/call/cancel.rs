@@ -8,6 +8,7 @@
 use super::{Call, CallId, Leg, LegState, Role, UpstreamState};
 use crate::adapter::Adapter;
 use crate::adapter::names::Path;
+use crate::adapter::server::State;
 use crate::channel::{CallKey, Payload};
 use crate::limits::{CALL_LEGS_MAX, CALL_RETRY_WAIT, CANCEL_PATIENCE};
 use crate::net::NodeId;
@@ -79,11 +80,17 @@ impl Adapter {
         }
     }
 
-    /// Whether the provider's server is not up.
+    /// Whether the provider's server is known down. A suspicion is for new calls and REGISTERs
+    /// alone (CALLS §5).
     pub(super) fn server_is_down(&self, id: CallId) -> bool {
         let provider = self.calls.get(id).and_then(|call| call.provider);
-        let provider = self.providers.get(provider);
-        provider.is_some_and(|provider| !provider.is_up())
+        self.providers.state_of(provider) == State::Down
+    }
+
+    /// Whether the provider's server is not up, be it by a suspicion alone.
+    pub(super) fn server_is_not_up(&self, id: CallId) -> bool {
+        let provider = self.calls.get(id).and_then(|call| call.provider);
+        self.providers.state_of(provider) != State::Up
     }
 
     /// Caller's side: tells the callee's adapter that the caller waits no more, where it is time.

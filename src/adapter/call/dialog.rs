@@ -176,6 +176,12 @@ impl Adapter {
             }
             return self.refuse_exchange(now, exchange, 513);
         };
+        if let Some(asked) = self.exchanges.get_mut(exchange) {
+            asked.provider = self.calls.get(id).and_then(|call| call.provider).filter(|provider| {
+                let targets = self.providers.get(*provider).map(|provider| &provider.targets);
+                outbound && targets.is_some_and(|targets| targets.number(flow.to).is_some())
+            });
+        }
         self.send_exchange(now, exchange, flow, &bytes);
         let patience = if down { now } else { now + BYE_PATIENCE };
         if outbound && bye {
@@ -199,7 +205,7 @@ impl Adapter {
             .dialogs
             .get(at)
             .and_then(|dialog| dialog.end_tagged(name.phone_tag(), name.far_tag()));
-        self.is_guessed(id) && known.is_none() && !self.server_is_down(id)
+        self.is_guessed(id) && known.is_none() && !self.server_is_not_up(id)
     }
 
     /// Whether the phone is asked by an INVITE of the adapter's own (RFC 3261 s14.2).

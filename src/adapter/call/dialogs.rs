@@ -15,6 +15,7 @@ use crate::limits::CALL_UPSTREAMS_MAX;
 use crate::net::NodeId;
 use crate::sip::Method;
 use crate::sip::transaction::Flow;
+use crate::time::Instant;
 
 /// Far ends of one dialog: one for each upstream, and the direct path.
 const FAR_ENDS_MAX: usize = CALL_UPSTREAMS_MAX + 1;
@@ -87,6 +88,8 @@ pub(crate) struct Dialog {
     pub(super) inquiry: Option<Inquiry>,
     /// Its session timer, where one was agreed on.
     pub(super) session: Option<SessionTimer>,
+    /// When the phone is asked whether it is still there, where no media show it.
+    pub(super) asked_at: Option<Instant>,
     /// The phone takes UPDATE (RFC 3311).
     pub(super) takes_update: bool,
 }
@@ -135,6 +138,7 @@ impl Dialog {
             ack_over: None,
             inquiry: None,
             session: None,
+            asked_at: None,
             takes_update: false,
         }
     }

@@ -4,13 +4,14 @@
 
 use super::dialog::DialogAt;
 use super::dialogs::Dialog;
+use super::identity::Rename;
 use super::{CallId, UpstreamState};
 use crate::adapter::names::Path;
 use crate::adapter::own_request::OwnRequest;
 use crate::adapter::{Adapter, crossing};
 use crate::media::multipart;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Message, Method, Name, RouteSet, Uri};
+use crate::sip::{Message, Method, Name, NameAddr, RouteSet, Uri};
 use crate::time::Instant;
 
 /// The reason of a BYE to a leg whose call goes on by another (RFC 3326).
@@ -109,6 +110,7 @@ impl Adapter {
     }
 
     /// Acknowledges the 2xx of a leg that lost, and ends its dialog (RFC 3261 s16.7, s13.2.2.4).
+    /// Whoever repeats it has not had the ACK; the BYE repeats itself.
     pub(super) fn acknowledge_late(
         &mut self,
         now: Instant,
@@ -129,14 +131,48 @@ impl Adapter {
         let own = |method, number| {
             OwnRequest::to_answerer((&invite, response), &routes, (flow, local), (method, number))
         };
-        let kind = response.header(Name::ContentType).unwrap_or_default();
-        let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
-        let offer = offer.and_then(|offer| response.body().get(offer.text));
-        // An offer has to be answered (RFC 3264): with nothing (CALLS §3.7).
-        let refusal = offer.map(crate::media::sdp::write::refusal).unwrap_or_default();
+        let refusal = refusal_of_offer(&invite, response);
         self.send_own_ack(&own(Method::Ack, number).describing(&refusal));
-        let reason = (Name::Reason, COMPLETED_ELSEWHERE.to_owned());
-        let bye = own(Method::Bye, number.saturating_add(1)).with([reason]);
-        self.send_own(now, &bye.roomed(room));
+        let tag = response.to().and_then(|to| to.tag()).unwrap_or_default();
+        if self.transactions.note_answerer(client, tag) {
+            let reason = (Name::Reason, COMPLETED_ELSEWHERE.to_owned());
+            let bye = own(Method::Bye, number.saturating_add(1)).with([reason]);
+            self.send_own(now, &bye.roomed(room));
+        }
     }
+
+    /// Acknowledges the 2xx to an INVITE inside a dialog, for which nobody waits any more: its
+    /// giver would end the call (RFC 3261 s13.3.1.4). The ACK goes the way of the INVITE.
+    pub(crate) fn acknowledge_unawaited(&mut self, client: ClientId, response: &Message<'_>) {
+        let accepted = (200..300).contains(&response.status());
+        if response.method() != Method::Invite || !accepted {
+            return;
+        }
+        let invite = self.transactions.client_request(client).map(<[u8]>::to_vec);
+        let (Some(invite), Some(flow)) = (invite, self.transactions.client_flow(client)) else {
+            return;
+        };
+        let Some(local) = self.local_of(flow) else { return };
+        let Ok(invite) = Message::parse(&invite) else { return };
+        let name = Rename {
+            call_id: invite.call_id().to_owned(),
+            from: invite.header(Name::From).unwrap_or_default().to_owned(),
+            to: response.header(Name::To).unwrap_or_default().to_owned(),
+        };
+        let contact = response.values(Name::Contact).find_map(|value| NameAddr::parse(value).ok());
+        let uri = contact.map_or(invite.request_uri(), |contact| contact.uri).to_owned();
+        let number = response.cseq().map_or(1, |(number, _)| number);
+        let mut ack = OwnRequest::new(Method::Ack, uri, (flow, local), name).numbered(number);
+        ack.routes = invite.values(Name::Route).map(str::to_owned).collect();
+        self.send_own_ack(&ack.describing(&refusal_of_offer(&invite, response)));
+    }
+}
+
+/// What answers the offer in a 2xx that counts no more: nothing of it is taken (RFC 3264, CALLS
+/// §3.7). Empty where there is none.
+fn refusal_of_offer(invite: &Message<'_>, response: &Message<'_>) -> Vec<u8> {
+    let kind = response.header(Name::ContentType).unwrap_or_default();
+    let offer = multipart::find(kind, response.body()).filter(|_| invite.body().is_empty());
+    let offer = offer.and_then(|offer| response.body().get(offer.text));
+    offer.map(crate::media::sdp::write::refusal).unwrap_or_default()
 }

@@ -243,16 +243,15 @@ impl Adapter {
     /// Ends the set-up with a status of our own.
     pub(crate) fn end_unanswered(&mut self, now: Instant, id: CallId, code: u16) {
         let Some(call) = self.calls.get(id) else { return };
-        let waiting: heapless::Vec<_, { crate::limits::CALL_UPSTREAMS_MAX }> = call
+        let waiting: heapless::Vec<usize, { crate::limits::CALL_UPSTREAMS_MAX }> = call
             .upstreams
             .iter()
             .enumerate()
             .filter(|(_, up)| up.state != UpstreamState::Done)
-            .map(|(at, up)| (at, up.server))
+            .map(|(at, _)| at)
             .collect();
-        for (at, server) in waiting {
-            self.refuse(now, server, code);
-            self.finish_upstream(id, at);
+        for at in waiting {
+            self.refuse_upstream(now, id, at, code);
         }
         self.trace_note(now, id, reason_phrase(code));
         self.lose_others(now, id, usize::MAX);

@@ -246,6 +246,7 @@ impl Adapter {
         call.decide_at = call.decide_at.filter(|at| *at > now);
         self.media_due(now, id);
         self.refreshes_due(now, id);
+        self.unheard_due(now, id);
         self.repeat_successes(now, id);
         self.inquiries_due(now, id);
         let Some(call) = self.calls.get_mut(id) else { return };

@@ -31,6 +31,7 @@ mod rescue;
 mod search;
 mod server_leg;
 pub(crate) mod success;
+mod unheard;
 
 use super::emergency::Emergency;
 use super::names::{Local, Path};

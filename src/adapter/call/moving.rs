@@ -141,7 +141,7 @@ impl Adapter {
     /// call that goes on without it.
     fn may_move(&self, id: CallId) -> bool {
         let moved = self.calls.get(id).and_then(|call| call.moving.moved);
-        self.server_is_down(id) || moved.is_some()
+        self.server_is_not_up(id) || moved.is_some()
     }
 
     /// Notes when media that had moved are with the provider's machine again, and heard from there.

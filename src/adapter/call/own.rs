@@ -87,6 +87,8 @@ pub(crate) enum Why {
     Refresh,
     /// Its media move.
     Media,
+    /// No media show that it is still there.
+    Presence,
 }
 
 /// What a phone has been asked.
@@ -231,6 +233,7 @@ impl Adapter {
         match why {
             Why::Refresh => self.refresh_answered(now, at, Some(message)),
             Why::Media => self.offer_answered(now, at, Some(message)),
+            Why::Presence => {}
         }
         self.arm(at.0);
     }
@@ -245,6 +248,7 @@ impl Adapter {
             match why {
                 Why::Refresh => self.refresh_answered(now, at, None),
                 Why::Media => self.offer_answered(now, at, None),
+                Why::Presence => return self.end_call(now, id, "its phone is gone"),
             }
         }
         self.arm(id);

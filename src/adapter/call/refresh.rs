@@ -73,6 +73,11 @@ impl SessionTimer {
         headers
     }
 
+    /// When both ends have given the session up, unless it is refreshed before (s10).
+    pub(super) fn ends(&self) -> Instant {
+        self.since + self.interval
+    }
+
     /// The phone wants a longer interval (s7.3).
     fn lengthen(&mut self, least: Option<u32>) {
         let least = least.unwrap_or(SESSION_INTERVAL_MIN_S);

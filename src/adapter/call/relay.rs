@@ -181,6 +181,7 @@ impl Adapter {
             let path = dialog.far().path;
             self.trace_carried(id, path);
             self.note_session(now, (id, place), caller, message);
+            self.watch_unheard(now, (id, place));
         }
         for call_id in ids {
             self.index_call(id, &call_id);

@@ -20,6 +20,9 @@ use crate::time::{Duration, Instant};
 /// Timer D on datagrams: at least 32 s, to acknowledge repeated refusals.
 const TIMER_D: Duration = Duration::from_secs(32);
 
+/// How many of those that answer one INVITE by 2xx are told apart from their repeats.
+const ANSWERERS_MAX: usize = 4;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Calling, for an INVITE.
@@ -47,6 +50,8 @@ pub(super) struct Client {
     written_off: bool,
     /// None: a CANCEL made here, of which the user hears nothing.
     user: Option<u32>,
+    /// Whose 2xx to an INVITE the user has noted, by To-tag.
+    answerers: heapless::Vec<u64, ANSWERERS_MAX>,
     /// The request. In Completed: the ACK of an INVITE, else nothing.
     message: Box<[u8]>,
 }
@@ -105,6 +110,7 @@ impl Transactions {
             cancel: Cancel::No,
             written_off: false,
             user,
+            answerers: heapless::Vec::new(),
             message: request.into(),
         };
         let key = self.keyer.client(branch, method);
@@ -189,6 +195,19 @@ impl Transactions {
         }
         let client = &self.clients.get(id.0)?.inner;
         (client.state != State::Completed).then_some(&client.message)
+    }
+
+    /// Notes who has answered an INVITE by 2xx, by To-tag. False where that was noted before: the
+    /// 2xx is a repeat. One that finds no room among others is always taken for new.
+    pub fn note_answerer(&mut self, id: ClientId, tag: &str) -> bool {
+        let tag = self.keyer.tag(tag);
+        let Some(entry) = self.clients.get_mut(id.0) else { return true };
+        let answerers = &mut entry.inner.answerers;
+        let new = !answerers.contains(&tag);
+        if new {
+            let _ = answerers.push(tag);
+        }
+        new
     }
 
     /// Where the request went, while the transaction lives.

@@ -51,6 +51,13 @@ impl Keyer {
         finish(&hasher)
     }
 
+    /// A tag of From or To, in short.
+    pub(super) fn tag(&self, tag: &str) -> u64 {
+        let mut hasher = self.hasher();
+        tag.hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The key of a server transaction that a request of `method` would have, were it otherwise
     /// like `message`. An ACK has the key of its INVITE; for a CANCEL the caller asks twice.
     pub(super) fn server(&self, message: &Message<'_>, method: Method<'_>) -> Key {
