@@ -43,7 +43,7 @@ soak: build ## an hour of calls while phones move and the server dies -> target/
 cross: ## the daemon for routers, four processors -> target/cross/TRIPLE/cosip [TRIPLES=..]
 	cross/build $(TRIPLES)
 
-sizes: ## how large the routers' programs are, and of what crates [TRIPLES=one]
+sizes: ## how large the routers' programs are, and of what crates [TRIPLES=..]
 	cross/sizes $(TRIPLES)
 
 package: $(if $(BINARY)$(CROSS),,cross) ## what routers install, from target/cross -> dist

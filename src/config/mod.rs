@@ -4,6 +4,7 @@
 //! not know is a [`Warning`], what it knows but cannot take is an [`Error`], and then nothing of
 //! the file counts. One table, [`schema`], says what there is.
 
+pub mod account;
 mod apply;
 pub mod fuzz;
 mod reload;

@@ -13,12 +13,7 @@ use serde_json::{Map, Value, json};
 /// # Errors
 /// A text that is not UCI.
 pub fn shown(text: &str, source: &str) -> Result<Value, Error> {
-    let sections = uci::sections(text).map_err(|found| Error {
-        file: source.to_owned(),
-        line: found.line,
-        value: found.value,
-        allowed: found.allowed.to_owned(),
-    })?;
+    let sections = uci::sections(text).map_err(|found| found.of(source))?;
     Ok(sections.iter().filter_map(show).collect())
 }
 

@@ -7,6 +7,7 @@
 //! than libuci in one thing: a bare `;` (two statements on a line) is an error, because it is
 //! always a forgotten quote around a SIP URI. Sizes are bounded by [`crate::limits`].
 
+use super::Error;
 use super::schema::is_public;
 use crate::limits::{
     CONFIG_BYTES_MAX, CONFIG_SECTIONS_MAX, CONFIG_VALUES_MAX, CONFIG_WORD_BYTES_MAX,
@@ -33,6 +34,14 @@ pub(super) struct Syntax {
     pub(super) line: u32,
     pub(super) value: String,
     pub(super) allowed: &'static str,
+}
+
+impl Syntax {
+    /// The same, told of the file `source`.
+    pub(super) fn of(self, source: &str) -> Error {
+        let Self { line, value, allowed } = self;
+        Error { file: source.to_owned(), line, value, allowed: allowed.to_owned() }
+    }
 }
 
 /// Reads all sections of `text`.

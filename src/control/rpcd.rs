@@ -5,6 +5,7 @@
 //! made, once, because the other routers of the network need it.
 
 use crate::config::Secret;
+use crate::config::account::Credentials;
 use serde_json::{Map, Value, json};
 
 /// A method of the plugin.
@@ -27,7 +28,7 @@ const fn writes(name: &'static str, arguments: &'static [&'static str]) -> Metho
 }
 
 /// Every method.
-pub const METHODS: [Method; 11] = [
+pub const METHODS: [Method; 12] = [
     reads("status", &[]),
     reads("phones", &[]),
     reads("calls", &[]),
@@ -39,6 +40,7 @@ pub const METHODS: [Method; 11] = [
     writes("restart", &[]),
     writes("set_secret", &["secret"]),
     writes("new_secret", &[]),
+    writes("set_account", &["aor", "user", "realm", "password"]),
 ];
 
 /// What a call wants.
@@ -58,6 +60,8 @@ pub enum Wish {
     SetSecret(Secret),
     /// A secret for a new network.
     NewSecret,
+    /// Credentials of a phone.
+    SetAccount(Credentials),
 }
 
 /// The signature that rpcd reads once: every method with its arguments.
@@ -86,6 +90,12 @@ pub fn wish(method: &str, arguments: &str) -> Option<Wish> {
         "restart" => Wish::Restart,
         "set_secret" => Wish::SetSecret(Secret::new(text("secret")?)),
         "new_secret" => Wish::NewSecret,
+        "set_account" => Wish::SetAccount(Credentials {
+            aor: text("aor")?,
+            user: text("user").unwrap_or_default(),
+            realm: text("realm").unwrap_or_default(),
+            password: Secret::new(text("password")?),
+        }),
         _ => return None,
     })
 }

@@ -35,6 +35,7 @@ pub mod start;
 mod streams;
 pub mod tools;
 mod turn;
+mod uci;
 
 use crate::limits::{SIP_MESSAGE_BYTES_MAX, TRANSMIT_BYTES_MAX};
 pub use control::ask;

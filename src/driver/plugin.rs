@@ -1,10 +1,11 @@
 //! `cosip rpcd`: the plugin that LuCI talks to through rpcd, as root.
 //!
-//! Its arguments come on standard input as JSON, and every reply is one JSON object. What it
-//! writes replaces a file as a whole, readable by its owner alone.
+//! Its arguments come on standard input as JSON, and every reply is one JSON object. Secrets that
+//! it writes replace a file as a whole, readable by its owner alone; the settings are written by
+//! the program `uci`.
 
 use super::tools::print;
-use super::{Folders, ask, settings, start};
+use super::{Folders, ask, settings, start, uci};
 use crate::config::{Config, Secret, show};
 use crate::control::render;
 use crate::control::rpcd::{Wish, error, list, reply, wish};
@@ -70,6 +71,10 @@ impl Places<'_> {
                 let secret: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
                 let told = json!({ "ok": true, "secret": secret });
                 self.store_secret(&Secret::new(secret), &told)
+            }
+            Wish::SetAccount(credentials) => {
+                uci::set_account(self.settings, &credentials)?;
+                Ok(json!({ "ok": true }).to_string())
             }
         }
     }

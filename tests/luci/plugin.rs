@@ -23,6 +23,18 @@ impl Router {
         self.0.join("settings")
     }
 
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.settings()).unwrap()
+    }
+
+    /// A program of this router.
+    fn program(&self, name: &str, text: &str) {
+        let path = self.0.join("bin").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     fn call(&self, method: &str, arguments: &str) -> Value {
         let mut plugin = Command::new(env!("CARGO_BIN_EXE_cosip"))
             .args(["rpcd", "call", method])
@@ -34,6 +46,7 @@ impl Router {
             .arg(self.0.join("run"))
             .arg("--service")
             .arg(self.0.join("init"))
+            .env("PATH", format!("{}:/usr/bin:/bin", self.0.join("bin").display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -95,6 +108,61 @@ fn what_root_writes_belongs_to_the_owner_of_the_folder() {
     router.call("new_secret", "{}");
     let file = std::fs::metadata(state.join("network.key")).unwrap();
     assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (65_534, 65_534, 0o600));
+}
+
+#[test]
+fn an_account_is_written_by_uci_and_its_password_stands_on_no_command_line() {
+    let settings = "config account\n\toption aor 'sip:a@b.test'\n\toption ha1 \
+                    '0123456789abcdef0123456789abcdef'\n";
+    let router = Router::new("account", settings);
+    router.program("true-uci", include_str!("../openwrt/stubs/uci"));
+    let log = router.0.join("words");
+    router.program(
+        "uci",
+        &format!("#!/bin/sh\necho \"$@\" >>{}\nexec true-uci \"$@\"", log.display()),
+    );
+    for wrong in [r#"{"aor":"a","password":"x"}"#, r#"{"aor":"sip:a@b.test"}"#] {
+        assert!(router.call("set_account", wrong)["error"].is_string(), "{wrong}");
+    }
+    assert!(!log.exists());
+    let ok = serde_json::json!({ "ok": true });
+    let hard = r#"{"aor":"sip:a@b.test","realm":"r","password":"it's $hidden\\ #"}"#;
+    let more = r#"{"aor":"sip:c@b.test","user":"u","password":"hidden"}"#;
+    assert_eq!(router.call("set_account", hard), ok);
+    assert_eq!(router.call("set_account", more), ok);
+    let text = router.text();
+    assert!(text.contains(r"option password 'it'\''s $hidden\ #'"), "{text}");
+    assert!(!text.contains("ha1"), "{text}");
+    let config = router.call("config", "{}");
+    let sections = config["sections"].as_array().unwrap();
+    let aors: Vec<&Value> = sections.iter().map(|section| &section["options"]["aor"]).collect();
+    assert_eq!(aors, ["sip:a@b.test", "sip:c@b.test"]);
+    assert_eq!(config["error"], Value::Null);
+    assert_eq!(sections[0]["stored"], serde_json::json!(["password"]));
+    assert!(!config.to_string().contains("hidden"));
+    // What is there already is only looked for.
+    assert_eq!(router.call("set_account", more), ok);
+    let words = std::fs::read_to_string(log).unwrap();
+    let folder = router.0.display();
+    let (export, batch) = (format!("-c {folder} export settings"), format!("-c {folder} batch"));
+    assert_eq!(words.lines().collect::<Vec<_>>(), [&export, &batch, &export, &batch, &export]);
+}
+
+#[test]
+fn an_account_that_uci_did_not_write_is_an_error() {
+    let router = Router::new("no-uci", "config adapter\n");
+    let arguments = r#"{"aor":"sip:a@b.test","password":"hidden"}"#;
+    let failed = || router.call("set_account", arguments)["error"].as_str().unwrap().to_owned();
+    assert!(failed().contains("the program uci, which writes the settings"), "{}", failed());
+    router.program("uci", "#!/bin/sh\necho 'uci: Entry not found' >&2\nexit 1\n");
+    assert!(failed().contains("uci export settings: uci: Entry not found"), "{}", failed());
+    // The real one's batch succeeds whatever happens.
+    router.program(
+        "uci",
+        "#!/bin/sh\n[ $3 = export ] || { cat >/dev/null; echo 'uci: I/O error' >&2; }\n",
+    );
+    assert!(failed().contains("did not write the account: uci: I/O error"), "{}", failed());
+    assert_eq!(router.text(), "config adapter\n");
 }
 
 #[test]

@@ -420,6 +420,24 @@ the_first_boot_chooses_a_wan_port_that_nothing_else_uses_and_keeps_it() {
 	fail "the relay's port was chosen"
 }
 
+an_account_that_the_plugin_sets_is_the_daemons_after_a_reload() {
+	running
+	# A password that the shell, UCI or JSON could mistake for something else.
+	cat >/tmp/given <<-'END'
+		{"aor":"sip:a@b.test","password":"it's \"$HOME\" \\ # x"}
+	END
+	is "$(/usr/libexec/rpcd/luci.cosip call set_account </tmp/given)" '{"ok":true}' "the answer"
+	tail -n 3 /etc/config/cosip | grep -q "^config account" || fail "no new section"
+	is "$(grep "option password" /etc/config/cosip | tail -n 1)" \
+		"	option password 'it'\\''s \"\$HOME\" \\ # x'" "the password"
+	cosip check || fail "settings that are not allowed"
+	! cmp -s /etc/config/cosip /var/run/cosip/config || fail "it reloaded by itself"
+	fire config cosip
+	cmp /etc/config/cosip /var/run/cosip/config || fail "the settings differ"
+	eventually answers
+	is "$(cat "$PID")" "$pid" "the process"
+}
+
 what_is_installed_passes_the_feeds_test() {
 	sh /srv/test.sh cosip "$(cosip --version | cut -d" " -f2)"
 	! sh /srv/test.sh cosip 99.9.9 || fail "any version will do"

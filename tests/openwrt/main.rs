@@ -96,5 +96,6 @@ cases! {
     sections_without_names_single_options_and_devices_are_understood
     literal_addresses_have_the_rules_of_the_network_that_holds_them
     the_first_boot_chooses_a_wan_port_that_nothing_else_uses_and_keeps_it
+    an_account_that_the_plugin_sets_is_the_daemons_after_a_reload
     what_is_installed_passes_the_feeds_test
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const ALL: &str = r#"{"secret":"5e","ubus_rpc_session":"x"}"#;
+const ALL: &str = r#"{"aor":"sip:bob@example.net","secret":"5e","password":"pw","user":"u",
+    "ubus_rpc_session":"x"}"#;
 
 #[test]
 fn every_method_of_the_signature_is_known() {
@@ -21,8 +22,14 @@ fn what_is_missing_or_malformed_is_no_wish() {
     for arguments in ["{}", "not json", "[]", r#"{"secret":1}"#] {
         assert_eq!(wish("set_secret", arguments), None, "{arguments}");
     }
+    for arguments in ["{}", r#"{"aor":"sip:a@b.test"}"#, r#"{"aor":1,"password":"pw"}"#] {
+        assert_eq!(wish("set_account", arguments), None, "{arguments}");
+    }
     let stored = wish("set_secret", ALL).unwrap();
     assert!(!format!("{stored:?}").contains("5e"));
+    let Some(Wish::SetAccount(credentials)) = wish("set_account", ALL) else { panic!("no wish") };
+    assert_eq!((credentials.user.as_str(), credentials.realm.as_str()), ("u", ""));
+    assert!(!format!("{credentials:?}").contains("pw"));
 }
 
 #[test]
