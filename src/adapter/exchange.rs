@@ -321,7 +321,8 @@ impl Adapter {
         }
     }
 
-    /// Silence that may be the far phone's alone is looked into by a probe of the server (CALLS §5).
+    /// Silence that may be the far phone's alone is looked into by a probe of the server (CALLS
+    /// §5).
     fn look_at_server(&mut self, now: Instant, id: ExchangeId) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let asked = exchange.sent_to.filter(|(path, _)| *path == Path::Server);
