@@ -1,6 +1,7 @@
 //! Before the answer: early dialogs, one at a time towards the phone, PRACK and UPDATE in them.
 
 use crate::acts::raced;
+use crate::net::Fate;
 use crate::sip::{Dialog, Msg, answer, sdp};
 use crate::town::{Phone, Town, server, two};
 
@@ -204,5 +205,24 @@ fn the_next_phone_that_rings_is_heard_when_the_first_refuses() {
     assert_eq!(town.world.expect(alice.at, "183", 100).tag("To"), "b2", "of another router");
     town.reply(&invites[2].0, 404, "b2", &[]);
     town.world.expect(alice.at, "486", 100);
+    town.finish();
+}
+
+#[test]
+fn a_server_that_rings_for_three_minutes_is_not_taken_for_one_that_failed() {
+    let (mut town, alice, bob) = two();
+    // Bob is found, but his adapter is gone: nothing says that he rings elsewhere.
+    town.world.fates.insert((town.routers[1].wan, 5070).into(), Fate::Drop);
+    town.dial(&alice, &bob.aor(), "c1");
+    let at_server = town.world.expect(server(), "INVITE", 100);
+    town.reply(&at_server, 180, "s", &[("Contact", "<sip:gw@198.51.100.1:5060>")]);
+    town.world.expect(alice.at, "180", 100);
+    town.world.run_ms(179_000);
+    let cancel = town.world.expect(server(), "CANCEL", 10_000);
+    let refusal = town.refused(&alice, "408", &bob.aor(), 20);
+    assert_eq!(town.invites(bob.at), 0, "{}", refusal.text);
+    town.reply(&cancel, 200, "s", &[]);
+    town.reply(&at_server, 487, "s", &[]);
+    town.world.run_ms(33_000);
     town.finish();
 }

@@ -184,7 +184,9 @@ impl Adapter {
         let refusal = best.map(|(_, at)| (at, call.legs[at].answer.clone()));
         let parsed =
             refusal.as_ref().and_then(|(at, text)| Some((*at, Message::parse(text).ok()?)));
-        let Some((at, message)) = parsed else { return self.end_unanswered(now, id, 480) };
+        let Some((at, message)) = parsed else {
+            return self.end_unanswered(now, id, best.map_or(480, |(code, _)| code));
+        };
         self.relay_response(now, id, at, 0, &message);
         self.finish_upstream(id, 0);
         self.lose_others(now, id, usize::MAX);

@@ -267,9 +267,13 @@ impl Adapter {
             .map(|(at, _)| at)
             .collect();
         for at in stale {
+            let Some(leg) = self.calls.get(id).and_then(|c| c.legs.get(at)) else { continue };
+            let rang = leg.state == LegState::Ringing;
             self.lose_leg(now, id, at);
             if let Some(leg) = self.calls.get_mut(id).and_then(|c| c.legs.get_mut(at)) {
-                leg.state = LegState::Refused { code: 408, rang: leg.state == LegState::Ringing };
+                leg.state = LegState::Refused { code: 408, rang };
+                // A ringing that nobody has heard is no answer any more.
+                leg.answer.clear();
             }
         }
         self.advance(now, id);
