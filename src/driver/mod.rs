@@ -8,6 +8,7 @@
 //!
 //! [`Core`]: crate::net::Core
 
+mod addresses;
 mod conntrack;
 mod control;
 mod dns;

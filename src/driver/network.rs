@@ -9,37 +9,23 @@
 //! of addresses, links and routes over rtnetlink; what there is now is then read anew, and the file
 //! with it. A network that is not up is waited for.
 
+use super::addresses::{Held, held};
 use super::poll::{Key, Poll};
 use super::routes;
 use crate::limits::{NETWORK_RESCAN, NETWORK_REST};
 use crate::net::Network;
 use crate::time::{Instant, earlier};
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 /// Multicast groups of rtnetlink: links, IPv4 addresses, IPv4 routes, IPv6 addresses
 /// (rtnetlink(7)).
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100;
-
-/// One address of the system.
-struct Held {
-    device: String,
-    address: IpAddr,
-    carrier: bool,
-}
-
-impl Held {
-    fn link(&self) -> Option<u32> {
-        if_nametoindex(self.device.as_str()).ok()
-    }
-}
 
 /// The networks of the settings.
 pub(super) struct Networks {
@@ -118,7 +104,7 @@ impl Networks {
         let lan = find(&self.lan, &names, &held);
         let wan = find(&self.wan, &names, &held);
         let on_wan = |held: &&Held| wan.iter().any(|(address, _)| *address == held.address);
-        let mut links: Vec<u32> = held.iter().filter(on_wan).filter_map(Held::link).collect();
+        let mut links: Vec<u32> = held.iter().filter(on_wan).map(|held| held.link).collect();
         links.dedup();
         let found = Network {
             gateway: routes::gateway(&links).filter(IpAddr::is_ipv4),
@@ -169,34 +155,6 @@ pub(super) fn own_addresses() -> Vec<IpAddr> {
     held().into_iter().map(|held| held.address).collect()
 }
 
-fn held() -> Vec<Held> {
-    let Ok(interfaces) = getifaddrs() else { return Vec::new() };
-    interfaces
-        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|sin| IpAddr::V4(sin.ip()));
-            let v6 = address.as_sockaddr_in6().map(|sin| IpAddr::V6(sin.ip()));
-            let carrier = interface.flags.contains(InterfaceFlags::IFF_RUNNING);
-            Some(Held { device: interface.interface_name, address: v4.or(v6)?, carrier })
-        })
-        .filter(|held| !is_link_local(held.address) && is_usable(held.address))
-        .collect()
-}
-
-/// Link-local addresses mean nothing without their link.
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => Ipv6Addr::segments(&v6).first().is_some_and(|s| s & 0xffc0 == 0xfe80),
-    }
-}
-
-/// IPv6 addresses are ours only once no duplicate was found; until then nothing can bind to them.
-fn is_usable(address: IpAddr) -> bool {
-    address.is_ipv4() || UdpSocket::bind((address, 0)).is_ok()
-}
-
 /// The addresses of `entries` and whether their links have a carrier, IPv4 first in each entry.
 fn find(entries: &[String], names: &str, held: &[Held]) -> Vec<(IpAddr, bool)> {
     let mut found = Vec::new();
@@ -240,7 +198,7 @@ mod tests {
     use super::*;
 
     fn held(device: &str, address: [u8; 4], carrier: bool) -> Held {
-        Held { device: device.into(), address: address.into(), carrier }
+        Held { device: device.into(), link: 1, address: address.into(), carrier }
     }
 
     #[test]
