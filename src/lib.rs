@@ -24,8 +24,8 @@
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
 //!
 //! Below them are small things that all use: [`time`], [`timer`], [`table`], [`outbox`],
-//! [`rng`], the capacities in [`limits`], what work for others may cost in [`budget`], and
-//! [`net`], the contract between cores and drivers.
+//! [`json`], [`rng`], the capacities in [`limits`], what work for others may cost in [`budget`],
+//! and [`net`], the contract between cores and drivers.
 //! No layer uses another than the table says (a test holds that); only the programs know both
 //! [`adapter`] and [`driver`].
 //!
@@ -136,6 +136,7 @@ pub mod config;
 pub mod control;
 pub mod driver;
 pub mod identity;
+pub mod json;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod limits;

@@ -11,13 +11,13 @@ use super::sockets::Facing;
 use super::targets::Target;
 use super::{Adapter, Wish};
 use crate::config::Mode;
+use crate::json::{Value, json};
 use crate::limits::INTERCEPT_PORTS_MAX;
 use crate::net::{
     Answer, Capture, Failure, Interception, Rejected, Request, Rules, SocketId, SocketKind, Via,
 };
 use crate::sip::transaction::Flow;
 use crate::time::Instant;
-use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 
 /// What is known of the rules that were wished for.

@@ -7,12 +7,12 @@
 use super::Adapter;
 use super::outside::{Outside, is_private};
 use super::sockets::Facing;
+use crate::json::{Value, json};
 use crate::limits::PORTMAP_MEDIA_AHEAD;
 use crate::net::SocketKind;
 use crate::overlay::{OverlayStatus, Reachability, Reason};
 use crate::portmap::Place;
 use crate::time::Instant;
-use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 
 impl Adapter {

@@ -3,10 +3,10 @@
 use super::call::{Call, Role};
 use super::names::Path;
 use super::{Adapter, Asker};
+use crate::json::{Map, Value, json};
 use crate::net::{Command, Event, Request, Ticket};
 use crate::overlay::Found;
 use crate::time::Instant;
-use serde_json::{Map, Value, json};
 
 impl Adapter {
     /// Carries out one command. Its reply is JSON, but for the ladder.
@@ -252,7 +252,7 @@ impl Adapter {
     fn counters_status(&self) -> Value {
         let mut counters = Map::new();
         for (name, value) in self.counters.iter() {
-            counters.insert(name.to_owned(), value.into());
+            counters.insert(name, json!(value));
         }
         let sip = self.transactions.counters();
         let rtp = self.media.counters();
@@ -275,20 +275,20 @@ impl Adapter {
             ("rtp_full", rtp.full),
         ];
         for (name, value) in of_cores {
-            counters.insert(name.to_owned(), value.into());
+            counters.insert(name, json!(value));
         }
         for (name, value) in self.portmap.counters().iter() {
-            counters.insert(format!("portmap_{name}"), value.into());
+            counters.insert(&format!("portmap_{name}"), json!(value));
         }
         counters.insert("work_done".to_owned(), self.work_done().into());
         if let Some(overlay) = &self.overlay {
             for (name, value) in overlay.counters().iter() {
-                counters.insert(format!("overlay_{name}"), value.into());
+                counters.insert(&format!("overlay_{name}"), json!(value));
             }
         }
         if let Some(channel) = &self.channel {
             for (name, value) in channel.counters().iter() {
-                counters.insert(format!("channel_{name}"), value.into());
+                counters.insert(&format!("channel_{name}"), json!(value));
             }
         }
         Value::Object(counters)

@@ -7,8 +7,8 @@ use super::table::{ADAPTER, EMERGENCY, IDENTITY, MEDIA, OVERLAY};
 use super::table_repeated::{ACCOUNT, PROVIDER};
 use super::types::Config;
 use super::value::{HostPort, Net, Route, Server, is_host};
+use crate::json::{Value, json};
 use core::fmt;
-use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// A type of section.
@@ -244,18 +244,15 @@ pub fn json() -> String {
             "applies": if row.applies == Applies::Live { "live" } else { "restart" },
             "help": row.help,
         });
-        object["default"] = if row.list {
-            json!(row.default)
-        } else {
-            json!(row.default.first().copied().unwrap_or_default())
-        };
+        let default = row.default.first().copied().unwrap_or_default();
+        object.insert("default", if row.list { json!(row.default) } else { json!(default) });
         match row.kind {
             Kind::Number { min, max } => {
-                object["min"] = json!(min);
-                object["max"] = json!(max);
+                object.insert("min", json!(min));
+                object.insert("max", json!(max));
             }
-            Kind::Choice(words) => object["values"] = json!(words),
-            Kind::Hex(digits) => object["digits"] = json!(digits),
+            Kind::Choice(words) => object.insert("values", json!(words)),
+            Kind::Hex(digits) => object.insert("digits", json!(digits)),
             _ => {}
         }
         object

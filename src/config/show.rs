@@ -6,7 +6,7 @@
 use super::Error;
 use super::schema::section;
 use super::uci::{self, Section};
-use serde_json::{Map, Value, json};
+use crate::json::{Map, Value, json};
 
 /// Every section of `text` with what of it may be shown.
 ///
@@ -26,9 +26,9 @@ fn show(found: &Section) -> Option<Value> {
         if row.kind.is_secret() {
             stored.push(row.name);
         } else if row.list {
-            options.insert(row.name.into(), values.collect());
+            options.insert(row.name, values.collect());
         } else {
-            options.insert(row.name.into(), values.next_back().unwrap_or_default().into());
+            options.insert(row.name, json!(values.next_back().unwrap_or_default()));
         }
     }
     Some(json!({

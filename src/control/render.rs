@@ -4,7 +4,7 @@
 //! daemon learns to tell is shown without a change here. Replies quote the network, so control
 //! characters never reach a terminal.
 
-use serde_json::{Map, Value, json};
+use crate::json::{self, Map, Value, json};
 use std::fmt::Write;
 
 /// What comes first, in this order; the rest follows by the alphabet.
@@ -16,12 +16,12 @@ const FIRST: [&str; 12] = [
 /// The reply of a daemon as text; what is no JSON stays as it is.
 pub fn text(reply: &[u8]) -> String {
     let mut out = String::new();
-    match serde_json::from_slice::<Value>(reply) {
-        Ok(Value::Object(fields)) => object(&mut out, &fields, 0),
-        Ok(Value::Array(items)) if items.is_empty() => out.push_str("none\n"),
-        Ok(Value::Array(items)) => list(&mut out, &items, 0),
-        Ok(other) => push_line(&mut out, 0, &scalar(&other)),
-        Err(_) => {
+    match json::parse(reply) {
+        Some(Value::Object(fields)) => object(&mut out, &fields, 0),
+        Some(Value::Array(items)) if items.is_empty() => out.push_str("none\n"),
+        Some(Value::Array(items)) => list(&mut out, &items, 0),
+        Some(other) => push_line(&mut out, 0, &scalar(&other)),
+        None => {
             out = harmless(&String::from_utf8_lossy(reply));
             if !out.ends_with('\n') {
                 out.push('\n');
@@ -48,19 +48,20 @@ pub fn config_error(error: Option<&crate::config::Error>) -> Value {
 
 /// `status` with the driver's counters among its own; as it is where one of them is no object.
 pub fn with_driver_counters(status: &[u8], driver: &[u8]) -> Vec<u8> {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(status) else {
-        return status.to_vec();
-    };
-    let counters = fields.entry("counters").or_insert_with(|| Value::Object(Map::new()));
-    if let (Value::Object(counters), Ok(driver)) = (counters, serde_json::from_slice(driver)) {
-        counters.insert("driver".into(), driver);
+    let Some(Value::Object(mut fields)) = json::parse(status) else { return status.to_vec() };
+    let counters = fields.entry("counters");
+    if *counters == Value::Null {
+        *counters = Value::Object(Map::new());
+    }
+    if let Some(driver) = json::parse(driver) {
+        counters.insert("driver", driver);
     }
     Value::Object(fields).to_string().into_bytes()
 }
 
-fn object(out: &mut String, fields: &Map<String, Value>, depth: usize) {
-    let simple = |value: &Value| !value.is_object() && !is_table(value);
-    let mut entries: Vec<(&String, &Value)> = fields.iter().collect();
+fn object(out: &mut String, fields: &Map, depth: usize) {
+    let simple = |value: &Value| value.as_object().is_none() && !is_table(value);
+    let mut entries: Vec<(&str, &Value)> = fields.iter().collect();
     entries.sort_by_key(|(key, value)| (!simple(value), rank(key)));
     let width = entries.iter().filter(|(_, value)| simple(value)).map(|(key, _)| key.len()).max();
     for (key, value) in entries {
@@ -88,17 +89,17 @@ fn rank(key: &str) -> usize {
 }
 
 fn is_table(value: &Value) -> bool {
-    value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
+    matches!(value, Value::Array(items) if items.iter().any(|item| item.as_object().is_some()))
 }
 
 fn list(out: &mut String, items: &[Value], depth: usize) {
-    let objects: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
+    let objects: Vec<&Map> = items.iter().filter_map(Value::as_object).collect();
     if objects.len() < items.len() {
         items.iter().for_each(|item| push_line(out, depth, &scalar(item)));
         return;
     }
-    let mut columns: Vec<&String> = Vec::new();
-    for key in objects.iter().flat_map(|fields| fields.keys()) {
+    let mut columns: Vec<&str> = Vec::new();
+    for (key, _) in objects.iter().flat_map(|fields| fields.iter()) {
         if !columns.contains(&key) {
             columns.push(key);
         }
@@ -106,7 +107,7 @@ fn list(out: &mut String, items: &[Value], depth: usize) {
     columns.sort_by_key(|key| rank(key));
     let mut rows = vec![columns.iter().map(|key| harmless(key)).collect::<Vec<String>>()];
     rows.extend(objects.iter().map(|fields| {
-        columns.iter().map(|key| scalar(fields.get(*key).unwrap_or(&Value::Null))).collect()
+        columns.iter().map(|key| scalar(fields.get(key).unwrap_or(&Value::Null))).collect()
     }));
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()

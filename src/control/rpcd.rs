@@ -6,7 +6,7 @@
 
 use crate::config::Secret;
 use crate::config::account::Credentials;
-use serde_json::{Map, Value, json};
+use crate::json::{self, Map, Value, json};
 
 /// A method of the plugin.
 #[derive(Clone, Copy, Debug)]
@@ -66,17 +66,19 @@ pub enum Wish {
 
 /// The signature that rpcd reads once: every method with its arguments.
 pub fn list() -> String {
-    let signature = |method: &Method| {
-        let arguments = method.arguments.iter().map(|name| ((*name).to_owned(), "str".into()));
-        (method.name.to_owned(), Value::Object(arguments.collect()))
-    };
-    Value::Object(METHODS.iter().map(signature).collect()).to_string()
+    let mut methods = Map::new();
+    for method in &METHODS {
+        let mut arguments = Map::new();
+        method.arguments.iter().for_each(|name| arguments.insert(name, json!("str")));
+        methods.insert(method.name, Value::Object(arguments));
+    }
+    Value::Object(methods).to_string()
 }
 
 /// What a call of `method` wants; `None` where there is no such method, or an argument is missing.
 pub fn wish(method: &str, arguments: &str) -> Option<Wish> {
     let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-    let arguments: Map<String, Value> = serde_json::from_str(arguments).ok()?;
+    let Value::Object(arguments) = json::parse(arguments.as_bytes())? else { return None };
     let text = |name: &str| arguments.get(name).and_then(Value::as_str).map(str::to_owned);
     Some(match method {
         "status" => Wish::Status,
@@ -102,10 +104,10 @@ pub fn wish(method: &str, arguments: &str) -> Option<Wish> {
 
 /// A daemon's reply as one object: lists and text under the method's name.
 pub fn reply(method: &str, reply: &[u8]) -> String {
-    match serde_json::from_slice::<Value>(reply) {
-        Ok(object @ Value::Object(_)) => object.to_string(),
-        Ok(value) => json!({ method: value }).to_string(),
-        Err(_) => json!({ method: String::from_utf8_lossy(reply) }).to_string(),
+    match json::parse(reply) {
+        Some(object @ Value::Object(_)) => object.to_string(),
+        Some(value) => json!({ method: value }).to_string(),
+        None => json!({ method: String::from_utf8_lossy(reply) }).to_string(),
     }
 }
 

@@ -1,13 +1,17 @@
 //! DNS messages: a question, and what an answer to it says (RFC 1035 s4, RFC 2782, RFC 6891).
 
+mod message;
+
+pub(super) use message::Kind;
+
 use crate::limits::{DNS_RECORDS_MAX, DNS_TTL_S_MAX};
 use crate::net::{Failure, Record};
-use simple_dns::rdata::{OPT, RData};
-use simple_dns::{CLASS, Name, Packet, PacketFlag, Question as Entry, RCODE, TYPE};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use message::{Answer, Data};
 
 /// The largest answer over UDP: what survives every path unfragmented (RFC 9715).
 pub(super) const UDP_BYTES_MAX: u16 = 1232;
+/// `RCODE` of a name that there is not.
+const NO_SUCH_NAME: u8 = 3;
 /// Aliases followed within one answer.
 const ALIASES_MAX: usize = 8;
 
@@ -18,7 +22,7 @@ pub(super) type Outcome = Result<(Vec<Record>, u32), Failure>;
 pub(super) struct Question<'a> {
     id: u16,
     name: &'a str,
-    kind: TYPE,
+    kind: Kind,
 }
 
 /// What an answer says.
@@ -30,7 +34,7 @@ pub(super) struct Reading {
 
 impl<'a> Question<'a> {
     /// For records of one type, under a number that nobody can guess.
-    pub(super) fn new(name: &'a str, kind: TYPE) -> Result<Self, Failure> {
+    pub(super) fn new(name: &'a str, kind: Kind) -> Result<Self, Failure> {
         let mut id = [0; 2];
         getrandom::fill(&mut id).map_err(|_| Failure::System)?;
         Ok(Self { id: u16::from_be_bytes(id), name, kind })
@@ -38,34 +42,21 @@ impl<'a> Question<'a> {
 
     /// The question as it is sent; none where this is no name.
     pub(super) fn bytes(&self) -> Option<Vec<u8>> {
-        let mut packet = Packet::new_query(self.id);
-        packet.set_flags(PacketFlag::RECURSION_DESIRED);
-        let name = Name::new(self.name).ok()?;
-        packet.questions.push(Entry::new(name, self.kind.into(), CLASS::IN.into(), false));
-        *packet.opt_mut() =
-            Some(OPT { opt_codes: Vec::new(), udp_packet_size: UDP_BYTES_MAX, version: 0 });
-        packet.build_bytes_vec().ok()
+        message::question(self.id, self.name, self.kind, UDP_BYTES_MAX)
     }
 
     /// What a packet answers; `None` where it is not an answer to this question.
     pub(super) fn read(&self, packet: &[u8]) -> Option<Reading> {
-        let packet = Packet::parse(packet).ok()?;
-        let [asked] = packet.questions.as_slice() else { return None };
-        let same = same_name(&asked.qname, self.name)
-            && asked.qtype == self.kind.into()
-            && asked.qclass == CLASS::IN.into();
-        if packet.id() != self.id || !packet.has_flags(PacketFlag::RESPONSE) || !same {
-            return None;
-        }
-        let cut = packet.has_flags(PacketFlag::TRUNCATION);
-        let outcome = match packet.rcode() {
-            RCODE::NoError => match collect(&packet, self.name, self.kind) {
+        let answer = message::read(packet, self.id, self.name, self.kind)?;
+        let cut = answer.cut;
+        let outcome = match answer.code {
+            0 => match collect(&answer, self.name, self.kind) {
                 // A cut-off answer without a usable record is no proof that there is none.
                 (records, _) if records.is_empty() && cut => Err(Failure::Refused),
                 (records, _) if records.is_empty() => Err(Failure::Absent),
                 found => Ok(found),
             },
-            RCODE::NameError => Err(Failure::Absent),
+            NO_SUCH_NAME => Err(Failure::Absent),
             _ => Err(Failure::Refused),
         };
         Some(Reading { outcome, cut })
@@ -73,12 +64,12 @@ impl<'a> Question<'a> {
 }
 
 /// The records of `name` or of what it is an alias of, and how long all of that is good.
-fn collect(packet: &Packet<'_>, name: &str, kind: TYPE) -> (Vec<Record>, u32) {
-    let (mut owner, mut ttl) = (name.to_owned(), DNS_TTL_S_MAX);
+fn collect(answer: &Answer, name: &str, kind: Kind) -> (Vec<Record>, u32) {
+    let (mut owner, mut ttl) = (name, DNS_TTL_S_MAX);
     for _ in 0..ALIASES_MAX {
-        let alias = packet.answers.iter().find_map(|record| match &record.rdata {
-            RData::CNAME(target) if same_name(&record.name, &owner) => {
-                Some((target.0.to_string(), record.ttl))
+        let alias = answer.records.iter().find_map(|record| match &record.data {
+            Data::Alias(target) if record.name.eq_ignore_ascii_case(owner) => {
+                Some((target, record.ttl_s))
             }
             _ => None,
         });
@@ -86,28 +77,21 @@ fn collect(packet: &Packet<'_>, name: &str, kind: TYPE) -> (Vec<Record>, u32) {
         (owner, ttl) = (target, ttl.min(alias_ttl));
     }
     let mut records = Vec::new();
-    let answers = packet.answers.iter().filter(|record| same_name(&record.name, &owner));
+    let answers = answer.records.iter().filter(|record| record.name.eq_ignore_ascii_case(owner));
     for record in answers.take(DNS_RECORDS_MAX) {
-        let found = match (&record.rdata, kind) {
-            (RData::A(a), TYPE::A) => Record::Address(Ipv4Addr::from(a.address).into()),
-            (RData::AAAA(a), TYPE::AAAA) => Record::Address(Ipv6Addr::from(a.address).into()),
-            (RData::SRV(srv), TYPE::SRV) => {
-                let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
-                let target = srv.target.to_string();
-                // The root as the target: decidedly no such service (RFC 2782).
-                if target.trim_end_matches('.').is_empty() {
-                    continue;
-                }
-                Record::Service { priority, weight, port, target }
+        let found = match (&record.data, kind) {
+            (Data::Address(ip), Kind::A) if ip.is_ipv4() => Record::Address(*ip),
+            (Data::Address(ip), Kind::Aaaa) if ip.is_ipv6() => Record::Address(*ip),
+            // The root as the target: decidedly no such service (RFC 2782).
+            (Data::Service { target, .. }, Kind::Srv) if target.is_empty() => continue,
+            (Data::Service { priority, weight, port, target }, Kind::Srv) => {
+                let (priority, weight, port) = (*priority, *weight, *port);
+                Record::Service { priority, weight, port, target: target.clone() }
             }
             _ => continue,
         };
-        ttl = ttl.min(record.ttl);
+        ttl = ttl.min(record.ttl_s);
         records.push(found);
     }
     (records, ttl)
-}
-
-fn same_name(name: &Name<'_>, text: &str) -> bool {
-    name.to_string().trim_end_matches('.').eq_ignore_ascii_case(text.trim_end_matches('.'))
 }

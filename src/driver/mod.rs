@@ -105,7 +105,7 @@ impl Counters {
     /// As one JSON object.
     pub fn to_json(&self) -> String {
         let Self { sockets, streams, log_lines_lost } = self;
-        serde_json::json!({
+        crate::json::json!({
             "send_failed": sockets.send_failed,
             "datagram_too_large": sockets.too_large,
             "icmp_returned": sockets.returned,

@@ -10,7 +10,7 @@ use crate::config::{Config, Secret, show};
 use crate::control::render;
 use crate::control::rpcd::{Wish, error, list, reply, wish};
 use crate::identity::network::NetworkKeys;
-use serde_json::{Value, json};
+use crate::json::{Value, json};
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};

@@ -5,7 +5,7 @@
 //! only from the server asked, to the question asked. Names are absolute, search lists are not
 //! used. The caches are the cores'.
 
-use super::dns::{Outcome, Question, Reading, UDP_BYTES_MAX};
+use super::dns::{Kind, Outcome, Question, Reading, UDP_BYTES_MAX};
 use super::reactor::{Happening, Reactor, Source};
 use super::sockets::failure;
 use super::streams;
@@ -14,7 +14,6 @@ use crate::limits::{
     DNS_TRIES, DNS_TRY,
 };
 use crate::net::{Failure, Record, RecordKind, Ticket};
-use simple_dns::TYPE;
 use smol::future::or;
 use std::cell::Cell;
 use std::future::Future;
@@ -81,10 +80,10 @@ async fn look_up(
     }
     let servers = servers(&std::fs::read_to_string(&resolver.resolv_conf).unwrap_or_default());
     match kind {
-        RecordKind::Service => ask(reactor, &servers, name, TYPE::SRV).await,
+        RecordKind::Service => ask(reactor, &servers, name, Kind::Srv).await,
         RecordKind::Address => {
-            let v4 = ask(reactor, &servers, name, TYPE::A);
-            let v6 = ask(reactor, &servers, name, TYPE::AAAA);
+            let v4 = ask(reactor, &servers, name, Kind::A);
+            let v6 = ask(reactor, &servers, name, Kind::Aaaa);
             match both(reactor, v4, v6).await {
                 (Ok((mut records, ttl)), Ok((more, other_ttl))) => {
                     records.extend(more);
@@ -132,7 +131,7 @@ async fn rest_of(
 }
 
 /// Asks the servers in their order until one answers.
-async fn ask(reactor: &Rc<Reactor>, servers: &[SocketAddr], name: &str, kind: TYPE) -> Outcome {
+async fn ask(reactor: &Rc<Reactor>, servers: &[SocketAddr], name: &str, kind: Kind) -> Outcome {
     let mut outcome = Err(Failure::TimedOut);
     for _ in 0..DNS_TRIES {
         for server in servers {
@@ -146,7 +145,7 @@ async fn ask(reactor: &Rc<Reactor>, servers: &[SocketAddr], name: &str, kind: TY
     outcome
 }
 
-async fn ask_once(reactor: &Rc<Reactor>, server: SocketAddr, name: &str, kind: TYPE) -> Outcome {
+async fn ask_once(reactor: &Rc<Reactor>, server: SocketAddr, name: &str, kind: Kind) -> Outcome {
     let question = Question::new(name, kind)?;
     let bytes = question.bytes().ok_or(Failure::Absent)?;
     let by_udp = reactor.within(DNS_TRY, by_udp(reactor, server, &question, &bytes)).await;

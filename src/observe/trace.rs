@@ -3,10 +3,10 @@
 //! The last [`TRACE_CALLS_MAX`] calls are kept, each with its first [`TRACE_ENTRIES_MAX`]
 //! entries; what does not fit is counted in the ladder itself.
 
+use crate::json::{Value, json};
 use crate::limits::{TRACE_CALLS_MAX, TRACE_ENTRIES_MAX};
 use crate::time::Instant;
 use core::fmt::{self, Write};
-use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 /// A column of the ladder.
@@ -261,12 +261,12 @@ mod tests {
         let later = t + core::time::Duration::from_millis(1500);
         trace.add(later, 1, Lane::Peer, Lane::Adapter, format_args!("200 OK"));
         let calls = trace.to_json(later);
-        assert_eq!((&calls[0]["title"], &calls[0]["running"]), (&"second".into(), &true.into()));
-        assert_eq!((&calls[0]["path"], &calls[0]["ago_s"]), (&"".into(), &1.into()));
+        assert_eq!((&calls[0]["title"], &calls[0]["running"]), (&json!("second"), &json!(true)));
+        assert_eq!((&calls[0]["path"], &calls[0]["ago_s"]), (&json!(""), &json!(1)));
         let entry = json!({ "after_ms": 1500, "from": "peer", "to": "adapter", "text": "200 OK" });
         assert_eq!(calls[0]["entries"], json!([entry]));
-        assert_eq!((&calls[0]["number"], &calls[1]["number"]), (&2.into(), &1.into()));
-        assert_eq!((&calls[1]["path"], &calls[1]["running"]), (&"server".into(), &false.into()));
+        assert_eq!((&calls[0]["number"], &calls[1]["number"]), (&json!(2), &json!(1)));
+        assert_eq!((&calls[1]["path"], &calls[1]["running"]), (&json!("server"), &json!(false)));
     }
 
     #[test]

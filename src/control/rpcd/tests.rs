@@ -1,6 +1,7 @@
 //! Calls of the plugin, and who may make them.
 
 use super::*;
+use serde_json::{Map, Value, json};
 
 const ALL: &str = r#"{"aor":"sip:bob@example.net","secret":"5e","password":"pw","user":"u",
     "ubus_rpc_session":"x"}"#;
