@@ -226,7 +226,9 @@ pub struct Adapter {
     unix_s: Option<u64>,
     clock_at: Instant,
     outside: Outside,
-    portmap: Portmap,
+    /// The large parts stand elsewhere: processors of routers reach what is within 32 kB of an
+    /// address by less code.
+    portmap: Box<Portmap>,
     /// The input being handled says that our own link is down.
     own_link_failed: bool,
     wan_sip_port: u16,
@@ -252,8 +254,8 @@ pub struct Adapter {
     exchanges: Table<Exchange>,
     exchange_timers: Timers,
     media: Media,
-    overlay: Option<Overlay>,
-    channel: Option<Channel>,
+    overlay: Option<Box<Overlay>>,
+    channel: Option<Box<Channel>>,
     /// Where the channel puts the payloads that it received.
     channel_buffer: Vec<u8>,
     bootstrap: Vec<Vec<SocketAddr>>,
@@ -294,7 +296,8 @@ impl Adapter {
         let exchanges = transactions_live(config) / 2 + EXCHANGES_EMERGENCY;
         let tables = 2 * usize::from(config.adapter.max_calls) + limits::CALLS_EMERGENCY;
         let overlay = keys.map(|keys| {
-            Overlay::new(identity, keys, overlay_limits(config), start_count, rng.bytes(), now)
+            let limits = overlay_limits(config);
+            Box::new(Overlay::new(identity, keys, limits, start_count, rng.bytes(), now))
         });
         Self {
             id: identity.id(),
@@ -302,7 +305,7 @@ impl Adapter {
             unix_s: None,
             clock_at: now,
             outside: Outside::new(config.adapter.public_address),
-            portmap: Portmap::new(&mut rng),
+            portmap: Box::new(Portmap::new(&mut rng)),
             own_link_failed: false,
             wan_sip_port: config.adapter.wan_sip_port,
             wan_port_tries: 0,
@@ -326,7 +329,8 @@ impl Adapter {
             exchange_timers: Timers::with_capacity(exchanges),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
-            channel: keys.map(|keys| Channel::new(identity, keys, &mut rng, CHANNEL_SESSIONS_MAX)),
+            channel: keys
+                .map(|keys| Box::new(Channel::new(identity, keys, &mut rng, CHANNEL_SESSIONS_MAX))),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
             askers: BTreeMap::new(),

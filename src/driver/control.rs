@@ -4,7 +4,7 @@
 //! is in [`crate::control`].
 
 use super::folders::Folders;
-use super::reactor::{Happening, Reactor, Source};
+use super::reactor::{Happening, Reactor, Source, start};
 use crate::control::{decode, encode};
 use crate::limits::{CONTROL_COMMAND_BYTES_MAX, CONTROL_SESSION, CONTROL_SESSIONS_MAX};
 use smol::future::yield_now;
@@ -60,7 +60,7 @@ pub(super) async fn accept(
                 let Some(executor) = executor.upgrade() else { return };
                 let session = Session { reactor: reactor.clone(), open: open.clone() };
                 open.set(open.get() + 1);
-                executor.spawn(session.serve(stream)).detach();
+                start(&executor, session.serve(stream)).detach();
             }
             Ok(_) => {}
             Err(_) => reactor.sleep(crate::time::Duration::from_secs(1)).await,

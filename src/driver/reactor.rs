@@ -10,12 +10,14 @@ use super::poll::{Key, Poll};
 use crate::net::{ConnId, Failure, Mac, Record, SocketId, Ticket};
 use crate::time::{Duration, Instant};
 use smol::future::{or, poll_fn};
+use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll as Progress, Waker};
 
@@ -53,6 +55,16 @@ pub(super) enum Happening {
     Neighbour(Ticket, Option<Mac>),
     /// A command of the control socket, and where its reply goes.
     Command(Vec<String>, smol::channel::Sender<Vec<u8>>),
+}
+
+/// Starts a task. To the executor all tasks are of one type: each further type would bring a copy
+/// of all that runs it.
+pub(super) fn start(
+    executor: &LocalExecutor<'static>,
+    task: impl Future<Output = ()> + 'static,
+) -> Task<()> {
+    let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
+    executor.spawn(task)
 }
 
 /// What tasks share with the run loop.

@@ -7,7 +7,7 @@ use super::lines::LineSource;
 use super::neighbours::{self, Found};
 use super::network::Networks;
 use super::poll::Key;
-use super::reactor::{Reactor, Source};
+use super::reactor::{Reactor, Source, start};
 use super::resolver::{self, Resolver};
 use super::settings::load_secret;
 use super::signals::Signals;
@@ -101,7 +101,7 @@ impl Io {
             folders.create()?;
             let listener = Source::new(&reactor, control::open(&folders.control_socket())?)?;
             let sessions = Rc::downgrade(&executor);
-            executor.spawn(control::accept(reactor.clone(), sessions, listener)).detach();
+            start(&executor, control::accept(reactor.clone(), sessions, listener)).detach();
         }
         let handed_over = options.folders.as_ref().and_then(Folders::resolv_conf);
         let resolv_conf = handed_over.unwrap_or(options.resolv_conf);
@@ -173,7 +173,7 @@ impl Io {
             }
             Request::Connect { from, to } => {
                 let task = streams::connect_to(self.reactor.clone(), ticket, from, to);
-                return self.executor.spawn(task).detach();
+                return start(&self.executor, task).detach();
             }
             Request::CloseSocket(id) => {
                 if self.close_socket(id) {
@@ -192,7 +192,7 @@ impl Io {
             Request::Resolve { name, kind } => {
                 let (reactor, resolver) = (self.reactor.clone(), self.resolver.clone());
                 let task = resolver::resolve(reactor, resolver, ticket, name, kind);
-                return self.executor.spawn(task).detach();
+                return start(&self.executor, task).detach();
             }
             Request::Load(file) => match &self.folders {
                 Some(folders) => folders.load(file).map(Owned::Loaded),
@@ -211,7 +211,7 @@ impl Io {
                 Found::Elsewhere => Err(Failure::Absent),
                 Found::Unknown => {
                     let task = neighbours::look_for(self.reactor.clone(), ticket, host);
-                    return self.executor.spawn(task).detach();
+                    return start(&self.executor, task).detach();
                 }
             },
             Request::Rules(rules) => Ok(Owned::Intercepting(self.apply(rules).into())),
@@ -230,7 +230,7 @@ impl Io {
         let (local, listener) = (opened.local_addr()?, Source::new(&self.reactor, opened)?);
         self.listener_count = self.listener_count.wrapping_add(1);
         let id = SocketId(LISTENER | self.listener_count);
-        let task = self.executor.spawn(streams::accept(self.reactor.clone(), id, listener));
+        let task = start(&self.executor, streams::accept(self.reactor.clone(), id, listener));
         self.listeners.insert(id, task);
         Ok((id, local))
     }
@@ -249,7 +249,7 @@ impl Io {
         let local = stream.local_addr().map_err(|error| failure(&error))?;
         let conn = self.streams.add(&self.reactor, stream, remote)?;
         let id = conn.id;
-        self.executor.spawn(streams::serve(self.reactor.clone(), conn, false)).detach();
+        start(&self.executor, streams::serve(self.reactor.clone(), conn, false)).detach();
         Ok(Owned::Connected(id, local))
     }
 

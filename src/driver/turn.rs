@@ -2,7 +2,7 @@
 
 use super::lines::LineSource;
 use super::poll::{Key, ReadyList};
-use super::reactor::Happening;
+use super::reactor::{Happening, start};
 use super::requests::{Io, Owned};
 use super::signals::{Signals, Wish};
 use super::streams;
@@ -199,7 +199,7 @@ impl<C: Core> Turn<'_, C> {
                 };
                 let opened = StreamEvent::Opened { on, local, remote };
                 let task = streams::serve(self.io.reactor.clone(), conn.clone(), true);
-                self.io.executor.spawn(task).detach();
+                start(&self.io.executor, task).detach();
                 self.feed(now, Input::Stream(conn.id, opened));
             }
             Happening::Connected(ticket, outcome, remote) => {
