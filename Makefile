@@ -1,7 +1,7 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test calls lint fuzz bench soak texts
-.PHONY: cross sizes feed package package-check image-overlay
+.PHONY: cross cross-test sizes feed package package-check image-overlay
 
 CARGO := scripts/cargo
 FEATURES := lab,server
@@ -42,6 +42,9 @@ soak: build ## an hour of calls while phones move and the server dies -> target/
 
 cross: ## the daemon for routers, four processors -> target/cross/TRIPLE/cosip [TRIPLES=..]
 	cross/build $(TRIPLES)
+
+cross-test: ## the cores on emulated routers, and calls between one of them and this machine
+	cross/test
 
 sizes: ## how large the routers' programs are, and of what crates [TRIPLES=..]
 	cross/sizes $(TRIPLES)

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--media PATH]
-                      [--out DIR] [--cosip FILE] [--keep]
+                      [--out DIR] [--cosip FILE] [--second FILE] [--keep]
        cosip-lab bench [--phones N] [--pairs N] [--calls N] [--seconds N] [--rounds N]
                        [--members N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
@@ -18,7 +18,8 @@ usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--
 
 demo        two homes, a provider's server that fails, calls that do not: writes summary.json
             and timeline.svg into DIR (target/demo); --media off shows that it can fail;
-            --server kamailio needs root and Debian's kamailio and iproute2
+            --server kamailio needs root and Debian's kamailio and iproute2; --second has the
+            second router run another program than the others
 bench       what adapters cost a call beside no adapter, and what they save when the server
             fails or an address changes: writes summary.json into DIR (target/bench)
 soak        an hour of calls a second, of phones that leave and come back, and of a server that

@@ -20,6 +20,7 @@ fn options(out: &str) -> std::io::Result<Options> {
     Ok(Options {
         out: PathBuf::from(out),
         cosip,
+        second: None,
         lab,
         server: ServerKind::Embedded,
         media: "user".to_owned(),
@@ -92,6 +93,7 @@ pub fn demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
         match argument {
             Long("out") => options.out = arguments.value()?.into(),
             Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("second") => options.second = Some(arguments.value()?.into()),
             Long("series") => {
                 let name = arguments.value()?.string()?;
                 options.faults = FAULTS.into_iter().filter(|fault| fault.name() == name).collect();

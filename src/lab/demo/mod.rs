@@ -31,6 +31,8 @@ pub struct Options {
     pub out: PathBuf,
     /// The daemon.
     pub cosip: PathBuf,
+    /// The second router's daemon, where it is another program.
+    pub second: Option<PathBuf>,
     /// This program, for the server.
     pub lab: PathBuf,
     /// Which server; Kamailio only where the program is enclosed ([`super::hosts`]).

@@ -15,6 +15,8 @@ pub(in crate::lab) const DOMAIN: &str = "lab.example";
 /// Phones and calls that the defaults have room for.
 const DEFAULT_PHONES: u8 = 32;
 const DEFAULT_CALLS: u8 = 16;
+/// The router that may run another program.
+const SECOND_ROUTER: u8 = 2;
 /// The router that the others join the overlay by.
 const SEED_ROUTER: u8 = 3;
 
@@ -55,7 +57,9 @@ impl Router {
         fs::write(&secret, format!("{}\n", "5a".repeat(32))).map_err(failed)?;
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).map_err(failed)?;
         let host = addresses.router_host(number);
-        Ok(Self { number, host, cosip: options.cosip.clone(), folder })
+        let other = options.second.as_ref().filter(|_| number == SECOND_ROUTER);
+        let cosip = other.unwrap_or(&options.cosip).clone();
+        Ok(Self { number, host, cosip, folder })
     }
 
     /// Starts the daemon.
