@@ -295,10 +295,7 @@ impl Adapter {
         let mut rng = Rng::new(seed);
         let exchanges = transactions_live(config) / 2 + EXCHANGES_EMERGENCY;
         let tables = 2 * usize::from(config.adapter.max_calls) + limits::CALLS_EMERGENCY;
-        let overlay = keys.map(|keys| {
-            let limits = overlay_limits(config);
-            Box::new(Overlay::new(identity, keys, limits, start_count, rng.bytes(), now))
-        });
+        let overlay = overlay(config, identity, keys, start_count, &mut rng, now);
         Self {
             id: identity.id(),
             network: Network::default(),
@@ -329,8 +326,7 @@ impl Adapter {
             exchange_timers: Timers::with_capacity(exchanges),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
-            channel: keys
-                .map(|keys| Box::new(Channel::new(identity, keys, &mut rng, CHANNEL_SESSIONS_MAX))),
+            channel: channel(identity, keys, &mut rng),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
             askers: BTreeMap::new(),
@@ -380,6 +376,22 @@ fn transactions(config: &Config, rng: &mut Rng) -> Transactions {
 fn transactions_live(config: &Config) -> usize {
     let (calls, phones) = (config.adapter.max_calls, config.adapter.max_phones);
     limits::transactions_live_max(usize::from(calls), usize::from(phones))
+}
+
+fn overlay(
+    config: &Config,
+    identity: &Identity,
+    keys: Option<&NetworkKeys>,
+    start_count: u32,
+    rng: &mut Rng,
+    now: Instant,
+) -> Option<Box<Overlay>> {
+    let (keys, limits) = (keys?, overlay_limits(config));
+    Some(Box::new(Overlay::new(identity, keys, limits, start_count, rng.bytes(), now)))
+}
+
+fn channel(identity: &Identity, keys: Option<&NetworkKeys>, rng: &mut Rng) -> Option<Box<Channel>> {
+    Some(Box::new(Channel::new(identity, keys?, rng, CHANNEL_SESSIONS_MAX)))
 }
 
 fn authenticator(rng: &mut Rng) -> Authenticator {

@@ -81,7 +81,9 @@ proptest::proptest! {
     }
 
     #[test]
-    fn numbers_are_taken_as_others_take_them(text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?") {
+    fn numbers_are_taken_as_others_take_them(
+        text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?",
+    ) {
         let ours = parse(text.as_bytes());
         let other = serde_json::from_str::<serde_json::Number>(&text).ok();
         proptest::prop_assert_eq!(ours.is_some(), other.is_some(), "{}", text);
