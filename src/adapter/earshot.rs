@@ -15,7 +15,7 @@
 use super::Adapter;
 use super::names::Path;
 use crate::net::{NodeId, is_detour};
-use crate::overlay::{Overlay, Ports};
+use crate::overlay::Ports;
 use crate::sip::transaction::ServerId;
 use crate::sip::{Message, Method, Name, NameAddr, Uri};
 use crate::time::Instant;
@@ -37,7 +37,7 @@ enum Way {
 impl Adapter {
     /// What an INVITE to another adapter says of our ports in its Contact.
     pub(super) fn ports_told(&self) -> &'static str {
-        match self.overlay.as_ref().map(Overlay::ports) {
+        match self.overlay.as_ref().map(|overlay| overlay.ports()) {
             Some(Ports::Open) => ";ports=open",
             Some(Ports::Other) => ";ports=other",
             Some(Ports::Own) | None => "",

@@ -280,7 +280,7 @@ impl Adapter {
         for (name, value) in self.portmap.counters().iter() {
             counters.insert(&format!("portmap_{name}"), json!(value));
         }
-        counters.insert("work_done".to_owned(), self.work_done().into());
+        counters.insert("work_done", json!(self.work_done()));
         if let Some(overlay) = &self.overlay {
             for (name, value) in overlay.counters().iter() {
                 counters.insert(&format!("overlay_{name}"), json!(value));
