@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 const HEAD: usize = 12;
 /// Where in it the type of the route is.
 const TYPE: usize = 7;
+/// A next hop of another family; libc does not name it for every C library.
+const RTA_VIA: u16 = 18;
 /// Bytes of a `struct rtvia` before its address.
 const VIA_HEAD: usize = 2;
 /// Somewhere outside: where whoever answers PCP is asked, if nobody nearer is known (RFC 7723 s3).
@@ -55,7 +57,7 @@ fn read(route: &[u8]) -> Option<Hop> {
         return None;
     }
     let link = u32::from_ne_bytes(find(attributes, libc::RTA_OIF)?.try_into().ok()?);
-    let via = find(attributes, libc::RTA_VIA).map(|via| via.get(VIA_HEAD..).unwrap_or_default());
+    let via = find(attributes, RTA_VIA).map(|via| via.get(VIA_HEAD..).unwrap_or_default());
     let router = match find(attributes, libc::RTA_GATEWAY).or(via) {
         Some(address) => Some(ip(address)?),
         None => None,
@@ -92,8 +94,8 @@ mod tests {
         assert_eq!(read(&[(libc::RTA_DST, to), (libc::RTA_OIF, &link)]), hop(None));
         let far = read(&[(libc::RTA_OIF, &link), (libc::RTA_GATEWAY, &[192, 168, 1, 1])]);
         assert_eq!(far, hop(Some([192, 168, 1, 1].into())));
-        assert_eq!(read(&[(libc::RTA_OIF, &link), (libc::RTA_VIA, &via)]), hop(Some(v6)));
-        assert_eq!(read(&[(libc::RTA_OIF, &link), (libc::RTA_VIA, &[1])]), None);
+        assert_eq!(read(&[(libc::RTA_OIF, &link), (RTA_VIA, &via)]), hop(Some(v6)));
+        assert_eq!(read(&[(libc::RTA_OIF, &link), (RTA_VIA, &[1])]), None);
         assert_eq!(read(&[]), None);
     }
 

@@ -366,3 +366,29 @@ fn an_image_that_could_not_work_is_refused_with_what_is_missing() {
     let server = PROVIDER.replace("enabled '1'", "enabled '1'\n\toption mode 'server'");
     assert!(overlay(&folder, &server, None).status.success());
 }
+
+#[test]
+fn openwrts_environment_changes_nothing_in_the_profile_of_routers() {
+    let profile = |environment: &[(&str, &str)]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--locked", "--profile", "openwrt", "--bin", "cosip"]);
+        cargo.args(["--unit-graph", "-Zunstable-options"]).env("RUSTC_BOOTSTRAP", "1");
+        cargo.current_dir(project()).envs(environment.iter().copied());
+        let graph: serde_json::Value = serde_json::from_str(&run(&mut cargo)).unwrap();
+        let units = graph["units"].as_array().unwrap();
+        let program = |unit: &&serde_json::Value| unit["target"]["kind"][0] == "bin";
+        units.iter().find(program).unwrap()["profile"].clone()
+    };
+    // What lang/rust sets, and the opposite of what is asked for where it sets the same.
+    let of_openwrt = [
+        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
+        ("CARGO_PROFILE_RELEASE_LTO", "false"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+        ("CARGO_PROFILE_RELEASE_PANIC", "unwind"),
+        ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
+        ("CARGO_PROFILE_RELEASE_DEBUG", "true"),
+    ];
+    let ours = profile(&[]);
+    assert_eq!((&ours["panic"], &ours["lto"]), (&"abort".into(), &"true".into()));
+    assert_eq!(profile(&of_openwrt), ours);
+}
