@@ -30,6 +30,7 @@ mod notices;
 mod outside;
 mod own_request;
 mod owners;
+mod parts;
 mod persist;
 mod phones;
 mod port;
@@ -54,7 +55,7 @@ mod work;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits::{self, CHANNEL_SESSIONS_MAX, EXCHANGES_EMERGENCY};
+use crate::limits::{self, EXCHANGES_EMERGENCY};
 use crate::media::Media;
 use crate::net::{Event, Network, NodeId, Ticket};
 use crate::observe::trace::Trace;
@@ -293,9 +294,9 @@ impl Adapter {
         now: Instant,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        let exchanges = transactions_live(config) / 2 + EXCHANGES_EMERGENCY;
+        let exchanges = parts::transactions_live(config) / 2 + EXCHANGES_EMERGENCY;
         let tables = 2 * usize::from(config.adapter.max_calls) + limits::CALLS_EMERGENCY;
-        let overlay = overlay(config, identity, keys, start_count, &mut rng, now);
+        let overlay = parts::overlay(config, identity, keys, start_count, &mut rng, now);
         Self {
             id: identity.id(),
             network: Network::default(),
@@ -307,8 +308,8 @@ impl Adapter {
             wan_sip_port: config.adapter.wan_sip_port,
             wan_port_tries: 0,
             sockets: Sockets::new(usize::from(config.adapter.max_phones)),
-            transactions: transactions(config, &mut rng),
-            authenticator: authenticator(&mut rng),
+            transactions: parts::transactions(config, &mut rng),
+            authenticator: parts::authenticator(&mut rng),
             loops: LoopDetector::new(rng.bytes()),
             registrar: Registrar::new(usize::from(config.adapter.max_phones), &mut rng),
             renewals: register::Renewals::new(&mut rng),
@@ -326,7 +327,7 @@ impl Adapter {
             exchange_timers: Timers::with_capacity(exchanges),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
-            channel: channel(identity, keys, &mut rng),
+            channel: parts::channel(identity, keys, &mut rng),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
             askers: BTreeMap::new(),
@@ -363,47 +364,5 @@ impl Adapter {
         if !self.transactions.send_stateless(flow, bytes) {
             self.counters.transmissions_dropped += 1;
         }
-    }
-}
-
-/// SIP transactions for the calls and phones of the options, and for emergency calls beside them.
-fn transactions(config: &Config, rng: &mut Rng) -> Transactions {
-    let finished = limits::finished_max(usize::from(config.adapter.max_calls));
-    let reserved = limits::TRANSACTIONS_EMERGENCY;
-    Transactions::with_reserve(transactions_live(config), reserved, finished, rng)
-}
-
-fn transactions_live(config: &Config) -> usize {
-    let (calls, phones) = (config.adapter.max_calls, config.adapter.max_phones);
-    limits::transactions_live_max(usize::from(calls), usize::from(phones))
-}
-
-fn overlay(
-    config: &Config,
-    identity: &Identity,
-    keys: Option<&NetworkKeys>,
-    start_count: u32,
-    rng: &mut Rng,
-    now: Instant,
-) -> Option<Box<Overlay>> {
-    let (keys, limits) = (keys?, overlay_limits(config));
-    Some(Box::new(Overlay::new(identity, keys, limits, start_count, rng.bytes(), now)))
-}
-
-fn channel(identity: &Identity, keys: Option<&NetworkKeys>, rng: &mut Rng) -> Option<Box<Channel>> {
-    Some(Box::new(Channel::new(identity, keys?, rng, CHANNEL_SESSIONS_MAX)))
-}
-
-fn authenticator(rng: &mut Rng) -> Authenticator {
-    Authenticator::new(limits::DIGEST_NONCES_MAX, limits::DIGEST_NONCE_LIFE, rng)
-}
-
-/// What the overlay may hold: options, and room for every alias of every phone.
-fn overlay_limits(config: &Config) -> crate::overlay::Limits {
-    crate::overlay::Limits {
-        table_kb: config.overlay.table_kb,
-        store_entries: config.overlay.store_entries as usize,
-        publish_entries: usize::from(config.adapter.max_phones) * limits::ALIASES_MAX,
-        ..crate::overlay::Limits::default()
     }
 }
