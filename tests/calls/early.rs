@@ -140,7 +140,7 @@ fn prack_and_update_pass_by_the_server() {
 #[test]
 fn prack_and_update_pass_over_the_overlay() {
     let (mut town, alice, bob) = two();
-    town.server_is(crate::net::Fate::Drop);
+    town.server_is(Fate::Drop);
     let at_bob = reliable_invite(&mut town, &alice, &bob);
     prack_and_update(&mut town, &alice, &bob, &at_bob);
     town.finish();
@@ -151,7 +151,7 @@ fn prack_and_update_pass_at_home() {
     let mut town = Town::new();
     let alice = town.registered(0, 1, "alice");
     let bob = town.registered(0, 2, "bob");
-    town.server_is(crate::net::Fate::Drop);
+    town.server_is(Fate::Drop);
     let at_bob = reliable_invite(&mut town, &alice, &bob);
     prack_and_update(&mut town, &alice, &bob, &at_bob);
     town.finish();
@@ -188,7 +188,7 @@ fn the_next_phone_that_rings_is_heard_when_the_first_refuses() {
     let (mut town, alice, bob) = two();
     let bob2 = town.registered(1, 2, "bob");
     let bob3 = town.registered(2, 1, "bob");
-    town.server_is(crate::net::Fate::Drop);
+    town.server_is(Fate::Drop);
     town.dial(&alice, &bob.aor(), "c1");
     let invites: Vec<(Msg, Phone)> = [bob, bob2, bob3]
         .into_iter()

@@ -160,7 +160,7 @@ impl Adapter {
             to: response.header(Name::To).unwrap_or_default().to_owned(),
         };
         let contact = response.values(Name::Contact).find_map(|value| NameAddr::parse(value).ok());
-        let uri = contact.map_or(invite.request_uri(), |contact| contact.uri).to_owned();
+        let uri = contact.map_or_else(|| invite.request_uri(), |contact| contact.uri).to_owned();
         let number = response.cseq().map_or(1, |(number, _)| number);
         let mut ack = OwnRequest::new(Method::Ack, uri, (flow, local), name).numbered(number);
         ack.routes = invite.values(Name::Route).map(str::to_owned).collect();
