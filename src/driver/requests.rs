@@ -12,7 +12,7 @@ use super::resolver::{self, Resolver};
 use super::settings::load_secret;
 use super::signals::Signals;
 use super::sockets::{Sockets, failure};
-use super::streams::{self, Streams};
+use super::streams::{self, Listening, Streams};
 use super::{Counters, Options, logger};
 use crate::limits::CLOCK_CHECK;
 use crate::net::{
@@ -79,7 +79,7 @@ pub(super) struct Io {
     secrets: Option<PathBuf>,
     resolver: Rc<Resolver>,
     pub(super) interceptor: Interceptor,
-    listeners: HashMap<SocketId, smol::Task<()>>,
+    listeners: HashMap<SocketId, Listening>,
     listener_count: u32,
     /// Where replies go; `None`: standard output.
     replies: HashMap<Ticket, Option<Sender<Vec<u8>>>>,
@@ -227,11 +227,11 @@ impl Io {
         opened: io::Result<TcpListener>,
     ) -> io::Result<(SocketId, SocketAddr)> {
         let opened = opened?;
-        let (local, listener) = (opened.local_addr()?, Source::new(&self.reactor, opened)?);
+        let local = opened.local_addr()?;
         self.listener_count = self.listener_count.wrapping_add(1);
         let id = SocketId(LISTENER | self.listener_count);
-        let task = start(&self.executor, streams::accept(self.reactor.clone(), id, listener));
-        self.listeners.insert(id, task);
+        let listening = Listening::start(&self.executor, &self.reactor, id, opened)?;
+        self.listeners.insert(id, listening);
         Ok((id, local))
     }
 

@@ -5,7 +5,7 @@
 //! lost the thread of a SIP dialogue anyway. A quiet, dead far end is found by the kernel's
 //! keep-alives, and by unacknowledged data after `UNACKNOWLEDGED_MS`.
 
-use super::reactor::{Happening, Reactor, Source};
+use super::reactor::{Happening, Reactor, Source, start};
 use super::sockets::{failure, set_tos};
 use crate::limits::{
     STREAM_CONNECT, STREAM_FIRST_BYTE, STREAM_IDLE, STREAM_LINGER, STREAM_QUEUE_BYTES_MAX,
@@ -15,8 +15,10 @@ use crate::net::{ConnId, Failure, SocketId, Ticket};
 use crate::time::Duration;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt,
+    shutdown, socket, sockopt,
 };
+use smol::LocalExecutor;
 use smol::future::{poll_fn, yield_now};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -287,8 +289,38 @@ pub(super) fn listen(local: SocketAddr, transparent: bool) -> io::Result<TcpList
     Ok(TcpListener::from(fd))
 }
 
+/// A listening socket, and the task that accepts on it.
+///
+/// The socket itself goes with the task, at a later step of the executor. Its port is free as soon
+/// as this is dropped: who puts up another socket in its place does so at once.
+pub(super) struct Listening {
+    listener: Rc<Source<TcpListener>>,
+    _task: smol::Task<()>,
+}
+
+impl Listening {
+    /// Accepts on `listener` from now on.
+    pub(super) fn start(
+        executor: &LocalExecutor<'static>,
+        reactor: &Rc<Reactor>,
+        on: SocketId,
+        listener: TcpListener,
+    ) -> io::Result<Self> {
+        let listener = Rc::new(Source::new(reactor, listener)?);
+        let task = start(executor, accept(reactor.clone(), on, listener.clone()));
+        Ok(Self { listener, _task: task })
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // What is shut down listens no more (tcp(7)); with SO_REUSEADDR its port is free.
+        let _ = shutdown(self.listener.get().as_raw_fd(), Shutdown::Both);
+    }
+}
+
 /// Accepts on a listening socket for as long as the task lives.
-pub(super) async fn accept(reactor: Rc<Reactor>, on: SocketId, listener: Source<TcpListener>) {
+async fn accept(reactor: Rc<Reactor>, on: SocketId, listener: Rc<Source<TcpListener>>) {
     loop {
         match listener.done(TcpListener::accept).await {
             Ok((stream, remote)) => {

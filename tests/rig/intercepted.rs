@@ -12,6 +12,7 @@ use crate::transport::Transport::{self, Tcp, Udp};
 use crate::wait;
 use crate::world::inside;
 use serde_json::Value;
+use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
@@ -184,6 +185,23 @@ fn interception_begins_and_ends_with_the_daemon() {
 #[test]
 fn interception_by_redirection_begins_and_ends_with_the_daemon() {
     inside(LIMIT, |folder| come_and_go(folder, REDIRECTED));
+}
+
+#[test]
+fn a_family_that_comes_later_changes_nothing_about_how_phones_are_taken() {
+    inside(LIMIT, |folder| {
+        let mut town = Town::build(folder, &settings());
+        await_method(town.router(1), "tproxy");
+        let host = town.router(1).host.clone();
+        host.on(|| fs::write("/proc/sys/net/ipv6/conf/lan/disable_ipv6", "0")).unwrap();
+        ask(town.router(1), "ip", &["address", "add", "fd00::1/64", "dev", "lan", "nodad"]);
+        wait::until("both families", SOON, || {
+            let log = town.router_mut(1).process().log();
+            assert!(!log.contains("nothing is intercepted"), "{log}");
+            log.matches("are intercepted").count() == 2
+        });
+        await_method(town.router(1), "tproxy");
+    });
 }
 
 /// The users that a router has registered.
