@@ -1,7 +1,7 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test calls lint fuzz bench soak texts
-.PHONY: cross cross-test sizes feed package package-check image-overlay
+.PHONY: cross cross-test sizes router-test feed package package-check image-overlay
 
 CARGO := scripts/cargo
 FEATURES := lab,server
@@ -48,6 +48,9 @@ cross-test: ## the cores on emulated routers, and calls between one of them and 
 
 sizes: ## how large the routers' programs are, and of what crates [TRIPLES=..]
 	cross/sizes $(TRIPLES)
+
+router-test: build ## calls through routers that qemu plays: their memory and start [TRIPLES=..]
+	cross/router-test $(TRIPLES)
 
 package: $(if $(BINARY)$(CROSS),,cross) ## what routers install, from target/cross -> dist
 	scripts/package.sh

@@ -2,7 +2,7 @@
 # Installs what building and testing needs and this machine lacks: Debian packages, and Debian's
 # Rust where there is none or it is too old. Idempotent; touches nothing where nothing is missing.
 # Without root it names what is missing and the command, and fails. `setup.sh cross`: what building
-# and running for routers needs.
+# and running for routers needs; `setup.sh router`: what playing a whole router needs besides.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,9 @@ node_packages="nodejs npm"
 # For routers: zig brings musl and the linker, by a version that is known to do it.
 cross_packages="ca-certificates gcc libc6-dev make python3-venv qemu-user-static"
 cross_rust_packages="cargo-web rust-web-llvm rust-web-src rustc-web"
+# Machines, what their file system is made with, and the networks that they hang on.
+router_packages="apt busybox debian-archive-keyring dpkg iproute2 mount qemu-system-arm
+    qemu-system-mips util-linux"
 zig=target/tools/zig
 zig_version=0.15.2
 
@@ -33,6 +36,9 @@ case ${1:-} in
 cross)
     packages=$cross_packages
     cross/rust >/dev/null || packages="$packages $cross_rust_packages"
+    ;;
+router)
+    packages=$router_packages
     ;;
 *)
     scripts/cargo 2>/dev/null || packages="$packages $rust_packages"

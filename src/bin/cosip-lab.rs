@@ -12,6 +12,7 @@ usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--
        cosip-lab bench [--phones N] [--pairs N] [--calls N] [--seconds N] [--rounds N]
                        [--members N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
+       cosip-lab router-test --triple TRIPLE --machine DIR [--out DIR] [--cosip FILE] [--keep]
        cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
                             [--secret FILE]
@@ -25,6 +26,8 @@ bench       what adapters cost a call beside no adapter, and what they save when
 soak        an hour of calls a second, of phones that leave and come back, and of a server that
             dies: no call may go wrong and no router may grow; writes summary.json into DIR
             (target/soak)
+router-test a router of another processor, a machine that qemu plays: its calls while the server
+            dies, its memory, its start; needs root and what cross/machine made in DIR
 server      a SIP registrar and proxy on UDP; tells on stdout what it carries; with a
             password it challenges every user for that one
 dht-client  a member of the overlay; without --node it reads `put KEY VALUE` and `get KEY`
@@ -47,6 +50,7 @@ fn command() -> Result<ExitCode, Box<dyn Error>> {
         Some(Value(word)) if word == "bench" => commands::bench(&mut arguments),
         Some(Value(word)) if word == renumber::COMMAND => commands::bench_renumber(&mut arguments),
         Some(Value(word)) if word == "soak" => commands::soak(&mut arguments),
+        Some(Value(word)) if word == "router-test" => commands::router_test(&mut arguments),
         Some(Value(word)) if word == "server" => commands::server(&mut arguments),
         Some(Value(word)) if word == "dht-client" => commands::dht_client(&mut arguments),
         Some(Short('h') | Long("help")) => {

@@ -1,9 +1,10 @@
 //! The commands of `cosip-lab`, each with its arguments.
 
 use super::bench::{self, Load};
+use super::demo::machine::{Image, Kind};
 use super::demo::{self, Options, ServerKind};
 use super::report::Fault;
-use super::{dht_client, hosts, server, soak};
+use super::{dht_client, hosts, router_test, server, soak};
 use lexopt::prelude::{Long, ValueExt};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ fn options(out: &str) -> std::io::Result<Options> {
         media: "user".to_owned(),
         faults: Vec::from(FAULTS),
         keep: false,
+        image: None,
     })
 }
 
@@ -143,6 +145,35 @@ pub fn soak(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
     }
     let length = Duration::from_secs(seconds.clamp(60, 86_400));
     let results = soak::run(&options, soak::Load::of(length, seed))?;
+    print!("\n{}", results.table());
+    let faults = results.faults();
+    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
+    println!("\nsummary.json is in {}", options.out.display());
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `router-test`: plays, and fails where a call went wrong or a router needs too much.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn router_test(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = options("target/router-test")?;
+    let (mut kind, mut folder) = (None, None);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("triple") => kind = Kind::of(&arguments.value()?.string()?),
+            Long("machine") => folder = Some(PathBuf::from(arguments.value()?)),
+            Long("keep") => options.keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let kind = kind.ok_or("router-test needs --triple, one that there is a machine for")?;
+    let folder = folder.ok_or("router-test needs --machine FOLDER")?;
+    options.image = Some(Image { kind, folder });
+    hosts::enclose(&[kind.player()])?;
+    let results = router_test::run(&options, kind)?;
     print!("\n{}", results.table());
     let faults = results.faults();
     faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));

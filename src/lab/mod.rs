@@ -16,6 +16,7 @@ pub mod part;
 pub mod phone;
 mod repeat;
 pub mod report;
+pub mod router_test;
 pub mod rtp;
 pub mod sdp;
 pub mod server;

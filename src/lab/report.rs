@@ -215,19 +215,23 @@ impl Summary {
 
     /// `summary.json`.
     pub fn json(&self) -> String {
+        format!("{:#}\n", self.value())
+    }
+
+    /// The same as a part of something larger.
+    pub(in crate::lab) fn value(&self) -> Value {
         let calls = |fault| -> Vec<Value> {
             let series = self.series.iter().filter(|series| series.fault == fault);
             series.flat_map(|series| series.calls.iter().map(CallResult::json)).collect()
         };
         let faults = self.faults();
-        let value = json!({
+        json!({
             "server": self.server,
             "ok": faults.is_empty(),
             "calls": calls(Fault::Stopped),
             "calls_server_killed": calls(Fault::Killed),
             "faults": faults,
-        });
-        format!("{value:#}\n")
+        })
     }
 
     /// A table that explains itself.

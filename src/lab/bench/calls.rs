@@ -4,8 +4,10 @@
 //! adapters and the server, and through two adapters with the server known to be down. Phones
 //! and clock are one process, so the delay of each packet is known.
 
+use super::talk::Talk;
 use super::{Load, quantile};
 use crate::lab::demo::addresses::Addresses;
+use crate::lab::demo::process::Usage;
 use crate::lab::demo::router::Room;
 use crate::lab::demo::town::{Size, Town};
 use crate::lab::demo::{Error, Interrupt, Options};
@@ -19,8 +21,7 @@ use std::path::Path;
 
 /// A call that is not answered by then has failed.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
-const END_MAX: Duration = Duration::from_secs(5);
-const SETTLE: Duration = Duration::from_millis(300);
+pub(super) const END_MAX: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 const DOWN_MAX: Duration = Duration::from_secs(30);
 
@@ -49,19 +50,14 @@ pub(super) struct Row {
     calls: u32,
     /// Sorted, in microseconds.
     setups_us: Vec<u32>,
-    /// Sorted, in microseconds.
-    delays_us: Vec<u32>,
     /// How often a call failed, by its final status.
     failed: BTreeMap<u16, u32>,
-    packets_sent: u64,
-    packets_heard: u64,
     /// Processor time of one router: for one call with its set-up, some sound and its end.
     cpu_us_per_call: u64,
-    /// Processor time of one router: for one packet of sound.
-    cpu_ns_per_packet: u64,
-    /// Memory of a router before its phones came, and with them and their calls.
-    memory_kb: [u64; 2],
-    threads: u64,
+    /// Memory of a router before its phones came.
+    memory_idle_kb: u64,
+    /// With all phones, and calls of many of them.
+    talk: Talk,
 }
 
 impl Row {
@@ -70,14 +66,10 @@ impl Row {
             way,
             calls: 0,
             setups_us: Vec::new(),
-            delays_us: Vec::new(),
             failed: BTreeMap::new(),
-            packets_sent: 0,
-            packets_heard: 0,
             cpu_us_per_call: 0,
-            cpu_ns_per_packet: 0,
-            memory_kb: [0; 2],
-            threads: 0,
+            memory_idle_kb: 0,
+            talk: Talk::default(),
         }
     }
 
@@ -101,20 +93,20 @@ impl Row {
             "calls_failed": self.calls_failed(),
             "setup_us_p50": quantile(&self.setups_us, 50),
             "setup_us_p99": quantile(&self.setups_us, 99),
-            "rtp_packets": self.packets_sent,
+            "rtp_packets": self.talk.packets_sent,
             "rtp_lost": self.packets_lost(),
-            "rtp_delay_us_p50": quantile(&self.delays_us, 50),
-            "rtp_delay_us_p99": quantile(&self.delays_us, 99),
+            "rtp_delay_us_p50": quantile(&self.talk.delays_us, 50),
+            "rtp_delay_us_p99": quantile(&self.talk.delays_us, 99),
             "router_cpu_us_per_call": of_router(self.cpu_us_per_call),
-            "router_cpu_ns_per_rtp_packet": of_router(self.cpu_ns_per_packet),
-            "router_memory_kb_idle": of_router(self.memory_kb[0]),
-            "router_memory_kb_loaded": of_router(self.memory_kb[1]),
-            "router_threads": of_router(self.threads),
+            "router_cpu_ns_per_rtp_packet": of_router(self.talk.cpu_ns_per_packet),
+            "router_memory_kb_idle": of_router(self.memory_idle_kb),
+            "router_memory_kb_loaded": of_router(memory_kb(&self.talk.usage)),
+            "router_threads": of_router(threads(&self.talk.usage)),
         })
     }
 
     fn packets_lost(&self) -> u64 {
-        self.packets_sent.saturating_sub(self.packets_heard)
+        self.talk.packets_sent.saturating_sub(self.talk.packets_heard)
     }
 }
 
@@ -149,17 +141,18 @@ pub(super) fn table(rows: &[Row], load: Load) -> String {
     let figures: [(&str, Figure); 11] = [
         ("set-up p50", |row| format!("{} us", quantile(&row.setups_us, 50))),
         ("set-up p99", |row| format!("{} us", quantile(&row.setups_us, 99))),
-        ("RTP packets", |row| row.packets_sent.to_string()),
+        ("RTP packets", |row| row.talk.packets_sent.to_string()),
         ("RTP packets lost", |row| row.packets_lost().to_string()),
-        ("RTP delay p50", |row| format!("{} us", quantile(&row.delays_us, 50))),
-        ("RTP delay p99", |row| format!("{} us", quantile(&row.delays_us, 99))),
+        ("RTP delay p50", |row| format!("{} us", quantile(&row.talk.delays_us, 50))),
+        ("RTP delay p99", |row| format!("{} us", quantile(&row.talk.delays_us, 99))),
         ("CPU of a router per call", |row| format!("{} us", row.cpu_us_per_call)),
         ("CPU of a router per RTP packet", |row| {
-            format!("{}.{} us", row.cpu_ns_per_packet / 1000, row.cpu_ns_per_packet / 100 % 10)
+            let ns = row.talk.cpu_ns_per_packet;
+            format!("{}.{} us", ns / 1000, ns / 100 % 10)
         }),
-        ("memory of a router, idle", |row| format!("{} kB", row.memory_kb[0])),
-        ("with phones and calls", |row| format!("{} kB", row.memory_kb[1])),
-        ("threads of a router", |row| row.threads.to_string()),
+        ("memory of a router, idle", |row| format!("{} kB", row.memory_idle_kb)),
+        ("with phones and calls", |row| format!("{} kB", memory_kb(&row.talk.usage))),
+        ("threads of a router", |row| threads(&row.talk.usage).to_string()),
     ];
     let mut text = format!("{} phones in each home, {} calls at a time\n", load.phones, load.pairs);
     // Writing to a String does not fail.
@@ -183,9 +176,9 @@ pub(super) fn table(rows: &[Row], load: Load) -> String {
             let _ = write!(text, "{:>20}", format!("{added} us"));
         }
         let _ = write!(text, "\n{:<52}", "added to the RTP delay (p99)");
-        let base = i64::from(quantile(&direct.delays_us, 99));
+        let base = i64::from(quantile(&direct.talk.delays_us, 99));
         for row in adapters {
-            let added = i64::from(quantile(&row.delays_us, 99)) - base;
+            let added = i64::from(quantile(&row.talk.delays_us, 99)) - base;
             let _ = write!(text, "{:>20}", format!("{added} us"));
         }
         text.push('\n');
@@ -202,12 +195,12 @@ pub(super) fn table(rows: &[Row], load: Load) -> String {
 fn measure_way(town: &mut Town<'_>, way: Way, load: Load) -> Result<Row, Error> {
     let mut row = Row { calls: load.calls + u32::from(load.pairs), ..Row::new(way) };
     town.await_routers()?;
-    row.memory_kb[0] = town.routers_memory_kb();
+    row.memory_idle_kb = memory_kb(&town.usage());
     town.get_ready()?;
     if way == Way::Overlay {
         start_failing(town)?;
     }
-    let before = town.routers_cpu();
+    let before = homes_cpu(&town.usage());
     for number in 0..load.calls {
         match make_call(town, number as usize % usize::from(load.pairs), ANSWER_MAX) {
             Ok(setup) => row.setups_us.push(micros(setup)),
@@ -215,11 +208,13 @@ fn measure_way(town: &mut Town<'_>, way: Way, load: Load) -> Result<Row, Error> 
         }
         town.check()?;
     }
-    let cpu = town.routers_cpu().saturating_sub(before);
+    let cpu = homes_cpu(&town.usage()).saturating_sub(before);
     row.cpu_us_per_call = per(cpu.as_micros(), 2 * u64::from(load.calls));
     row.setups_us.sort_unstable();
-    talk(town, load, &mut row);
-    row.delays_us.sort_unstable();
+    row.talk = Talk::hold(town, usize::from(load.pairs), load.talk);
+    for status in row.talk.failed.clone() {
+        row.note_failure(status);
+    }
     Ok(row)
 }
 
@@ -249,53 +244,34 @@ pub(super) fn make_call(
     setup.ok_or_else(|| town.stage.core(pair).report(id).status)
 }
 
-fn start_call(town: &mut Town<'_>, pair: usize) -> CallId {
+/// Lets the caller of a pair call.
+pub(super) fn start_call(town: &mut Town<'_>, pair: usize) -> CallId {
     let callee = town.stage.core(town.pairs() + pair).aor();
     town.stage.order(pair, |phone, now| phone.call(now, &callee))
 }
 
-fn is_busy(phone: &Phone) -> bool {
+pub(super) fn is_busy(phone: &Phone) -> bool {
     phone.reports().any(|report| report.ended.is_none())
 }
 
-/// Many pairs speak at the same time.
-fn talk(town: &mut Town<'_>, load: Load, row: &mut Row) {
-    let pairs = usize::from(load.pairs);
-    for pair in 0..pairs {
-        start_call(town, pair);
-        town.stage.run_for(Duration::from_millis(7));
-    }
-    let places: Vec<usize> = (0..pairs).flat_map(|pair| [pair, town.pairs() + pair]).collect();
-    let answered = |phone: &Phone| phone.reports().last().is_some_and(|it| it.answered.is_some());
-    town.stage.run_until(ANSWER_MAX, |phones| places.iter().all(|at| answered(&phones[*at])));
-    let (cpu, sent) = (town.routers_cpu(), packets_sent(town, &places));
-    town.stage.run_for(load.talk);
-    let cpu = town.routers_cpu().saturating_sub(cpu);
-    // Each packet passes two routers, whose time this is.
-    row.cpu_ns_per_packet = per(cpu.as_nanos(), 2 * (packets_sent(town, &places) - sent));
-    row.memory_kb[1] = town.routers_memory_kb();
-    row.threads = town.routers_threads();
-    places.iter().for_each(|at| town.stage.order(*at, |phone, _| phone.fall_silent()));
-    town.stage.run_for(SETTLE);
-    for place in places {
-        match town.stage.core(place).reports().last() {
-            Some(report) if report.answered.is_some() => {
-                row.packets_sent += u64::from(report.sound.sent);
-                row.packets_heard += u64::from(report.sound.received);
-                row.delays_us.extend_from_slice(&report.sound.delays_us);
-            }
-            // A call has two ends; it fails once.
-            Some(report) if report.caller => row.note_failure(report.status),
-            _ => {}
-        }
-        town.stage.order(place, Phone::hang_up_all);
-    }
-    town.stage.run_until(END_MAX, |phones| !phones.iter().any(is_busy));
+/// The processor time that the two homes' routers have used.
+pub(super) fn homes_cpu(usage: &[Usage]) -> Duration {
+    homes(usage).map(|it| it.cpu).sum()
 }
 
-fn packets_sent(town: &Town<'_>, places: &[usize]) -> u64 {
-    let last = |at: &usize| town.stage.core(*at).reports().last();
-    places.iter().filter_map(last).map(|report| u64::from(report.sound.sent)).sum()
+/// The memory of the larger of the two homes' routers.
+fn memory_kb(usage: &[Usage]) -> u64 {
+    homes(usage).map(|it| it.memory_kb).max().unwrap_or(0)
+}
+
+/// How many threads each of the two homes' routers has, the more of both.
+fn threads(usage: &[Usage]) -> u64 {
+    homes(usage).map(|it| it.threads).max().unwrap_or(0)
+}
+
+/// Of all routers those of the two homes, which come first.
+fn homes(usage: &[Usage]) -> impl Iterator<Item = &Usage> {
+    usage.iter().take(2)
 }
 
 fn micros(interval: Duration) -> u32 {

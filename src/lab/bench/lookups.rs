@@ -166,7 +166,7 @@ pub(super) fn measure(
     }
     lookups.put_ms.sort_by(f64::total_cmp);
     lookups.get_ms.sort_by(f64::total_cmp);
-    lookups.memory_kb = processes.iter().map(Process::memory_kb).collect();
+    lookups.memory_kb = processes.iter().map(|it| it.usage().memory_kb).collect();
     lookups.memory_kb.sort_unstable();
     Process::end_all(processes);
     Ok(lookups)

@@ -9,6 +9,7 @@ mod calls;
 mod failures;
 mod lookups;
 pub mod renumber;
+pub(in crate::lab) mod talk;
 
 use super::demo::{Error, Interrupt, Options, Scratch};
 use crate::time::Duration;
@@ -18,7 +19,6 @@ use lookups::Lookups;
 use renumber::Renumbered;
 use serde_json::json;
 use std::fmt::Write;
-use std::fs;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +61,7 @@ pub fn run(options: &Options, load: Load) -> Result<Results, Error> {
         renumbered: renumber::measure_enclosed(options, &interrupt, load.rounds)?,
         lookups: lookups::measure(options, &interrupt, folder, load.members)?,
     };
-    let path = options.out.join("summary.json");
-    fs::write(&path, results.json())
-        .map_err(|error| Error::new(format!("cannot write {}", path.display()), error))?;
+    options.write("summary.json", &results.json())?;
     Ok(results)
 }
 

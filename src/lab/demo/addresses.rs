@@ -64,6 +64,7 @@ impl Addresses {
                 let phone = Self::Hosts.phone(*router, number);
                 let _ = writeln!(lines, "address add {phone}/24 dev lan-{router}");
             }
+            let _ = writeln!(lines, "route add default via {lan}");
             Self::Hosts.home_host(*router).ip(&lines).map_err(failed)?;
         }
         Ok(Self::Hosts)

@@ -7,10 +7,11 @@
 //! known to the packet. Whatever happens, the processes are gone at the end.
 
 pub(in crate::lab) mod addresses;
+pub mod machine;
 pub(in crate::lab) mod process;
 mod provider;
 pub(in crate::lab) mod router;
-mod script;
+pub(in crate::lab) mod script;
 pub(in crate::lab) mod town;
 
 use super::hosts;
@@ -18,11 +19,13 @@ use super::report::{Fault, Summary};
 use super::timeline;
 use addresses::Addresses;
 use core::fmt;
+use machine::Image;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 pub use provider::ServerKind;
 use std::fs;
 use std::path::{Path, PathBuf};
+use town::{Size, Town};
 
 /// What the demo is asked for.
 #[derive(Clone, Debug)]
@@ -43,6 +46,22 @@ pub struct Options {
     pub faults: Vec<Fault>,
     /// Whether configurations and logs of the run stay.
     pub keep: bool,
+    /// The machine that the callers' router is, instead of a process here. It intercepts.
+    pub image: Option<Image>,
+}
+
+impl Options {
+    /// Writes one of the results.
+    pub(in crate::lab) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.out.join(name);
+        fs::write(&path, text)
+            .map_err(|error| Error::new(format!("cannot write {}", path.display()), error))
+    }
+
+    /// The machine that a router is, where it is one.
+    fn image_of(&self, router: u8) -> Option<&Image> {
+        self.image.as_ref().filter(|_| router == town::CALLERS)
+    }
 }
 
 /// Why the demo could not be played. That calls failed is no error: the summary tells it.
@@ -158,15 +177,15 @@ pub fn run(options: &Options) -> Result<Summary, Error> {
             None => Addresses::find(start)?,
         };
         let folder = scratch.path.join(fault.name());
-        let played = script::play(fault, addresses, &folder, options, &interrupt)?;
-        summary.series.push(played);
+        let mut town = Town::build(addresses, &folder, options, &interrupt, Size::SMALL)?;
+        let played = script::play(fault, &mut town);
+        if played.is_err() {
+            town.show_logs();
+        }
+        town.keep_ladders();
+        summary.series.push(played?);
     }
-    for (name, text) in
-        [("summary.json", summary.json()), ("timeline.svg", timeline::svg(&summary))]
-    {
-        let path = options.out.join(name);
-        fs::write(&path, text)
-            .map_err(|error| Error::new(format!("cannot write {}", path.display()), error))?;
-    }
+    options.write("summary.json", &summary.json())?;
+    options.write("timeline.svg", &timeline::svg(&summary))?;
     Ok(summary)
 }

@@ -12,6 +12,36 @@ use std::time::{Duration, Instant};
 /// How long a process may take to end by itself before it is killed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What a process has used so far; nothing where it is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::lab) struct Usage {
+    /// The processor time of its first thread.
+    pub(in crate::lab) cpu: Duration,
+    /// The memory that it has in use, shared pages included.
+    pub(in crate::lab) memory_kb: u64,
+    /// Of this, what no file has behind it.
+    pub(in crate::lab) anonymous_kb: u64,
+    /// How many threads it has.
+    pub(in crate::lab) threads: u64,
+}
+
+impl Usage {
+    /// Takes it from the texts of `/proc/PID/schedstat` and `/proc/PID/status`.
+    pub(in crate::lab) fn read(schedstat: &str, status: &str) -> Self {
+        let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok());
+        let number = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        Self {
+            cpu: Duration::from_nanos(nanos.unwrap_or(0)),
+            memory_kb: number("VmRSS:"),
+            anonymous_kb: number("RssAnon:"),
+            threads: number("Threads:"),
+        }
+    }
+}
+
 /// A running process, which ends with this value.
 pub(in crate::lab) struct Process {
     name: String,
@@ -65,27 +95,13 @@ impl Process {
         self.kill();
     }
 
-    /// The processor time that its first thread has used.
-    pub(in crate::lab) fn cpu(&self) -> Duration {
-        let nanos = self.proc_file("schedstat");
-        let nanos = nanos.split(' ').next().and_then(|nanos| nanos.parse().ok());
-        Duration::from_nanos(nanos.unwrap_or(0))
-    }
-
-    /// The memory that it has in use, shared pages included.
-    pub(in crate::lab) fn memory_kb(&self) -> u64 {
-        self.status("VmRSS:")
-    }
-
-    /// How many threads it has.
-    pub(in crate::lab) fn threads(&self) -> u64 {
-        self.status("Threads:")
-    }
-
-    fn status(&self, name: &str) -> u64 {
-        let status = self.proc_file("status");
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    /// What it has used so far.
+    pub(in crate::lab) fn usage(&self) -> Usage {
+        let file = |name| {
+            let path = format!("/proc/{}/{name}", self.child.id());
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        Usage::read(&file("schedstat"), &file("status"))
     }
 
     fn kill(&mut self) {
@@ -96,11 +112,6 @@ impl Process {
 
     fn send(&self, signal: Signal) -> nix::Result<()> {
         if self.has_group { killpg(self.pid(), signal) } else { kill(self.pid(), signal) }
-    }
-
-    fn proc_file(&self, name: &str) -> String {
-        let path = format!("/proc/{}/{name}", self.child.id());
-        std::fs::read_to_string(path).unwrap_or_default()
     }
 
     fn pid(&self) -> Pid {
@@ -132,3 +143,6 @@ impl Drop for Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,15 @@
-//! The routers of the demo: a `cosip run` each.
+//! The routers of the demo: a `cosip run` each, here or on a machine of its own.
 
 use super::addresses::Addresses;
-use super::process::Process;
-use super::{Error, Options};
-use crate::lab::hosts::Host;
+use super::machine::{Image, Machine};
+use super::process::{Process, Usage};
+use super::{Error, Interrupt, Options};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// The domain that the provider of the demo serves.
 pub(in crate::lab) const DOMAIN: &str = "lab.example";
@@ -33,9 +34,22 @@ pub(in crate::lab) struct Room {
 pub(in crate::lab) struct Router {
     /// Its number, from 1.
     pub(in crate::lab) number: u8,
-    host: Host,
+    addresses: Addresses,
     cosip: PathBuf,
     folder: PathBuf,
+    /// The machine that it is to be, if it is one.
+    image: Option<Image>,
+    daemon: Daemon,
+}
+
+/// Where the daemon runs.
+enum Daemon {
+    /// Nowhere yet.
+    Off,
+    /// On this machine.
+    Here(Process),
+    /// On one of its own.
+    Machine(Machine),
 }
 
 impl Router {
@@ -50,27 +64,74 @@ impl Router {
         let folder = folder.join(format!("router-{number}"));
         let failed = |error| Error::new(format!("cannot write {}", folder.display()), error);
         fs::create_dir_all(&folder).map_err(failed)?;
-        let text = configuration(number, addresses, &options.media, room);
+        let text = configuration(number, addresses, options, room);
         fs::write(folder.join("config"), text).map_err(failed)?;
         let secret = folder.join("network.key");
         // The secret of a network that lives a minute on one machine.
         fs::write(&secret, format!("{}\n", "5a".repeat(32))).map_err(failed)?;
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let host = addresses.router_host(number);
         let other = options.second.as_ref().filter(|_| number == SECOND_ROUTER);
         let cosip = other.unwrap_or(&options.cosip).clone();
-        Ok(Self { number, host, cosip, folder })
+        let image = options.image_of(number).cloned();
+        Ok(Self { number, addresses, cosip, folder, image, daemon: Daemon::Off })
     }
 
-    /// Starts the daemon.
-    pub(super) fn start(&self) -> Result<Process, Error> {
+    /// Starts the daemon, after its machine where it has one; tells the instant before.
+    pub(super) fn start(&mut self, interrupt: &Interrupt) -> Result<Instant, Error> {
+        let name = format!("router {}", self.number);
+        let failed = |error| Error::new(format!("cannot start {name}"), error);
+        if let Some(image) = &self.image {
+            let place = (self.addresses, self.number);
+            let machine = Machine::start(image, place, &self.log_file(), interrupt)?;
+            machine.install(&self.folder).map_err(failed)?;
+            let started = machine.start_daemon().map_err(failed)?;
+            self.daemon = Daemon::Machine(machine);
+            return Ok(started);
+        }
         let mut command = Command::new(&self.cosip);
         command.arg("run").arg("-c").arg(self.folder.join("config"));
         command.arg("--state").arg(&self.folder).arg("--run").arg(&self.folder);
-        let name = format!("router {}", self.number);
-        self.host
-            .run(|| Process::start(&name, &mut command, &self.log_file()))
-            .map_err(|error| Error::new(format!("cannot start {name}"), error))?
+        let started = Instant::now();
+        let start = || Process::start(&name, &mut command, &self.log_file());
+        let host = self.addresses.router_host(self.number);
+        let process = interrupt.unblocked(|| host.run(start)).map_err(failed)??;
+        self.daemon = Daemon::Here(process);
+        Ok(started)
+    }
+
+    /// Fails where the daemon, or its machine, has ended by itself.
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        match &mut self.daemon {
+            Daemon::Off => Ok(()),
+            Daemon::Here(process) => process.check(),
+            Daemon::Machine(machine) => machine.check(),
+        }
+    }
+
+    /// What the daemon has used so far.
+    pub(super) fn usage(&self) -> Usage {
+        match &self.daemon {
+            Daemon::Off => Usage::default(),
+            Daemon::Here(process) => process.usage(),
+            Daemon::Machine(machine) => machine.usage(),
+        }
+    }
+
+    /// Its machine, where it is one of its own and runs.
+    pub(in crate::lab) fn machine(&self) -> Option<&Machine> {
+        match &self.daemon {
+            Daemon::Machine(machine) => Some(machine),
+            Daemon::Off | Daemon::Here(_) => None,
+        }
+    }
+
+    /// The process, to be ended with others.
+    pub(super) fn take(&mut self) -> Option<Process> {
+        match core::mem::replace(&mut self.daemon, Daemon::Off) {
+            Daemon::Off => None,
+            Daemon::Here(process) => Some(process),
+            Daemon::Machine(machine) => Some(machine.into_process()),
+        }
     }
 
     /// Where the daemon's output goes.
@@ -80,6 +141,9 @@ impl Router {
 
     /// What a command of the daemon prints; None while it does not answer.
     pub(in crate::lab) fn ask(&self, words: &[&str]) -> Option<String> {
+        if let Some(machine) = self.machine() {
+            return machine.ask(words);
+        }
         let output = Command::new(&self.cosip)
             .args(words)
             .arg("--run")
@@ -124,9 +188,22 @@ impl Status {
     pub(in crate::lab) fn peers(&self) -> u64 {
         self.0["overlay"]["peers"].as_u64().unwrap_or(0)
     }
+
+    /// How many calls there are.
+    pub(in crate::lab) fn calls(&self) -> Option<usize> {
+        self.0["calls"].as_array().map(Vec::len)
+    }
+
+    /// How phones are taken that know the server alone; None where they are not.
+    pub(in crate::lab) fn interception(&self) -> Option<&str> {
+        self.0["interception"]["method"].as_str()
+    }
 }
 
-fn configuration(number: u8, addresses: Addresses, media: &str, room: Room) -> String {
+fn configuration(number: u8, addresses: Addresses, options: &Options, room: Room) -> String {
+    let media = &options.media;
+    // On a host of this machine it takes root.
+    let intercept = u8::from(options.image_of(number).is_some());
     let server = addresses.server();
     let networks = addresses.options(number);
     let overlay = addresses.overlay_options((number != SEED_ROUTER).then_some(SEED_ROUTER));
@@ -145,7 +222,7 @@ fn configuration(number: u8, addresses: Addresses, media: &str, room: Room) -> S
          \toption mode 'cooperative'\n\
          {networks}\
          \toption port_mapping '0'\n\
-         \toption intercept '0'\n\
+         \toption intercept '{intercept}'\n\
          {size}\n\
          config provider 'lab'\n\
          \toption domain '{DOMAIN}'\n\

@@ -1,17 +1,14 @@
 //! One series: readiness, four calls round one failure of the server, and the evidence.
 
-use super::addresses::Addresses;
-use super::town::{Size, Town};
-use super::{Error, Interrupt, Options};
+use super::Error;
+use super::town::Town;
 use crate::lab::dialog::route_address;
 use crate::lab::phone::{CallId, Phone, Report};
 use crate::lab::report::{CallResult, Expected, Fault, Path as Carrier, Series, Span};
 use crate::time::{Duration, Instant};
-use std::path::Path;
 
-/// Where the phones stand on the stage.
+/// Where the first caller stands on the stage.
 const ALICE: usize = 0;
-const BOB: usize = 1;
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const TALK: Duration = Duration::from_millis(1500);
 /// How often alice's adapter is asked for its verdict during a call.
@@ -39,21 +36,16 @@ impl Plan {
 }
 
 /// One series on its way.
-struct Show<'o> {
-    town: Town<'o>,
+struct Show<'t, 'o> {
+    town: &'t mut Town<'o>,
+    /// Where alice's callee stands on the stage.
+    bob: usize,
     server_since: (Instant, &'static str),
     series: Series,
 }
 
-/// Plays one series.
-pub(super) fn play(
-    fault: Fault,
-    addresses: Addresses,
-    folder: &Path,
-    options: &Options,
-    interrupt: &Interrupt,
-) -> Result<Series, Error> {
-    let town = Town::build(addresses, folder, options, interrupt, Size::SMALL)?;
+/// Plays one series with the first pair of a town's phones.
+pub(in crate::lab) fn play(fault: Fault, town: &mut Town<'_>) -> Result<Series, Error> {
     let series = Series {
         fault,
         calls: Vec::new(),
@@ -62,16 +54,13 @@ pub(super) fn play(
         ladder: String::new(),
         ghost_rings: 0,
     };
-    let mut show = Show { server_since: (town.stage.now(), "running"), town, series };
-    let result = show.play();
-    if result.is_err() {
-        show.town.show_logs();
-    }
-    show.town.keep_ladders();
-    result.map(|()| show.series)
+    let (bob, server_since) = (town.pairs(), (town.stage.now(), "running"));
+    let mut show = Show { town, bob, server_since, series };
+    show.play()?;
+    Ok(show.series)
 }
 
-impl Show<'_> {
+impl Show<'_, '_> {
     fn play(&mut self) -> Result<(), Error> {
         let fault = self.series.fault;
         self.town.get_ready()?;
@@ -91,9 +80,9 @@ impl Show<'_> {
         self.await_verdict("up")?;
         self.call(Plan::new("after-recovery", Expected::Either))?;
         self.town.stage.run_for(PAUSE);
-        look(&self.town, &mut self.series);
+        look(self.town, &mut self.series);
         self.note_server("");
-        let rings = self.town.stage.core(BOB).reports().count();
+        let rings = self.town.stage.core(self.bob).reports().count();
         let called: usize = self.series.calls.iter().map(|call| call.rings).sum();
         self.series.ghost_rings = rings.saturating_sub(called);
         Ok(())
@@ -102,8 +91,8 @@ impl Show<'_> {
     /// Alice calls bob, both speak, alice hangs up.
     fn call(&mut self, plan: Plan) -> Result<(), Error> {
         self.town.stage.run_for(PAUSE);
-        let rung = self.town.stage.core(BOB).reports().count();
-        let aor = self.town.stage.core(BOB).aor();
+        let rung = self.town.stage.core(self.bob).reports().count();
+        let aor = self.town.stage.core(self.bob).aor();
         let id = self.town.stage.order(ALICE, |alice, now| alice.call(now, &aor));
         let done = |phones: &mut [Phone]| {
             let report = phones[ALICE].report(id);
@@ -113,9 +102,9 @@ impl Show<'_> {
         if self.report(id).answered.is_some() {
             for _ in 0..LOOKS {
                 self.town.stage.run_for(TALK / LOOKS);
-                look(&self.town, &mut self.series);
+                look(self.town, &mut self.series);
             }
-            [ALICE, BOB]
+            [ALICE, self.bob]
                 .iter()
                 .for_each(|place| self.town.stage.order(*place, |it, _| it.fall_silent()));
             self.town.stage.run_for(SETTLE);
@@ -140,7 +129,7 @@ impl Show<'_> {
         log: &[String],
     ) -> CallResult {
         let alice = self.report(id);
-        let rings: Vec<&Report> = self.town.stage.core(BOB).reports().skip(rung).collect();
+        let rings: Vec<&Report> = self.town.stage.core(self.bob).reports().skip(rung).collect();
         let silent = Report::default();
         let bob = rings.iter().find(|report| report.answered.is_some()).copied();
         let bob = bob.unwrap_or(&silent);

@@ -3,7 +3,7 @@
 //! All that runs ends with the value, asked politely first.
 
 use super::addresses::Addresses;
-use super::process::Process;
+use super::process::{Process, Usage};
 use super::provider::Provider;
 use super::router::{DOMAIN, Room, Router};
 use super::{Error, Interrupt, Options};
@@ -15,7 +15,9 @@ use std::fs;
 use std::path::Path;
 
 /// The routers: the callers', the callees', and one more member of the overlay.
-pub(in crate::lab) const ROUTERS: [u8; 3] = [1, CALLEES, 3];
+pub(in crate::lab) const ROUTERS: [u8; 3] = [CALLERS, CALLEES, 3];
+/// The router of the callers.
+pub(in crate::lab) const CALLERS: u8 = 1;
 /// The router of the callees.
 pub(in crate::lab) const CALLEES: u8 = 2;
 const READY_MAX: Duration = Duration::from_secs(15);
@@ -46,8 +48,9 @@ pub(in crate::lab) struct Town<'o> {
     pub(in crate::lab) routers: Vec<Router>,
     options: &'o Options,
     interrupt: &'o Interrupt,
-    processes: Vec<Process>,
     provider: Provider,
+    /// The instant before the callers' daemon was started, which comes last.
+    pub(in crate::lab) started: std::time::Instant,
 }
 
 impl<'o> Town<'o> {
@@ -64,7 +67,11 @@ impl<'o> Town<'o> {
         let mut stage = Stage::new();
         for (name, home) in [("alice", ROUTERS[0]), ("bob", ROUTERS[1])] {
             for number in 0..size.room.phones {
-                let settings = settings(name, addresses, (home, number), size.routers);
+                let mut settings = settings(name, addresses, (home, number), size.routers);
+                // A router that intercepts also has phones that know of no router.
+                if options.image_of(home).is_some() && number % 2 == 1 {
+                    settings.proxy = addresses.server();
+                }
                 let host = addresses.home_host(home);
                 stage.add_on(
                     host,
@@ -83,14 +90,14 @@ impl<'o> Town<'o> {
             routers,
             options,
             interrupt,
-            processes: Vec::new(),
             provider: Provider::new(options, addresses, folder),
+            started: std::time::Instant::now(),
         };
         town.provider.start(interrupt)?;
         town.await_server()?;
         // The router that the others join the overlay by comes first.
-        for router in town.routers.iter().rev() {
-            town.processes.push(interrupt.unblocked(|| router.start())?);
+        for router in town.routers.iter_mut().rev() {
+            town.started = router.start(interrupt)?;
         }
         Ok(town)
     }
@@ -167,7 +174,7 @@ impl<'o> Town<'o> {
     pub(in crate::lab) fn check(&mut self) -> Result<(), Error> {
         self.interrupt.check()?;
         self.provider.check()?;
-        self.processes.iter_mut().try_for_each(Process::check)
+        self.routers.iter_mut().try_for_each(Router::check)
     }
 
     /// Lets the server fail.
@@ -185,29 +192,9 @@ impl<'o> Town<'o> {
         self.await_that("the server", READY_MAX, |town| town.provider.serves())
     }
 
-    /// The processor time that the two homes' routers have used.
-    pub(in crate::lab) fn routers_cpu(&self) -> Duration {
-        self.homes().map(Process::cpu).sum()
-    }
-
-    /// The memory of the larger of the two homes' routers.
-    pub(in crate::lab) fn routers_memory_kb(&self) -> u64 {
-        self.homes().map(Process::memory_kb).max().unwrap_or(0)
-    }
-
-    /// The memory of every router, in their order.
-    pub(in crate::lab) fn each_router_memory_kb(&self) -> Vec<u64> {
-        self.processes.iter().rev().map(Process::memory_kb).collect()
-    }
-
-    /// How many threads each of the two homes' routers has, the more of both.
-    pub(in crate::lab) fn routers_threads(&self) -> u64 {
-        self.homes().map(Process::threads).max().unwrap_or(0)
-    }
-
-    /// The processes of the two homes' routers: the last two started.
-    fn homes(&self) -> impl Iterator<Item = &Process> {
-        self.processes.iter().rev().take(2)
+    /// What every router has used, in their order.
+    pub(in crate::lab) fn usage(&self) -> Vec<Usage> {
+        self.routers.iter().map(Router::usage).collect()
     }
 
     /// What the server told so far.
@@ -240,7 +227,8 @@ impl<'o> Town<'o> {
 
 impl Drop for Town<'_> {
     fn drop(&mut self) {
-        let mut processes = core::mem::take(&mut self.processes);
+        let routers = self.routers.iter_mut().rev().filter_map(Router::take);
+        let mut processes: Vec<Process> = routers.collect();
         processes.extend(self.provider.take());
         Process::end_all(processes);
     }

@@ -96,9 +96,7 @@ pub fn run(options: &Options, load: Load) -> Result<Results, Error> {
     }
     town.keep_ladders();
     let results = played?;
-    let path = options.out.join("summary.json");
-    fs::write(&path, results.json())
-        .map_err(|error| Error::new(format!("cannot write {}", path.display()), error))?;
+    options.write("summary.json", &results.json())?;
     Ok(results)
 }
 
@@ -202,7 +200,8 @@ impl<'t, 'o> Soak<'t, 'o> {
         if now >= self.next.look {
             self.next.look += LOOK;
             self.town.check()?;
-            self.memory.note(self.elapsed(), self.town.each_router_memory_kb());
+            let usage = self.town.usage().into_iter();
+            self.memory.note(self.elapsed(), usage.map(|it| it.memory_kb).collect());
         }
         if now >= self.next.tell {
             self.next.tell += TELL;
