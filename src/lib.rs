@@ -23,7 +23,7 @@
 //! | [`control`] | commands and what they print | config |
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
 //!
-//! Below them are small things that all use: [`time`], [`timer`], [`table`], [`outbox`],
+//! Below them are small things that all use: [`time`], [`timer`], [`table`], [`list`], [`outbox`],
 //! [`json`], [`rng`], the capacities in [`limits`], what work for others may cost in [`budget`],
 //! and [`net`], the contract between cores and drivers.
 //! No layer uses another than the table says (a test holds that); only the programs know both
@@ -140,6 +140,7 @@ pub mod json;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod limits;
+pub mod list;
 pub mod media;
 pub mod net;
 pub mod observe;

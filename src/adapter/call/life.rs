@@ -11,6 +11,7 @@ use crate::adapter::registrar::BindingId;
 use crate::adapter::{Adapter, Asker, ClientOwner};
 use crate::channel::CallKey;
 use crate::limits::{CALL_OTHER_IDS_MAX, CALL_UPSTREAMS_MAX, CALLS_EMERGENCY};
+use crate::list::List;
 use crate::media::Side;
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
@@ -48,15 +49,15 @@ impl Adapter {
             callee: String::new(),
             redirects: 0,
             started: now,
-            upstreams: heapless::Vec::new(),
-            legs: heapless::Vec::new(),
-            dialogs: heapless::Vec::new(),
+            upstreams: List::new(),
+            legs: List::new(),
+            dialogs: List::new(),
             phone: None,
             media: None,
             described: Described::default(),
             moving: Moving::default(),
             search: Search::Barred,
-            callees: heapless::Vec::new(),
+            callees: List::new(),
             accepted_by: None,
             heard: None,
             carrier: None,

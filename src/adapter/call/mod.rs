@@ -39,6 +39,7 @@ use super::providers::ProviderId;
 use super::registrar::BindingId;
 use crate::channel::{CallKey, CarryingPath, SessionKey};
 use crate::limits::{CALL_DIALOGS_MAX, CALL_LEGS_MAX, CALL_UPSTREAMS_MAX};
+use crate::list::List;
 use crate::media::SessionId;
 use crate::net::NodeId;
 use crate::overlay::LookupId;
@@ -270,11 +271,11 @@ pub(crate) struct Call {
     /// When the INVITE came.
     pub(crate) started: Instant,
     /// INVITEs that came to us; at the callee's adapter more than one.
-    pub(crate) upstreams: heapless::Vec<Upstream, CALL_UPSTREAMS_MAX>,
+    pub(crate) upstreams: List<Upstream, CALL_UPSTREAMS_MAX>,
     /// INVITEs that we sent.
-    pub(crate) legs: heapless::Vec<Leg, CALL_LEGS_MAX>,
+    pub(crate) legs: List<Leg, CALL_LEGS_MAX>,
     /// Dialogs that came of it.
-    pub(crate) dialogs: heapless::Vec<Dialog, CALL_DIALOGS_MAX>,
+    pub(crate) dialogs: List<Dialog, CALL_DIALOGS_MAX>,
     /// The phone that calls, at the caller's adapter.
     pub(crate) phone: Option<PhoneEnd>,
     /// Relay ports.
@@ -286,7 +287,7 @@ pub(crate) struct Call {
     /// The look-up of the callee.
     pub(crate) search: Search,
     /// Adapters that have a record of the callee, or that told us of this call.
-    pub(crate) callees: heapless::Vec<Callee, CALL_LEGS_MAX>,
+    pub(crate) callees: List<Callee, CALL_LEGS_MAX>,
     /// The target of the server that has accepted the caller's REGISTER.
     pub(crate) accepted_by: Option<SocketAddr>,
     /// The leg whose ringing the caller hears.
