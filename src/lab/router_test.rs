@@ -115,14 +115,14 @@ fn play(town: &mut Town<'_>, limits: Limits) -> Result<Results, Error> {
     Ok(Results { limits, accepted_ms, empty_kb, idle_kb, interception, calls, loads, mappings })
 }
 
-/// Lets the phones that know their router register, one after another, each repeating itself as
-/// phones do; the time from the daemon's start until the first one is accepted.
+/// Lets the phones that know their router register, one after another and again; the time from the
+/// daemon's start until the first one is accepted.
 fn first_accepted(town: &mut Town<'_>) -> Result<u64, Error> {
     let trying: Vec<usize> = (0..town.pairs()).step_by(2).collect();
     let accepted = |phones: &mut [Phone]| {
         trying.iter().any(|place| phones[*place].registration_status() == 200)
     };
-    let mut next = trying.iter();
+    let mut next = trying.iter().cycle();
     let end = town.stage.now() + ACCEPTED_MAX;
     while town.stage.now() < end {
         if let Some(place) = next.next() {

@@ -96,18 +96,27 @@ fn a_silent_server_ends_no_call_and_prevents_none() {
     });
 }
 
+/// One call by the server, which dies during it, and one more.
+pub(crate) fn call_with_and_without_server(
+    town: &mut Town,
+    alice: &mut Baresip,
+    bob: &mut Baresip,
+) {
+    call(alice, bob);
+    assert_eq!(town.router(1).call_path(), "server");
+    town.provider.kill();
+    end(bob, alice);
+    call(alice, bob);
+    assert_eq!(town.router(1).call_path(), "overlay");
+    end(alice, bob);
+}
+
 #[test]
 fn phones_on_tcp_call_with_the_server_and_without_it() {
     inside(LIMIT, |folder| {
         let mut town = Town::build(folder, &Settings::default());
         let (mut alice, mut bob) = two_phones(&town, Transport::Tcp);
-        call(&mut alice, &mut bob);
-        assert_eq!(town.router(1).call_path(), "server");
-        town.provider.kill();
-        end(&mut bob, &mut alice);
-        call(&mut alice, &mut bob);
-        assert_eq!(town.router(1).call_path(), "overlay");
-        end(&mut alice, &mut bob);
+        call_with_and_without_server(&mut town, &mut alice, &mut bob);
     });
 }
 

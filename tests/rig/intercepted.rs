@@ -1,7 +1,7 @@
 //! Phones that know nothing of the router: set up with the provider's own address.
 
 use crate::baresip::Baresip;
-use crate::calls::{call, end};
+use crate::calls::call_with_and_without_server;
 use crate::needs;
 use crate::provider::{ADDRESS, ADDRESS_V6};
 use crate::router::{LAN, Router, Settings};
@@ -168,13 +168,7 @@ fn over_tcp(folder: &Path, redirected: bool) {
         |home, user| Baresip::start_at(&town, &town.socket(home, FIRST), user, (Tcp, ADDRESS));
     let (mut alice, mut bob) = (start(1, ("alice", 400)), start(2, ("bob", 700)));
     town.await_record(1, "bob");
-    call(&mut alice, &mut bob);
-    assert_eq!(town.router(1).call_path(), "server");
-    town.provider.kill();
-    end(&mut bob, &mut alice);
-    call(&mut alice, &mut bob);
-    assert_eq!(town.router(1).call_path(), "overlay");
-    end(&mut bob, &mut alice);
+    call_with_and_without_server(&mut town, &mut alice, &mut bob);
 }
 
 #[test]

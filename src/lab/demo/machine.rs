@@ -27,8 +27,8 @@ const UP_MAX: Duration = Duration::from_secs(180);
 const LOOK_AGAIN_MS: u8 = 100;
 
 /// The network devices, in the order in which the kernel finds them, and where they are plugged in.
-/// On a Malta these two slots have an interrupt line each: two devices that share one, which is
-/// edge-triggered, fall silent for ever once both have called at the same time.
+/// On a Malta these two slots are routed to interrupt lines of their own. On one line the devices
+/// fell silent after some traffic, most likely because both had called at the same time.
 const SLOTS: [(&str, &str); 2] = [("lan", "0x12"), ("wan", "0x14")];
 
 /// Where the daemon has its files, as OpenWrt's package has them.
@@ -107,7 +107,7 @@ impl Machine {
         command.args(["-serial", "stdio", "-monitor", "none"]);
         command.arg("-kernel").arg(image.folder.join("kernel"));
         command.arg("-initrd").arg(image.folder.join("initramfs"));
-        // A kernel that moves to an address of its choice may move over the initramfs.
+        // A kernel that moves to an address of its choice was seen to find no initramfs.
         let settings = format!("console={console} nokaslr loglevel=5 panic=-1");
         let line = format!("{settings} lan={lan}/24 wan={wan}/24");
         command.arg("-append").arg(line);
