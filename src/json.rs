@@ -1,6 +1,6 @@
 //! JSON (RFC 8259): what the daemon tells people's tools, and what they ask of it.
 //!
-//! Made for small code, not for speed: a number stays text, an object is a sorted list. [`json!`]
+//! Made for small code, not for speed: a number stays text, an object is a sorted list. `json!`
 //! writes a value as it will look, and takes what is in it by reference.
 
 mod read;

@@ -1,11 +1,9 @@
 //! A router of another processor, with a kernel of its own, in a town where the server is killed.
 //!
-//! The callers' router is a machine that qemu plays ([`Machine`]); the callees' and a third one
-//! are processes here. The phones of its home are set up with the router's address, or, every
+//! The callers' router is a machine that qemu plays (`demo/machine.rs`); the callees' and a third
+//! one are processes here. The phones of its home are set up with the router's address, or, every
 //! second one, with the server's. Told are the calls, the time from the daemon's start to the first
 //! registration that is accepted, and its memory, as the machine's kernel counts it.
-//!
-//! [`Machine`]: super::demo::machine::Machine
 
 use super::bench::talk::Talk;
 use super::demo::addresses::Addresses;
