@@ -5,6 +5,7 @@
 //! taken note of. What an answer or a failure means is said by the purpose: for a REGISTER in
 //! `register`, for a text in `message`, for all that is only passed on in [`relay`].
 
+mod divert;
 mod relay;
 
 use super::call::{Call, CallId, PhoneEnd};
@@ -67,6 +68,8 @@ pub(crate) struct Exchange {
     pub(crate) sent_to: Option<(Path, Flow)>,
     /// The transaction that answers it.
     pub(crate) client: Option<ClientId>,
+    /// Whoever got the request has said 100: it works on it.
+    pub(super) trying: bool,
     /// A final answer went back.
     pub(crate) answered: bool,
     /// The provider whose server it goes to.
@@ -119,6 +122,7 @@ impl Exchange {
             source,
             sent_to: None,
             client: None,
+            trying: false,
             answered: false,
             provider: None,
             accepted_by: None,
@@ -306,6 +310,9 @@ impl Adapter {
                 self.reply(now, server, 200, None);
                 self.end_dialog_of(now, id);
             }
+            Patience::Divert if self.is_worked_on(id) => {
+                self.divert_exchange_at(id, now + BYE_PATIENCE);
+            }
             Patience::Divert => self.divert_exchange(now, id),
             Patience::Shield => {
                 self.register_due(now, id, now);
@@ -330,37 +337,6 @@ impl Adapter {
         let Some(provider) = self.providers.get_mut(at) else { return };
         if provider.is_up() && provider.state.may_look_early(now) {
             self.probe(now, at);
-        }
-    }
-
-    fn divert_exchange(&mut self, now: Instant, id: ExchangeId) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
-        let (source, client) = (exchange.source, exchange.client);
-        let Purpose::Dialog { call, .. } = exchange.purpose else { return };
-        let request = exchange.request.clone();
-        let Ok(message) = Message::parse(&request) else { return };
-        let Some(at) = self.dialog_of(&message, source.path).filter(|at| at.0 == call) else {
-            return;
-        };
-        let Some(node) = self.direct_path(at) else {
-            if self.answer_for_server(now, id, at, &message) {
-                return;
-            }
-            // The notice may still be under way: a PRACK comes soon after its INVITE.
-            return self.divert_exchange_at(id, now + BYE_PATIENCE);
-        };
-        if let Some(client) = client {
-            self.transactions.stop_retransmitting(client);
-        }
-        self.trace_note(now, call, "direct path");
-        if message.method() == Method::Invite
-            && let Some(dialog) = self.calls.get_mut(at.0).and_then(|c| c.dialogs.get_mut(at.1))
-        {
-            dialog.ack_over = Some(node);
-        }
-        if let Some((flow, bytes)) = self.compose_in_dialog(now, at, &message, &source, Some(node))
-        {
-            self.send_exchange(now, id, flow, &bytes);
         }
     }
 

@@ -214,6 +214,45 @@ fn video_and_fax_come_and_go() {
 }
 
 #[test]
+fn an_offer_that_somebody_thinks_over_is_answered_though_the_server_dies() {
+    for dies in [false, true] {
+        let mut talk = Talk::new(Way::Server);
+        let (mut caller, _) = talk.talk();
+        talk.town.world.run_ms(100_000);
+        let offer = sdp(talk.alice.media());
+        let heard = talk.send(&mut caller, "INVITE", &[], &offer);
+        talk.town.reply(&heard, 100, "", &[]);
+        let bob = talk.bob.at;
+        if dies {
+            talk.town.server_is(Fate::Drop);
+        }
+        talk.town.world.nothing(bob, "INVITE", 20_000);
+        let contact = format!("<{}>", talk.bob.contact());
+        let yes = answer(&heard, 200, "", &[("Contact", &contact)], &sdp(talk.bob.media()));
+        talk.town.world.send(heard.at, heard.from, yes);
+        let yes = talk.town.world.expect(caller.at, "200 INVITE", 300);
+        talk.town.world.send(caller.at, caller.hop, caller.ack(yes.cseq()));
+        talk.town.world.expect(bob, "ACK", 300);
+        talk.end(caller);
+    }
+}
+
+#[test]
+fn a_request_that_its_phone_answers_late_is_answered_once() {
+    for way in WAYS {
+        let mut talk = Talk::new(way);
+        let (mut caller, _) = talk.talk();
+        let heard = talk.send(&mut caller, "INFO", &[], "");
+        talk.town.world.run_ms(3_000);
+        talk.town.reply(&heard, 200, "", &[]);
+        talk.town.world.expect(caller.at, "200 INFO", 300);
+        talk.town.world.nothing(caller.at, "482", 1_000);
+        talk.town.world.clear(heard.at);
+        talk.end(caller);
+    }
+}
+
+#[test]
 fn a_call_on_hold_lives_and_one_whose_sound_is_gone_ends_on_both_sides() {
     for way in WAYS {
         for hold in ["a=sendonly", "a=inactive", "c=IN IP4 0.0.0.0"] {

@@ -155,7 +155,7 @@ impl Adapter {
             false => self.far_end_asks(now, at, message, &source),
         };
         if !taken {
-            return self.refuse(now, server, if bye { 200 } else { 482 });
+            return self.asked_again(now, id, server, message, source);
         }
         self.learn_contact(at, message, &source);
         let exchange =

@@ -11,13 +11,14 @@ use crate::time::Instant;
 impl Adapter {
     /// A response to a request that is passed on between a phone and a far end, and no more.
     pub(super) fn relay_answered(&mut self, now: Instant, id: ExchangeId, message: &Message<'_>) {
-        let Some(exchange) = self.exchanges.get(id) else { return };
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let (invite, answered) = (exchange.invite, exchange.answered);
         let (server, hangs_up) = (exchange.server, exchange.hangs_up);
         let status = message.status();
         let challenged = matches!(status, 401 | 407);
         let accepted = (200..300).contains(&status);
         if status == 100 {
+            exchange.trying = true;
             return;
         }
         if status >= 300 && self.text_refused(id) {
