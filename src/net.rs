@@ -9,7 +9,7 @@
 
 mod rules;
 
-pub use rules::{Capture, Capturing, Interception, Rules};
+pub use rules::{Beside, Capture, Capturing, Interception, Rules};
 
 use crate::time::Instant;
 use core::fmt;
@@ -91,9 +91,9 @@ pub struct Ticket(pub u32);
 pub enum Via {
     /// A datagram from this socket.
     Udp(SocketId),
-    /// A datagram from this socket that took another one's place: in the name of whom the phone
-    /// had meant it for.
-    Intercepted(SocketId, SocketAddr),
+    /// A datagram to a phone that is intercepted, in the name of the server that it chose: from
+    /// whichever socket stands for that now.
+    Intercepted(SocketAddr),
     /// Bytes on this connection.
     Stream(ConnId),
     /// Through the channel to another adapter. Never leaves [`crate::adapter`].
@@ -103,7 +103,7 @@ pub enum Via {
 impl Via {
     /// Whether it is datagrams on a socket of ours.
     pub fn is_datagram(self) -> bool {
-        matches!(self, Self::Udp(_) | Self::Intercepted(..))
+        matches!(self, Self::Udp(_) | Self::Intercepted(_))
     }
 }
 
@@ -328,8 +328,8 @@ pub enum Input<'a> {
     Stream(ConnId, StreamEvent<'a>),
     /// A datagram sent earlier came back as an error (ICMP), or could not be sent.
     SendFailed {
-        /// From this socket.
-        socket: SocketId,
+        /// This way.
+        via: Via,
         /// To this address.
         to: SocketAddr,
         /// Why.

@@ -141,23 +141,25 @@ impl Adapter {
     pub(super) fn handle_send_failed(
         &mut self,
         now: Instant,
-        socket: SocketId,
+        via: Via,
         to: SocketAddr,
         error: Failure,
     ) {
-        if self.portmap.owns_socket(socket) {
-            return self.portmap.handle_send_failed(now, to);
-        }
-        let Some(kind) = self.sockets.get(socket).map(|s| s.kind) else { return };
-        if kind == SocketKind::Overlay {
-            if let Some(overlay) = &mut self.overlay {
-                overlay.send_failed(now, to);
+        if let Via::Udp(socket) = via {
+            if self.portmap.owns_socket(socket) {
+                return self.portmap.handle_send_failed(now, to);
             }
-            return;
+            let Some(kind) = self.sockets.get(socket).map(|s| s.kind) else { return };
+            if kind == SocketKind::Overlay {
+                if let Some(overlay) = &mut self.overlay {
+                    overlay.send_failed(now, to);
+                }
+                return;
+            }
         }
         log::debug!("{to}: {error}");
         // Without a way out of this router nothing is known of the server (CALLS §5).
         self.own_link_failed = !matches!(error, Failure::Refused | Failure::TimedOut);
-        self.transactions.transport_failed(now, Flow { via: Via::Udp(socket), to });
+        self.transactions.transport_failed(now, Flow { via, to });
     }
 }

@@ -33,6 +33,20 @@ const METHODS: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOT
 const PEER_METHODS: &str = "INVITE, ACK, CANCEL, MESSAGE";
 
 impl Adapter {
+    /// A datagram on a socket for SIP; those that hold the way open say nothing.
+    pub(super) fn handle_sip_datagram(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        data: &[u8],
+    ) -> Result<(), Rejected> {
+        if data.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            return Ok(());
+        }
+        let Some(local) = self.local_of(flow) else { return Err(Rejected::Unknown) };
+        self.handle_sip(now, Source { path: self.path_of(flow), flow, local }, data)
+    }
+
     /// Takes one SIP message.
     pub(crate) fn handle_sip(
         &mut self,

@@ -39,11 +39,10 @@ impl Intercepting {
         self.now.sockets.iter().any(|capturing| capturing.socket == id)
     }
 
-    /// The socket that gets what is meant for a server.
-    fn socket_for(&self, chosen: SocketAddr) -> Option<SocketId> {
+    /// Whether what is meant for a server is taken, so that its name can be spoken in.
+    fn takes(&self, chosen: SocketAddr) -> bool {
         let meant = (chosen.port(), chosen.is_ipv4());
-        let mut sockets = self.now.sockets.iter();
-        sockets.find(|it| (it.port, it.ipv4) == meant).map(|it| it.socket)
+        self.now.sockets.iter().any(|it| (it.port, it.ipv4) == meant)
     }
 
     /// Whether a listener gets connections that are meant for others.
@@ -53,7 +52,7 @@ impl Intercepting {
 
     /// Hosts of the LAN that talk to SIP servers over TLS.
     pub(crate) fn over_tls(&self) -> &[IpAddr] {
-        &self.now.over_tls
+        &self.now.beside.over_tls
     }
 }
 
@@ -89,11 +88,11 @@ impl Adapter {
     pub(super) fn rules_answered(&mut self, answer: Result<Answer<'_>, Failure>) {
         let known = &mut self.sockets.intercepting;
         known.asked = false;
-        let before = core::mem::take(&mut known.now).over_tls_untold;
+        let before = core::mem::take(&mut known.now).beside.over_tls_untold;
         if let Ok(Answer::Intercepting(now)) = answer {
             known.now = now.clone();
         }
-        let untold = known.now.over_tls_untold.saturating_sub(before);
+        let untold = known.now.beside.over_tls_untold.saturating_sub(before);
         self.counters.tls_hosts_dropped += u64::from(untold);
         if self.sockets.intercepting.wanted != Some(self.wants_rules()) {
             // The settings changed meanwhile, or the end has come.
@@ -106,7 +105,7 @@ impl Adapter {
     pub(super) fn handle_intercepted(
         &mut self,
         now: Instant,
-        (socket, from, to): (SocketId, SocketAddr, SocketAddr),
+        (from, to): (SocketAddr, SocketAddr),
         data: &[u8],
     ) -> Result<(), Rejected> {
         let meant = if self.is_ours(to.ip()) { self.known_choice(from) } else { Some(to) };
@@ -114,7 +113,7 @@ impl Adapter {
             self.counters.intercepted_strays += 1;
             return Err(Rejected::Unauthorized);
         };
-        let flow = Flow { via: Via::Intercepted(socket, chosen), to: from };
+        let flow = Flow { via: Via::Intercepted(chosen), to: from };
         self.handle_sip_datagram(now, flow, data)
     }
 
@@ -135,19 +134,12 @@ impl Adapter {
         phones.find(|binding| taken(binding.flow.via) && binding.flow.to == from)?.chosen
     }
 
-    /// The way to a phone that sends datagrams: as its own came. Where that socket is gone, by the
-    /// one that took its place, else from our own address.
-    pub(crate) fn via_to_phone(&self, flow: Flow) -> Option<Via> {
-        let lan =
-            || Some(Via::Udp(self.sockets.towards(Facing::Lan, SocketKind::Sip, flow.to.ip())?.0));
-        match flow.via {
-            Via::Udp(socket) if self.sockets.get(socket).is_none() => lan(),
-            Via::Intercepted(socket, _) if self.sockets.intercepting.has_socket(socket) => {
-                Some(flow.via)
-            }
-            Via::Intercepted(_, chosen) => {
-                let again = self.sockets.intercepting.socket_for(chosen);
-                again.map(|socket| Via::Intercepted(socket, chosen)).or_else(lan)
+    /// How a datagram leaves: to a phone that was intercepted and is not any more, from our own
+    /// address. None: there is none.
+    pub(super) fn via_now(&self, via: Via, to: SocketAddr) -> Option<Via> {
+        match via {
+            Via::Intercepted(chosen) if !self.sockets.intercepting.takes(chosen) => {
+                self.lan_socket(to.ip()).map(Via::Udp)
             }
             via => Some(via),
         }
@@ -156,7 +148,7 @@ impl Adapter {
     /// The server that the phone at the other end of a flow meant.
     pub(crate) fn chosen_by(&self, flow: Flow) -> Option<SocketAddr> {
         match flow.via {
-            Via::Intercepted(_, chosen) => Some(chosen),
+            Via::Intercepted(chosen) => Some(chosen),
             Via::Stream(id) => self.sockets.connections.get(id)?.chosen,
             Via::Udp(_) | Via::Peer(_) => None,
         }
@@ -237,7 +229,7 @@ impl Adapter {
     pub(super) fn interception_status(&self) -> Value {
         let now = &self.sockets.intercepting.now;
         let method = now.method.map_or("none", Capture::as_str);
-        let helper = now.helper.then_some(
+        let helper = now.beside.helper.then_some(
             "the kernel's SIP helper rewrites signalling on this router: unload nf_conntrack_sip",
         );
         let reason = match (self.config.adapter.intercept, &now.problem) {

@@ -294,9 +294,7 @@ impl Adapter {
             |seconds: u32| now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s));
         let flow = match (saved.tcp, saved.chosen) {
             (true, _) => unopened(saved.address),
-            (false, Some(chosen)) => {
-                Flow { via: Via::Intercepted(SocketId(u32::MAX), chosen), to: saved.address }
-            }
+            (false, Some(chosen)) => Flow { via: Via::Intercepted(chosen), to: saved.address },
             (false, None) => Flow { via: Via::Udp(socket), to: saved.address },
         };
         let expires_at = left(saved.expires_s);
@@ -328,7 +326,8 @@ impl Adapter {
         }
     }
 
-    fn lan_socket(&self, phone: IpAddr) -> Option<SocketId> {
+    /// Our own socket towards a phone.
+    pub(super) fn lan_socket(&self, phone: IpAddr) -> Option<SocketId> {
         let facing = super::sockets::Facing::Lan;
         self.sockets.towards(facing, SocketKind::Sip, phone).map(|(socket, _)| socket)
     }

@@ -175,7 +175,9 @@ impl Adapter {
             flow.to = binding.contact_address().unwrap_or(flow.to);
             // Its socket may have gone with the LAN's address, and come back: the phone is where it
             // was.
-            flow.via = self.via_to_phone(flow)?;
+            if matches!(flow.via, Via::Udp(socket) if self.sockets.get(socket).is_none()) {
+                flow.via = Via::Udp(self.lan_socket(flow.to.ip())?);
+            }
         }
         let local = match self.local_of(flow) {
             Some(local) => local,

@@ -23,8 +23,8 @@ impl Core for Adapter {
                 self.handle_datagram(now, (socket, from, to), tos, data)
             }
             Input::Stream(conn, event) => self.handle_stream(now, conn, event),
-            Input::SendFailed { socket, to, error } => {
-                self.handle_send_failed(now, socket, to, error);
+            Input::SendFailed { via, to, error } => {
+                self.handle_send_failed(now, via, to, error);
                 Ok(())
             }
             Input::Timeout => {
@@ -86,7 +86,10 @@ impl Core for Adapter {
                         self.counters.transmissions_dropped += 1;
                     }
                 }
-                _ => return Some(transmit),
+                via => match self.via_now(via, transmit.to) {
+                    Some(via) => return Some(Transmit { via, ..transmit }),
+                    None => self.counters.transmissions_dropped += 1,
+                },
             }
         }
         self.poll_overlay_transmit(now, buf)
@@ -154,7 +157,7 @@ impl Adapter {
                 return self.portmap.handle_datagram(now, socket, from, data);
             }
             if self.sockets.intercepting.has_socket(socket) {
-                return self.handle_intercepted(now, (socket, from, to), data);
+                return self.handle_intercepted(now, (from, to), data);
             }
             return self.media.handle_datagram(now, socket, from, tos, data);
         };
@@ -162,19 +165,6 @@ impl Adapter {
             return self.handle_overlay_datagram(now, from, data);
         }
         self.handle_sip_datagram(now, Flow { via: Via::Udp(socket), to: from }, data)
-    }
-
-    pub(super) fn handle_sip_datagram(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        data: &[u8],
-    ) -> Result<(), Rejected> {
-        if data.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            return Ok(());
-        }
-        let Some(local) = self.local_of(flow) else { return Err(Rejected::Unknown) };
-        self.handle_sip(now, Source { path: self.path_of(flow), flow, local }, data)
     }
 
     fn handle_stream(

@@ -1,7 +1,7 @@
 //! The kernel's connection tracking, as far as interception has to do with it (ctnetlink): flows
 //! that began before it, where a redirected datagram was going, whom the SIP helper has.
 
-use super::netlink::{ACK, DUMP, Message, Netlink, find};
+use super::netlink::{self, ACK, DUMP, Message, Netlink, find};
 use nix::libc;
 use nix::sys::socket::SockProtocol;
 use std::io;
@@ -18,6 +18,9 @@ const HELP: u16 = 5;
 const ADDRESSES: u16 = 1;
 const PROTOCOL: u16 = 2;
 
+pub(super) const UDP: u8 = libc::IPPROTO_UDP as u8;
+pub(super) const TCP: u8 = libc::IPPROTO_TCP as u8;
+
 /// A flow that the kernel tracks, as its first packet was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tracked {
@@ -25,15 +28,37 @@ pub(super) struct Tracked {
     pub(super) protocol: u8,
     pub(super) from: SocketAddr,
     pub(super) to: SocketAddr,
+    /// Who answers: `to`, but where it was redirected.
+    pub(super) at: SocketAddr,
     /// The kernel's SIP helper reads and rewrites it.
     pub(super) helped: bool,
 }
 
-/// All flows of UDP and TCP.
-pub(super) fn flows() -> io::Result<Vec<Tracked>> {
-    let netlink = Netlink::open(SockProtocol::NetlinkNetFilter)?;
-    let bodies = netlink.ask(vec![Message::new(GET, DUMP, &[0; 4])])?;
-    Ok(bodies.iter().filter_map(|body| read(body.get(4..)?)).collect())
+/// All flows, a piece at a time: a router may have more of them than there is memory for, and
+/// time at once.
+pub(super) struct Flows {
+    netlink: Netlink,
+    /// What the kernel tells at once is no more than this.
+    piece: [u8; 8192],
+}
+
+impl Flows {
+    /// Asks for them.
+    pub(super) fn open() -> io::Result<Self> {
+        let netlink = Netlink::open(SockProtocol::NetlinkNetFilter)?;
+        netlink.send(vec![Message::new(GET, DUMP, &[0; 4])])?;
+        Ok(Self { netlink, piece: [0; 8192] })
+    }
+
+    /// Looks at the next piece. False where that was the last.
+    pub(super) fn next(&mut self, look: &mut dyn FnMut(&Tracked)) -> io::Result<bool> {
+        let mut failed = None;
+        let more = self.netlink.read(&mut self.piece, &mut |answer| match answer {
+            Ok(body) => body.get(4..).and_then(read).iter().for_each(&mut *look),
+            Err(code) => failed = Some(netlink::error(code)),
+        })?;
+        failed.map_or(Ok(more), Err)
+    }
 }
 
 /// Forgets a flow: its next packet is a new one.
@@ -61,7 +86,7 @@ pub(super) fn original(from: SocketAddr, to: SocketAddr) -> io::Result<SocketAdd
     let netlink = Netlink::open(SockProtocol::NetlinkNetFilter)?;
     let message = head(GET, ACK, to.is_ipv4());
     // The kernel expects the answers to come from where the datagram was redirected to.
-    let message = direction(message, REPLY, libc::IPPROTO_UDP as u8, to, from);
+    let message = direction(message, REPLY, UDP, to, from);
     let bodies = netlink.ask(vec![message])?;
     let flow = bodies.first().and_then(|body| read(body.get(4..)?));
     // It may also be an answer to what we sent from there.
@@ -96,18 +121,20 @@ fn direction(
 }
 
 fn read(flow: &[u8]) -> Option<Tracked> {
-    let original = find(flow, ORIGINAL)?;
-    let (addresses, ports) = (find(original, ADDRESSES)?, find(original, PROTOCOL)?);
+    let (protocol, from, to) = ends(find(flow, ORIGINAL)?)?;
+    let (_, at, _) = ends(find(flow, REPLY)?)?;
+    let helper = find(flow, HELP).and_then(|help| find(help, 1)).unwrap_or_default();
+    Some(Tracked { protocol, from, to, at, helped: helper.starts_with(b"sip") })
+}
+
+/// The protocol of a direction, who sends and who receives.
+fn ends(direction: &[u8]) -> Option<(u8, SocketAddr, SocketAddr)> {
+    let (addresses, ports) = (find(direction, ADDRESSES)?, find(direction, PROTOCOL)?);
     let port = |kind| Some(u16::from_be_bytes(find(ports, kind)?.try_into().ok()?));
     let address = |v4, v6| match find(addresses, v4) {
         Some(bytes) => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
         None => Some(IpAddr::from(<[u8; 16]>::try_from(find(addresses, v6)?).ok()?)),
     };
-    let helper = find(flow, HELP).and_then(|help| find(help, 1)).unwrap_or_default();
-    Some(Tracked {
-        protocol: *find(ports, 1)?.first()?,
-        from: (address(1, 3)?, port(2)?).into(),
-        to: (address(2, 4)?, port(3)?).into(),
-        helped: helper.starts_with(b"sip"),
-    })
+    let from = (address(1, 3)?, port(2)?).into();
+    Some((*find(ports, 1)?.first()?, from, (address(2, 4)?, port(3)?).into()))
 }

@@ -5,11 +5,12 @@
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto,
+    socket,
 };
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 0x1;
@@ -51,6 +52,15 @@ impl Message {
         let mut message = Self { bytes, acknowledged: flags & ACK != 0 };
         message.pad();
         message
+    }
+
+    /// Has the kernel say how it went.
+    pub(super) fn acknowledge(&mut self) {
+        self.acknowledged = true;
+        if let Some(place) = self.bytes.get_mut(6..8) {
+            let flags = u16::from_ne_bytes([place[0], place[1]]) | ACK;
+            place.copy_from_slice(&flags.to_ne_bytes());
+        }
     }
 
     /// Adds an attribute.
@@ -117,11 +127,35 @@ impl Message {
 /// A socket to one family of the kernel's.
 pub(super) struct Netlink(OwnedFd);
 
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Netlink {
     /// Opens a socket to the family of this protocol.
     pub(super) fn open(protocol: SockProtocol) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         Ok(Self(socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?))
+    }
+
+    /// Opens a socket that is told what the kernel tells these multicast groups.
+    pub(super) fn listen(protocol: SockProtocol, groups: u32) -> io::Result<Self> {
+        let netlink = Self::open(protocol)?;
+        bind(netlink.0.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+        Ok(netlink)
+    }
+
+    /// Throws away what has been told.
+    pub(super) fn forget_told(&self) {
+        let mut buf = [0; 4096];
+        // ENOBUFS says that there was more than the socket could hold.
+        while let Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR) = self.receive(&mut buf) {}
+    }
+
+    fn receive(&self, buf: &mut [u8]) -> nix::Result<usize> {
+        recv(self.0.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT)
     }
 
     /// Sends messages together, and reads all that the kernel answers: the bodies of its messages.
@@ -131,37 +165,59 @@ impl Netlink {
     /// and got none.
     pub(super) fn ask(&self, messages: Vec<Message>) -> io::Result<Vec<Vec<u8>>> {
         let mut wanted = messages.iter().filter(|message| message.acknowledged).count();
-        let bytes: Vec<u8> = messages.into_iter().flat_map(Message::finish).collect();
-        let kernel = NetlinkAddr::new(0, 0);
-        sendto(self.0.as_raw_fd(), &bytes, &kernel, MsgFlags::empty())?;
+        self.send(messages)?;
         let (mut bodies, mut failed) = (Vec::new(), None);
         let mut buf = vec![0; 32_768];
-        loop {
-            let len = match recv(self.0.as_raw_fd(), &mut buf, MsgFlags::MSG_DONTWAIT) {
-                Ok(len) => len,
-                Err(Errno::EAGAIN) => break,
-                Err(Errno::EINTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let mut rest = buf.get(..len).unwrap_or_default();
-            while let Some((kind, body, after)) = split(rest) {
-                rest = after;
-                match kind {
-                    ERROR => match code(body) {
-                        0 => wanted = wanted.saturating_sub(1),
-                        code => failed = failed.or(Some(code)),
-                    },
-                    DONE => {}
-                    _ => bodies.push(body.to_vec()),
-                }
-            }
-        }
+        let mut take = |answer: Result<&[u8], i32>| match answer {
+            Ok(body) => bodies.push(body.to_vec()),
+            Err(0) => wanted = wanted.saturating_sub(1),
+            Err(code) => failed = failed.or(Some(code)),
+        };
+        while self.read(&mut buf, &mut take)? {}
         match failed {
-            Some(code) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+            Some(code) => Err(error(code)),
             None if wanted > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
             None => Ok(bodies),
         }
     }
+
+    /// Sends messages together; [`Self::read`] has the answers.
+    pub(super) fn send(&self, messages: Vec<Message>) -> io::Result<()> {
+        let bytes: Vec<u8> = messages.into_iter().flat_map(Message::finish).collect();
+        let kernel = NetlinkAddr::new(0, 0);
+        sendto(self.0.as_raw_fd(), &bytes, &kernel, MsgFlags::empty())?;
+        Ok(())
+    }
+
+    /// Reads a piece of what the kernel answers: bodies of messages, and codes of errors, of which
+    /// 0 is an acknowledgement. False where all has been read.
+    pub(super) fn read(
+        &self,
+        buf: &mut [u8],
+        take: &mut dyn FnMut(Result<&[u8], i32>),
+    ) -> io::Result<bool> {
+        let len = match self.receive(buf) {
+            Ok(len) => len,
+            Err(Errno::EAGAIN) => return Ok(false),
+            Err(Errno::EINTR) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
+        let mut rest = buf.get(..len).unwrap_or_default();
+        while let Some((kind, body, after)) = split(rest) {
+            rest = after;
+            match kind {
+                ERROR => take(Err(code(body))),
+                DONE => {}
+                _ => take(Ok(body)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What the code of an error says.
+pub(super) fn error(code: i32) -> io::Error {
+    io::Error::from_raw_os_error(code.saturating_neg())
 }
 
 fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {

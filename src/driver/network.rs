@@ -10,17 +10,15 @@
 //! with it. A network that is not up is waited for.
 
 use super::addresses::{Held, held};
+use super::netlink::Netlink;
 use super::poll::{Key, Poll};
 use super::routes;
 use crate::limits::{NETWORK_RESCAN, NETWORK_REST};
 use crate::net::Network;
 use crate::time::{Instant, earlier};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
-};
+use nix::sys::socket::SockProtocol;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 /// Multicast groups of rtnetlink: links, IPv4 addresses, IPv4 routes, IPv6 addresses
@@ -32,7 +30,7 @@ pub(super) struct Networks {
     lan: Vec<String>,
     wan: Vec<String>,
     names: Option<PathBuf>,
-    changes: Option<OwnedFd>,
+    changes: Option<Netlink>,
     known: Option<Network>,
     looked_at: Option<Instant>,
     look_at: Option<Instant>,
@@ -85,12 +83,7 @@ impl Networks {
     pub(super) fn note_changes(&mut self, now: Instant) {
         let rested = self.looked_at.map_or(now, |at| now.max(at + NETWORK_REST));
         self.look_at = earlier(self.look_at, Some(rested));
-        let Some(fd) = &self.changes else { return };
-        let mut buf = [0; 4096];
-        // ENOBUFS says that more changed than the socket could hold.
-        while let Ok(_) | Err(nix::errno::Errno::ENOBUFS) =
-            recv(fd.as_raw_fd(), &mut buf, MsgFlags::MSG_DONTWAIT)
-        {}
+        self.changes.iter().for_each(Netlink::forget_told);
     }
 
     /// Looks at the system; the networks where they changed, or are seen for the first time.
@@ -141,13 +134,10 @@ impl std::fmt::Display for Told<'_> {
     }
 }
 
-fn open_changes(poll: &Poll) -> io::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let protocol = SockProtocol::NetlinkRoute;
-    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
-    poll.add_level(&fd, Key::Network)?;
-    Ok(fd)
+fn open_changes(poll: &Poll) -> io::Result<Netlink> {
+    let changes = Netlink::listen(SockProtocol::NetlinkRoute, GROUPS)?;
+    poll.add_level(&changes, Key::Network)?;
+    Ok(changes)
 }
 
 /// Every address that the system has now.

@@ -4,7 +4,11 @@
 //! What is taken: datagrams and connections that come in from the LAN's devices, to one of the
 //! ports, at an address that is neither this router's nor a group's. They are handed to a
 //! transparent socket of this router (tproxy), past connection tracking; or, where that cannot be,
-//! they are redirected to a port of it.
+//! they are redirected to a port of it. What leaves in another's name is not tracked either: a
+//! flow that begins with it would have the phone's next datagram for its answer, past us.
+//!
+//! Devices and ports are in sets: a rule is there for each family and protocol, however many
+//! there are, and one transaction holds all.
 
 use super::netlink::{ACK, APPEND, CREATE, Message, Netlink};
 use nix::libc;
@@ -24,6 +28,8 @@ const GET_TABLE: u16 = SUBSYSTEM << 8 | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM << 8 | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
+const NEW_SET: u16 = SUBSYSTEM << 8 | 9;
+const NEW_ELEMENTS: u16 = SUBSYSTEM << 8 | 12;
 /// `NFT_TABLE_F_OWNER`.
 const OWNED: u32 = 2;
 /// `NFPROTO_INET`.
@@ -36,6 +42,12 @@ const BEFORE_DSTNAT: i32 = -101;
 /// The first two registers of 16 bytes.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
+/// The set of the LAN's devices.
+const DEVICES: &str = "lan";
+/// `NFT_SET_MAP`, and how nft names what is in sets: names of devices, ports.
+const MAP: u32 = 8;
+const DEVICE_NAMES: u32 = 41;
+const PORTS: u32 = 13;
 
 /// Which packets are taken, and where they go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +63,18 @@ pub(super) struct Taken {
     pub(super) at: u16,
 }
 
+impl Taken {
+    /// The map that it is in, from ports that packets are for to those that they come to.
+    fn map(&self) -> &'static str {
+        match (i32::from(self.protocol), self.to) {
+            (libc::IPPROTO_UDP, IpAddr::V4(_)) => "udp4",
+            (libc::IPPROTO_UDP, IpAddr::V6(_)) => "udp6",
+            (_, IpAddr::V4(_)) => "tcp4",
+            (_, IpAddr::V6(_)) => "tcp6",
+        }
+    }
+}
+
 /// Puts the table up, in place of the one that there was.
 pub(super) fn put_up(
     netlink: &Netlink,
@@ -58,30 +82,62 @@ pub(super) fn put_up(
     taken: &[Taken],
     tproxy: bool,
 ) -> io::Result<()> {
-    let new_table = || message(NEW_TABLE, CREATE | ACK, INET).text(1, TABLE).number(2, OWNED);
-    let delete = message(DELETE_TABLE, ACK, INET).text(1, TABLE);
+    netlink.ask(batch(devices, taken, tproxy)).map(drop)
+}
+
+fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
+    let new_table = || message(NEW_TABLE, CREATE, INET).text(1, TABLE).number(2, OWNED);
+    let delete = message(DELETE_TABLE, 0, INET).text(1, TABLE);
     let mut batch = vec![mark_of_batch(BATCH_BEGIN), new_table(), delete, new_table()];
-    if tproxy {
-        batch.push(chain("prerouting", "filter", PREROUTING, RAW));
-        batch.push(chain("output", "filter", OUTPUT, RAW));
-    } else {
-        batch.push(chain("prerouting", "nat", PREROUTING, BEFORE_DSTNAT));
+    batch.push(chain("prerouting", "filter", PREROUTING, RAW));
+    batch.push(chain("output", "filter", OUTPUT, RAW));
+    if !tproxy {
+        batch.push(chain("redirect", "nat", PREROUTING, BEFORE_DSTNAT));
     }
-    for device in devices {
-        for taken in taken {
-            batch.push(rule("prerouting", |rule| {
-                let rule = matches(rule, device, taken, Direction::In);
-                if tproxy { to_socket(rule, taken) } else { redirect(rule, taken.at) }
-            }));
-            if tproxy {
-                batch.push(rule("output", |rule| {
-                    expression(matches(rule, device, taken, Direction::Out), "notrack", |it| it)
-                }));
+    batch.push(set(DEVICES, (DEVICE_NAMES, libc::IFNAMSIZ as u32), false));
+    batch.push(elements(DEVICES, |list| {
+        devices.iter().fold(list, |list, device| {
+            let mut name = [0; libc::IFNAMSIZ];
+            for (place, byte) in name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)) {
+                *place = byte;
             }
+            list.nest(1, |it| it.nest(1, |it| it.put(1, &name)))
+        })
+    }));
+    let mut maps: Vec<&Taken> = Vec::new();
+    for one in taken {
+        if maps.iter().all(|known| known.map() != one.map()) {
+            maps.push(one);
         }
     }
+    for one in maps {
+        let all = || taken.iter().filter(|it| it.map() == one.map());
+        batch.push(set(one.map(), (PORTS, 2), true));
+        batch.push(elements(one.map(), |list| {
+            all().fold(list, |list, it| {
+                let [port, at] = [it.port, it.at].map(u16::to_be_bytes);
+                list.nest(1, |it| it.nest(1, |it| it.put(1, &port)).nest(2, |it| it.put(1, &at)))
+            })
+        }));
+        batch.push(rule("prerouting", |rule| {
+            let rule = mark(matches(rule, one, Direction::In));
+            if tproxy { to_socket(rule, one.to) } else { rule }
+        }));
+        if !tproxy {
+            // It sees the first packet of a flow alone; the firewall wants the mark on each.
+            batch.push(rule("redirect", |rule| redirect(matches(rule, one, Direction::In))));
+        }
+        // Answers on a connection that is redirected have to be translated back.
+        if tproxy || i32::from(one.protocol) == libc::IPPROTO_UDP {
+            batch.push(rule("output", |rule| {
+                expression(matches(rule, one, Direction::Out), "notrack", |it| it)
+            }));
+        }
+    }
+    // What fails is told of anyway.
+    batch.last_mut().into_iter().for_each(Message::acknowledge);
     batch.push(mark_of_batch(BATCH_END));
-    netlink.ask(batch).map(drop)
+    batch
 }
 
 /// Whether the table is still there.
@@ -99,18 +155,28 @@ fn mark_of_batch(kind: u16) -> Message {
 }
 
 fn chain(name: &str, kind: &str, hook: u32, priority: i32) -> Message {
-    message(NEW_CHAIN, CREATE | ACK, INET)
+    message(NEW_CHAIN, CREATE, INET)
         .text(1, TABLE)
         .text(3, name)
         .nest(4, |it| it.number(1, hook).put(2, &priority.to_be_bytes()))
         .text(7, kind)
 }
 
+/// A set of keys, each a `kind` of so many bytes; or a map from them to ports.
+fn set(name: &str, (kind, bytes): (u32, u32), map: bool) -> Message {
+    let set = message(NEW_SET, CREATE, INET).text(1, TABLE).text(2, name);
+    let set = set.number(3, if map { MAP } else { 0 }).number(4, kind).number(5, bytes);
+    let set = if map { set.number(6, PORTS).number(7, 2) } else { set };
+    // It is found by its name; a number is asked for.
+    set.number(10, 1)
+}
+
+fn elements(set: &str, list: impl FnOnce(Message) -> Message) -> Message {
+    message(NEW_ELEMENTS, CREATE, INET).text(1, TABLE).text(2, set).nest(3, list)
+}
+
 fn rule(chain: &str, expressions: impl FnOnce(Message) -> Message) -> Message {
-    message(NEW_RULE, CREATE | APPEND | ACK, INET)
-        .text(1, TABLE)
-        .text(2, chain)
-        .nest(4, expressions)
+    message(NEW_RULE, CREATE | APPEND, INET).text(1, TABLE).text(2, chain).nest(4, expressions)
 }
 
 fn expression(rule: Message, name: &str, data: impl FnOnce(Message) -> Message) -> Message {
@@ -121,6 +187,14 @@ fn expression(rule: Message, name: &str, data: impl FnOnce(Message) -> Message) 
 fn compare(rule: Message, not: bool, value: &[u8]) -> Message {
     expression(rule, "cmp", |it| {
         it.number(1, FIRST).number(2, not.into()).nest(3, |it| it.put(1, value))
+    })
+}
+
+/// Goes on only where a set has what the first register holds; a map gives its value to `to`.
+fn look_up(rule: Message, set: &str, to: Option<u32>) -> Message {
+    expression(rule, "lookup", |it| {
+        let it = it.text(1, set).number(2, FIRST);
+        to.into_iter().fold(it, |it, register| it.number(3, register))
     })
 }
 
@@ -145,15 +219,12 @@ enum Direction {
     Out,
 }
 
-/// The packets of `taken` that come in from the device, or the answers that leave by it.
-fn matches(rule: Message, device: &str, taken: &Taken, way: Direction) -> Message {
+/// The packets of a map that come in from the LAN, or the answers that leave to it; the second
+/// register then has the port that they come to.
+fn matches(rule: Message, taken: &Taken, way: Direction) -> Message {
     let incoming = way == Direction::In;
-    let mut name = [0; libc::IFNAMSIZ];
-    for (place, byte) in name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)) {
-        *place = byte;
-    }
     let rule = meta(rule, if incoming { META_IN } else { META_OUT });
-    let rule = compare(rule, false, &name);
+    let rule = look_up(rule, DEVICES, None);
     let family = if taken.to.is_ipv4() { libc::NFPROTO_IPV4 } else { libc::NFPROTO_IPV6 };
     let rule = compare(meta(rule, META_FAMILY), false, &[family as u8]);
     let rule = compare(meta(rule, META_PROTOCOL), false, &[taken.protocol]);
@@ -162,7 +233,7 @@ fn matches(rule: Message, device: &str, taken: &Taken, way: Direction) -> Messag
     let rule = expression(rule, "payload", |it| {
         it.number(1, FIRST).number(2, 2).number(3, if incoming { 2 } else { 0 }).number(4, 2)
     });
-    let rule = compare(rule, false, &taken.port.to_be_bytes());
+    let rule = look_up(rule, taken.map(), Some(SECOND));
     // The kind of the address (RTN_LOCAL and others): what is for one other host, or is answered in
     // the name of one.
     let rule = expression(rule, "fib", |it| {
@@ -178,27 +249,28 @@ fn matches(rule: Message, device: &str, taken: &Taken, way: Direction) -> Messag
     none_of.iter().fold(rule, |rule, kind| compare(rule, true, &u32::from(*kind).to_ne_bytes()))
 }
 
-fn to_socket(rule: Message, taken: &Taken) -> Message {
-    let (family, rule) = match taken.to {
-        IpAddr::V4(ip) => (libc::NFPROTO_IPV4, load(rule, FIRST, &ip.octets())),
-        IpAddr::V6(ip) => (libc::NFPROTO_IPV6, load(rule, FIRST, &ip.octets())),
-    };
-    let rule = load(rule, SECOND, &taken.at.to_be_bytes());
-    let rule = expression(rule, "tproxy", |it| {
-        it.number(1, family as u32).number(2, FIRST).number(3, SECOND)
-    });
-    let rule = expression(mark(rule), "notrack", |it| it);
-    expression(rule, "immediate", |it| {
-        it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, libc::NF_ACCEPT as u32)))
-    })
-}
-
 fn mark(rule: Message) -> Message {
     let rule = load(rule, FIRST, &MARK.to_ne_bytes());
     expression(rule, "meta", |it| it.number(2, META_MARK).number(3, FIRST))
 }
 
-fn redirect(rule: Message, port: u16) -> Message {
-    let rule = load(mark(rule), FIRST, &port.to_be_bytes());
-    expression(rule, "redir", |it| it.number(1, FIRST))
+fn to_socket(rule: Message, to: IpAddr) -> Message {
+    let (family, rule) = match to {
+        IpAddr::V4(ip) => (libc::NFPROTO_IPV4, load(rule, FIRST, &ip.octets())),
+        IpAddr::V6(ip) => (libc::NFPROTO_IPV6, load(rule, FIRST, &ip.octets())),
+    };
+    let rule = expression(rule, "tproxy", |it| {
+        it.number(1, family as u32).number(2, FIRST).number(3, SECOND)
+    });
+    let rule = expression(rule, "notrack", |it| it);
+    expression(rule, "immediate", |it| {
+        it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, libc::NF_ACCEPT as u32)))
+    })
 }
+
+fn redirect(rule: Message) -> Message {
+    expression(rule, "redir", |it| it.number(1, SECOND))
+}
+
+#[cfg(test)]
+mod tests;

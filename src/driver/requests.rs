@@ -146,10 +146,11 @@ impl Io {
     /// Sends what a core wants sent.
     pub(super) fn send(&mut self, transmit: Transmit, data: &[u8]) {
         match transmit.via {
-            Via::Udp(id) => self.sockets.send(id, None, transmit.to, transmit.tos, data),
-            Via::Intercepted(id, from) => {
-                self.sockets.send(id, Some(from.ip()), transmit.to, transmit.tos, data);
-            }
+            via @ Via::Udp(id) => self.sockets.send(id, via, transmit.to, transmit.tos, data),
+            via @ Via::Intercepted(name) => match self.interceptor.speaker(name) {
+                Some(id) => self.sockets.send(id, via, transmit.to, transmit.tos, data),
+                None => self.sockets.count_unsent(),
+            },
             Via::Stream(id) => self.streams.send(id, transmit.tos, data),
             Via::Peer(_) => debug_assert!(false, "the channel's transmissions stay in the core"),
         }

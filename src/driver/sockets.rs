@@ -4,10 +4,10 @@
 //! changes. ICMP errors come back through the socket's error queue (`IP_RECVERR`) with the
 //! destination that they are about; media sockets go without, their far ends come and go.
 
-use super::intercept;
+use super::intercept::sockets as taking;
 use super::poll::{Key, Poll};
 use crate::limits::SIGNALLING_SOCKET_BUFFER_BYTES;
-use crate::net::{Capture, Failure, SocketId, SocketKind};
+use crate::net::{Capture, Failure, SocketId, SocketKind, Via};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
@@ -26,7 +26,7 @@ const GENERATION_MAX: u16 = 0x7fff;
 /// What happened to UDP sockets, for the operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketCounters {
-    /// Datagrams that the system did not take: full buffers, no route.
+    /// Datagrams that the system did not take: full buffers, no route, a socket that is gone.
     pub send_failed: u32,
     /// Datagrams larger than any that a core takes.
     pub too_large: u32,
@@ -68,8 +68,8 @@ pub(super) struct Received {
 /// An error that came back for a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Returned {
-    /// The socket that had sent.
-    pub(super) socket: SocketId,
+    /// How it was sent.
+    pub(super) via: Via,
     /// Where to.
     pub(super) to: SocketAddr,
     /// Why.
@@ -188,7 +188,7 @@ impl Sockets {
                     }
                 }
                 if socket.method == Some(Capture::Redirect) {
-                    to = intercept::redirected(from, to);
+                    to = taking::redirected(from, to);
                 }
                 Some(Received { from, to, tos, len: message.bytes })
             }
@@ -201,26 +201,20 @@ impl Sockets {
         }
     }
 
-    /// Sends one datagram; `from` another address than its own, where the socket may.
-    pub(super) fn send(
-        &mut self,
-        id: SocketId,
-        from: Option<IpAddr>,
-        to: SocketAddr,
-        tos: u8,
-        data: &[u8],
-    ) {
+    /// Sends one datagram from the socket `id`, `via` that or in another's name.
+    pub(super) fn send(&mut self, id: SocketId, via: Via, to: SocketAddr, tos: u8, data: &[u8]) {
         // A pending ICMP error of an earlier datagram makes a send fail once: read it, repeat.
         for attempt in 0..2 {
             let Some(socket) = self.place(id).and_then(|place| place.socket.as_mut()) else {
+                self.count_unsent();
                 return;
             };
             if socket.tos != tos && set_tos(&socket.io, socket.local, tos) {
                 socket.tos = tos;
             }
-            let sent = match from.filter(|_| socket.method == Some(Capture::Tproxy)) {
-                Some(from) => intercept::send_as(&socket.io, from, to, data),
-                None => socket.io.send_to(data, to),
+            let sent = match via {
+                Via::Intercepted(name) => taking::send_as(&socket.io, name.ip(), to, data),
+                _ => socket.io.send_to(data, to),
             };
             let Err(error) = sent else { return };
             let signalling = socket.kind != SocketKind::Media;
@@ -228,13 +222,18 @@ impl Sockets {
                 self.read_errors(id);
                 continue;
             }
-            self.counters.send_failed = self.counters.send_failed.wrapping_add(1);
+            self.count_unsent();
             if signalling && error.kind() != io::ErrorKind::WouldBlock {
                 let error = failure(&error);
-                self.returned.push(Returned { socket: id, to, error });
+                self.returned.push(Returned { via, to, error });
             }
             return;
         }
+    }
+
+    /// A datagram could not be sent.
+    pub(super) fn count_unsent(&mut self) {
+        self.counters.send_failed = self.counters.send_failed.wrapping_add(1);
     }
 
     /// Empties a socket's error queue into the list of returned datagrams.
@@ -268,7 +267,7 @@ impl Sockets {
                 continue;
             };
             self.counters.returned = self.counters.returned.wrapping_add(1);
-            self.returned.push(Returned { socket: id, to, error });
+            self.returned.push(Returned { via: Via::Udp(id), to, error });
         }
     }
 
@@ -303,7 +302,7 @@ fn open(
         setsockopt(&io, sockopt::ReuseAddr, &true)?;
     }
     if let Some(method) = method {
-        intercept::prepare(&io, method, local)?;
+        taking::prepare(&io, method, local)?;
     }
     bind(io.as_raw_fd(), &SockaddrStorage::from(local))?;
     if local.is_ipv4() {

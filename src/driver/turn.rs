@@ -5,6 +5,7 @@ use super::poll::{Key, ReadyList};
 use super::reactor::{Happening, start};
 use super::requests::{Io, Owned};
 use super::signals::{Signals, Wish};
+use super::sockets::Returned;
 use super::streams;
 use super::{Driver, logger};
 use crate::limits::{
@@ -184,8 +185,8 @@ impl<C: Core> Turn<'_, C> {
     fn take_returned(&mut self) {
         for _ in 0..SEND_ERRORS_A_TURN_MAX {
             let Some(returned) = self.io.sockets.next_returned() else { return };
-            let (socket, to, error) = (returned.socket, returned.to, returned.error);
-            self.feed(self.io.reactor.now(), Input::SendFailed { socket, to, error });
+            let Returned { via, to, error } = returned;
+            self.feed(self.io.reactor.now(), Input::SendFailed { via, to, error });
         }
     }
 

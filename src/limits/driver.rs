@@ -12,6 +12,12 @@ pub const INTERCEPTION_RETRY: Duration = Duration::from_secs(60);
 /// How often connection tracking is searched for what passes beside the interception.
 pub const INTERCEPTION_SURVEY: Duration = Duration::from_secs(60);
 
+/// Pieces of connection tracking that are read at a time, some 4 kB each, and how long after each
+/// other.
+pub const FLOW_PIECES_A_TURN: usize = 4;
+/// See [`FLOW_PIECES_A_TURN`].
+pub const FLOW_PIECES_REST: Duration = Duration::from_millis(2);
+
 /// Hosts told of that talk to SIP servers over TLS.
 pub const OVER_TLS_MAX: usize = 32;
 

@@ -55,9 +55,16 @@ pub struct Interception {
     pub listeners: Vec<SocketId>,
     /// What is wrong, where, and what to do.
     pub problem: Option<String>,
+    /// What passes beside it.
+    pub beside: Beside,
+}
+
+/// What interception cannot take, or is altered by others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
     /// Hosts of the LAN that talk to SIP servers over TLS, which nobody can take.
     pub over_tls: Vec<IpAddr>,
-    /// How many more of them there are than are told of.
+    /// How many connections there are of hosts beyond those that are told of.
     pub over_tls_untold: u32,
     /// The kernel's SIP helper reads and rewrites signalling on this router.
     pub helper: bool,

@@ -3,7 +3,7 @@
 use crate::net::taking::Taking;
 use crate::net::{Fate, Packet};
 use crate::provider::registrar;
-use crate::sip::{Msg, answer};
+use crate::sip::{Dialog, Msg, answer};
 use crate::town::{Phone, Town, at, server};
 use cosip::config::Config;
 use cosip::limits::{INTERCEPT_PORTS_MAX, MAINTENANCE_INTERVAL};
@@ -81,7 +81,7 @@ fn a_phone_that_knows_the_server_alone_is_served_in_its_name() {
         let mut callee = town.accept(&invite, "b", &bob.contact());
         let answer = town.world.expect(alice.at, "200 INVITE", 200);
         assert_eq!(answer.from, server());
-        let caller = crate::sip::Dialog::of_answer(&answer, &alice.contact());
+        let caller = Dialog::of_answer(&answer, &alice.contact());
         town.world.send(alice.at, alice.proxy, caller.ack(1));
         town.world.expect(bob.at, "ACK", 200);
         town.bye(&mut callee, alice.at);
@@ -289,6 +289,66 @@ fn a_phone_is_reached_in_the_servers_name_after_what_takes_it_was_put_up_anew() 
     town.server_is(Fate::Drop);
     hears_the_server(&mut town, &alice, &bob);
     town.finish();
+}
+
+/// Alice and Bob, who are intercepted, talk to each other while the server is dead.
+fn two_in_a_call(town: &mut Town) -> (Phone, Phone, Dialog, Dialog) {
+    let alice = phone(town, 0, "alice");
+    let bob = phone(town, 1, "bob");
+    town.server_is(Fate::Drop);
+    town.say(&alice, alice.invite(&bob.aor(), "c1"));
+    let invite = town.world.expect(bob.at, "INVITE", 2_000);
+    let callee = town.accept(&invite, "b", &bob.contact());
+    let answer = town.world.expect(alice.at, "200 INVITE", 200);
+    let caller = Dialog::of_answer(&answer, &alice.contact());
+    town.world.send(alice.at, alice.proxy, caller.ack(1));
+    town.world.expect(bob.at, "ACK", 200);
+    (alice, bob, caller, callee)
+}
+
+#[test]
+fn a_call_goes_on_in_the_servers_name_after_what_takes_it_was_put_up_anew() {
+    let mut town = town(Ok(Capture::Tproxy));
+    let (alice, bob, mut caller, _) = two_in_a_call(&mut town);
+    town.world.take_down(town.routers[1].place);
+    town.world.run_ms(SOON_MS);
+    let bye = caller.request("BYE", &[], "");
+    town.world.send(alice.at, alice.proxy, bye);
+    let bye = town.world.expect(bob.at, "BYE", 1_000);
+    assert_eq!(bye.from, server());
+    town.reply(&bye, 200, "b", &[]);
+    town.world.expect(alice.at, "200 BYE", 3_000);
+    town.finish();
+}
+
+#[test]
+fn a_call_goes_on_from_the_routers_own_address_when_nothing_is_taken_any_more() {
+    let mut town = town(Ok(Capture::Tproxy));
+    let (alice, bob, mut caller, _) = two_in_a_call(&mut town);
+    let mut config = town.routers[1].config.clone();
+    config.adapter.intercept = false;
+    town.world.input(town.routers[1].place, Input::Config(&config));
+    let bye = caller.request("BYE", &[], "");
+    town.world.send(alice.at, alice.proxy, bye);
+    let bye = town.world.expect(bob.at, "BYE", 1_000);
+    assert_eq!(bye.from, town.routers[1].proxy());
+    town.reply(&bye, 200, "b", &[]);
+    town.world.expect(alice.at, "200 BYE", 3_000);
+    town.finish();
+}
+
+#[test]
+fn a_phone_that_cannot_be_sent_to_fails_its_leg_at_once() {
+    for fate in [Fate::NoRoute, Fate::Refuse] {
+        let mut town = town(Ok(Capture::Tproxy));
+        let alice = phone(&mut town, 0, "alice");
+        let bob = phone(&mut town, 1, "bob");
+        town.server_is(Fate::Drop);
+        town.world.fates.insert(bob.at, fate);
+        town.say(&alice, alice.invite(&bob.aor(), "c1"));
+        town.world.run_ms(4_000);
+        assert_eq!(town.packets(bob.at, "INVITE"), 1, "it is not asked again in vain");
+    }
 }
 
 /// Nothing but what the phones themselves said tells where the server is.

@@ -6,7 +6,7 @@ pub(crate) mod taking;
 
 use crate::sip::Msg;
 use cosip::net::{
-    ConnId, Core, Failure, File, Input, Mac, Record, RecordKind, SocketId, StreamEvent, Ticket,
+    ConnId, Core, Failure, File, Input, Mac, Record, RecordKind, SocketId, StreamEvent, Ticket, Via,
 };
 use cosip::rng::Rng;
 use cosip::time::{Duration, Instant, earlier};
@@ -38,9 +38,24 @@ pub(crate) enum Fate {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Packet(Packet),
-    Refused { node: usize, socket: u32, to: SocketAddr, here: bool },
-    Connect { node: usize, ticket: u32, from: Option<IpAddr>, to: SocketAddr },
-    Closed { node: usize, conn: u32 },
+    /// `socket`: none where what failed was sent in the name of `from`.
+    Refused {
+        node: usize,
+        socket: Option<u32>,
+        from: SocketAddr,
+        to: SocketAddr,
+        here: bool,
+    },
+    Connect {
+        node: usize,
+        ticket: u32,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+    },
+    Closed {
+        node: usize,
+        conn: u32,
+    },
 }
 
 struct Socket {
@@ -228,15 +243,19 @@ impl<C: Core> World<C> {
     }
 
     fn fate(&mut self, packet: &Packet) -> Fate {
-        if self.stays_at_home(packet) {
-            return Fate::Deliver;
-        }
+        let at_home = self.phone_at_home(packet);
         for end in [packet.from, packet.to] {
+            if at_home.is_some_and(|phone| phone != end) {
+                continue;
+            }
             match self.fates.get(&end) {
                 None | Some(Fate::Deliver) => {}
                 Some(Fate::Refuse) if end == packet.from => return Fate::Drop,
                 Some(fate) => return *fate,
             }
+        }
+        if at_home.is_some() {
+            return Fate::Deliver;
         }
         let fate = self.rule.as_mut().map_or(Fate::Deliver, |rule| rule(packet));
         match fate {
@@ -263,9 +282,11 @@ impl<C: Core> World<C> {
             Fate::Refuse | Fate::NoRoute => {
                 let here = fate == Fate::NoRoute;
                 self.lost.insert(self.log.len() - 1);
-                if let Some(socket) = self.sockets.get(&(packet.from, false)) {
-                    let (node, socket, to) = (socket.node, socket.id, packet.to);
-                    self.push(at, Happening::Refused { node, socket, to, here });
+                let Packet { from, to, .. } = packet;
+                let socket = self.sockets.get(&(from, false)).map(|it| (it.node, Some(it.id)));
+                let sender = socket.or_else(|| Some((self.speaks_as(from, to)?, None)));
+                if let Some((node, socket)) = sender {
+                    self.push(at, Happening::Refused { node, socket, from, to, here });
                 }
             }
             Fate::Drop => {
@@ -325,9 +346,11 @@ impl<C: Core> World<C> {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Packet(packet) => self.deliver(packet),
-            Happening::Refused { node, socket, to, here } if !self.deaf.contains(&node) => {
+            Happening::Refused { node, socket, from, to, here } if !self.deaf.contains(&node) => {
                 let error = if here { Failure::Unreachable } else { Failure::Refused };
-                self.input(node, Input::SendFailed { socket: SocketId(socket), to, error });
+                let own = |id| Via::Udp(SocketId(id));
+                let via = socket.map_or(Via::Intercepted(from), own);
+                self.input(node, Input::SendFailed { via, to, error });
             }
             Happening::Refused { .. } => {}
             Happening::Connect { node, ticket, from, to } => {

@@ -1,13 +1,14 @@
 //! Phones that know nothing of the router: set up with the provider's own address.
 
 use crate::baresip::Baresip;
-use crate::calls::call_with_and_without_server;
+use crate::calls::{call, call_with_and_without_server, end};
 use crate::needs;
 use crate::provider::{ADDRESS, ADDRESS_V6};
 use crate::router::{LAN, Router, Settings};
-use crate::script::{CALL, Step, answer};
+use crate::script::Step::*;
+use crate::script::{CALL, answer};
 use crate::sipp::Sipp;
-use crate::town::{FIRST, SECOND, Socket, Town};
+use crate::town::{FIRST, SECOND, Socket, Town, ip};
 use crate::transport::Transport::{self, Tcp, Udp};
 use crate::wait;
 use crate::world::inside;
@@ -141,6 +142,16 @@ fn on_ipv6_redirected_a_phone_calls_as_well() {
     inside(LIMIT, |folder| on_ipv6(folder, REDIRECTED));
 }
 
+#[test]
+fn over_tcp_on_ipv6_a_phone_calls_though_it_knows_the_server_alone() {
+    inside(LIMIT, |folder| over_tcp(folder, !REDIRECTED, true));
+}
+
+#[test]
+fn over_tcp_on_ipv6_redirected_a_phone_calls_as_well() {
+    inside(LIMIT, |folder| over_tcp(folder, REDIRECTED, true));
+}
+
 fn on_ipv6(folder: &Path, redirected: bool) {
     let (settings, method) = settings_of(redirected, true);
     let mut town = strict_town(folder, &settings, method);
@@ -149,26 +160,32 @@ fn on_ipv6(folder: &Path, redirected: bool) {
 
 #[test]
 fn over_tcp_phones_hear_each_other_though_they_know_the_server_alone() {
-    inside(LIMIT, |folder| over_tcp(folder, !REDIRECTED));
+    inside(LIMIT, |folder| over_tcp(folder, !REDIRECTED, false));
 }
 
 #[test]
 fn over_tcp_redirected_phones_hear_each_other_as_well() {
-    inside(LIMIT, |folder| over_tcp(folder, REDIRECTED));
+    inside(LIMIT, |folder| over_tcp(folder, REDIRECTED, false));
 }
 
-fn over_tcp(folder: &Path, redirected: bool) {
-    let (settings, method) = settings_of(redirected, false);
-    let mut town = Town::build(folder, &settings);
+fn over_tcp(folder: &Path, redirected: bool, ipv6: bool) {
+    let (mut town, mut alice, mut bob) = two_over_tcp(folder, redirected, ipv6);
+    call_with_and_without_server(&mut town, &mut alice, &mut bob);
+}
+
+fn two_over_tcp(folder: &Path, redirected: bool, ipv6: bool) -> (Town, Baresip, Baresip) {
+    let (settings, method) = settings_of(redirected, ipv6);
+    let town = Town::build(folder, &settings);
     for home in [1, 2] {
         await_method(town.router(home), method);
         let_in_only_what_is_taken(town.router(home));
     }
+    let server = settings.server_address();
     let start =
-        |home, user| Baresip::start_at(&town, &town.socket(home, FIRST), user, (Tcp, ADDRESS));
-    let (mut alice, mut bob) = (start(1, ("alice", 400)), start(2, ("bob", 700)));
+        |home, user| Baresip::start_at(&town, &town.socket(home, FIRST), user, (Tcp, server));
+    let (alice, bob) = (start(1, ("alice", 400)), start(2, ("bob", 700)));
     town.await_record(1, "bob");
-    call_with_and_without_server(&mut town, &mut alice, &mut bob);
+    (town, alice, bob)
 }
 
 #[test]
@@ -182,19 +199,179 @@ fn interception_by_redirection_begins_and_ends_with_the_daemon() {
 }
 
 #[test]
-fn a_family_that_comes_later_changes_nothing_about_how_phones_are_taken() {
+fn a_family_that_comes_later_ends_no_call() {
+    inside(LIMIT, |folder| more_is_taken(folder, !REDIRECTED));
+}
+
+#[test]
+fn a_family_that_comes_later_ends_no_call_that_is_redirected() {
+    inside(LIMIT, |folder| more_is_taken(folder, REDIRECTED));
+}
+
+#[test]
+fn a_family_that_comes_later_ends_no_connection_that_is_redirected() {
+    inside(LIMIT, |folder| {
+        let (mut town, mut alice, mut bob) = two_over_tcp(folder, REDIRECTED, false);
+        town.provider.kill();
+        call(&mut alice, &mut bob);
+        add_a_family(&mut town, 2);
+        end(&mut alice, &mut bob);
+        call(&mut bob, &mut alice);
+        end(&mut alice, &mut bob);
+    });
+}
+
+/// What is taken changes under a call of a phone that trusts its server alone.
+fn more_is_taken(folder: &Path, redirected: bool) {
+    let (settings, method) = settings_of(redirected, false);
+    let mut town = strict_town(folder, &settings, method);
+    let mut alice = phone(&town, 1, "alice", Udp);
+    let mut bob = phone(&town, 2, "bob", Udp);
+    town.await_record(1, "bob");
+    town.provider.kill();
+    let answering = bob.follow(&answer(300));
+    let calling = [Dial("200"), AckAnswer, Pause(4_000), HangUp, Expect("200")];
+    let calling = alice.call("bob", &calling);
+    wait::until("the call", SOON, || town.router(1).call_path() == "overlay");
+    add_a_family(&mut town, 2);
+    await_method(town.router(2), method);
+    calling.succeed();
+    answering.succeed();
+}
+
+/// Gives the LAN of a home IPv6 as well, and waits until that is intercepted too.
+fn add_a_family(town: &mut Town, home: u8) {
+    let host = town.router(home).host.clone();
+    host.on(|| fs::write("/proc/sys/net/ipv6/conf/lan/disable_ipv6", "0")).unwrap();
+    ask(town.router(home), "ip", &["address", "add", "fd00::1/64", "dev", "lan", "nodad"]);
+    wait::until("both families", SOON, || {
+        let log = town.router_mut(home).process().log();
+        assert!(!log.contains("nothing is intercepted"), "{log}");
+        log.matches("are intercepted").count() == 2
+    });
+}
+
+/// Flows that the kernel forgets at once are as those that phones leave quiet for minutes.
+#[test]
+fn a_redirected_phone_hears_its_server_after_the_kernel_has_forgotten_it() {
+    inside(LIMIT, |folder| {
+        let (settings, method) = settings_of(REDIRECTED, false);
+        let mut town = strict_town(folder, &settings, method);
+        for (home, name) in [1, 2].into_iter().flat_map(|home| [(home, ""), (home, "_stream")]) {
+            let path = format!("/proc/sys/net/netfilter/nf_conntrack_udp_timeout{name}");
+            town.router(home).host.on(|| fs::write(path, "1")).unwrap();
+        }
+        let mut alice = phone(&town, 1, "alice", Udp);
+        let mut bob = phone(&town, 2, "bob", Udp);
+        town.await_record(1, "bob");
+        town.provider.kill();
+        wait::pause(Duration::from_secs(3));
+        let answering = bob.follow(&answer(3_000));
+        alice.call("bob", &CALL).succeed();
+        assert_eq!(answering.succeed().rings(), 1);
+
+        // And where the daemon began anew: it knows from its files whom the phone meant.
+        town.router_mut(2).stop();
+        town.router_mut(2).start();
+        await_method(town.router(2), method);
+        town.await_record(1, "bob");
+        let answering = bob.follow(&answer(300));
+        alice.call("bob", &CALL).succeed();
+        answering.succeed();
+    });
+}
+
+#[test]
+fn without_a_route_to_the_server_phones_are_taken_all_the_same() {
+    inside(LIMIT, |folder| without_route(folder, !REDIRECTED, false));
+}
+
+#[test]
+fn without_a_route_to_the_server_phones_are_redirected_all_the_same() {
+    inside(LIMIT, |folder| without_route(folder, REDIRECTED, false));
+}
+
+#[test]
+fn without_a_route_on_ipv6_phones_are_taken_all_the_same() {
+    inside(LIMIT, |folder| without_route(folder, !REDIRECTED, true));
+}
+
+#[test]
+fn without_a_route_on_ipv6_phones_are_redirected_all_the_same() {
+    inside(LIMIT, |folder| without_route(folder, REDIRECTED, true));
+}
+
+fn without_route(folder: &Path, redirected: bool, ipv6: bool) {
+    let (settings, method) = settings_of(redirected, ipv6);
+    let town = strict_town(folder, &settings, method);
+    let mut alice = phone(&town, 1, "alice", Udp);
+    let net: &[&str] = if ipv6 {
+        &["-6", "route", "del", "2001:db8::/64"]
+    } else {
+        &["route", "del", "203.0.113.0/24"]
+    };
+    ask(town.router(1), "ip", &[net, &["dev", "wan"]].concat());
+    alice.follow(&[Register("", "200")]).succeed();
+}
+
+#[test]
+fn what_is_not_the_lans_is_never_taken() {
+    inside(LIMIT, |folder| not_the_lans(folder, !REDIRECTED));
+}
+
+#[test]
+fn what_is_not_the_lans_is_never_redirected() {
+    inside(LIMIT, |folder| not_the_lans(folder, REDIRECTED));
+}
+
+/// Programs of the router speak to servers themselves, and others may have it as their router.
+fn not_the_lans(folder: &Path, redirected: bool) {
+    let (settings, method) = settings_of(redirected, false);
+    let town = Town::build(folder, &settings);
+    await_method(town.router(1), method);
+    let server = Town::add_host("server", "203.0.113.60");
+    let guest = Town::add_host("guest", "203.0.113.61");
+    ip("-n server address add 198.51.100.1/32 dev eth0");
+    ip("-n router-1 route add 198.51.100.1 via 203.0.113.60");
+    ip("-n guest route add 198.51.100.1 via 203.0.113.21");
+    let at = "198.51.100.1:5060";
+    let (datagrams, streams) =
+        server.on(|| (UdpSocket::bind(at).unwrap(), TcpListener::bind(at).unwrap()));
+    datagrams.set_read_timeout(Some(SOON)).unwrap();
+    for host in [&town.router(1).host, &guest] {
+        host.on(|| {
+            let socket = UdpSocket::bind("0.0.0.0:5060").or_else(|_| UdpSocket::bind("0.0.0.0:0"));
+            socket.unwrap().send_to(b"OPTIONS", at).unwrap();
+            TcpStream::connect_timeout(&at.parse().unwrap(), SOON).unwrap();
+        });
+        let mut data = [0; 16];
+        let (len, from) = datagrams.recv_from(&mut data).unwrap();
+        assert_eq!(&data[..len], b"OPTIONS");
+        let (_, stream_from) = streams.accept().unwrap();
+        assert_eq!(from.ip(), stream_from.ip());
+        assert!(from.to_string().starts_with("203.0.113."), "{from}");
+    }
+    assert_eq!(town.router(1).counter("intercepted_strays"), 0);
+}
+
+#[test]
+fn the_kernels_sip_helper_on_the_way_to_the_server_is_told_of() {
     inside(LIMIT, |folder| {
         let mut town = Town::build(folder, &settings());
-        await_method(town.router(1), "tproxy");
-        let host = town.router(1).host.clone();
-        host.on(|| fs::write("/proc/sys/net/ipv6/conf/lan/disable_ipv6", "0")).unwrap();
-        ask(town.router(1), "ip", &["address", "add", "fd00::1/64", "dev", "lan", "nodad"]);
-        wait::until("both families", SOON, || {
-            let log = town.router_mut(1).process().log();
-            assert!(!log.contains("nothing is intercepted"), "{log}");
-            log.matches("are intercepted").count() == 2
+        town.router(1).host.nft(
+            "add table inet help; add ct helper inet help sip { type \"sip\" protocol udp; }; \
+             add chain inet help out { type filter hook output priority -150; }; \
+             add rule inet help out udp dport 5060 ct helper set \"sip\"",
+        );
+        let _alice = phone(&town, 1, "alice", Udp);
+        assert_eq!(interception(town.router(1))["warning"], Value::Null);
+        // It is looked for once a minute, and at the start.
+        town.router_mut(1).stop();
+        town.router_mut(1).start();
+        wait::until("the warning", SOON, || {
+            let warning = interception(town.router(1))["warning"].clone();
+            warning.as_str().is_some_and(|it| it.contains("unload nf_conntrack_sip"))
         });
-        await_method(town.router(1), "tproxy");
     });
 }
 
@@ -245,10 +422,12 @@ fn come_and_go(folder: &Path, redirected: bool) {
     // That flow is older than the daemon, which takes it over; TLS stays as it is.
     town.router_mut(1).start();
     await_method(town.router(1), method);
-    alice.follow(&[Step::Register("", "200")]).succeed();
+    alice.follow(&[Register("", "200")]).succeed();
     assert_eq!(users(town.router(1)), ["alice"]);
-    let phones = town.router(1).ask(&["phones"]);
-    assert!(phones.contains("not protected: TLS") && phones.contains(socket.address), "{phones}");
+    wait::until("the phone that cannot be taken", SOON, || {
+        let phones = town.router(1).ask(&["phones"]);
+        phones.contains("not protected: TLS") && phones.contains(socket.address)
+    });
     if !redirected {
         is_recorded(town.router(1));
     }
@@ -286,9 +465,9 @@ fn has_policy(router: &Router) -> bool {
 /// What nobody has redirected is for nobody else, and counted.
 fn speak_to_what_redirects(town: &Town) {
     let router = town.router(1);
-    let table = ask(router, "nft", &["list", "table", "inet", "cosip"]);
-    let rule = table.lines().find(|line| line.contains("udp") && line.contains("redirect to :"));
-    let port = rule.and_then(|rule| rule.rsplit(':').next()).unwrap_or_else(|| panic!("{table}"));
+    let map = ask(router, "nft", &["list", "map", "inet", "cosip", "udp4"]);
+    let element = map.split_once("5060 : ").unwrap_or_else(|| panic!("{map}")).1;
+    let port: String = element.chars().take_while(char::is_ascii_digit).collect();
     let to = format!("{LAN}:{port}");
     let speaker = town.socket(1, SECOND).host.on(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
     speaker.send_to(b"OPTIONS sip:x SIP/2.0\r\n\r\n", to).unwrap();
@@ -302,11 +481,11 @@ fn after_a_crash(town: &mut Town, alice: &mut Sipp, method: &str) {
     let tproxy = method == "tproxy";
     assert_eq!(has_policy(town.router(1)), tproxy);
     if tproxy {
-        alice.follow(&[Step::Register("", "200")]).succeed();
+        alice.follow(&[Register("", "200")]).succeed();
     }
     town.router_mut(1).start();
     await_method(town.router(1), method);
     assert_eq!(users(town.router(1)), [""; 0]);
-    alice.follow(&[Step::Register("", "200")]).succeed();
+    alice.follow(&[Register("", "200")]).succeed();
     assert_eq!(users(town.router(1)), ["alice"]);
 }

@@ -26,7 +26,10 @@ impl<C: Core> World<C> {
                         let Some(Conn { local, remote, .. }) = conn else { continue };
                         (*local, true, *remote)
                     }
-                    via @ Via::Intercepted(..) => (self.name_of(place, via), false, transmit.to),
+                    Via::Intercepted(chosen) => {
+                        self.assert_speaks_as(place, chosen);
+                        (chosen, false, transmit.to)
+                    }
                     Via::Peer(_) => panic!("the channel's transmissions stay in the core"),
                 };
                 self.carry(Packet { at: self.now, from, to, tcp, data });

@@ -2,8 +2,8 @@
 
 use super::{Conn, Packet, World};
 use cosip::net::{
-    Answer, Capture, Capturing, ConnId, Core, Input, Interception, Rules, SocketId, StreamEvent,
-    Ticket, Via,
+    Answer, Beside, Capture, Capturing, ConnId, Core, Input, Interception, Rules, SocketId,
+    StreamEvent, Ticket,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -101,9 +101,11 @@ impl<C: Core> World<C> {
             sockets: taking.standing.iter().map(capturing).collect(),
             listeners: taking.standing.iter().map(|it| it.2).collect(),
             problem,
-            over_tls: taking.over_tls.0.clone(),
-            over_tls_untold: taking.over_tls.1,
-            helper: taking.helper,
+            beside: Beside {
+                over_tls: taking.over_tls.0.clone(),
+                over_tls_untold: taking.over_tls.1,
+                helper: taking.helper,
+            },
         };
         match &mut taking.held {
             Some(held) => held.push((ticket, answer)),
@@ -126,10 +128,12 @@ impl<C: Core> World<C> {
         }
     }
 
-    /// Whether a packet goes no further than between a phone and a router that takes what it says.
-    pub(super) fn stays_at_home(&self, packet: &Packet) -> bool {
+    /// The phone of a packet that goes no further than between it and a router that takes what it
+    /// says.
+    pub(super) fn phone_at_home(&self, packet: &Packet) -> Option<SocketAddr> {
         let Packet { from, to, .. } = *packet;
-        self.takings.iter().any(|it| it.takes(from, to).is_some() || it.takes(to, from).is_some())
+        let takes = |phone, chosen| self.speaks_as(chosen, phone).map(|_| phone);
+        takes(from, to).or_else(|| takes(to, from))
     }
 
     /// A router takes a datagram. False where it is none's business.
@@ -158,14 +162,15 @@ impl<C: Core> World<C> {
         true
     }
 
-    /// The address that a datagram leaves from that is sent in another's name.
-    pub(super) fn name_of(&self, place: usize, via: Via) -> SocketAddr {
-        let Via::Intercepted(socket, chosen) = via else { panic!("not intercepted: {via:?}") };
-        let taking = self.takings.iter().find(|it| it.place == place);
-        let standing = taking.map_or(&[][..], |it| &it.standing);
-        let port = standing.iter().find(|it| it.1 == socket).expect("a socket that stands").0;
-        assert_eq!(port, chosen.port(), "a socket sends from its own port");
-        chosen
+    /// The router that speaks to a phone in the name of the server that it chose.
+    pub(super) fn speaks_as(&self, chosen: SocketAddr, phone: SocketAddr) -> Option<usize> {
+        self.takings.iter().find(|it| it.takes(phone, chosen).is_some()).map(|it| it.place)
+    }
+
+    /// Only a router that takes what a server is sent speaks in its name.
+    pub(super) fn assert_speaks_as(&self, place: usize, chosen: SocketAddr) {
+        let taking = self.takings.iter().find(|it| it.place == place).expect("one that may take");
+        assert!(taking.standing.iter().any(|it| it.0 == chosen.port()), "{chosen} is not taken");
     }
 }
 
