@@ -100,7 +100,9 @@
 //! // An adapter knows no addresses until it is told, and then asks for sockets.
 //! let lan: IpAddr = "192.168.1.1".parse()?;
 //! let wan: IpAddr = "203.0.113.7".parse()?;
-//! let network = Network { lan: vec![lan], wan: vec![wan], wan_up: true, gateway: None };
+//! let (lan_side, wan_side) = (vec![lan], vec![wan]);
+//! let network =
+//!     Network { lan: lan_side, wan: wan_side, wan_up: true, ..Network::default() };
 //! turn(&mut adapter, now, Input::Network(&network), &mut sockets);
 //! let sip = (SocketKind::Sip, SocketAddr::new(lan, 5060));
 //! let socket = sockets.iter().position(|socket| *socket == sip).expect("phones are served");

@@ -222,6 +222,9 @@ pub const ALIASES_MAX: usize = 8;
 /// Addresses served on each side: of the LAN, and of the WAN.
 pub const ADDRESSES_A_SIDE_MAX: usize = 4;
 
+/// SIP over TLS (RFC 3261 s19.1.2): it passes untouched.
+pub const SIPS_PORT: u16 = 5061;
+
 /// Ports of SIP servers that phones are intercepted at.
 pub const INTERCEPT_PORTS_MAX: usize = 8;
 

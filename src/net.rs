@@ -301,6 +301,13 @@ pub struct Network {
     pub wan_up: bool,
     /// The next hop of the WAN side's default route, where it has one.
     pub gateway: Option<IpAddr>,
+    /// Names of networks that the firewall has in no zone: it lets nothing in from them.
+    pub shut_out: Vec<String>,
+}
+
+/// What is wrong with a network of [`Network::shut_out`], and what to do.
+pub(crate) fn without_zone(name: &str) -> String {
+    format!("the firewall has network {name} in no zone and lets nothing in from it: add it to one")
 }
 
 /// A command of the control socket, already split into words.

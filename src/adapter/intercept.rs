@@ -12,9 +12,9 @@ use super::targets::Target;
 use super::{Adapter, Wish};
 use crate::config::Mode;
 use crate::json::{Value, json};
-use crate::limits::INTERCEPT_PORTS_MAX;
 use crate::net::{
     Answer, Capture, Failure, Interception, Rejected, Request, Rules, SocketId, SocketKind, Via,
+    without_zone,
 };
 use crate::sip::transaction::Flow;
 use crate::time::Instant;
@@ -29,8 +29,6 @@ pub(crate) struct Intercepting {
     /// Whether the last wish was for rules. None: nothing was wished for, and an earlier run may
     /// have left some.
     wanted: Option<bool>,
-    /// How many ports of the settings are more than can be taken.
-    ports_beyond: usize,
 }
 
 impl Intercepting {
@@ -65,18 +63,9 @@ impl Adapter {
         if known.asked || !(wanted || known.wanted != Some(false)) {
             return;
         }
-        let mut all: Vec<u16> = Vec::new();
-        for port in &self.config.adapter.intercept_port {
-            if !all.contains(port) {
-                all.push(*port);
-            }
-        }
-        let beyond = if wanted { all.len().saturating_sub(INTERCEPT_PORTS_MAX) } else { 0 };
-        self.counters.intercept_ports_dropped += beyond.saturating_sub(known.ports_beyond) as u64;
-        known.ports_beyond = beyond;
         (known.asked, known.wanted) = (true, Some(wanted));
-        all.truncate(INTERCEPT_PORTS_MAX);
-        self.wish(Wish::Rules, Request::Rules(wanted.then_some(Rules { ports: all })));
+        let ports = self.config.adapter.intercept_port.clone();
+        self.wish(Wish::Rules, Request::Rules(wanted.then_some(Rules { ports })));
     }
 
     fn wants_rules(&self) -> bool {
@@ -210,7 +199,7 @@ impl Adapter {
         let Some(at) = provider else { return };
         let chosen = self.chosen_target(at, phone) == Some(target);
         if let Some(state) = self.providers.get_mut(at).filter(|_| chosen) {
-            state.adopt(target.addr);
+            self.counters.chosen_servers_dropped += u64::from(!state.adopt(target.addr));
         }
     }
 
@@ -221,7 +210,7 @@ impl Adapter {
             && asked
             && state.options.server.is_none()
         {
-            state.adopt(addr);
+            self.counters.chosen_servers_dropped += u64::from(!state.adopt(addr));
         }
     }
 
@@ -229,13 +218,17 @@ impl Adapter {
     pub(super) fn interception_status(&self) -> Value {
         let now = &self.sockets.intercepting.now;
         let method = now.method.map_or("none", Capture::as_str);
-        let helper = now.beside.helper.then_some(
-            "the kernel's SIP helper rewrites signalling on this router: unload nf_conntrack_sip",
-        );
+        let helper = now.beside.helper.then(|| {
+            "the kernel's SIP helper rewrites signalling on this router: unload nf_conntrack_sip"
+                .to_owned()
+        });
+        let shut_out = self.network.shut_out.iter().map(|name| without_zone(name));
+        let warnings: Vec<String> = helper.into_iter().chain(shut_out).collect();
+        let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
         let reason = match (self.config.adapter.intercept, &now.problem) {
             (false, _) => Some("option intercept is 0".to_owned()),
             (true, problem) => problem.clone(),
         };
-        json!({ "method": method, "reason": reason, "warning": helper })
+        json!({ "method": method, "reason": reason, "warning": warning })
     }
 }

@@ -196,8 +196,8 @@ crate::observe::counters! {
         transmissions_dropped,
         /// Datagrams and connections that were intercepted and are for nobody else.
         intercepted_strays,
-        /// Ports of `intercept_port` that are not taken: there are too many.
-        intercept_ports_dropped,
+        /// Servers that phones chose and that are not asked for others: there are too many.
+        chosen_servers_dropped,
         /// Hosts that talk to SIP servers over TLS and are not told of: there are too many.
         tls_hosts_dropped,
         /// REFERs of other adapters refused because too many are under way.

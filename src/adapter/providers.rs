@@ -48,10 +48,12 @@ impl ProviderState {
         earlier(self.state.poll_timeout(), self.locate_at)
     }
 
-    /// Takes a server that a phone chose by itself.
-    pub(crate) fn adopt(&mut self, addr: SocketAddr) {
+    /// Takes a server that a phone chose by itself. False where there is no room for it.
+    pub(crate) fn adopt(&mut self, addr: SocketAddr) -> bool {
         self.targets.adopt(addr);
-        self.state.set_targets(self.targets.all().len() as u8);
+        let all = self.targets.all();
+        self.state.set_targets(all.len() as u8);
+        all.iter().any(|target| target.addr == addr)
     }
 
     /// Its names are resolved at this instant; never: it is not asked any more.

@@ -54,8 +54,9 @@ const LIMITS: [Limit; 14] = [
         "addresses of bootstrap entries not used: there are too many",
     ),
     (
-        |adapter| adapter.counters.intercept_ports_dropped,
-        "ports of intercept_port not intercepted: there are too many",
+        |adapter| adapter.counters.chosen_servers_dropped,
+        "registrations at servers that their phones chose and that nobody else is sent to: a \
+         provider has too many of them; option server names the right ones",
     ),
     (
         |adapter| adapter.counters.tls_hosts_dropped,

@@ -5,7 +5,9 @@ use super::schema::{Later, Row, Section, section, sections};
 use super::types::{Account, Config, Mode, Provider};
 use super::uci::{self, Setting};
 use super::{Error, Warning};
-use crate::limits::{EMERGENCY_ROUTES_MAX, PROVIDERS_MAX, SERVERS_MAX};
+use crate::limits::{
+    EMERGENCY_ROUTES_MAX, INTERCEPT_PORTS_MAX, PROVIDERS_MAX, SERVERS_MAX, SIPS_PORT,
+};
 
 /// Relay ports that a call may need: two sides of two legs with RTP and RTCP, and hold-off.
 const MEDIA_PORTS_PER_CALL: u32 = 6;
@@ -195,6 +197,8 @@ impl<'a> Reader<'a> {
                 return Err(self.error(line, &port.to_string(), allowed));
             }
         }
+        self.check_intercepted()?;
+        let (adapter, media) = (&self.config.adapter, &self.config.media);
         let ports = u32::from(media.port_max - media.port_min) + 1;
         let wanted = u32::from(adapter.max_calls) * MEDIA_PORTS_PER_CALL;
         if ports < wanted {
@@ -203,6 +207,24 @@ impl<'a> Reader<'a> {
             self.warn(self.line_of("media", "port_max"), text);
         }
         Ok(())
+    }
+
+    /// Each port once, each with sockets of its own; on one of TLS a phone would be cut off.
+    fn check_intercepted(&mut self) -> Result<(), Error> {
+        let mut seen = Vec::new();
+        self.config.adapter.intercept_port.retain(|port| {
+            let new = !seen.contains(port);
+            seen.push(*port);
+            new
+        });
+        let ports = &self.config.adapter.intercept_port;
+        let tls = ports.iter().find(|port| **port == SIPS_PORT);
+        let Some(wrong) = tls.or(ports.get(INTERCEPT_PORTS_MAX)) else { return Ok(()) };
+        let allowed = match *wrong {
+            SIPS_PORT => "a port without TLS: what is encrypted cannot be intercepted".to_owned(),
+            _ => format!("at most {INTERCEPT_PORTS_MAX} ports"),
+        };
+        Err(self.error(self.line_of("adapter", "intercept_port"), &wrong.to_string(), allowed))
     }
 
     /// Each route is a leg of the call, beside the server's.

@@ -257,6 +257,15 @@ fn options_that_contradict_each_other_are_found() {
     assert_eq!(bad("config adapter\noption sip_port 30005\n"), (2, "30005".into()));
     let both = "config overlay\noption port 6000\nconfig adapter\noption wan_sip_port 6000\n";
     assert_eq!(bad(both), (4, "6000".into()));
+    let ports = |ports: &[u16]| {
+        let lines = ports.iter().map(|port| format!("list intercept_port {port}\n"));
+        format!("config adapter\n{}", lines.collect::<String>())
+    };
+    let many: Vec<u16> = (5062..=5070).collect();
+    assert_eq!(bad(&ports(&many)).1, "5070", "more than are intercepted");
+    assert_eq!(bad(&ports(&[5060, 5061])).1, "5061", "TLS");
+    let twice = [&many[..8], &many[..2]].concat();
+    assert_eq!(good(&ports(&twice)).adapter.intercept_port, many[..8], "each once");
     assert_eq!(
         warnings("config adapter\noption max_calls 40\n"),
         ["test:1: 200 media ports are few for 40 calls: 240 or more"]

@@ -14,7 +14,7 @@ use super::netlink::Netlink;
 use super::poll::{Key, Poll};
 use super::routes;
 use crate::limits::{NETWORK_RESCAN, NETWORK_REST};
-use crate::net::Network;
+use crate::net::{Network, without_zone};
 use crate::time::{Instant, earlier};
 use nix::sys::socket::SockProtocol;
 use std::io;
@@ -102,6 +102,7 @@ impl Networks {
         let found = Network {
             gateway: routes::gateway(&links).filter(IpAddr::is_ipv4),
             wan_up: wan.iter().any(|(_, carrier)| *carrier),
+            shut_out: shut_out(self.lan.iter().chain(&self.wan), &names),
             lan: lan.into_iter().map(|(address, _)| address).collect(),
             wan: wan.into_iter().map(|(address, _)| address).collect(),
         };
@@ -110,6 +111,7 @@ impl Networks {
         }
         if !(self.lan.is_empty() && self.wan.is_empty()) {
             log::info!("{}", Told(&found));
+            found.shut_out.iter().for_each(|name| log::warn!("{}", without_zone(name)));
         }
         Some(self.known.insert(found))
     }
@@ -119,7 +121,7 @@ struct Told<'a>(&'a Network);
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Network { lan, wan, wan_up, gateway } = self.0;
+        let Network { lan, wan, wan_up, gateway, .. } = self.0;
         for (name, addresses) in [("LAN", lan), ("WAN", wan)] {
             write!(f, "{name}")?;
             for address in addresses {
@@ -157,7 +159,7 @@ fn find(entries: &[String], names: &str, held: &[Held]) -> Vec<(IpAddr, bool)> {
                 found.push((address, carrier.is_none_or(|held| held.carrier)));
             }
         } else {
-            let device = device_of(names, entry).unwrap_or(entry);
+            let device = named(names, entry).map_or(entry.as_str(), |(device, _)| device);
             let of_device = held.iter().filter(|held| held.device == device);
             found.extend(of_device.map(|held| (held.address, held.carrier)));
         }
@@ -175,12 +177,23 @@ fn find(entries: &[String], names: &str, held: &[Held]) -> Vec<(IpAddr, bool)> {
     found
 }
 
-/// The device of the network `name`; `None` where no network has this name.
-fn device_of<'a>(names: &'a str, name: &str) -> Option<&'a str> {
-    let named = names.lines().map(|line| line.split_ascii_whitespace());
-    named
-        .map(|mut words| (words.next(), words.next()))
-        .find_map(|(network, device)| if network == Some(name) { device } else { None })
+/// The device and the zone of the network `name`; `None` where no network has this name.
+fn named<'a>(names: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
+    names.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let found = words.next() == Some(name);
+        found.then(|| Some((words.next()?, words.next().unwrap_or("-")))).flatten()
+    })
+}
+
+/// Those of the entries that are networks without a zone, on a router whose firewall has zones.
+fn shut_out<'a>(entries: impl Iterator<Item = &'a String>, names: &str) -> Vec<String> {
+    let zone = |name: &str| named(names, name).map(|(_, zone)| zone);
+    let mut networks = names.lines().filter_map(|line| line.split_ascii_whitespace().next());
+    if !networks.any(|name| zone(name) != Some("-")) {
+        return Vec::new();
+    }
+    entries.filter(|name| zone(name) == Some("-")).cloned().collect()
 }
 
 #[cfg(test)]
@@ -223,5 +236,14 @@ mod tests {
         let both = find(&entries(&["127.0.0.9", "127.0.0.9", "192.0.2.1"]), names, &held);
         assert_eq!(both, [([127, 0, 0, 9].into(), true), ([192, 0, 2, 1].into(), true)]);
         assert_eq!(find(&entries(&["203.0.113.77"]), names, &held), []);
+    }
+    #[test]
+    fn a_network_without_a_zone_is_named_where_the_firewall_has_zones() {
+        let entries = ["lan", "guest", "br-lan", "192.0.2.1"].map(str::to_owned);
+        let without = |names| shut_out(entries.iter(), names);
+        assert_eq!(without("lan br-lan lan\nguest br-guest -\n"), ["guest"]);
+        assert_eq!(without("lan br-lan lan\nguest - guest\n"), [""; 0], "down, but in a zone");
+        assert_eq!(without("lan br-lan -\nguest br-guest -\n"), [""; 0], "no firewall");
+        assert_eq!(without(""), [""; 0]);
     }
 }

@@ -94,7 +94,7 @@ fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
     if !tproxy {
         batch.push(chain("redirect", "nat", PREROUTING, BEFORE_DSTNAT));
     }
-    batch.push(set(DEVICES, (DEVICE_NAMES, libc::IFNAMSIZ as u32), false));
+    batch.push(set(DEVICES, false));
     batch.push(elements(DEVICES, |list| {
         devices.iter().fold(list, |list, device| {
             let mut name = [0; libc::IFNAMSIZ];
@@ -112,7 +112,7 @@ fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
     }
     for one in maps {
         let all = || taken.iter().filter(|it| it.map() == one.map());
-        batch.push(set(one.map(), (PORTS, 2), true));
+        batch.push(set(one.map(), true));
         batch.push(elements(one.map(), |list| {
             all().fold(list, |list, it| {
                 let [port, at] = [it.port, it.at].map(u16::to_be_bytes);
@@ -162,11 +162,17 @@ fn chain(name: &str, kind: &str, hook: u32, priority: i32) -> Message {
         .text(7, kind)
 }
 
-/// A set of keys, each a `kind` of so many bytes; or a map from them to ports.
-fn set(name: &str, (kind, bytes): (u32, u32), map: bool) -> Message {
+/// A set of names of devices, or a map from ports to ports.
+fn set(name: &str, map: bool) -> Message {
     let set = message(NEW_SET, CREATE, INET).text(1, TABLE).text(2, name);
-    let set = set.number(3, if map { MAP } else { 0 }).number(4, kind).number(5, bytes);
-    let set = if map { set.number(6, PORTS).number(7, 2) } else { set };
+    let set = if map {
+        set.number(3, MAP).number(4, PORTS).number(5, 2).number(6, PORTS).number(7, 2)
+    } else {
+        // So that nft shows them: the order of their bytes is this machine's.
+        let [a, b, c, d] = 1_u32.to_ne_bytes();
+        let bytes = libc::IFNAMSIZ as u32;
+        set.number(3, 0).number(4, DEVICE_NAMES).number(5, bytes).put(13, &[0, 4, a, b, c, d])
+    };
     // It is found by its name; a number is asked for.
     set.number(10, 1)
 }

@@ -6,8 +6,8 @@ use crate::provider::registrar;
 use crate::sip::{Dialog, Msg, answer};
 use crate::town::{Phone, Town, at, server};
 use cosip::config::Config;
-use cosip::limits::{INTERCEPT_PORTS_MAX, MAINTENANCE_INTERVAL};
-use cosip::net::{Capture, Input};
+use cosip::limits::{MAINTENANCE_INTERVAL, SERVER_TARGETS_MAX};
+use cosip::net::{Capture, Input, Network};
 use serde_json::Value;
 
 const SOON_MS: u64 = 2 * MAINTENANCE_INTERVAL.as_millis() as u64;
@@ -158,20 +158,32 @@ fn rules_come_and_go_with_the_option_and_go_with_the_daemon() {
 }
 
 #[test]
-fn ports_and_hosts_beyond_the_limits_are_counted_once() {
-    let ports = INTERCEPT_PORTS_MAX as u16 + 2;
-    let mut town = town_with(Ok(Capture::Tproxy), |config| {
-        // One is named twice.
-        config.adapter.intercept_port = [5060].into_iter().chain(5060..5060 + ports).collect();
-    });
-    assert_eq!(town.world.taking(0).ports(), INTERCEPT_PORTS_MAX);
-    assert_eq!(counter(&mut town, "intercept_ports_dropped"), 2);
+fn hosts_beyond_the_limit_are_counted_once() {
+    let mut town = town(Ok(Capture::Tproxy));
     for (untold, counted) in [(3, 3), (3, 3), (1, 3), (4, 6)] {
         town.world.taking(0).over_tls.1 = untold;
         town.world.run_ms(SOON_MS);
         assert_eq!(counter(&mut town, "tls_hosts_dropped"), counted);
     }
-    assert_eq!(counter(&mut town, "intercept_ports_dropped"), 2);
+    town.finish();
+}
+
+#[test]
+fn servers_that_phones_chose_beyond_the_limit_are_counted() {
+    let mut town = town_with(Ok(Capture::Tproxy), |config| {
+        config.providers[0].server = None;
+        config.providers[0].server_net = vec!["198.51.100.0/24".parse().unwrap()];
+    });
+    for number in 1..=SERVER_TARGETS_MAX as u8 + 2 {
+        let chosen = at(&format!("198.51.100.{number}:5060"));
+        town.world.autos.insert(chosen, Box::new(registrar));
+        let mut alice = town.phone(0, number, &format!("alice{number}"));
+        alice.proxy = chosen;
+        town.register(&mut alice, 3600);
+        let answer = town.world.expect(alice.at, "200 REGISTER", 3_000);
+        assert_eq!(answer.from, chosen, "it is served all the same");
+    }
+    assert_eq!(counter(&mut town, "chosen_servers_dropped"), 2);
     town.finish();
 }
 
@@ -192,6 +204,24 @@ fn hosts_that_talk_over_tls_and_the_kernels_helper_are_told_of_while_they_are_th
     town.world.run_ms(SOON_MS);
     assert_eq!(interception(&mut town)["warning"], Value::Null);
     assert_eq!(town.status(0)["phones"], Value::Array(Vec::new()));
+    town.finish();
+}
+
+#[test]
+fn networks_that_the_firewall_shuts_out_are_told_of() {
+    let mut town = town(Ok(Capture::Tproxy));
+    let router = &town.routers[0];
+    let (lan, wan) = (vec![router.lan], vec![router.wan]);
+    for shut_out in [vec!["guest".to_owned(), "iot".to_owned()], Vec::new()] {
+        let told = shut_out.len();
+        let (lan, wan) = (lan.clone(), wan.clone());
+        let network = Network { lan, wan, wan_up: true, shut_out, ..Network::default() };
+        town.world.input(0, Input::Network(&network));
+        let warning = interception(&mut town)["warning"].clone();
+        let warning = warning.as_str().unwrap_or_default();
+        assert_eq!(warning.matches("in no zone").count(), told, "{warning}");
+        assert_eq!(warning.contains("network guest"), told > 0);
+    }
     town.finish();
 }
 

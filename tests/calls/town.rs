@@ -205,7 +205,8 @@ impl Town {
     fn start(&mut self, router: usize) {
         let Router { place, lan, wan, gateway, .. } = self.routers[router];
         let seconds = 1_800_000_000 + self.world.now.millis() / 1000;
-        let network = Network { lan: vec![lan], wan: vec![wan], wan_up: true, gateway };
+        let network =
+            Network { lan: vec![lan], wan: vec![wan], wan_up: true, gateway, ..Network::default() };
         self.world.input(place, Input::Clock(seconds));
         self.world.input(place, Input::Network(&network));
     }

@@ -114,7 +114,7 @@ fn a_datagram_that_no_socket_can_send_holds_back_none_behind_it() {
     let (mut town, alice, bob) = two();
     let Router { place, lan, wan, .. } = town.routers[1];
     let wan = vec!["2a00:1450::2".parse().unwrap(), wan];
-    let network = Network { lan: vec![lan], wan, wan_up: true, gateway: None };
+    let network = Network { lan: vec![lan], wan, wan_up: true, ..Network::default() };
     town.world.input(place, Input::Network(&network));
     town.world.run_ms(5_000);
     town.server_is(Fate::Drop);

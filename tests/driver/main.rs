@@ -192,7 +192,7 @@ fn literal_networks_and_the_clock_are_told_at_the_start() {
         lan: vec![[127, 0, 0, 3].into()],
         wan: vec![[127, 0, 0, 2].into()],
         wan_up: true,
-        gateway: None,
+        ..Network::default()
     };
     assert!(seen.contains(&Seen::Network(network)));
     assert!(seen.iter().any(|seen| matches!(seen, Seen::Clock(1_700_000_000..))));

@@ -355,6 +355,39 @@ fn not_the_lans(folder: &Path, redirected: bool) {
 }
 
 #[test]
+fn many_networks_and_ports_are_taken_together() {
+    inside(LIMIT, |folder| many(folder, !REDIRECTED));
+}
+
+#[test]
+fn many_networks_and_ports_are_redirected_together() {
+    inside(LIMIT, |folder| many(folder, REDIRECTED));
+}
+
+fn many(folder: &Path, redirected: bool) {
+    let (settings, method) = settings_of(redirected, false);
+    let vlans = || (1..=60).map(|number| format!("vlan{number}"));
+    let ports = [5060, 5062, 5063, 5064, 5065, 5066, 5067, 5068];
+    let options = vlans().map(|name| format!("\tlist lan '{name}'\n"));
+    let options = options.chain(ports.map(|port| format!("\tlist intercept_port '{port}'\n")));
+    let settings = Settings { adapter: options.collect(), ..settings };
+    let town = Town::build(folder, &settings);
+    for (number, name) in vlans().enumerate() {
+        ip(&format!("-n router-1 link add {name} type bridge"));
+        ip(&format!("-n router-1 address add 10.0.{number}.1/24 dev {name}"));
+        ip(&format!("-n router-1 link set {name} up"));
+    }
+    await_method(town.router(1), method);
+    wait::until("the last network", SOON, || {
+        ask(town.router(1), "nft", &["list", "set", "inet", "cosip", "lan"]).contains("vlan60")
+    });
+    let map = ask(town.router(1), "nft", &["list", "map", "inet", "cosip", "tcp4"]);
+    assert!(ports.iter().all(|port| map.contains(&format!("{port} : "))), "{map}");
+    let _alice = phone(&town, 1, "alice", Udp);
+    assert_eq!(users(town.router(1)), ["alice"]);
+}
+
+#[test]
 fn the_kernels_sip_helper_on_the_way_to_the_server_is_told_of() {
     inside(LIMIT, |folder| {
         let mut town = Town::build(folder, &settings());

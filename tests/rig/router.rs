@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     /// Whether the firewall sees packets that are still in the LAN's bridge: then routers redirect
     /// what they intercept.
     pub(crate) filtered_bridge: bool,
+    /// More options of the adapter's section.
+    pub(crate) adapter: String,
     /// More options of the provider's section.
     pub(crate) provider: &'static [(&'static str, &'static str)],
     /// More sections of all adapters' settings.
@@ -53,6 +55,7 @@ impl Default for Settings {
             ipv6: false,
             intercept: false,
             filtered_bridge: false,
+            adapter: String::new(),
             provider: &[],
             sections: String::new(),
         }
@@ -202,7 +205,7 @@ impl Router {
 }
 
 fn configuration(settings: &Settings) -> String {
-    let Settings { mode, sections, .. } = settings;
+    let Settings { mode, sections, adapter, .. } = settings;
     let intercept = u8::from(settings.intercept);
     let domain = provider::DOMAIN;
     let server = format!("sip:{}", settings.server_address());
@@ -220,6 +223,7 @@ fn configuration(settings: &Settings) -> String {
          \toption sip_port '5060'\n\
          \toption wan_sip_port '{WAN_SIP_PORT}'\n\
          \toption intercept '{intercept}'\n\
+         {adapter}\
          \n\
          config provider 'town'\n\
          \toption domain '{domain}'\n\

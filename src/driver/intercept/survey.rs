@@ -6,7 +6,9 @@ use crate::driver::network;
 use crate::driver::privileges::with_net_admin;
 use crate::driver::reactor::{Reactor, start};
 use crate::driver::requests::Io;
-use crate::limits::{FLOW_PIECES_A_TURN, FLOW_PIECES_REST, INTERCEPTION_SURVEY, OVER_TLS_MAX};
+use crate::limits::{
+    FLOW_PIECES_A_TURN, FLOW_PIECES_REST, INTERCEPTION_SURVEY, OVER_TLS_MAX, SIPS_PORT,
+};
 use crate::net::Beside;
 use crate::time::Instant;
 use smol::Task;
@@ -14,9 +16,6 @@ use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
-
-/// SIP over TLS (RFC 3261 s19.1.2).
-const TLS_PORT: u16 = 5061;
 
 /// Looks now and then for what passes beside us.
 #[derive(Default)]
@@ -131,7 +130,7 @@ impl Found {
     fn look(&mut self, flow: &Tracked) {
         self.beside.helper |= flow.helped;
         if !passes(flow, &self.own) {
-        } else if (flow.protocol, flow.to.port()) == (TCP, TLS_PORT) {
+        } else if (flow.protocol, flow.to.port()) == (TCP, SIPS_PORT) {
             self.note_tls(flow.from.ip());
         } else if self.anew.ports.contains(&flow.to.port())
             && !is_taken(flow, &self.own, &self.anew.ours)
