@@ -23,9 +23,9 @@
 //! | [`control`] | commands and what they print | config |
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
 //!
-//! Below them are small things that all use: [`time`], [`timer`], [`table`], [`list`], [`outbox`],
-//! [`json`], [`rng`], the capacities in [`limits`], what work for others may cost in [`budget`],
-//! and [`net`], the contract between cores and drivers.
+//! Below them are small things that all use: [`time`], [`timer`], [`table`], [`list`], [`map`],
+//! [`outbox`], [`json`], [`rng`], the capacities in [`limits`], what work for others may cost in
+//! [`budget`], and [`net`], the contract between cores and drivers.
 //! No layer uses another than the table says (a test holds that); only the programs know both
 //! [`adapter`] and [`driver`].
 //!
@@ -143,6 +143,7 @@ pub mod json;
 pub mod lab;
 pub mod limits;
 pub mod list;
+pub mod map;
 pub mod media;
 pub mod net;
 pub mod observe;

@@ -56,6 +56,7 @@ use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{self, EXCHANGES_EMERGENCY};
+use crate::map::Map;
 use crate::media::Media;
 use crate::net::{Event, Network, NodeId, Ticket};
 use crate::observe::trace::Trace;
@@ -76,7 +77,7 @@ pub(crate) use owners::ClientOwner;
 use providers::Providers;
 use registrar::Registrar;
 use sockets::Sockets;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// What a ticket was for.
@@ -260,13 +261,13 @@ pub struct Adapter {
     /// Where the channel puts the payloads that it received.
     channel_buffer: Vec<u8>,
     bootstrap: Vec<Vec<SocketAddr>>,
-    askers: BTreeMap<LookupId, Asker>,
-    answers: BTreeMap<Ticket, Vec<crate::overlay::Found>>,
+    askers: Map<LookupId, Asker>,
+    answers: Map<Ticket, Vec<crate::overlay::Found>>,
     notices: VecDeque<notices::NoticeHeard>,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
-    wishes: BTreeMap<Ticket, Wish>,
+    wishes: Map<Ticket, Wish>,
     next_ticket: u32,
     events: VecDeque<Event>,
     trace: Trace,
@@ -330,12 +331,12 @@ impl Adapter {
             channel: parts::channel(identity, keys, &mut rng),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
-            askers: BTreeMap::new(),
-            answers: BTreeMap::new(),
+            askers: Map::new(),
+            answers: Map::new(),
             notices: VecDeque::new(),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
-            wishes: BTreeMap::new(),
+            wishes: Map::new(),
             next_ticket: 0,
             events: VecDeque::new(),
             trace: Trace::default(),

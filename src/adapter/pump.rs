@@ -343,7 +343,11 @@ impl Adapter {
                 Some(Asker::Call(call)) => self.callee_found(now, call, &found),
                 Some(Asker::Message(text)) => self.recipient_found(now, text, &found),
                 Some(Asker::Transfer) => self.transfer_found(now, found.lookup),
-                Some(Asker::Command(ticket)) => self.answers.entry(ticket).or_default().push(found),
+                Some(Asker::Command(ticket)) => {
+                    if let Some(answer) = self.answers.get_mut(&ticket) {
+                        answer.push(found);
+                    }
+                }
                 None => {}
             },
             OverlayEvent::Done { lookup, .. } => match self.askers.remove(&lookup) {

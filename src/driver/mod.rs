@@ -25,6 +25,7 @@ pub mod plugin;
 mod policy;
 mod poll;
 pub mod privileges;
+mod program;
 mod reactor;
 mod requests;
 mod resolver;

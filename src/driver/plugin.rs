@@ -5,15 +5,16 @@
 //! the program `uci`.
 
 use super::tools::print;
-use super::{Folders, ask, settings, start, uci};
+use super::{Folders, ask, program, settings, start, uci};
 use crate::config::{Config, Secret, show};
 use crate::control::render;
 use crate::control::rpcd::{Wish, error, list, reply, wish};
 use crate::identity::network::NetworkKeys;
 use crate::json::{Value, json};
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 /// Where things lie that the plugin works with.
 #[derive(Clone, Copy, Debug)]
@@ -106,14 +107,12 @@ impl Places<'_> {
     }
 
     fn run_service(&self, action: &str) -> Result<String, String> {
-        let mut command = Command::new(self.service);
-        command.arg(action).stdin(Stdio::null()).stdout(Stdio::null());
         let name = self.service.display();
-        let status = command.status().map_err(|error| format!("{name}: {error}"))?;
-        if status.success() {
-            Ok(json!({ "ok": true }).to_string())
-        } else {
-            Err(format!("{name} {action}: {status}"))
+        let done = program::run(&[self.service.as_os_str(), OsStr::new(action)], b"")
+            .map_err(|error| format!("{name}: {error}"))?;
+        match done.failure() {
+            None => Ok(json!({ "ok": true }).to_string()),
+            Some(failure) => Err(format!("{name} {action}: {failure}")),
         }
     }
 

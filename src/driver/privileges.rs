@@ -7,7 +7,7 @@
 //! elsewhere in the program meets a process that may do nothing.
 
 use super::folders::Folders;
-use nix::unistd::{User, chown};
+use nix::unistd::chown;
 use rustix::process::{parent_process_death_signal, set_parent_process_death_signal};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
@@ -90,14 +90,24 @@ fn asleep(permitted: CapabilitySet) -> CapabilitySets {
 /// The user of this name. In a jail there is no list of users; there the owner of the state folder
 /// is who is meant, for whoever starts the daemon has given it to that user.
 fn find(name: &str, folders: &Folders) -> io::Result<Ids> {
-    if let Some(user) = User::from_name(name).ok().flatten() {
-        return Ok(Ids { user: user.uid.as_raw(), group: user.gid.as_raw() });
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    if let Some(ids) = listed(&users, name) {
+        return Ok(ids);
     }
     let owner = std::fs::metadata(&folders.state)?;
     if owner.uid() == 0 {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("no user {name:?}")));
     }
     Ok(Ids { user: owner.uid(), group: owner.gid() })
+}
+
+/// The user of this name in a list of users (passwd(5)).
+fn listed(users: &str, name: &str) -> Option<Ids> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        fields.next().filter(|known| *known == name)?;
+        Some(Ids { user: fields.nth(1)?.parse().ok()?, group: fields.next()?.parse().ok()? })
+    })
 }
 
 /// The daemon has one thread, so these calls, which are for one, are for the process.
@@ -108,4 +118,20 @@ fn become_user(ids: Ids) -> io::Result<()> {
     set_thread_res_gid(group, group, group)?;
     set_thread_res_uid(user, user, user)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_the_numbers_of_its_own_line() {
+        let users = "root:x:0:0:root:/root:/bin/ash\ncosi:x:1:1::/:/bin/false\n\
+                     cosip:x:453:454:cosip:/var/run/cosip:/bin/false\nhalf:x:7\nodd:x:a:b::/:\n";
+        assert_eq!(listed(users, "cosip"), Some(Ids { user: 453, group: 454 }));
+        assert_eq!(listed(users, "root"), Some(Ids { user: 0, group: 0 }));
+        for name in ["cos", "half", "odd", "", "x"] {
+            assert_eq!(listed(users, name), None, "{name}");
+        }
+    }
 }

@@ -7,12 +7,13 @@
 //! from the run loop alone.
 
 use super::poll::{Key, Poll};
+use crate::map::Map;
 use crate::net::{ConnId, Failure, Mac, Record, SocketId, Ticket};
 use crate::time::{Duration, Instant};
 use smol::future::{or, poll_fn};
 use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -72,7 +73,7 @@ pub(super) struct Reactor {
     poll: Poll,
     clock: Clock,
     wakers: RefCell<Vec<Place>>,
-    deadlines: RefCell<BTreeMap<(Instant, u32), Waker>>,
+    deadlines: RefCell<Map<(Instant, u32), Waker>>,
     deadline_count: Cell<u32>,
     inbox: RefCell<VecDeque<Happening>>,
 }
@@ -130,16 +131,16 @@ impl Reactor {
     /// Wakes the tasks whose deadline has come.
     pub(super) fn wake_due(&self, now: Instant) {
         let mut deadlines = self.deadlines.borrow_mut();
-        while let Some(entry) = deadlines.first_entry()
-            && entry.key().0 <= now
-        {
-            entry.remove().wake();
+        while let Some(key) = deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            if let Some(waker) = deadlines.remove(&key) {
+                waker.wake();
+            }
         }
     }
 
     /// The next deadline of a task.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.borrow().keys().next().map(|(at, _)| *at)
+        self.deadlines.borrow().first().map(|(at, _)| *at)
     }
 
     /// Ends after `interval`.

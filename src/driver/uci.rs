@@ -1,12 +1,11 @@
 //! The program `uci`, which alone writes the settings: it locks the file and knows what others
 //! have changed and not yet committed.
 
+use super::program;
 use super::settings::read_settings;
 use crate::config::account::Credentials;
 use std::ffi::OsStr;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// Has `credentials` written into the settings file and committed. Nothing is reloaded.
 pub(super) fn set_account(settings: &Path, credentials: &Credentials) -> Result<(), String> {
@@ -31,27 +30,14 @@ pub(super) fn set_account(settings: &Path, credentials: &Credentials) -> Result<
 
 /// Runs `uci` on the settings in `folder`, with `input`. What it printed, and its complaints.
 fn uci(folder: &Path, words: &[&str], input: &str) -> Result<(String, String), String> {
-    let run = || {
-        let mut program = Command::new("uci")
-            .arg("-c")
-            .arg(folder)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut to) = program.stdin.take() {
-            to.write_all(input.as_bytes())?;
-        }
-        program.wait_with_output()
-    };
-    let done = run().map_err(|error| {
+    let folder = [OsStr::new("uci"), OsStr::new("-c"), folder.as_os_str()];
+    let program: Vec<&OsStr> = folder.into_iter().chain(words.iter().map(OsStr::new)).collect();
+    let done = program::run(&program, input.as_bytes()).map_err(|error| {
         format!("the program uci, which writes the settings, cannot be used: {error}")
     })?;
-    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    if !done.status.success() {
-        return Err(format!("uci {}: {said} ({})", words.join(" "), done.status));
+    if let Some(failure) = done.failure() {
+        return Err(format!("uci {}: {failure}", words.join(" ")));
     }
-    let text = String::from_utf8(done.stdout).map_err(|_| "uci: the settings are not UTF-8")?;
-    Ok((text, said))
+    let text = String::from_utf8(done.output).map_err(|_| "uci: the settings are not UTF-8")?;
+    Ok((text, done.complaints))
 }

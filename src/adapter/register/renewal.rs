@@ -21,12 +21,12 @@ use crate::limits::{
     REGISTER_ANSWER_BYTES_MAX, REGISTER_TEMPLATE_BYTES_MAX, RENEWAL_CHALLENGES_MAX,
     RENEWAL_FAILURES_MAX, RENEWAL_WAIT, SERVER_TARGETS_MAX,
 };
+use crate::map::Map;
 use crate::rng::Rng;
 use crate::sip::digest::Session;
 use crate::sip::transaction::{ClientId, TransactionError};
 use crate::sip::{Message, Name, delta_seconds};
 use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use write::{Own, write_own};
 
@@ -45,7 +45,7 @@ pub(crate) struct Renewal {
 /// All REGISTERs of our own.
 pub(crate) struct Renewals {
     /// By the slot of the phone's registration.
-    pub(in crate::adapter) running: BTreeMap<u32, Renewal>,
+    pub(in crate::adapter) running: Map<u32, Renewal>,
     /// What our Call-IDs are made from.
     key: [u8; 32],
 }
@@ -53,7 +53,7 @@ pub(crate) struct Renewals {
 impl Renewals {
     /// None on its way.
     pub(crate) fn new(rng: &mut Rng) -> Self {
-        Self { running: BTreeMap::new(), key: rng.bytes() }
+        Self { running: Map::new(), key: rng.bytes() }
     }
 
     /// Whether this transaction is the one for this phone.
@@ -92,7 +92,7 @@ impl Adapter {
 
     /// Our address changed: what is on its way will not be answered.
     pub(crate) fn forget_renewals(&mut self) {
-        for (_, renewal) in core::mem::take(&mut self.renewals.running) {
+        for renewal in core::mem::take(&mut self.renewals.running).values() {
             self.transactions.forget(renewal.client);
         }
     }

@@ -7,13 +7,13 @@
 
 use super::{Connection, Facing};
 use crate::limits::{STREAMS_A_HOST_MAX, streams_max};
+use crate::map::Map;
 use crate::net::ConnId;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// See the module's text.
 pub(crate) struct Connections {
-    by_id: BTreeMap<ConnId, Connection>,
+    by_id: Map<ConnId, Connection>,
     /// Of those that far ends have opened.
     accepted_max: usize,
     /// Of all.
@@ -24,7 +24,7 @@ impl Connections {
     /// None yet. Those to the phones' servers have room, whatever was accepted.
     pub(crate) fn new(max_phones: usize) -> Self {
         let all_max = streams_max(max_phones);
-        Self { by_id: BTreeMap::new(), accepted_max: all_max - max_phones, all_max }
+        Self { by_id: Map::new(), accepted_max: all_max - max_phones, all_max }
     }
 
     /// Adds one. False where there are too many.
