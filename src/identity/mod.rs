@@ -3,6 +3,8 @@
 pub mod key;
 pub mod network;
 pub mod record;
+#[cfg(feature = "lab")]
+mod stand_in;
 
 pub use key::{Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, Signature};
 pub use network::NetworkKeys;

@@ -119,3 +119,18 @@ fn a_faulty_secret_file_is_refused_with_the_line() {
     assert!(NetworkKeys::parse(&five[..4].join("\n"), "net").is_ok());
     assert_eq!(parse("xyz").to_string(), "secret file, line 1: not 64 hexadecimal digits");
 }
+
+#[cfg(feature = "lab")]
+#[test]
+fn a_stand_in_signs_for_itself_alone_and_no_real_key_is_one() {
+    let identity = |seed| Identity::from_seed([seed; 32]).unwrap();
+    let (a, b, real) = (identity(1).standing_in(), identity(2).standing_in(), identity(1));
+    let signature = a.sign(b"message");
+    assert!(key::verify(&a.public(), b"message", &signature));
+    assert!(!key::verify(&a.public(), b"massage", &signature));
+    assert!(!key::verify(&b.public(), b"message", &signature));
+    assert!(!key::verify(&a.public(), b"message", &real.sign(b"message")));
+    assert!(!key::verify(&real.public(), b"message", &signature));
+    assert_eq!(real.id(), key::node_id(&real.public()));
+    assert!(a.id() != b.id() && a.id() != real.id());
+}
