@@ -59,6 +59,12 @@ impl Join {
         }
     }
 
+    /// Joined, long ago.
+    #[cfg(feature = "lab")]
+    pub(super) fn over() -> Self {
+        Self { joined: true, sweeps: SWEEPS_MAX, ..Self::new() }
+    }
+
     pub(super) fn joined(&self) -> bool {
         self.joined
     }

@@ -91,6 +91,12 @@ impl Judge {
         (self.judged, self.at, self.telling) = (judged, None, Some((0, now)));
     }
 
+    /// What a member is that has told so long ago.
+    #[cfg(feature = "lab")]
+    pub(super) fn known_member() -> Self {
+        Self { judged: Judged::Member, ..Self::new() }
+    }
+
     pub(super) fn judged(&self) -> Judged {
         self.judged
     }

@@ -26,6 +26,7 @@
 //! | `dial`, `judge`, `reach` | who can be reached: others, this node, and where |
 //! | `rendezvous`, `introduce`, `relay` | flows kept open for the others, and their use |
 //! | `guard`, `recent`, `work` | rates and tokens; public-key work |
+//! | `warm` | a network that has been there for hours, for the lab |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
 mod announce;
@@ -56,6 +57,8 @@ mod store;
 mod suspects;
 mod table;
 mod upkeep;
+#[cfg(feature = "lab")]
+mod warm;
 mod wire;
 mod wire_out;
 mod work;

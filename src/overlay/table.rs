@@ -80,6 +80,23 @@ pub(super) struct Member {
 }
 
 impl Member {
+    fn new(id: NodeId, now_s: u32) -> Self {
+        Self {
+            id,
+            ip: [0; 16],
+            port: 0,
+            credit: OVERLAY_PEER_BURST,
+            credit_s: now_s,
+            missed: 0,
+            start: None,
+            near: false,
+            checking: false,
+            heard_s: now_s,
+            since_s: now_s,
+            rtt: Rtt::default(),
+        }
+    }
+
     /// Its address.
     pub(super) fn address(&self) -> SocketAddr {
         SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
@@ -134,6 +151,12 @@ impl Members {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.sorted.len()
+    }
+
+    /// How many there may be.
+    #[cfg(feature = "lab")]
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Whether nobody is known.
@@ -195,24 +218,25 @@ impl Members {
                 if self.is_full() {
                     return Err(NotEntered::Full);
                 }
-                let mut member = Member {
-                    id: node.id,
-                    ip: [0; 16],
-                    port: 0,
-                    credit: OVERLAY_PEER_BURST,
-                    credit_s: now_s,
-                    missed: 0,
-                    start: None,
-                    near: false,
-                    checking: false,
-                    heard_s: now_s,
-                    since_s: now_s,
-                    rtt: Rtt::default(),
-                };
+                let mut member = Member::new(node.id, now_s);
                 member.set_address(node.address);
                 self.sorted.insert(at, member);
                 Ok(true)
             }
+        }
+    }
+
+    /// Enters nodes that nobody has to prove, heard at different times of the last hour, in place
+    /// of all that are known.
+    #[cfg(feature = "lab")]
+    pub(super) fn fill(&mut self, sorted: impl Iterator<Item = Node>, now_s: u32) {
+        self.sorted.clear();
+        for node in sorted.take(self.capacity) {
+            let mut member = Member::new(node.id, now_s);
+            let ago_s = u32::from(u16::from_be_bytes([node.id.0[14], node.id.0[15]])) % 3300;
+            member.heard_s = now_s.saturating_sub(ago_s);
+            member.set_address(node.address);
+            self.sorted.push(member);
         }
     }
 
