@@ -1,6 +1,6 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test calls lint fuzz bench soak texts
+.PHONY: help setup build demo test calls lint fuzz bench soak sim texts
 .PHONY: cross cross-test sizes router-test feed package package-check image-overlay
 
 CARGO := scripts/cargo
@@ -39,6 +39,11 @@ bench: build ## what adapters cost a call, and what they save -> target/bench
 
 soak: build ## an hour of calls while phones move and the server dies -> target/soak [SECONDS=3600]
 	target/release/cosip-lab soak $(if $(SECONDS),--seconds $(SECONDS))
+
+sim: ## thousands of routers over virtual time -> target/sim [ROUTERS=.. SEED=.. SCENARIO=..]
+	$(CARGO) build --locked --profile sim --features lab --bin cosip-lab
+	target/sim/cosip-lab sim --routers $(or $(ROUTERS),1000) --seed $(or $(SEED),1) \
+		$(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(MINUTES),--minutes $(MINUTES))
 
 cross: ## the daemon for routers, four processors -> target/cross/TRIPLE/cosip [TRIPLES=..]
 	cross/build $(TRIPLES)

@@ -13,6 +13,8 @@ usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--
                        [--members N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab router-test --triple TRIPLE --machine DIR [--out DIR] [--cosip FILE] [--keep]
+       cosip-lab sim [--routers N] [--seed N] [--scenario NAME] [--minutes N] [--table-kb N]
+                     [--threads N] [--out DIR]
        cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
                             [--secret FILE]
@@ -28,6 +30,9 @@ soak        an hour of calls a second, of phones that leave and come back, and o
             (target/soak)
 router-test a router of another processor, a machine that qemu plays: its calls while the server
             dies, its memory, its start; needs root and what cross/machine made in DIR
+sim         thousands of routers over virtual time, by one seed: steady, renumber, restart,
+            avalanche, partition, half-lost; writes summary.json and pictures into DIR
+            (target/sim)
 server      a SIP registrar and proxy on UDP; tells on stdout what it carries; with a
             password it challenges every user for that one
 dht-client  a member of the overlay; without --node it reads `put KEY VALUE` and `get KEY`
@@ -51,6 +56,7 @@ fn command() -> Result<ExitCode, Box<dyn Error>> {
         Some(Value(word)) if word == renumber::COMMAND => commands::bench_renumber(&mut arguments),
         Some(Value(word)) if word == "soak" => commands::soak(&mut arguments),
         Some(Value(word)) if word == "router-test" => commands::router_test(&mut arguments),
+        Some(Value(word)) if word == "sim" => commands::sim(&mut arguments),
         Some(Value(word)) if word == "server" => commands::server(&mut arguments),
         Some(Value(word)) if word == "dht-client" => commands::dht_client(&mut arguments),
         Some(Short('h') | Long("help")) => {

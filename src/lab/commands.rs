@@ -4,7 +4,7 @@ use super::bench::{self, Load};
 use super::demo::machine::{Image, Kind};
 use super::demo::{self, Options, ServerKind};
 use super::report::Fault;
-use super::{dht_client, hosts, router_test, server, soak};
+use super::{dht_client, hosts, router_test, server, sim, soak};
 use lexopt::prelude::{Long, ValueExt};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -217,4 +217,32 @@ pub fn dht_client(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Er
     let listen = listen.ok_or("dht-client needs --listen ADDRESS:PORT")?;
     dht_client::run(&dht_client::Options { listen, bootstrap, secret, node })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `sim`: simulates a network of routers, and fails where something was wrong.
+///
+/// # Errors
+/// What is wrong with the arguments; why nothing can be written.
+pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = sim::Options::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("routers") => options.routers = arguments.value()?.parse::<u32>()?.max(16),
+            Long("seed") => options.seed = arguments.value()?.parse()?,
+            Long("scenario") => {
+                let name = arguments.value()?.string()?;
+                let one = sim::Scenario::parse(&name).ok_or("no such scenario")?;
+                options.scenarios = vec![one];
+            }
+            Long("minutes") => options.minutes = Some(arguments.value()?.parse()?),
+            Long("table-kb") => options.table_kb = arguments.value()?.parse()?,
+            Long("threads") => options.threads = arguments.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let summary = sim::run(&options);
+    summary.write(&options.out)?;
+    println!("summary.json and pictures are in {}", options.out.display());
+    Ok(if summary.faults().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

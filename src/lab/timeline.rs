@@ -5,7 +5,7 @@
 //! without a server is shaded, so that the picture can be read without the words.
 
 use super::report::{CallResult, Path, Series, Span, Summary};
-use core::fmt::Write;
+use super::svg::{close, line, open, rect, text, text_on};
 
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 150.0;
@@ -26,7 +26,6 @@ const RED: &str = "#c8503c";
 const BLUE: &str = "#3b6fb6";
 const ORANGE: &str = "#e07b39";
 const SHADE: &str = "#f3ebe6";
-const INK: &str = "#22303c";
 /// What the server does, in the words of [`Span`], while all is well.
 const RUNNING: &str = "running";
 
@@ -34,13 +33,7 @@ const RUNNING: &str = "running";
 pub fn svg(summary: &Summary) -> String {
     let height = TOP + PANEL * summary.series.len() as f64;
     let mut out = String::new();
-    // Writing to a String does not fail.
-    let _ = write!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {WIDTH} {height}\" font-family=\"Helvetica, Arial, sans-serif\" \
-         font-size=\"13\" fill=\"{INK}\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
+    open(&mut out, WIDTH, height);
     text(&mut out, 20.0, 32.0, "start", "Calls while the provider's SIP server fails", 20);
     let server = if summary.server == "kamailio" { "Kamailio" } else { "the lab's own" };
     let words = format!(
@@ -52,7 +45,7 @@ pub fn svg(summary: &Summary) -> String {
     for (at, series) in summary.series.iter().enumerate() {
         panel(&mut out, TOP + PANEL * at as f64, series);
     }
-    out.push_str("</svg>\n");
+    close(&mut out);
     out
 }
 
@@ -176,41 +169,6 @@ fn axis(out: &mut String, y: f64, scale: &Scale) {
         ms += step;
     }
     text(out, LEFT - 12.0, y + 19.0, "end", "seconds", 12);
-}
-
-fn rect(out: &mut String, x: f64, y: f64, width: f64, height: f64, colour: &str) {
-    let _ = writeln!(
-        out,
-        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
-         fill=\"{colour}\"/>"
-    );
-}
-
-fn line(out: &mut String, x1: f64, y1: f64, x2: f64, y2: f64) {
-    let _ = writeln!(
-        out,
-        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{INK}\"/>"
-    );
-}
-
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, words: &str, size: u8) {
-    let _ = writeln!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{}</text>",
-        escaped(words)
-    );
-}
-
-fn text_on(out: &mut String, x: f64, y: f64, words: &str) {
-    let _ = writeln!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"white\">{}</text>",
-        escaped(words)
-    );
-}
-
-fn escaped(words: &str) -> String {
-    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn capitalized(words: &str) -> String {

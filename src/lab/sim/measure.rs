@@ -1,0 +1,186 @@
+//! What a phase showed, in figures.
+
+use super::network::Network;
+use super::queue::Act;
+use super::scenario::Scenario;
+use super::shard::Shard;
+use super::tally::Tally;
+use super::truth::Asked;
+use super::verdict::{LOOKUP_MAX, Verdict, broken_limits, judge, knows_address};
+
+/// Faults that are told one by one.
+const TOLD_MAX: usize = 20;
+/// The length of a step of the curve of success over time.
+const STEP_US: u64 = 10_000_000;
+
+/// Look-ups, and how many of them went how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// All that count.
+    pub asked: u64,
+    /// Answered right.
+    pub right: u64,
+    /// Nothing found, though there is a record.
+    pub missing: u64,
+    /// An old record found.
+    pub stale: u64,
+    /// A record found where there is none.
+    pub invented: u64,
+    /// Without an end.
+    pub endless: u64,
+}
+
+impl Score {
+    fn count(&mut self, verdict: Verdict) {
+        self.asked += 1;
+        *match verdict {
+            Verdict::Right => &mut self.right,
+            Verdict::Missing => &mut self.missing,
+            Verdict::Stale => &mut self.stale,
+            Verdict::Invented => &mut self.invented,
+            Verdict::Endless => &mut self.endless,
+        } += 1;
+    }
+
+    /// The share that was answered right.
+    pub fn success(&self) -> f64 {
+        if self.asked == 0 { 0.0 } else { self.right as f64 / self.asked as f64 }
+    }
+}
+
+/// What a phase showed.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Which.
+    pub scenario: Scenario,
+    /// How long it was, in minutes.
+    pub minutes: u64,
+    /// Its look-ups, from when on they count.
+    pub score: Score,
+    /// Those of before.
+    pub during: Score,
+    /// Those of the first minute.
+    pub first_minute: Score,
+    /// Right answers for each ten seconds: asked, right.
+    pub curve: Vec<(u64, u64)>,
+    /// How long records took that were found, in microseconds, sorted.
+    pub latencies_us: Vec<u32>,
+    /// How long it took to know that there is none, sorted.
+    pub absent_us: Vec<u32>,
+    /// Probes of a new address: all, and those that found it.
+    pub moved: (u64, u64),
+    /// The median round-trip time of links.
+    pub rtt_us: u64,
+    /// Sent and received by a router each second, headers counted, without look-ups.
+    pub bytes_per_s: f64,
+    /// The same of look-ups.
+    pub lookup_bytes_per_s: f64,
+    /// Datagrams that arrived.
+    pub datagrams: u64,
+    /// Wake-ups of adapters.
+    pub wakes: u64,
+    /// What may never be.
+    pub faults: Vec<String>,
+    /// Seconds of the processors that it took.
+    pub cpu_s: f64,
+}
+
+impl Measured {
+    /// Looks at a phase that began at `from` and is over.
+    pub(super) fn of(
+        network: &mut Network,
+        scenario: Scenario,
+        from: u64,
+        length: u64,
+        cpu_s: f64,
+    ) -> Self {
+        let tally = network.take_tally();
+        let lived_s = tally.lived_us as f64 / 1e6;
+        let mut measured = Self {
+            scenario,
+            minutes: length / 60_000_000,
+            score: Score::default(),
+            during: Score::default(),
+            first_minute: Score::default(),
+            curve: vec![(0, 0); length.div_ceil(STEP_US) as usize],
+            latencies_us: Vec::new(),
+            absent_us: Vec::new(),
+            moved: (0, 0),
+            rtt_us: network.median_rtt_us(),
+            bytes_per_s: tally.bytes as f64 / lived_s,
+            lookup_bytes_per_s: tally.lookup_bytes as f64 / lived_s,
+            datagrams: tally.datagrams,
+            wakes: tally.wakes,
+            faults: Vec::new(),
+            cpu_s,
+        };
+        let logs: Vec<Vec<Asked>> = network.shards.iter_mut().map(Shard::take_log).collect();
+        for asked in logs.iter().flatten() {
+            measured.take(network, asked, from);
+        }
+        measured.latencies_us.sort_unstable();
+        measured.absent_us.sort_unstable();
+        measured.find_faults(network, &tally);
+        measured
+    }
+
+    fn take(&mut self, network: &Network, asked: &Asked, from: u64) {
+        let Some(verdict) = judge(network, asked) else { return };
+        let took_us = asked.over - asked.at;
+        if verdict != Verdict::Endless && took_us > LOOKUP_MAX.as_micros() as u64 {
+            self.fault(format!("a look-up of {} ms", took_us / 1000));
+        }
+        if let Act::Probe(_) = asked.act {
+            self.moved.0 += 1;
+            self.moved.1 += u64::from(knows_address(network, asked));
+            return;
+        }
+        let since_s = (asked.at - from) / 1_000_000;
+        if since_s < 60 {
+            self.first_minute.count(verdict);
+        }
+        if let Some((all, right)) = self.curve.get_mut(((asked.at - from) / STEP_US) as usize) {
+            *all += 1;
+            *right += u64::from(verdict == Verdict::Right);
+        }
+        if since_s < self.scenario.counts_from_s() {
+            return self.during.count(verdict);
+        }
+        self.score.count(verdict);
+        match asked.answer {
+            Some(answer) => self.latencies_us.push((answer.at - asked.at) as u32),
+            None if verdict == Verdict::Right => self.absent_us.push(took_us as u32),
+            None => {}
+        }
+    }
+
+    fn find_faults(&mut self, network: &Network, tally: &Tally) {
+        if tally.amplified > 0 {
+            let count = tally.amplified;
+            self.fault(format!("{count} answers were larger than requests that proved nothing"));
+        }
+        let Score { asked, right, endless, .. } = self.score;
+        if endless + self.during.endless > 0 {
+            self.fault(format!("{} look-ups did not end", endless + self.during.endless));
+        }
+        let wanted = self.scenario.right_ppm();
+        if asked == 0 || right * 1_000_000 < asked * wanted {
+            self.fault(format!("{right} of {asked} look-ups right, {wanted} of a million wanted"));
+        }
+        for broken in broken_limits(network) {
+            self.fault(broken);
+        }
+    }
+
+    fn fault(&mut self, what: String) {
+        if self.faults.len() < TOLD_MAX {
+            self.faults.push(what);
+        }
+    }
+}
+
+/// The value below which `percent` of all are; 0 where there is none.
+pub(super) fn percentile(sorted: &[u32], percent: usize) -> u32 {
+    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or(0)
+}

@@ -1,0 +1,140 @@
+//! Thousands of routers in one process: the very [`crate::overlay::Overlay`] that runs on each,
+//! over virtual time and an Internet that delays, loses, repeats and reorders.
+//!
+//! One seed decides everything. Events of the same microsecond are ordered by who caused them, so
+//! the number of threads changes nothing, and neither does what else runs: the hash over all
+//! events ([`Summary::event_hash`]) is the same for the same seed. A router is woken at its own
+//! deadlines only. The network begins warm, as after hours; then come the phases of [`Scenario`].
+//! What is right is judged by what the simulator itself knows, never by what an adapter says.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `dice` | chance, a stream for each router and purpose |
+//! | `queue` | what happens when |
+//! | `address`, `link`, `packet` | the Internet: pools, delays and losses, datagrams |
+//! | `router`, `truth` | one router; what is so, as its user knows it |
+//! | `shard`, `network` | the routers of one thread; all of them |
+//! | `scenario` | what they are put through |
+//! | `verdict`, `tally`, `measure` | which answers were right; counts; figures of a phase |
+//! | `report`, `plot`, `progress` | what is written and shown |
+
+mod address;
+mod dice;
+mod link;
+mod measure;
+mod network;
+mod packet;
+mod plot;
+mod progress;
+mod queue;
+mod report;
+mod router;
+mod scenario;
+mod shard;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod truth;
+mod verdict;
+
+pub use measure::{Measured, Score};
+pub use report::Summary;
+pub use scenario::Scenario;
+pub use shard::Fault;
+
+use crate::time::Duration;
+use network::{Network, PUBLISHING_US};
+use progress::Progress;
+use std::path::PathBuf;
+
+const MINUTE_US: u64 = 60_000_000;
+/// After publishing, and after each phase, so much time passes before the next: look-ups end.
+const REST_US: u64 = 10_000_000;
+
+/// What is to be simulated.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many routers.
+    pub routers: u32,
+    /// What decides everything.
+    pub seed: u64,
+    /// The phases, in order.
+    pub scenarios: Vec<Scenario>,
+    /// How long each lasts, where not as long as usual.
+    pub minutes: Option<u64>,
+    /// Memory for each table of members.
+    pub table_kb: u32,
+    /// Threads.
+    pub threads: u32,
+    /// Where the results go.
+    pub out: PathBuf,
+    /// What is wrong with the world.
+    pub fault: Option<Fault>,
+    /// Whether each minute is told.
+    pub tell: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            routers: 1000,
+            seed: 1,
+            scenarios: Vec::from(Scenario::ALL),
+            minutes: None,
+            table_kb: 256,
+            threads: 2,
+            out: PathBuf::from("target/sim"),
+            fault: None,
+            tell: true,
+        }
+    }
+}
+
+/// Simulates.
+pub fn run(options: &Options) -> Summary {
+    let mut progress = Progress::new(options.tell);
+    progress.say(&format!("{} routers, SEED={}", options.routers, options.seed));
+    let mut network = Network::warm(options);
+    progress.say("warm; all publish what they have");
+    network.plan_publishing();
+    network.run_until(network.now + PUBLISHING_US + REST_US);
+    network.take_tally();
+    network.set_fault(options.fault);
+    let mut phases = Vec::new();
+    for scenario in &options.scenarios {
+        let minutes = options.minutes.unwrap_or(scenario.minutes());
+        phases.push(play(&mut network, *scenario, minutes * MINUTE_US, &mut progress));
+    }
+    progress.end();
+    Summary {
+        routers: options.routers,
+        seed: options.seed,
+        table_kb: options.table_kb,
+        event_hash: network.event_hash(),
+        phases,
+        memory_per_router: progress::resident_bytes() / u64::from(options.routers),
+    }
+}
+
+fn play(
+    network: &mut Network,
+    scenario: Scenario,
+    length: u64,
+    progress: &mut Progress,
+) -> Measured {
+    let (from, cpu) = (network.now, progress::cpu());
+    network.forget_the_past();
+    scenario::plan(network, scenario, length);
+    let end = from + length;
+    while network.now < end {
+        let next = (network.now + MINUTE_US).min(end);
+        network.run_until(next);
+        let done = Duration::from_micros(next - from);
+        progress.minute(network, scenario, done, Duration::from_micros(length), cpu);
+    }
+    network.run_until(end + REST_US);
+    let cpu_s = (progress::cpu() - cpu).as_secs_f64();
+    let measured = Measured::of(network, scenario, from, length, cpu_s);
+    progress.say(&measured.line());
+    measured
+}

@@ -1,0 +1,264 @@
+//! The whole network: made, warmed up, and run by as many threads as there are shards.
+//!
+//! Shards run side by side for as long as no packet could cross from one to another, then
+//! exchange what they sent. What a router sees does not depend on how many shards there are.
+
+use super::address::{POOL, Pool};
+use super::link::{LEAST_US, region, rtt_us, way_us};
+use super::queue::{Act, Event, What};
+use super::router::{Common, Router};
+use super::shard::{Fault, Mail, Shard, World};
+use super::tally::Tally;
+use super::truth::AORS;
+use super::{Options, dice::Dice};
+use crate::identity::NetworkKeys;
+use crate::net::NodeId;
+use crate::overlay::Limits;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+/// When the routers were switched on, and when the simulation begins: hours later, so that nobody
+/// is new any more.
+const BOOTED_US: u64 = 1_000_000;
+const BEGIN_US: u64 = BOOTED_US + 2 * 3600 * 1_000_000;
+/// Within this time all publish what they have.
+pub(super) const PUBLISHING_US: u64 = 120_000_000;
+/// Routers of the operator: they keep their address, and others join through them.
+pub(super) const OPERATORS: u32 = 3;
+/// From so many routers on, a hash stands in for signatures.
+const STAND_IN_FROM: u32 = 20_000;
+/// Pairs of routers whose round-trip times are looked at.
+const PAIRS: u64 = 20_000;
+
+/// A network of routers.
+pub(super) struct Network {
+    pub(super) world: World,
+    pub(super) shards: Vec<Shard>,
+    pub(super) now: u64,
+    pub(super) routers: u32,
+}
+
+impl Network {
+    /// A network in which everybody has known the others for hours, and nothing is published.
+    pub(super) fn warm(options: &Options) -> Self {
+        let pools = options.routers.div_ceil(POOL);
+        let shards = options.threads.clamp(1, pools);
+        let common = Common {
+            seed: options.seed,
+            keys: NetworkKeys::new(&[7; 32], "simulated"),
+            limits: Limits { table_kb: options.table_kb, ..Limits::default() },
+            stand_in: options.routers >= STAND_IN_FROM,
+            bootstrap: Vec::new(),
+        };
+        let regions = (0..pools).map(|pool| region(options.seed, pool)).collect();
+        let world = World { common, shards, regions, parted: (0, 0), fault: options.fault };
+        let mut network = Self {
+            world,
+            shards: (0..shards).map(|n| Shard::new(n, shards, BEGIN_US)).collect(),
+            now: BEGIN_US,
+            routers: options.routers,
+        };
+        network.populate(pools);
+        network
+    }
+
+    fn populate(&mut self, pools: u32) {
+        let (routers, world) = (self.routers, &mut self.world);
+        let mut members =
+            each(&mut self.shards, |shard| populate(shard, world, pools, routers)).concat();
+        // The operator's are the first ones; only now is it known where they are.
+        let operators = self.shards[0].routers.iter().take(OPERATORS as usize);
+        world.common.bootstrap = operators.map(|router| router.address).collect();
+        members.sort_unstable_by_key(|(id, _)| *id);
+        each(&mut self.shards, |shard| warm(shard, world, &members));
+    }
+
+    /// Has a router do something at `at`.
+    pub(super) fn plan(&mut self, at: u64, router: u32, act: Act) {
+        let shard = &mut self.shards[(router / POOL % self.world.shards) as usize];
+        let index = shard.index(&self.world, router);
+        let order = shard.routers[index].next_order();
+        shard.queue.push(Event { at, order, whom: router, what: What::Act(act) });
+    }
+
+    /// Has everybody publish all AORs, one after another.
+    pub(super) fn plan_publishing(&mut self) {
+        for router in 0..self.routers {
+            let mut dice = Dice::new(self.world.common.seed, "publishing", u64::from(router));
+            for place in 0..AORS as u8 {
+                let at = self.now + dice.below(PUBLISHING_US);
+                self.plan(at, router, Act::Publish(place));
+            }
+        }
+    }
+
+    /// Lets happen what happens before `end`.
+    pub(super) fn run_until(&mut self, end: u64) {
+        let (world, from) = (&self.world, self.now);
+        if let [shard] = &mut self.shards[..] {
+            shard.run(world, end);
+        } else {
+            side_by_side(&mut self.shards, world, from, end);
+        }
+        self.now = end;
+    }
+
+    pub(super) fn router(&self, number: u32) -> &Router {
+        let shard = &self.shards[(number / POOL % self.world.shards) as usize];
+        &shard.routers[shard.index(&self.world, number)]
+    }
+
+    /// All that happened so far, in one number.
+    pub(super) fn event_hash(&self) -> u64 {
+        let all = (0..self.routers).map(|number| self.router(number).hash);
+        all.fold(0, |acc: u64, hash| super::dice::mix(acc ^ hash))
+    }
+
+    /// The median round-trip time of links.
+    pub(super) fn median_rtt_us(&self) -> u64 {
+        let mut dice = Dice::new(self.world.common.seed, "pairs", 0);
+        let mut draw = || dice.below(u64::from(self.routers)) as u32;
+        let mut rtts: Vec<u64> = (0..PAIRS)
+            .map(|_| {
+                let [a, b] = [draw(), draw()].map(|number| self.router(number));
+                let end = |router: &Router| {
+                    let pool = router.number / POOL;
+                    (pool, self.world.regions[pool as usize])
+                };
+                rtt_us(way_us(self.world.common.seed, end(a), end(b)), &a.line, &b.line)
+            })
+            .collect();
+        rtts.sort_unstable();
+        rtts[rtts.len() / 2]
+    }
+
+    /// Takes what was counted since the last time.
+    pub(super) fn take_tally(&mut self) -> Tally {
+        let mut sum = Tally::default();
+        for shard in &mut self.shards {
+            shard.live(self.now, 0);
+            sum.add(&core::mem::take(&mut shard.tally));
+        }
+        sum
+    }
+
+    /// Forgets what is no longer so: what comes is judged by what comes.
+    pub(super) fn forget_the_past(&mut self) {
+        let routers = self.shards.iter_mut().flat_map(|shard| &mut shard.routers);
+        routers.for_each(|router| router.truth.forget_the_past());
+    }
+
+    pub(super) fn set_fault(&mut self, fault: Option<Fault>) {
+        self.world.fault = fault;
+    }
+}
+
+/// Does something with each shard, one thread for each.
+fn each<R: Send>(shards: &mut [Shard], act: impl Fn(&mut Shard) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let act = &act;
+        let threads: Vec<_> =
+            shards.iter_mut().map(|shard| scope.spawn(move || act(shard))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    })
+}
+
+fn populate(
+    shard: &mut Shard,
+    world: &World,
+    pools: u32,
+    routers: u32,
+) -> Vec<(NodeId, SocketAddr)> {
+    let mut members = Vec::new();
+    for number in (shard.number..pools).step_by(world.shards as usize) {
+        let mut pool = Pool::new(number);
+        for router in number * POOL..((number + 1) * POOL).min(routers) {
+            let router = Router::new(router, &mut pool, &world.common, BOOTED_US);
+            members.extend(router.overlay.as_ref().map(|o| (o.id(), router.address)));
+            shard.routers.push(router);
+        }
+        shard.pools.push(pool);
+    }
+    members
+}
+
+fn warm(shard: &mut Shard, world: &World, members: &[(NodeId, SocketAddr)]) {
+    let alive = shard.routers.len() as i64;
+    shard.live(BEGIN_US, alive);
+    for index in 0..shard.routers.len() {
+        let router = &mut shard.routers[index];
+        // Ticks of different routers are not at the same moment.
+        let tick_us = router.dice.below(1_000_000);
+        let time = router.time(BEGIN_US + tick_us);
+        if let Some(overlay) = &mut router.overlay {
+            overlay.warm(time, members);
+            overlay.set_bootstrap(time, &world.common.bootstrap);
+            overlay.handle_timeout(time);
+        }
+        shard.settle(world, BEGIN_US + 1_000_000, index);
+    }
+}
+
+fn side_by_side(shards: &mut [Shard], world: &World, from: u64, end: u64) {
+    let boxes = || (0..world.shards).map(|_| Mutex::new(Vec::new())).collect();
+    let mail: Vec<Vec<Mutex<Vec<Mail>>>> = (0..world.shards).map(|_| boxes()).collect();
+    let meeting = Meeting::new(shards.len());
+    std::thread::scope(|scope| {
+        for shard in shards {
+            let (mail, meeting) = (&mail, &meeting);
+            scope.spawn(move || {
+                let mut now = from;
+                while now < end {
+                    now = (now + LEAST_US).min(end);
+                    shard.run(world, now);
+                    for (sent, to) in shard.mail.iter_mut().zip(mail) {
+                        to[shard.number as usize]
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .append(sent);
+                    }
+                    meeting.wait();
+                    for sent in &mail[shard.number as usize] {
+                        let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+                        sent.drain(..).for_each(|mail| shard.accept(mail));
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Where threads wait for one another, thousands of times a second: so they do not sleep.
+struct Meeting {
+    all: usize,
+    came: AtomicUsize,
+    round: AtomicUsize,
+}
+
+/// So often a thread looks before it lets others run.
+const LOOKS: u32 = 2000;
+
+impl Meeting {
+    fn new(all: usize) -> Self {
+        Self { all, came: AtomicUsize::new(0), round: AtomicUsize::new(0) }
+    }
+
+    fn wait(&self) {
+        let round = self.round.load(Ordering::Acquire);
+        if self.came.fetch_add(1, Ordering::AcqRel) + 1 == self.all {
+            self.came.store(0, Ordering::Relaxed);
+            self.round.store(round.wrapping_add(1), Ordering::Release);
+            return;
+        }
+        let mut looks = 0u32;
+        while self.round.load(Ordering::Acquire) == round {
+            looks += 1;
+            if looks.is_multiple_of(LOOKS) {
+                std::thread::yield_now();
+            } else {
+                core::hint::spin_loop();
+            }
+        }
+    }
+}

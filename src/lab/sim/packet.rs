@@ -1,0 +1,93 @@
+//! A datagram on its way, and what its outside tells the simulator.
+
+use std::net::SocketAddr;
+
+/// A datagram on its way.
+pub(super) struct Packet {
+    /// The address it seems to come from.
+    pub(super) from: SocketAddr,
+    /// Where it goes.
+    pub(super) to: SocketAddr,
+    /// The router that sent it.
+    pub(super) sender: u32,
+    /// Whether the sender was reached by `to` before, at the address that it has now.
+    pub(super) met: bool,
+    pub(super) data: Vec<u8>,
+}
+
+/// Bytes of IP and UDP headers before a datagram to `to`.
+pub(super) fn header_bytes(to: &SocketAddr) -> u64 {
+    if to.is_ipv4() { 28 } else { 48 }
+}
+
+/// The kind byte of a get, and of its answer.
+pub(super) const GET: u8 = 5;
+pub(super) const VALUE: u8 = 6;
+const FIND: u8 = 3;
+/// Pongs, nodes, values, stored, dialed and introduced.
+const ANSWERS: [u8; 6] = [2, 4, VALUE, 8, 11, 13];
+
+/// What a datagram says it is: its third byte, as the wire format has it.
+pub(super) fn kind(data: &[u8]) -> u8 {
+    data.get(2).copied().unwrap_or(0)
+}
+
+/// Whether it is a get or the answer to one.
+pub(super) fn is_lookup(data: &[u8]) -> bool {
+    matches!(kind(data), GET | VALUE)
+}
+
+/// Which request an answer answers; `None` for what is none.
+pub(super) fn answers(data: &[u8]) -> Option<[u8; 8]> {
+    ANSWERS.contains(&kind(data)).then(|| request(data)).flatten()
+}
+
+/// The number of a request or of what it answers: behind kind, length where there is one, and
+/// the sender's id.
+pub(super) fn request(data: &[u8]) -> Option<[u8; 8]> {
+    let at = if matches!(kind(data), FIND | GET | VALUE) { 21 } else { 19 };
+    data.get(at..).and_then(|rest| rest.first_chunk()).copied()
+}
+
+/// Packets on their way, in places that are used again.
+#[derive(Default)]
+pub(super) struct Packets {
+    places: Vec<Option<Packet>>,
+    free: Vec<u32>,
+    /// Buffers of packets that have arrived.
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Packets {
+    /// A buffer that holds `data`.
+    pub(super) fn buffer(&mut self, data: &[u8]) -> Vec<u8> {
+        let mut buffer = self.buffers.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(data);
+        buffer
+    }
+
+    pub(super) fn put(&mut self, packet: Packet) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.places[place as usize] = Some(packet);
+            return place;
+        }
+        self.places.push(Some(packet));
+        self.places.len() as u32 - 1
+    }
+
+    pub(super) fn get(&self, place: u32) -> Option<&Packet> {
+        self.places.get(place as usize)?.as_ref()
+    }
+
+    pub(super) fn take(&mut self, place: u32) -> Option<Packet> {
+        let packet = self.places.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        Some(packet)
+    }
+
+    /// Takes the buffer of a packet that has arrived.
+    pub(super) fn recycle(&mut self, packet: Packet) {
+        self.buffers.push(packet.data);
+    }
+}

@@ -1,0 +1,131 @@
+//! What a simulation found: `summary.json` for programs, a table for people.
+
+use super::measure::{Measured, percentile};
+use super::plot;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::{fs, io};
+
+/// All that a simulation found.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// How many routers.
+    pub routers: u32,
+    /// What decided everything.
+    pub seed: u64,
+    /// Memory for each table of members.
+    pub table_kb: u32,
+    /// All that happened, in one number.
+    pub event_hash: u64,
+    /// What each phase showed.
+    pub phases: Vec<Measured>,
+    /// Memory of the process, for each router.
+    pub memory_per_router: u64,
+}
+
+impl Summary {
+    /// What is wrong, in words; empty where nothing is.
+    pub fn faults(&self) -> Vec<String> {
+        let of = |phase: &Measured| {
+            let name = phase.scenario.name();
+            phase.faults.iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
+        };
+        self.phases.iter().flat_map(of).collect()
+    }
+
+    /// Writes `summary.json` and the pictures into a folder.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("summary.json"), self.json())?;
+        fs::write(folder.join("latency.svg"), plot::latencies(self))?;
+        fs::write(folder.join("success.svg"), plot::success(self))
+    }
+
+    /// `summary.json`.
+    pub fn json(&self) -> String {
+        let value = json!({
+            "routers": self.routers,
+            "seed": self.seed,
+            "event_hash": format!("{:016x}", self.event_hash),
+            "ok": self.faults().is_empty(),
+            "memory_bytes_per_router": self.memory_per_router,
+            "phases": self.phases.iter().map(|it| it.json(self.table_kb)).collect::<Vec<_>>(),
+            "faults": self.faults(),
+        });
+        format!("{value:#}\n")
+    }
+}
+
+impl Measured {
+    fn json(&self, table_kb: u32) -> Value {
+        let ms = |sorted: &[u32], percent| hundredths(f64::from(percentile(sorted, percent)) / 1e3);
+        let (score, latencies) = (&self.score, &self.latencies_us);
+        let rtt_ms = self.rtt_us as f64 / 1e3;
+        json!({
+            "name": self.scenario.name(),
+            "minutes": self.minutes,
+            "lookups": score.asked,
+            "right": score.right,
+            "success": score.success(),
+            "missing": score.missing,
+            "stale": score.stale,
+            "invented": score.invented,
+            "endless": score.endless,
+            "success_first_minute": self.first_minute.success(),
+            "success_before_it_counts": (self.during.asked > 0).then(|| self.during.success()),
+            "latency_ms_p50": ms(latencies, 50),
+            "latency_ms_p99": ms(latencies, 99),
+            "latency_rtts_p50": hundredths(ms(latencies, 50) / rtt_ms),
+            "latency_rtts_p99": hundredths(ms(latencies, 99) / rtt_ms),
+            "absent_ms_p50": ms(&self.absent_us, 50),
+            "absent_ms_p99": ms(&self.absent_us, 99),
+            "link_rtt_ms_p50": hundredths(rtt_ms),
+            "new_address_known": self.moved.1,
+            "new_address_asked": self.moved.0,
+            "bytes_per_s": hundredths(self.bytes_per_s),
+            "lookup_bytes_per_s": hundredths(self.lookup_bytes_per_s),
+            "table_bytes": u64::from(table_kb) * 1024,
+            "datagrams": self.datagrams,
+            "wakes": self.wakes,
+            "cpu_s": hundredths(self.cpu_s),
+            "virtual_minutes_per_cpu_s": hundredths(self.minutes as f64 / self.cpu_s),
+        })
+    }
+
+    /// In one line, for people.
+    pub fn line(&self) -> String {
+        let (score, rtt_us) = (&self.score, self.rtt_us as f64);
+        let rtts = |percent| f64::from(percentile(&self.latencies_us, percent)) / rtt_us;
+        let mut text = format!(
+            "{:<10} {} of {} look-ups right ({:.3} %; missing {}, stale {}, invented {}), {:.2} / \
+             {:.2} RTT of {:.0} ms (p50 / p99), {:.1} B/s + {:.1} of look-ups, new address known \
+             {} of {}, {:.1} CPU s",
+            self.scenario.name(),
+            score.right,
+            score.asked,
+            score.success() * 100.0,
+            score.missing,
+            score.stale,
+            score.invented,
+            rtts(50),
+            rtts(99),
+            rtt_us / 1e3,
+            self.bytes_per_s,
+            self.lookup_bytes_per_s,
+            self.moved.1,
+            self.moved.0,
+            self.cpu_s,
+        );
+        for fault in &self.faults {
+            text += &format!("\n  <- {fault}");
+        }
+        text
+    }
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

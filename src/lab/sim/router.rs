@@ -1,0 +1,236 @@
+//! One simulated router: the adapter's overlay, its line, its clock, and its user's truth.
+
+use super::address::Pool;
+use super::dice::{Dice, mix};
+use super::link::Line;
+use super::truth::{AORS, Truth};
+use crate::budget::Budget;
+use crate::identity::record::Contact;
+use crate::identity::{Identity, NetworkKeys};
+use crate::net::NodeId;
+use crate::overlay::{Limits, LookupId, Overlay, PublishId};
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+/// How far clocks are from one another when they start, and how fast they drift, in microseconds
+/// a second.
+const CLOCKS_APART_US: u64 = 3_600_000_000;
+const DRIFT: u64 = 100;
+/// Bits that remember from where it was reached.
+const REACHED_WORDS: usize = 128;
+
+/// A router's own time.
+#[derive(Clone, Copy)]
+struct Clock {
+    ahead_us: u64,
+    drift: u64,
+}
+
+impl Clock {
+    fn new(dice: &mut Dice) -> Self {
+        Self { ahead_us: dice.below(CLOCKS_APART_US), drift: dice.below(DRIFT) }
+    }
+
+    fn at(self, now: u64) -> Instant {
+        Instant::from_micros(now + self.ahead_us + now * self.drift / 1_000_000)
+    }
+
+    /// The first moment at which it shows `at`.
+    fn when(self, at: Instant) -> u64 {
+        let own = u128::from(at.micros().saturating_sub(self.ahead_us));
+        let when = own * 1_000_000 / (1_000_000 + u128::from(self.drift));
+        when as u64 + 1
+    }
+}
+
+/// What all routers have in common.
+pub(super) struct Common {
+    pub(super) seed: u64,
+    pub(super) keys: NetworkKeys,
+    pub(super) limits: Limits,
+    pub(super) stand_in: bool,
+    /// Addresses that never change: the operator's own.
+    pub(super) bootstrap: Vec<SocketAddr>,
+}
+
+/// One router.
+pub(super) struct Router {
+    pub(super) number: u32,
+    pub(super) host: u16,
+    pub(super) address: SocketAddr,
+    /// None while it has no power.
+    pub(super) overlay: Option<Box<Overlay>>,
+    pub(super) budget: Budget,
+    pub(super) line: Line,
+    pub(super) dice: Dice,
+    pub(super) truth: Truth,
+    pub(super) published: [Option<PublishId>; AORS as usize],
+    /// Look-ups of its user under way, and their places in the log.
+    pub(super) asking: Vec<(LookupId, u32)>,
+    /// All that happened to it, in one number.
+    pub(super) hash: u64,
+    identity: Identity,
+    clock: Clock,
+    armed: u64,
+    events: u32,
+    starts: u32,
+    saved: Vec<u8>,
+    reached: Box<[u64; REACHED_WORDS]>,
+}
+
+impl Router {
+    /// A router that has been switched on at `now`, at a free address of its pool.
+    pub(super) fn new(number: u32, pool: &mut Pool, common: &Common, now: u64) -> Self {
+        let mut dice = Dice::new(common.seed, "router", u64::from(number));
+        let identity = identity(&mut dice, common.stand_in);
+        let host = pool.give(number, None, &mut dice);
+        let address = pool.v4(host);
+        let mut router = Self {
+            number,
+            host,
+            address,
+            overlay: None,
+            budget: Budget::new(Instant::ZERO),
+            line: Line::new(&mut dice),
+            truth: Truth::default(),
+            published: [None; AORS as usize],
+            asking: Vec::new(),
+            hash: u64::from(number),
+            identity,
+            clock: Clock::new(&mut dice),
+            armed: 0,
+            events: 0,
+            starts: 0,
+            saved: Vec::new(),
+            reached: Box::new([0; REACHED_WORDS]),
+            dice,
+        };
+        router.truth.moves_to(now, address);
+        router.start(now, common);
+        router
+    }
+
+    /// Its place in the overlay.
+    pub(super) fn id(&self) -> NodeId {
+        self.identity.id()
+    }
+
+    /// The adapter starts.
+    pub(super) fn start(&mut self, now: u64, common: &Common) {
+        let at = self.clock.at(now);
+        self.starts += 1;
+        self.published = [None; AORS as usize];
+        self.budget = Budget::new(at);
+        let (keys, seed) = (&common.keys, self.dice.seed());
+        let overlay = Overlay::new(&self.identity, keys, common.limits, self.starts, seed, at);
+        let overlay = self.overlay.insert(Box::new(overlay));
+        overlay.set_local(at, &[self.address], &[]);
+        overlay.set_bootstrap(at, &common.bootstrap);
+        overlay.load_peers(at, &self.saved);
+    }
+
+    /// The power is gone.
+    pub(super) fn die(&mut self) {
+        if let Some(overlay) = self.overlay.take() {
+            self.saved = overlay.save_peers();
+        }
+        self.asking.clear();
+        self.armed = 0;
+    }
+
+    /// Its own time at `now`.
+    pub(super) fn time(&self, now: u64) -> Instant {
+        self.clock.at(now)
+    }
+
+    /// It has another address.
+    pub(super) fn move_to(&mut self, now: u64, host: u16, address: SocketAddr) {
+        (self.host, self.address) = (host, address);
+        self.reached.fill(0);
+        self.truth.moves_to(now, address);
+        let at = self.clock.at(now);
+        if let Some(overlay) = &mut self.overlay {
+            overlay.set_local(at, &[address], &[]);
+        }
+    }
+
+    /// Publishes its AOR at `place` with another contact.
+    pub(super) fn publish(&mut self, now: u64, place: u8) {
+        let at = self.clock.at(now);
+        let aor = self.number * AORS + u32::from(place);
+        let generation = self.truth.next_generation(place);
+        let Some(overlay) = &mut self.overlay else { return };
+        let Some(contact) = Contact::new(&generation.to_string()) else { return };
+        if let Ok(id) = overlay.publish(at, &super::truth::name(aor), &contact) {
+            self.published[usize::from(place)] = Some(id);
+            self.truth.publishes(now, place, generation);
+        }
+    }
+
+    /// Whether it waits for this wake-up; then it does no longer.
+    pub(super) fn woken(&mut self, at: u64) -> bool {
+        let awaited = self.armed == at;
+        if awaited {
+            self.armed = 0;
+        }
+        awaited
+    }
+
+    /// When to wake it, where it does not know yet.
+    pub(super) fn arm(&mut self, now: u64) -> Option<u64> {
+        let overlay = self.overlay.as_ref()?;
+        let work = overlay.work_at(&self.budget);
+        let at = crate::time::earlier(overlay.poll_timeout(), work)?;
+        let at = self.clock.when(at).max(now + 1);
+        if self.armed != 0 && self.armed <= at && self.armed > now {
+            return None;
+        }
+        self.armed = at;
+        Some(at)
+    }
+
+    /// The number of the next event that it causes.
+    pub(super) fn next_order(&mut self) -> (u32, u32) {
+        self.events = self.events.wrapping_add(1);
+        (self.number, self.events)
+    }
+
+    /// Takes what happens into [`Self::hash`].
+    pub(super) fn note(&mut self, now: u64, from: u64, data: &[u8]) {
+        let mut hash = mix(self.hash ^ now ^ from.rotate_left(32));
+        let (words, rest) = data.as_chunks::<8>();
+        for word in words {
+            hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9fb2_1c65_1e98_df25);
+            hash ^= hash >> 29;
+        }
+        self.hash = rest.iter().fold(hash, |acc, byte| mix(acc ^ u64::from(*byte)));
+    }
+
+    /// Notes that `from` has reached it.
+    pub(super) fn reached_by(&mut self, from: &SocketAddr) {
+        let (word, bit) = bit(from);
+        self.reached[word] |= bit;
+    }
+
+    /// Whether `from` has reached it since it has this address. Now and then it errs, and says
+    /// yes where it should say no.
+    pub(super) fn was_reached_by(&self, from: &SocketAddr) -> bool {
+        let (word, bit) = bit(from);
+        self.reached[word] & bit != 0
+    }
+}
+
+fn bit(address: &SocketAddr) -> (usize, u64) {
+    let bits = super::address::place(address)
+        .map_or(0, |(pool, host)| u64::from(pool) << 16 | u64::from(host));
+    let hash = mix(bits);
+    (hash as usize % REACHED_WORDS, 1 << (hash >> 58))
+}
+
+fn identity(dice: &mut Dice, stand_in: bool) -> Identity {
+    loop {
+        if let Ok(identity) = Identity::from_seed(dice.seed()) {
+            return if stand_in { identity.standing_in() } else { identity };
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What the routers are put through: phases, planned from the seed before they run.
+
+use super::dice::Dice;
+use super::network::{Network, OPERATORS};
+use super::queue::Act;
+use super::truth::{AORS, NOBODYS};
+
+const SECOND: u64 = 1_000_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+/// A user calls so often, on average: twelve times an hour.
+const ASKS_EVERY: u64 = HOUR / 12;
+/// One call in so many is for somebody who is not there.
+const ABSENT_OF: u64 = 5;
+/// Look-ups that see whether a new address is known, so long after it was given.
+const PROBE_AFTER: u64 = 2 * SECOND;
+/// A user's phone gets another contact once in this time.
+const CONTACT_LIFE: u64 = DAY;
+
+/// What can be played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// Routers get other addresses as at the busiest hour of a night.
+    Steady,
+    /// All of them within an hour.
+    Renumber,
+    /// Half of them vanish at once, and each of the others looks somebody up.
+    HalfLost,
+    /// Eight of ten get another address within a minute; half of those boot.
+    Restart,
+    /// Halves that do not hear each other for ten minutes, and find together.
+    Partition,
+    /// Three of ten lose power, and come back at the same moment.
+    Avalanche,
+}
+
+impl Scenario {
+    /// Those of a whole run, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Steady,
+        Self::Renumber,
+        Self::Restart,
+        Self::Avalanche,
+        Self::Partition,
+        Self::HalfLost,
+    ];
+
+    /// The name in `summary.json` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Steady => "steady",
+            Self::Renumber => "renumber",
+            Self::HalfLost => "half-lost",
+            Self::Restart => "restart",
+            Self::Partition => "partition",
+            Self::Avalanche => "avalanche",
+        }
+    }
+
+    /// The one of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scenario| scenario.name() == name)
+    }
+
+    /// How many minutes it lasts.
+    pub fn minutes(self) -> u64 {
+        match self {
+            Self::Steady | Self::Renumber => 60,
+            Self::HalfLost | Self::Restart | Self::Avalanche => 10,
+            Self::Partition => 15,
+        }
+    }
+
+    /// From which second on its look-ups count: before, the world is still changing.
+    pub(super) fn counts_from_s(self) -> u64 {
+        match self {
+            Self::Steady | Self::Renumber | Self::HalfLost => 0,
+            // A minute of change, and a minute to mend it.
+            Self::Restart => 120,
+            Self::Avalanche => 240,
+            // Only what is asked after the healing.
+            Self::Partition => 660,
+        }
+    }
+
+    /// Which share of its look-ups has to be answered right, in millionths.
+    pub(super) fn right_ppm(self) -> u64 {
+        match self {
+            Self::Steady | Self::Renumber => 999_900,
+            Self::HalfLost | Self::Restart | Self::Avalanche | Self::Partition => 999_000,
+        }
+    }
+}
+
+/// A phase as it is planned.
+pub(super) struct Plan<'n> {
+    network: &'n mut Network,
+    dice: Dice,
+    from: u64,
+    until: u64,
+    /// When each router is without power, from and until.
+    down: Vec<(u64, u64)>,
+}
+
+/// Plans a phase of `length` that begins now.
+pub(super) fn plan(network: &mut Network, scenario: Scenario, length: u64) {
+    let (from, seed) = (network.now, network.world.common.seed);
+    let mut plan = Plan {
+        dice: Dice::new(seed ^ from, scenario.name(), 0),
+        from,
+        until: from + length,
+        down: (0..network.routers).map(|number| lives(network, number)).collect(),
+        network,
+    };
+    match scenario {
+        Scenario::Steady => plan.renumber_all(DAY),
+        Scenario::Renumber => plan.renumber_all(length),
+        Scenario::HalfLost => plan.lose(50, (0, u64::MAX), false),
+        Scenario::Restart => plan.restart(),
+        Scenario::Partition => plan.part(),
+        Scenario::Avalanche => plan.lose(30, (MINUTE, 2 * MINUTE), true),
+    }
+    plan.users();
+    if scenario == Scenario::HalfLost {
+        plan.everybody_asks();
+    }
+    plan.contacts();
+}
+
+fn lives(network: &Network, number: u32) -> (u64, u64) {
+    if network.router(number).overlay.is_some() { (u64::MAX, 0) } else { (0, u64::MAX) }
+}
+
+impl Plan<'_> {
+    fn is_up(&self, router: u32, at: u64) -> bool {
+        let (from, until) = self.down[router as usize];
+        !(from..until).contains(&at)
+    }
+
+    /// Whether its AORs are registered at `at`.
+    fn is_registered(&self, router: u32, at: u64) -> bool {
+        self.is_up(router, at)
+    }
+
+    fn draw(&mut self) -> u32 {
+        self.dice.below(u64::from(self.network.routers)) as u32
+    }
+
+    fn draw_live(&mut self, at: u64) -> u32 {
+        loop {
+            let router = self.draw();
+            if self.is_up(router, at) {
+                return router;
+            }
+        }
+    }
+
+    fn callee(&mut self, at: u64) -> u32 {
+        if self.dice.below(ABSENT_OF) == 0 {
+            return NOBODYS + self.dice.below(1 << 24) as u32;
+        }
+        loop {
+            let router = self.draw();
+            if self.is_registered(router, at) {
+                return router * AORS + self.dice.below(u64::from(AORS)) as u32;
+            }
+        }
+    }
+
+    /// The users of all routers call, at random.
+    fn users(&mut self) {
+        for router in 0..self.network.routers {
+            let mut at = self.from + self.dice.wait(ASKS_EVERY);
+            while at < self.until {
+                if self.is_up(router, at) {
+                    let callee = self.callee(at);
+                    self.network.plan(at, router, Act::Ask(callee));
+                }
+                at += self.dice.wait(ASKS_EVERY);
+            }
+        }
+    }
+
+    /// Each looks somebody up within the first minute.
+    fn everybody_asks(&mut self) {
+        for router in 0..self.network.routers {
+            let at = self.from + 1 + self.dice.below(MINUTE);
+            if self.is_up(router, at) {
+                let callee = self.callee(at);
+                self.network.plan(at, router, Act::Ask(callee));
+            }
+        }
+    }
+
+    /// Phones get other contacts.
+    fn contacts(&mut self) {
+        for router in 0..self.network.routers {
+            let at = self.from + self.dice.wait(CONTACT_LIFE);
+            if at < self.until && self.is_up(router, at) {
+                let place = self.dice.below(u64::from(AORS)) as u8;
+                self.network.plan(at, router, Act::Publish(place));
+            }
+        }
+    }
+
+    /// Everybody gets another address within `within`, as far as that lies in the phase.
+    fn renumber_all(&mut self, within: u64) {
+        for router in OPERATORS..self.network.routers {
+            let at = self.from + 1 + self.dice.below(within);
+            if at < self.until && self.is_up(router, at) {
+                self.renumber(at, router);
+            }
+        }
+    }
+
+    /// A router gets another address, and soon somebody looks up where it is.
+    fn renumber(&mut self, at: u64, router: u32) {
+        self.network.plan(at, router, Act::Renumber);
+        let later = at + PROBE_AFTER;
+        if later < self.until {
+            let asker = self.draw_live(later);
+            let callee = router * AORS + self.dice.below(u64::from(AORS)) as u32;
+            self.network.plan(later, asker, Act::Probe(callee));
+        }
+    }
+
+    /// So many of a hundred lose power from and until then; then all boot `together`, within two
+    /// minutes.
+    fn lose(&mut self, percent: u64, (from, until): (u64, u64), together: bool) {
+        for router in OPERATORS..self.network.routers {
+            if self.dice.below(100) < percent && self.is_up(router, self.from) {
+                let from = self.from + from + 1;
+                let boots = self.from.saturating_add(until);
+                let boots = if together { boots + self.dice.below(2 * MINUTE) } else { boots };
+                self.network.plan(from, router, Act::Die);
+                if boots < self.until {
+                    self.network.plan(boots, router, Act::Boot);
+                }
+                self.down[router as usize] = (from, boots);
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        for router in OPERATORS..self.network.routers {
+            if self.dice.below(10) >= 8 || !self.is_up(router, self.from) {
+                continue;
+            }
+            let at = self.from + 1 + self.dice.below(MINUTE);
+            if self.dice.below(2) == 0 {
+                self.renumber(at, router);
+            } else {
+                let boots = at + 20 * SECOND + self.dice.below(20 * SECOND);
+                self.network.plan(at, router, Act::Die);
+                self.network.plan(boots, router, Act::Boot);
+                self.down[router as usize] = (at, boots);
+            }
+        }
+    }
+
+    fn part(&mut self) {
+        self.network.world.parted = (self.from, self.from + 10 * MINUTE);
+    }
+}

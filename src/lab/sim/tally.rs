@@ -1,0 +1,41 @@
+//! What is counted while a shard runs.
+
+use super::packet::{header_bytes, is_lookup};
+use std::net::SocketAddr;
+
+/// Counts since the last phase began.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    /// IP, UDP and overlay bytes, sent and received, without gets and their answers.
+    pub(super) bytes: u64,
+    /// The same of gets and their answers.
+    pub(super) lookup_bytes: u64,
+    /// Datagrams delivered.
+    pub(super) datagrams: u64,
+    /// Wake-ups of adapters.
+    pub(super) wakes: u64,
+    /// Microseconds that routers lived, all together.
+    pub(super) lived_us: u128,
+    /// Answers larger than their requests to addresses that had proven nothing.
+    pub(super) amplified: u64,
+    /// Datagrams that an adapter refused.
+    pub(super) rejected: u64,
+}
+
+impl Tally {
+    /// A router sends or receives a datagram.
+    pub(super) fn carry(&mut self, far: &SocketAddr, data: &[u8]) {
+        let bytes = header_bytes(far) + data.len() as u64;
+        *(if is_lookup(data) { &mut self.lookup_bytes } else { &mut self.bytes }) += bytes;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.bytes += other.bytes;
+        self.lookup_bytes += other.lookup_bytes;
+        self.datagrams += other.datagrams;
+        self.wakes += other.wakes;
+        self.lived_us += other.lived_us;
+        self.amplified += other.amplified;
+        self.rejected += other.rejected;
+    }
+}

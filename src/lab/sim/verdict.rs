@@ -1,0 +1,82 @@
+//! Which answers were right, and what else may never be: by what the simulator knows.
+
+use super::network::Network;
+use super::queue::Act;
+use super::truth::{AORS, Asked, ENDLESS, NOBODYS};
+use crate::time::Duration;
+
+/// After so long a look-up is over (what [`crate::overlay::Overlay::lookup`] promises, and a
+/// packet's time).
+pub(super) const LOOKUP_MAX: Duration = Duration::from_millis(1600);
+
+/// How a look-up ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The newest record, or that there is none.
+    Right,
+    /// Nothing, though there is a record.
+    Missing,
+    /// A record that is not the newest, or not the owner's.
+    Stale,
+    /// A record, where there is none.
+    Invented,
+    /// It did not end.
+    Endless,
+}
+
+/// What became of a look-up; whose router lost power meanwhile, does not count.
+pub(super) fn judge(network: &Network, asked: &Asked) -> Option<Verdict> {
+    if matches!(asked.over, 0 | ENDLESS) {
+        return (asked.over == ENDLESS).then_some(Verdict::Endless);
+    }
+    let (Act::Ask(aor) | Act::Probe(aor)) = asked.act else { return None };
+    Some(match asked.answer {
+        None if aor >= NOBODYS => Verdict::Right,
+        None => Verdict::Missing,
+        Some(_) if aor >= NOBODYS => Verdict::Invented,
+        Some(answer) => {
+            let owner = network.router(aor / AORS);
+            let place = (aor % AORS) as u8;
+            let newest = owner.truth.is_newest(place, answer.generation, asked.at, asked.over);
+            if newest && owner.id() == answer.owner { Verdict::Right } else { Verdict::Stale }
+        }
+    })
+}
+
+/// Whether a look-up found where its callee is.
+pub(super) fn knows_address(network: &Network, asked: &Asked) -> bool {
+    let (Act::Ask(aor) | Act::Probe(aor)) = asked.act else { return false };
+    let there = network.router(aor / AORS).truth.address_at(asked.at);
+    asked.answer.is_some_and(|answer| answer.address.is_some() && answer.address == there)
+}
+
+/// What of the adapters' state is more than it may be; empty where nothing is.
+pub(super) fn broken_limits(network: &Network) -> Vec<String> {
+    let limits = network.world.common.limits;
+    let mut broken = Vec::new();
+    for number in 0..network.routers {
+        let Some(overlay) = &network.router(number).overlay else { continue };
+        let (status, counters) = (overlay.status(), overlay.counters());
+        let within = [
+            ("store_entries", status.stored, limits.store_entries),
+            ("publish_entries", status.published, limits.publish_entries),
+            ("lookup_entries", status.lookups, limits.lookup_entries),
+            ("table_kb", status.peers * 16 / 1024, limits.table_kb as usize),
+        ];
+        for (what, is, may) in within {
+            if is > may {
+                broken.push(format!("router {number}: {what} {is} of {may}"));
+            }
+        }
+        let never = [
+            ("bad_signature", counters.bad_signature),
+            ("foreign_record", counters.foreign_record),
+            ("events_full", counters.events_full),
+            ("own_id", counters.own_id),
+            ("unauthentic", counters.unauthentic),
+        ];
+        let never = never.into_iter().filter(|(_, count)| *count > 0);
+        broken.extend(never.map(|(what, count)| format!("router {number}: {what} {count}")));
+    }
+    broken
+}
