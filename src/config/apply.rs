@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         });
         let ports = &self.config.adapter.intercept_port;
         let tls = ports.iter().find(|port| **port == SIPS_PORT);
-        let Some(wrong) = tls.or(ports.get(INTERCEPT_PORTS_MAX)) else { return Ok(()) };
+        let Some(wrong) = tls.or_else(|| ports.get(INTERCEPT_PORTS_MAX)) else { return Ok(()) };
         let allowed = match *wrong {
             SIPS_PORT => "a port without TLS: what is encrypted cannot be intercepted".to_owned(),
             _ => format!("at most {INTERCEPT_PORTS_MAX} ports"),

@@ -61,11 +61,11 @@ impl Interceptor {
     /// How things stand.
     fn told(&self) -> Interception {
         let stands = || self.ends.iter().filter(|_| self.method.is_some());
-        let capturing =
-            |end: &End| Capturing { socket: end.hearer, port: end.port, ipv4: end.ipv4 };
+        let capturing = |end: &End, socket| Capturing { socket, port: end.port, ipv4: end.ipv4 };
+        let sockets = stands().flat_map(|end| end.hearers.iter().map(|id| capturing(end, *id)));
         Interception {
             method: self.method,
-            sockets: stands().map(capturing).collect(),
+            sockets: sockets.collect(),
             listeners: stands().map(|end| end.listener).collect(),
             problem: self.problem.clone(),
             beside: self.survey.seen(),
@@ -214,7 +214,8 @@ impl Interceptor {
     fn anew(&self, ports: &[u16]) -> Anew {
         let ports = [ports, &self.wanted.ports].concat();
         let ends = self.ends.iter().filter(|end| end.method == Capture::Redirect);
-        let ours = ends.flat_map(|end| [(UDP, end.at[0]), (TCP, end.at[1])]).collect();
+        let ours = ends.flat_map(|end| [(UDP, end.at[0]), (TCP, end.at[1])]);
+        let ours = ours.map(|(protocol, [first, last])| (protocol, first..=last)).collect();
         Anew { ports, ours }
     }
 }

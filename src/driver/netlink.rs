@@ -124,6 +124,10 @@ impl Message {
     }
 }
 
+/// Of what the kernel answers: the body of a message, or the code of an error, of which 0 is an
+/// acknowledgement.
+pub(super) type Answer<'a> = Result<&'a [u8], i32>;
+
 /// A socket to one family of the kernel's.
 pub(super) struct Netlink(OwnedFd);
 
@@ -168,7 +172,7 @@ impl Netlink {
         self.send(messages)?;
         let (mut bodies, mut failed) = (Vec::new(), None);
         let mut buf = vec![0; 32_768];
-        let mut take = |answer: Result<&[u8], i32>| match answer {
+        let mut take = |answer: Answer<'_>| match answer {
             Ok(body) => bodies.push(body.to_vec()),
             Err(0) => wanted = wanted.saturating_sub(1),
             Err(code) => failed = failed.or(Some(code)),
@@ -189,12 +193,11 @@ impl Netlink {
         Ok(())
     }
 
-    /// Reads a piece of what the kernel answers: bodies of messages, and codes of errors, of which
-    /// 0 is an acknowledgement. False where all has been read.
+    /// Reads a piece of what the kernel answers. False where all has been read.
     pub(super) fn read(
         &self,
         buf: &mut [u8],
-        take: &mut dyn FnMut(Result<&[u8], i32>),
+        take: &mut dyn FnMut(Answer<'_>),
     ) -> io::Result<bool> {
         let len = match self.receive(buf) {
             Ok(len) => len,

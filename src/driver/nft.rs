@@ -7,8 +7,8 @@
 //! they are redirected to a port of it. What leaves in another's name is not tracked either: a
 //! flow that begins with it would have the phone's next datagram for its answer, past us.
 //!
-//! Devices and ports are in sets: a rule is there for each family and protocol, however many
-//! there are, and one transaction holds all.
+//! Devices and ports are in sets, so that there are few rules however many there are, and one
+//! transaction holds all.
 
 use super::netlink::{ACK, APPEND, CREATE, Message, Netlink};
 use nix::libc;
@@ -42,12 +42,12 @@ const BEFORE_DSTNAT: i32 = -101;
 /// The first two registers of 16 bytes.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
-/// The set of the LAN's devices.
+/// The sets of the LAN's devices, and of the ports that are taken.
 const DEVICES: &str = "lan";
-/// `NFT_SET_MAP`, and how nft names what is in sets: names of devices, ports.
-const MAP: u32 = 8;
+const PORTS: &str = "ports";
+/// How nft names what is in sets: names of devices, ports.
 const DEVICE_NAMES: u32 = 41;
-const PORTS: u32 = 13;
+const SERVICES: u32 = 13;
 
 /// Which packets are taken, and where they go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +59,8 @@ pub(super) struct Taken {
     /// The transparent socket's address, whose family is theirs; for a redirection its family
     /// counts alone.
     pub(super) to: IpAddr,
-    /// The port that they come to.
-    pub(super) at: u16,
-}
-
-impl Taken {
-    /// The map that it is in, from ports that packets are for to those that they come to.
-    fn map(&self) -> &'static str {
-        match (i32::from(self.protocol), self.to) {
-            (libc::IPPROTO_UDP, IpAddr::V4(_)) => "udp4",
-            (libc::IPPROTO_UDP, IpAddr::V6(_)) => "udp6",
-            (_, IpAddr::V4(_)) => "tcp4",
-            (_, IpAddr::V6(_)) => "tcp6",
-        }
-    }
+    /// The ports that they are redirected to, the first and the last.
+    pub(super) at: [u16; 2],
 }
 
 /// Puts the table up, in place of the one that there was.
@@ -91,48 +79,38 @@ fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
     let mut batch = vec![mark_of_batch(BATCH_BEGIN), new_table(), delete, new_table()];
     batch.push(chain("prerouting", "filter", PREROUTING, RAW));
     batch.push(chain("output", "filter", OUTPUT, RAW));
-    if !tproxy {
-        batch.push(chain("redirect", "nat", PREROUTING, BEFORE_DSTNAT));
-    }
-    batch.push(set(DEVICES, false));
-    batch.push(elements(DEVICES, |list| {
-        devices.iter().fold(list, |list, device| {
-            let mut name = [0; libc::IFNAMSIZ];
-            for (place, byte) in name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)) {
-                *place = byte;
-            }
-            list.nest(1, |it| it.nest(1, |it| it.put(1, &name)))
-        })
-    }));
-    let mut maps: Vec<&Taken> = Vec::new();
-    for one in taken {
-        if maps.iter().all(|known| known.map() != one.map()) {
-            maps.push(one);
+    let names = devices.iter().map(|device| {
+        let mut name = [0; libc::IFNAMSIZ];
+        for (place, byte) in name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)) {
+            *place = byte;
         }
-    }
-    for one in maps {
-        let all = || taken.iter().filter(|it| it.map() == one.map());
-        batch.push(set(one.map(), true));
-        batch.push(elements(one.map(), |list| {
-            all().fold(list, |list, it| {
-                let [port, at] = [it.port, it.at].map(u16::to_be_bytes);
-                list.nest(1, |it| it.nest(1, |it| it.put(1, &port)).nest(2, |it| it.put(1, &at)))
-            })
-        }));
+        name
+    });
+    batch.extend(set(DEVICES, DEVICE_NAMES, names));
+    let mut ports: Vec<u16> = taken.iter().map(|taken| taken.port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    batch.extend(set(PORTS, SERVICES, ports.into_iter().map(u16::to_be_bytes)));
+    let mut kinds: Vec<(u8, IpAddr)> = taken.iter().map(|it| (it.protocol, it.to)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    for (protocol, to) in kinds {
         batch.push(rule("prerouting", |rule| {
-            let rule = mark(matches(rule, one, Direction::In));
-            if tproxy { to_socket(rule, one.to) } else { rule }
+            let rule = mark(matches(rule, protocol, to, Direction::In));
+            if tproxy { to_socket(rule, to) } else { rule }
         }));
-        if !tproxy {
-            // It sees the first packet of a flow alone; the firewall wants the mark on each.
-            batch.push(rule("redirect", |rule| redirect(matches(rule, one, Direction::In))));
-        }
         // Answers on a connection that is redirected have to be translated back.
-        if tproxy || i32::from(one.protocol) == libc::IPPROTO_UDP {
+        if tproxy || i32::from(protocol) == libc::IPPROTO_UDP {
             batch.push(rule("output", |rule| {
-                expression(matches(rule, one, Direction::Out), "notrack", |it| it)
+                let rule = matches(rule, protocol, to, Direction::Out);
+                expression(rule, "notrack", |it| it)
             }));
         }
+    }
+    if !tproxy {
+        // It sees the first packet of a flow alone; the firewall wants the mark on each.
+        batch.push(chain("dstnat", "nat", PREROUTING, BEFORE_DSTNAT));
+        batch.extend(taken.iter().map(|taken| rule("dstnat", |rule| redirect(rule, taken))));
     }
     // What fails is told of anyway.
     batch.last_mut().into_iter().for_each(Message::acknowledge);
@@ -162,23 +140,17 @@ fn chain(name: &str, kind: &str, hook: u32, priority: i32) -> Message {
         .text(7, kind)
 }
 
-/// A set of names of devices, or a map from ports to ports.
-fn set(name: &str, map: bool) -> Message {
-    let set = message(NEW_SET, CREATE, INET).text(1, TABLE).text(2, name);
-    let set = if map {
-        set.number(3, MAP).number(4, PORTS).number(5, 2).number(6, PORTS).number(7, 2)
-    } else {
-        // So that nft shows them: the order of their bytes is this machine's.
-        let [a, b, c, d] = 1_u32.to_ne_bytes();
-        let bytes = libc::IFNAMSIZ as u32;
-        set.number(3, 0).number(4, DEVICE_NAMES).number(5, bytes).put(13, &[0, 4, a, b, c, d])
-    };
+/// A set of keys of a `kind`, and what is in it.
+fn set<const N: usize>(name: &str, kind: u32, keys: impl Iterator<Item = [u8; N]>) -> [Message; 2] {
+    let set = message(NEW_SET, CREATE, INET).text(1, TABLE).text(2, name).number(3, 0);
+    // nft shows names by the order of their bytes, which is this machine's (1), and ports by that
+    // of the network (2).
+    let [a, b, c, d] = if kind == DEVICE_NAMES { 1_u32 } else { 2 }.to_ne_bytes();
     // It is found by its name; a number is asked for.
-    set.number(10, 1)
-}
-
-fn elements(set: &str, list: impl FnOnce(Message) -> Message) -> Message {
-    message(NEW_ELEMENTS, CREATE, INET).text(1, TABLE).text(2, set).nest(3, list)
+    let set = set.number(4, kind).number(5, N as u32).number(10, 1);
+    let elements = message(NEW_ELEMENTS, CREATE, INET).text(1, TABLE).text(2, name);
+    let add = |list: Message, key: [u8; N]| list.nest(1, |it| it.nest(1, |it| it.put(1, &key)));
+    [set.put(13, &[0, 4, a, b, c, d]), elements.nest(3, |list| keys.fold(list, add))]
 }
 
 fn rule(chain: &str, expressions: impl FnOnce(Message) -> Message) -> Message {
@@ -196,12 +168,9 @@ fn compare(rule: Message, not: bool, value: &[u8]) -> Message {
     })
 }
 
-/// Goes on only where a set has what the first register holds; a map gives its value to `to`.
-fn look_up(rule: Message, set: &str, to: Option<u32>) -> Message {
-    expression(rule, "lookup", |it| {
-        let it = it.text(1, set).number(2, FIRST);
-        to.into_iter().fold(it, |it, register| it.number(3, register))
-    })
+/// Goes on only where a set has what the first register holds.
+fn look_up(rule: Message, set: &str) -> Message {
+    expression(rule, "lookup", |it| it.text(1, set).number(2, FIRST))
 }
 
 fn load(rule: Message, register: u32, value: &[u8]) -> Message {
@@ -225,21 +194,26 @@ enum Direction {
     Out,
 }
 
-/// The packets of a map that come in from the LAN, or the answers that leave to it; the second
-/// register then has the port that they come to.
-fn matches(rule: Message, taken: &Taken, way: Direction) -> Message {
+/// Packets of a protocol, and of the family of `to`.
+fn of_kind(rule: Message, protocol: u8, to: IpAddr) -> Message {
+    let family = if to.is_ipv4() { libc::NFPROTO_IPV4 } else { libc::NFPROTO_IPV6 };
+    let rule = compare(meta(rule, META_FAMILY), false, &[family as u8]);
+    compare(meta(rule, META_PROTOCOL), false, &[protocol])
+}
+
+/// Loads the port that packets are for, which stands at 2 of the transport's head, or the one that
+/// they are from, at 0.
+fn port(rule: Message, way: Direction) -> Message {
+    let at = if way == Direction::In { 2 } else { 0 };
+    expression(rule, "payload", |it| it.number(1, FIRST).number(2, 2).number(3, at).number(4, 2))
+}
+
+/// The packets of a kind that come in from the LAN, or the answers that leave to it.
+fn matches(rule: Message, protocol: u8, to: IpAddr, way: Direction) -> Message {
     let incoming = way == Direction::In;
     let rule = meta(rule, if incoming { META_IN } else { META_OUT });
-    let rule = look_up(rule, DEVICES, None);
-    let family = if taken.to.is_ipv4() { libc::NFPROTO_IPV4 } else { libc::NFPROTO_IPV6 };
-    let rule = compare(meta(rule, META_FAMILY), false, &[family as u8]);
-    let rule = compare(meta(rule, META_PROTOCOL), false, &[taken.protocol]);
-    // The port that they are for stands at 2 of the transport's head, the one that they are from
-    // at 0.
-    let rule = expression(rule, "payload", |it| {
-        it.number(1, FIRST).number(2, 2).number(3, if incoming { 2 } else { 0 }).number(4, 2)
-    });
-    let rule = look_up(rule, taken.map(), Some(SECOND));
+    let rule = of_kind(look_up(rule, DEVICES), protocol, to);
+    let rule = look_up(port(rule, way), PORTS);
     // The kind of the address (RTN_LOCAL and others): what is for one other host, or is answered in
     // the name of one.
     let rule = expression(rule, "fib", |it| {
@@ -265,17 +239,22 @@ fn to_socket(rule: Message, to: IpAddr) -> Message {
         IpAddr::V4(ip) => (libc::NFPROTO_IPV4, load(rule, FIRST, &ip.octets())),
         IpAddr::V6(ip) => (libc::NFPROTO_IPV6, load(rule, FIRST, &ip.octets())),
     };
-    let rule = expression(rule, "tproxy", |it| {
-        it.number(1, family as u32).number(2, FIRST).number(3, SECOND)
-    });
+    let rule = expression(rule, "tproxy", |it| it.number(1, family as u32).number(2, FIRST));
     let rule = expression(rule, "notrack", |it| it);
     expression(rule, "immediate", |it| {
         it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, libc::NF_ACCEPT as u32)))
     })
 }
 
-fn redirect(rule: Message) -> Message {
-    expression(rule, "redir", |it| it.number(1, SECOND))
+/// What was marked goes to one of several ports: a flow to each server from one port of a phone
+/// takes another.
+fn redirect(rule: Message, taken: &Taken) -> Message {
+    let rule = compare(meta(rule, META_MARK), false, &MARK.to_ne_bytes());
+    let rule = port(of_kind(rule, taken.protocol, taken.to), Direction::In);
+    let rule = compare(rule, false, &taken.port.to_be_bytes());
+    let [first, last] = taken.at.map(u16::to_be_bytes);
+    let rule = load(load(rule, FIRST, &first), SECOND, &last);
+    expression(rule, "redir", |it| it.number(1, FIRST).number(2, SECOND))
 }
 
 #[cfg(test)]

@@ -9,6 +9,13 @@ pub const SIGNALLING_SOCKET_BUFFER_BYTES: usize = 512 * 1024;
 /// An interception that has failed is tried again after this, or with other settings or networks.
 pub const INTERCEPTION_RETRY: Duration = Duration::from_secs(60);
 
+/// Servers that one port of a phone may speak to at a time where datagrams are redirected: each has
+/// a socket of its own for them.
+pub const REDIRECTED_SERVERS_MAX: usize = 4;
+
+/// How often ports for them are looked for that follow each other.
+pub const REDIRECT_TRIES_MAX: usize = 16;
+
 /// How often connection tracking is searched for what passes beside the interception.
 pub const INTERCEPTION_SURVEY: Duration = Duration::from_secs(60);
 

@@ -22,6 +22,7 @@ mod sound;
 mod town;
 mod transport;
 mod wait;
+mod without;
 mod world;
 
 mod answers;
@@ -32,6 +33,7 @@ mod closed;
 mod deaths;
 mod hostile;
 mod intercepted;
+mod intercepting;
 mod known;
 mod mailbox;
 mod makes;

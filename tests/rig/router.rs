@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::process::Process;
-use crate::{provider, wait};
+use crate::{provider, wait, without};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
@@ -38,6 +38,9 @@ pub(crate) struct Settings {
     /// Whether the firewall sees packets that are still in the LAN's bridge: then routers redirect
     /// what they intercept.
     pub(crate) filtered_bridge: bool,
+    /// Whether the kernel has nothing of netfilter that a program can ask: no module of it is
+    /// loaded.
+    pub(crate) without_netfilter: bool,
     /// More options of the adapter's section.
     pub(crate) adapter: String,
     /// More options of the provider's section.
@@ -55,6 +58,7 @@ impl Default for Settings {
             ipv6: false,
             intercept: false,
             filtered_bridge: false,
+            without_netfilter: false,
             adapter: String::new(),
             provider: &[],
             sections: String::new(),
@@ -75,6 +79,7 @@ pub(crate) struct Router {
     pub(crate) host: Host,
     folder: PathBuf,
     run: PathBuf,
+    without_netfilter: bool,
     process: Option<Process>,
 }
 
@@ -91,12 +96,17 @@ impl Router {
         let host = Host::new(&format!("router-{number}"));
         // Sockets want a short path; this one is the world's own.
         let run = Path::new("/run").join(host.name());
-        Self { host, folder, run, process: None }
+        let without_netfilter = settings.without_netfilter;
+        Self { host, folder, run, without_netfilter, process: None }
     }
 
     /// Starts the adapter and waits until it serves phones.
     pub(crate) fn start(&mut self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cosip"));
+        let program = env!("CARGO_BIN_EXE_cosip");
+        let mut command = match self.without_netfilter {
+            true => without::netfilter(program),
+            false => Command::new(program),
+        };
         command.arg("run").arg("-c").arg(self.folder.join("config"));
         command.arg("--state").arg(&self.folder).arg("--run").arg(&self.run);
         let log = self.folder.join("log");

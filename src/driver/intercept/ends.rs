@@ -6,6 +6,7 @@ use crate::driver::nft::Taken;
 use crate::driver::privileges::with_net_admin;
 use crate::driver::requests::Io;
 use crate::driver::streams;
+use crate::limits::{REDIRECT_TRIES_MAX, REDIRECTED_SERVERS_MAX};
 use crate::net::{Capture, SocketId};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,11 +18,12 @@ pub(super) struct End {
     pub(super) ipv4: bool,
     /// Speaks in the servers' names.
     pub(super) speaker: SocketId,
-    /// Gets datagrams and connections: with tproxy the speaker gets the datagrams.
-    pub(super) hearer: SocketId,
+    /// Get datagrams: with tproxy the speaker does.
+    pub(super) hearers: Vec<SocketId>,
+    /// Gets connections.
     pub(super) listener: SocketId,
-    /// The ports that datagrams and connections come to.
-    pub(super) at: [u16; 2],
+    /// The ports that datagrams and connections come to, the first and the last.
+    pub(super) at: [[u16; 2]; 2],
 }
 
 impl End {
@@ -51,8 +53,8 @@ impl Io {
     pub(super) fn open_end(&mut self, method: Capture, port: u16, ipv4: bool) -> io::Result<()> {
         let local = SocketAddr::new(loopback(ipv4), port);
         let (speaker, _) = self.bind_interceptor(Capture::Tproxy, local)?;
-        let (hearer, listener, at) = (speaker, speaker, [port; 2]);
-        let mut end = End { method, port, ipv4, speaker, hearer, listener, at };
+        let (hearers, listener, at) = (vec![speaker], speaker, [[port; 2]; 2]);
+        let mut end = End { method, port, ipv4, speaker, hearers, listener, at };
         let hears = self.open_ears(&mut end, local);
         // Where it does not, it is closed with the others.
         self.interceptor.ends.push(end);
@@ -63,12 +65,34 @@ impl Io {
         let (mut local, redirects) = (speaker, end.method == Capture::Redirect);
         if redirects {
             local = SocketAddr::new(anywhere(end.ipv4), 0);
-            (end.hearer, end.at[0]) = self.bind_interceptor(end.method, local)?;
+            (end.hearers, end.at[0]) = self.open_hearers(local)?;
         }
         let listener = with_net_admin(|| streams::listen(local, !redirects));
         let (listener, at) = self.listen(listener)?;
-        (end.listener, end.at[1]) = (listener, at.port());
+        (end.listener, end.at[1]) = (listener, [at.port(); 2]);
         Ok(())
+    }
+
+    /// Opens sockets for redirected datagrams, their ports one after the other.
+    fn open_hearers(&mut self, mut local: SocketAddr) -> io::Result<(Vec<SocketId>, [u16; 2])> {
+        for _ in 0..REDIRECT_TRIES_MAX {
+            local.set_port(0);
+            let (id, first) = self.bind_interceptor(Capture::Redirect, local)?;
+            let last = first.saturating_add(REDIRECTED_SERVERS_MAX as u16 - 1);
+            let mut opened = vec![id];
+            for port in first.saturating_add(1)..=last {
+                local.set_port(port);
+                let next = self.bind_interceptor(Capture::Redirect, local);
+                opened.extend(next.map(|(id, _)| id));
+            }
+            if opened.len() == REDIRECTED_SERVERS_MAX {
+                return Ok((opened, [first, last]));
+            }
+            for id in opened {
+                self.close_socket(id);
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
     }
 
     fn bind_interceptor(
@@ -89,8 +113,10 @@ impl Io {
             self.interceptor.table = None;
         }
         self.interceptor.ends = kept;
-        for id in gone.iter().flat_map(|end| [end.speaker, end.hearer, end.listener]) {
-            self.close_socket(id);
+        for end in gone {
+            for id in end.hearers.into_iter().chain([end.speaker, end.listener]) {
+                self.close_socket(id);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use smol::Task;
 use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 /// Looks now and then for what passes beside us.
@@ -35,13 +36,16 @@ impl Survey {
     }
 }
 
+/// A protocol, and ports of ours.
+pub(super) type Ports = (u8, RangeInclusive<u16>);
+
 /// Flows that go another way from now on, and have to begin anew for that.
 #[derive(Default)]
 pub(super) struct Anew {
     /// The ports that they are to.
     pub(super) ports: Vec<u16>,
-    /// Protocols and ports of ours: what is redirected to them goes on.
-    pub(super) ours: Vec<(u8, u16)>,
+    /// What is redirected to these goes on.
+    pub(super) ours: Vec<Ports>,
 }
 
 impl Io {
@@ -156,8 +160,10 @@ fn passes(flow: &Tracked, own: &[IpAddr]) -> bool {
 }
 
 /// Whether a flow is redirected to one of our protocols and ports.
-fn is_taken(flow: &Tracked, own: &[IpAddr], ours: &[(u8, u16)]) -> bool {
-    own.contains(&flow.at.ip()) && ours.contains(&(flow.protocol, flow.at.port()))
+fn is_taken(flow: &Tracked, own: &[IpAddr], ours: &[Ports]) -> bool {
+    let here =
+        |(protocol, ports): &Ports| *protocol == flow.protocol && ports.contains(&flow.at.port());
+    own.contains(&flow.at.ip()) && ours.iter().any(here)
 }
 
 #[cfg(test)]

@@ -30,11 +30,16 @@ fn flows_that_come_to_us_already_go_on() {
     let (phone, server) = ("192.168.1.10:5060", "198.51.100.1:5060");
     for (at, taken) in [
         ("192.168.1.1:40000", true),
-        ("192.168.1.1:40001", false),
+        ("192.168.1.1:40003", true),
+        ("192.168.1.1:40004", false),
         (server, false),
         ("198.51.100.1:40000", false),
     ] {
-        assert_eq!(is_taken(&flow(phone, server, at), &own, &[(UDP, 40_000)]), taken, "{at}");
-        assert!(!is_taken(&flow(phone, server, at), &own, &[(TCP, 40_000)]));
+        assert_eq!(
+            is_taken(&flow(phone, server, at), &own, &[(UDP, 40_000..=40_003)]),
+            taken,
+            "{at}"
+        );
+        assert!(!is_taken(&flow(phone, server, at), &own, &[(TCP, 40_000..=40_003)]));
     }
 }
