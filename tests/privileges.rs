@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The user `nobody` and its group, as Debian has them.
 const NOBODY: u32 = 65_534;
@@ -79,13 +79,13 @@ impl Daemon {
     /// What the kernel says of the process while it sleeps: at work it may be in the one call for
     /// which its capability is awake.
     fn status(&self) -> String {
-        for _ in 0..200 {
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
             let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
             let status = status.unwrap();
             if field(&status, "State")[0] == "S" {
                 return status;
             }
-            std::thread::sleep(Duration::from_millis(10));
         }
         panic!("it never sleeps");
     }
