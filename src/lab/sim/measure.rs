@@ -1,6 +1,7 @@
 //! What a phase showed, in figures.
 
 use super::network::Network;
+use super::packet::KINDS;
 use super::queue::Act;
 use super::scenario::Scenario;
 use super::shard::Shard;
@@ -75,6 +76,8 @@ pub struct Measured {
     pub bytes_per_s: f64,
     /// The same of look-ups.
     pub lookup_bytes_per_s: f64,
+    /// The bytes of both, by the kind of datagram, the most first.
+    pub kinds: Vec<(&'static str, f64)>,
     /// Datagrams that arrived.
     pub datagrams: u64,
     /// Wake-ups of adapters.
@@ -109,6 +112,7 @@ impl Measured {
             rtt_us: network.median_rtt_us(),
             bytes_per_s: tally.bytes as f64 / lived_s,
             lookup_bytes_per_s: tally.lookup_bytes as f64 / lived_s,
+            kinds: kinds(&tally, lived_s),
             datagrams: tally.datagrams,
             wakes: tally.wakes,
             faults: Vec::new(),
@@ -177,6 +181,14 @@ impl Measured {
             self.faults.push(what);
         }
     }
+}
+
+fn kinds(tally: &Tally, lived_s: f64) -> Vec<(&'static str, f64)> {
+    let rates = KINDS.iter().zip(tally.kind_bytes);
+    let mut rates: Vec<_> = rates.map(|(name, bytes)| (*name, bytes as f64 / lived_s)).collect();
+    rates.retain(|(_, rate)| *rate > 0.0);
+    rates.sort_by(|a, b| b.1.total_cmp(&a.1));
+    rates
 }
 
 /// The value below which `percent` of all are; 0 where there is none.

@@ -20,6 +20,28 @@ pub(super) fn header_bytes(to: &SocketAddr) -> u64 {
     if to.is_ipv4() { 28 } else { 48 }
 }
 
+/// What the kinds are called, by their byte in wire version 1; the last is all others.
+pub(super) const KINDS: [&str; 18] = [
+    "none",
+    "ping",
+    "pong",
+    "find",
+    "nodes",
+    "get",
+    "value",
+    "put",
+    "stored",
+    "touch",
+    "dial",
+    "dialed",
+    "introduce",
+    "introduced",
+    "introduction",
+    "relay",
+    "relayed",
+    "other",
+];
+
 /// The kind byte of a get, and of its answer.
 pub(super) const GET: u8 = 5;
 pub(super) const VALUE: u8 = 6;

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::{fs, io};
 
+/// Of so many kinds of datagrams it is told what they take.
+const KINDS_TOLD: usize = 8;
+
 /// All that a simulation found.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -87,12 +90,18 @@ impl Measured {
             "new_address_asked": self.moved.0,
             "bytes_per_s": hundredths(self.bytes_per_s),
             "lookup_bytes_per_s": hundredths(self.lookup_bytes_per_s),
+            "bytes_per_s_by_kind": self.by_kind(),
             "table_bytes": u64::from(table_kb) * 1024,
             "datagrams": self.datagrams,
             "wakes": self.wakes,
             "cpu_s": hundredths(self.cpu_s),
             "virtual_minutes_per_cpu_s": hundredths(self.minutes as f64 / self.cpu_s),
         })
+    }
+
+    fn by_kind(&self) -> Value {
+        let rates = self.kinds.iter();
+        rates.map(|(kind, rate)| ((*kind).to_owned(), json!(hundredths(*rate)))).collect()
     }
 
     /// In one line, for people.
@@ -119,6 +128,10 @@ impl Measured {
             self.moved.0,
             self.cpu_s,
         );
+        text += "\n  bytes/s:";
+        for (kind, rate) in self.kinds.iter().take(KINDS_TOLD) {
+            text += &format!(" {kind} {rate:.1}");
+        }
         for fault in &self.faults {
             text += &format!("\n  <- {fault}");
         }

@@ -1,6 +1,6 @@
 //! What is counted while a shard runs.
 
-use super::packet::{header_bytes, is_lookup};
+use super::packet::{KINDS, header_bytes, is_lookup, kind};
 use std::net::SocketAddr;
 
 /// Counts since the last phase began.
@@ -10,6 +10,8 @@ pub(super) struct Tally {
     pub(super) bytes: u64,
     /// The same of gets and their answers.
     pub(super) lookup_bytes: u64,
+    /// The bytes of both, by the kind of datagram.
+    pub(super) kind_bytes: [u64; KINDS.len()],
     /// Datagrams delivered.
     pub(super) datagrams: u64,
     /// Wake-ups of adapters.
@@ -26,12 +28,15 @@ impl Tally {
     /// A router sends or receives a datagram.
     pub(super) fn carry(&mut self, far: &SocketAddr, data: &[u8]) {
         let bytes = header_bytes(far) + data.len() as u64;
+        self.kind_bytes[usize::from(kind(data)).min(KINDS.len() - 1)] += bytes;
         *(if is_lookup(data) { &mut self.lookup_bytes } else { &mut self.bytes }) += bytes;
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
         self.lookup_bytes += other.lookup_bytes;
+        let kinds = self.kind_bytes.iter_mut().zip(other.kind_bytes);
+        kinds.for_each(|(sum, bytes)| *sum += bytes);
         self.datagrams += other.datagrams;
         self.wakes += other.wakes;
         self.lived_us += other.lived_us;

@@ -72,7 +72,6 @@ pub(super) fn broken_limits(network: &Network) -> Vec<String> {
             ("bad_signature", counters.bad_signature),
             ("foreign_record", counters.foreign_record),
             ("events_full", counters.events_full),
-            ("own_id", counters.own_id),
             ("unauthentic", counters.unauthentic),
         ];
         let never = never.into_iter().filter(|(_, count)| *count > 0);
