@@ -52,7 +52,7 @@ impl Dice {
         let at = self.below(steps << 16);
         let (step, part) = ((at >> 16) as usize, at & 0xffff);
         let (low, high) = (u64::from(quantiles[step]), u64::from(quantiles[step + 1]));
-        low + ((high - low) * part >> 16)
+        low + (((high - low) * part) >> 16)
     }
 
     /// 32 bytes for whoever makes more of them.

@@ -102,7 +102,7 @@ pub fn run(options: &Options) -> Summary {
     network.set_fault(options.fault);
     let mut phases = Vec::new();
     for scenario in &options.scenarios {
-        let minutes = options.minutes.unwrap_or(scenario.minutes());
+        let minutes = options.minutes.unwrap_or_else(|| scenario.minutes());
         phases.push(play(&mut network, *scenario, minutes * MINUTE_US, &mut progress));
     }
     progress.end();
