@@ -101,7 +101,7 @@ impl Identity {
         *hasher.finalize().as_bytes()
     }
 
-    /// The same, signing by a [`stand_in`].
+    /// The same, signing by a keyed hash that stands in for signatures.
     #[cfg(feature = "lab")]
     pub fn standing_in(self) -> Self {
         let public = stand_in::public(&self.public);
