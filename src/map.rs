@@ -45,6 +45,11 @@ impl<K: Ord, V> Map<K, V> {
         self.place(key).ok().map(|at| self.0.remove(at).1)
     }
 
+    /// Keeps what `keeps` says.
+    pub fn retain(&mut self, mut keeps: impl FnMut(&V) -> bool) {
+        self.0.retain(|(_, value)| keeps(value));
+    }
+
     /// The least key.
     pub fn first(&self) -> Option<&K> {
         self.0.first().map(|(key, _)| key)

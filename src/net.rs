@@ -23,8 +23,9 @@ pub struct SocketId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u32);
 
-/// Another adapter, by its place in the overlay: 128 bits.
+/// Another adapter, by its place in the overlay: 128 bits, which move as words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(align(4))]
 pub struct NodeId(pub [u8; 16]);
 
 impl fmt::Display for NodeId {

@@ -56,6 +56,7 @@ use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{self, EXCHANGES_EMERGENCY};
+use crate::list::List;
 use crate::map::Map;
 use crate::media::Media;
 use crate::net::{Event, Network, NodeId, Ticket};
@@ -263,7 +264,7 @@ pub struct Adapter {
     bootstrap: Vec<Vec<SocketAddr>>,
     askers: Map<LookupId, Asker>,
     answers: Map<Ticket, Vec<crate::overlay::Found>>,
-    notices: VecDeque<notices::NoticeHeard>,
+    notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
@@ -333,7 +334,7 @@ impl Adapter {
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
             askers: Map::new(),
             answers: Map::new(),
-            notices: VecDeque::new(),
+            notices: List::new(),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: Map::new(),

@@ -14,7 +14,7 @@ use crate::channel::{CallKey, Notice, NoticeAnswer, Payload};
 use crate::config::{Accept, Mode};
 use crate::limits::{
     CALL_UPSTREAMS_MAX, LATE_LEG_LIMIT, NOTICE_DELAY, NOTICE_LIFE, NOTICE_WINDOW,
-    NOTICES_A_PEER_MAX, NOTICES_MAX,
+    NOTICES_A_PEER_MAX,
 };
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
@@ -117,7 +117,7 @@ impl Adapter {
             return;
         }
         let of_peer = self.notices.iter().filter(|known| known.from == peer).count();
-        let oldest = match (of_peer >= NOTICES_A_PEER_MAX, self.notices.len() >= NOTICES_MAX) {
+        let oldest = match (of_peer >= NOTICES_A_PEER_MAX, self.notices.is_full()) {
             (true, _) => self.notices.iter().position(|known| known.from == peer),
             (false, full) => full.then_some(0),
         };
@@ -137,7 +137,7 @@ impl Adapter {
             began,
             cancelled: None,
         };
-        self.notices.push_back(notice);
+        let _ = self.notices.push(notice);
     }
 
     /// The call that a leg for these phones belongs to: by its Call-ID, or by its caller and time.

@@ -17,7 +17,6 @@ use crate::overlay::LookupId;
 use crate::sip::transaction::ServerId;
 use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// A REFER of another adapter, until the overlay has said whether it knows whom it names.
@@ -42,7 +41,7 @@ struct Referral {
 /// Transfers under way.
 #[derive(Default)]
 pub(super) struct Transfers {
-    asked: VecDeque<Asked>,
+    asked: Vec<Asked>,
     referrals: Vec<Referral>,
 }
 
@@ -115,7 +114,7 @@ impl Adapter {
         let lookup = overlay.lookup(now, &callee);
         let request = message.raw().to_vec();
         let call = at.0;
-        self.transfers.asked.push_back(Asked { lookup, call, server, source, request, callee });
+        self.transfers.asked.push(Asked { lookup, call, server, source, request, callee });
         self.note_asker(lookup, Asker::Transfer);
     }
 
@@ -174,7 +173,7 @@ impl Adapter {
 
     fn take_asked(&mut self, lookup: LookupId) -> Option<Asked> {
         let at = self.transfers.asked.iter().position(|asked| asked.lookup == lookup)?;
-        self.transfers.asked.remove(at)
+        Some(self.transfers.asked.remove(at))
     }
 
     /// Whether another adapter made this phone call `callee`.

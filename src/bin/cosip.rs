@@ -100,9 +100,11 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
         ..Options::default()
     })?;
     let seed = start::random_seed()?;
-    let mut adapter = Adapter::new(config, &identity, keys.as_ref(), starts, seed, Instant::ZERO);
+    let adapter = Adapter::new(config, &identity, keys.as_ref(), starts, seed, Instant::ZERO);
+    // It lives as long as the process, whose memory goes back as a whole.
+    let adapter = Box::leak(Box::new(adapter));
     log::info!("cosip {}: adapter {}", env!("CARGO_PKG_VERSION"), adapter.id());
-    driver.run(&mut adapter)?;
+    driver.run(adapter)?;
     log::info!("stopped");
     Ok(())
 }

@@ -30,6 +30,7 @@ const MEDIA: u8 = 0x26;
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(align(4))]
 pub struct CallKey(pub [u8; 16]);
 
 impl CallKey {
@@ -43,6 +44,7 @@ impl CallKey {
 /// s5.2), hashed in the same way. A server that renames a call, and withholds who calls, may leave
 /// that alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(align(4))]
 pub struct SessionKey([u8; 16]);
 
 impl SessionKey {

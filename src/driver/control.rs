@@ -7,7 +7,7 @@ use super::folders::Folders;
 use super::reactor::{Happening, Reactor, Source, start};
 use crate::control::{decode, encode};
 use crate::limits::{CONTROL_COMMAND_BYTES_MAX, CONTROL_SESSION, CONTROL_SESSIONS_MAX};
-use smol::future::yield_now;
+use smol::future::{poll_fn, yield_now};
 use std::cell::Cell;
 use std::fs::Permissions;
 use std::io::{self, Read, Write};
@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 /// Asks the daemon whose folders these are, and waits for its reply. For the tools.
 ///
@@ -69,6 +70,39 @@ pub(super) async fn accept(
     }
 }
 
+/// The reply to a command: the run loop sends it to the session, which waits for it.
+#[derive(Clone, Default)]
+pub(super) struct Reply(Rc<Awaited>);
+
+#[derive(Default)]
+struct Awaited {
+    bytes: Cell<Option<Vec<u8>>>,
+    session: Cell<Option<Waker>>,
+}
+
+impl Reply {
+    /// Passes it on to the session.
+    pub(super) fn send(self, bytes: Vec<u8>) {
+        self.0.bytes.set(Some(bytes));
+        if let Some(session) = self.0.session.take() {
+            session.wake();
+        }
+    }
+
+    /// Whether the session has ended, so that nobody waits.
+    pub(super) fn is_unwanted(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
+
+    async fn received(&self) -> Vec<u8> {
+        poll_fn(|context| {
+            self.0.session.set(Some(context.waker().clone()));
+            self.0.bytes.take().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
 /// One session, counted for as long as it lives.
 struct Session {
     reactor: Rc<Reactor>,
@@ -99,9 +133,9 @@ impl Session {
             }
         }
         let Some(words) = decode(&command) else { return Ok(()) };
-        let (sender, replies) = smol::channel::bounded(1);
-        self.reactor.report(Happening::Command(words, sender));
-        let Ok(reply) = replies.recv().await else { return Ok(()) };
+        let reply = Reply::default();
+        self.reactor.report(Happening::Command(words, reply.clone()));
+        let reply = reply.received().await;
         let mut rest = reply.as_slice();
         while !rest.is_empty() {
             let len = source.done(|mut stream| stream.write(rest)).await?;

@@ -63,18 +63,28 @@ pub fn drop_to(name: &str, folders: &Folders) -> io::Result<()> {
 /// Runs `work` with CAP_NET_ADMIN in effect, where this process has it; for calls that need it,
 /// and for nothing else.
 pub fn with_net_admin<T>(work: impl FnOnce() -> T) -> T {
-    let has = capabilities(None).unwrap_or_else(|_| asleep(CapabilitySet::empty()));
-    // Root without `--user` has it in effect all the time.
-    let wakes = has.permitted.contains(KEPT) && !has.effective.contains(KEPT);
-    let awake = CapabilitySets { effective: has.effective | KEPT, ..has };
-    if wakes && let Err(error) = set_capabilities(None, awake) {
-        log::debug!("CAP_NET_ADMIN does not wake: {error}");
-    }
+    let before = wake();
     let done = work();
-    if wakes && let Err(error) = set_capabilities(None, has) {
+    if let Some(before) = before
+        && let Err(error) = set_capabilities(None, before)
+    {
         log::warn!("CAP_NET_ADMIN stays in effect: {error}");
     }
     done
+}
+
+/// What was in effect before, where CAP_NET_ADMIN had to be woken.
+fn wake() -> Option<CapabilitySets> {
+    let has = capabilities(None).ok()?;
+    // Root without `--user` has it in effect all the time.
+    if !has.permitted.contains(KEPT) || has.effective.contains(KEPT) {
+        return None;
+    }
+    let awake = CapabilitySets { effective: has.effective | KEPT, ..has };
+    if let Err(error) = set_capabilities(None, awake) {
+        log::debug!("CAP_NET_ADMIN does not wake: {error}");
+    }
+    Some(has)
 }
 
 /// Whether [`with_net_admin`] can do what needs it.

@@ -6,6 +6,7 @@
 //! core goes into the inbox, which the run loop empties between turns, so that a core is entered
 //! from the run loop alone.
 
+use super::control::Reply;
 use super::poll::{Key, Poll};
 use crate::map::Map;
 use crate::net::{ConnId, Failure, Mac, Record, SocketId, Ticket};
@@ -55,7 +56,7 @@ pub(super) enum Happening {
     /// The kernel has looked for a neighbour.
     Neighbour(Ticket, Option<Mac>),
     /// A command of the control socket, and where its reply goes.
-    Command(Vec<String>, smol::channel::Sender<Vec<u8>>),
+    Command(Vec<String>, Reply),
 }
 
 /// Starts a task. To the executor all tasks are of one type: each further type would bring a copy

@@ -1,6 +1,6 @@
 //! What a core asks for, done: sockets, connections, names, files, replies.
 
-use super::control;
+use super::control::{self, Reply};
 use super::folders::Folders;
 use super::intercept::Interceptor;
 use super::lines::LineSource;
@@ -15,14 +15,14 @@ use super::sockets::{Sockets, failure};
 use super::streams::{self, Listening, Streams};
 use super::{Counters, Options, logger};
 use crate::limits::CLOCK_CHECK;
+use crate::map::Map;
 use crate::net::{
     Answer, ConnId, Failure, Interception, Mac, Record, Request, SocketId, SocketKind, Ticket,
     Transmit, Via,
 };
 use crate::time::Instant;
 use smol::LocalExecutor;
-use smol::channel::Sender;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -79,10 +79,10 @@ pub(super) struct Io {
     secrets: Option<PathBuf>,
     resolver: Rc<Resolver>,
     pub(super) interceptor: Interceptor,
-    listeners: HashMap<SocketId, Listening>,
+    listeners: Map<SocketId, Listening>,
     listener_count: u32,
     /// Where replies go; `None`: standard output.
-    replies: HashMap<Ticket, Option<Sender<Vec<u8>>>>,
+    replies: Map<Ticket, Option<Reply>>,
     command_count: u32,
     /// Wall-clock seconds at the driver's start, and when that was checked last.
     epoch: (u64, Instant),
@@ -122,9 +122,9 @@ impl Io {
             secrets: options.secrets,
             resolver: Rc::new(Resolver::new(resolv_conf, options.hosts)),
             interceptor: Interceptor::default(),
-            listeners: HashMap::new(),
+            listeners: Map::new(),
             listener_count: 0,
-            replies: HashMap::new(),
+            replies: Map::new(),
             command_count: 0,
             epoch: (0, Instant::ZERO),
             reactor,
@@ -255,9 +255,9 @@ impl Io {
     }
 
     /// A ticket for a command whose reply goes to `to`, or to standard output.
-    pub(super) fn expect_reply(&mut self, to: Option<Sender<Vec<u8>>>) -> Ticket {
+    pub(super) fn expect_reply(&mut self, to: Option<Reply>) -> Ticket {
         // Sessions that ended without a reply leave nothing behind.
-        self.replies.retain(|_, to| to.as_ref().is_none_or(|to| !to.is_closed()));
+        self.replies.retain(|to| !to.as_ref().is_some_and(Reply::is_unwanted));
         self.command_count = self.command_count.wrapping_add(1) & !COMMAND;
         let ticket = Ticket(COMMAND | self.command_count);
         self.replies.insert(ticket, to);
@@ -267,7 +267,7 @@ impl Io {
     /// Passes a reply on to who asked.
     pub(super) fn reply(&mut self, ticket: Ticket, mut reply: Vec<u8>) {
         match self.replies.remove(&ticket) {
-            Some(Some(session)) => drop(session.try_send(reply)),
+            Some(Some(session)) => session.send(reply),
             Some(None) => {
                 if !reply.ends_with(b"\n") {
                     reply.push(b'\n');

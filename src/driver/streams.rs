@@ -11,6 +11,7 @@ use crate::limits::{
     STREAM_CONNECT, STREAM_FIRST_BYTE, STREAM_IDLE, STREAM_LINGER, STREAM_QUEUE_BYTES_MAX,
     STREAMS_MAX,
 };
+use crate::map::Map;
 use crate::net::{ConnId, Failure, SocketId, Ticket};
 use crate::time::Duration;
 use nix::errno::Errno;
@@ -21,7 +22,7 @@ use nix::sys::socket::{
 use smol::LocalExecutor;
 use smol::future::{poll_fn, yield_now};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -132,7 +133,7 @@ impl Conn {
 
 /// The connections that stand.
 pub(super) struct Streams {
-    open: HashMap<ConnId, Rc<Conn>>,
+    open: Map<ConnId, Rc<Conn>>,
     next: u32,
     pub(super) counters: StreamCounters,
 }
@@ -140,7 +141,7 @@ pub(super) struct Streams {
 impl Streams {
     /// No connections.
     pub(super) fn new() -> Self {
-        Self { open: HashMap::new(), next: 0, counters: StreamCounters::default() }
+        Self { open: Map::new(), next: 0, counters: StreamCounters::default() }
     }
 
     /// Takes over a connection; the caller runs [`serve`] on it.
@@ -197,7 +198,7 @@ impl Streams {
 
     /// Whether the core knows the connection as open.
     pub(super) fn is_open(&self, id: ConnId) -> bool {
-        self.open.contains_key(&id)
+        self.open.get(&id).is_some()
     }
 
     /// Forgets a connection that ended. Whether the core knew it as open.

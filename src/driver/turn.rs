@@ -230,8 +230,7 @@ impl<C: Core> Turn<'_, C> {
             }
             Happening::Command(words, reply) => {
                 if words.first().is_some_and(|word| word == "driver") {
-                    let _ = reply.try_send(self.io.counters().to_json().into_bytes());
-                    return;
+                    return reply.send(self.io.counters().to_json().into_bytes());
                 }
                 let ticket = self.io.expect_reply(Some(reply));
                 self.command(ticket, &words);

@@ -5,9 +5,9 @@
 
 use crate::json::{Value, json};
 use crate::limits::{TRACE_CALLS_MAX, TRACE_ENTRIES_MAX};
+use crate::list::List;
 use crate::time::Instant;
 use core::fmt::{self, Write};
-use std::collections::VecDeque;
 
 /// A column of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,30 +49,25 @@ struct Ladder {
 }
 
 /// Ladders of the calls that began last.
+#[derive(Default)]
 pub struct Trace {
-    ladders: VecDeque<Ladder>,
+    ladders: List<Ladder, TRACE_CALLS_MAX>,
     /// Calls that began since the start.
     begun: u32,
-}
-
-impl Default for Trace {
-    fn default() -> Self {
-        Self { ladders: VecDeque::with_capacity(TRACE_CALLS_MAX), begun: 0 }
-    }
 }
 
 impl Trace {
     /// A call begins in this slot; the oldest ladder makes way.
     pub fn begin(&mut self, now: Instant, slot: u32, title: String) {
-        if self.ladders.len() == TRACE_CALLS_MAX {
-            self.ladders.pop_front();
+        if self.ladders.is_full() {
+            self.ladders.remove(0);
         }
         for ladder in self.ladders.iter_mut().filter(|ladder| ladder.slot == slot) {
             ladder.ended = true;
         }
         let entries = Vec::new();
         self.begun = self.begun.wrapping_add(1);
-        self.ladders.push_back(Ladder {
+        let _ = self.ladders.push(Ladder {
             number: self.begun,
             slot,
             begun: now,

@@ -12,8 +12,8 @@ use crate::channel::CallKey;
 use crate::limits::{
     CALL_LEGS_MAX, ENDED_CALLS_LIFE, ENDED_CALLS_MAX, LATE_LEG_LIMIT, NOTICE_DELAY, NOTICE_WINDOW,
 };
+use crate::list::List;
 use crate::time::Instant;
-use std::collections::VecDeque;
 
 /// How a call ended that a phone here was called by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) type Phones = heapless::Vec<BindingId, CALL_LEGS_MAX>;
 /// The calls that ended last.
 #[derive(Default)]
 pub(crate) struct EndedCalls {
-    calls: VecDeque<Ended>,
+    calls: List<Ended, ENDED_CALLS_MAX>,
 }
 
 impl EndedCalls {
@@ -68,14 +68,14 @@ impl EndedCalls {
             (None, None) if silent && !call.legs.is_empty() => Outcome::Refused(480),
             (None, None) => return 0,
         };
-        while self.calls.front().is_some_and(|old| now >= old.at + ENDED_CALLS_LIFE) {
-            self.calls.pop_front();
+        while self.calls.first().is_some_and(|old| now >= old.at + ENDED_CALLS_LIFE) {
+            self.calls.remove(0);
         }
-        let full = self.calls.len() == ENDED_CALLS_MAX;
+        let full = self.calls.is_full();
         if full {
-            self.calls.pop_front();
+            self.calls.remove(0);
         }
-        self.calls.push_back(Ended {
+        let _ = self.calls.push(Ended {
             at: now,
             started: call.started,
             ids: call.call_ids().map(CallKey::of).collect(),

@@ -12,9 +12,9 @@ use crate::adapter::call::claim::withholds;
 use crate::adapter::names::Path;
 use crate::adapter::spelling::same_number;
 use crate::limits::{AOR_BYTES_MAX, MESSAGE_COPY_LIFE, MESSAGES_SEEN_MAX};
+use crate::list::List;
 use crate::sip::{Message, Name, NameAddr};
 use crate::time::Instant;
-use std::collections::VecDeque;
 
 /// A text, as its copy is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,24 +67,24 @@ impl Text {
 /// The texts of the last [`MESSAGE_COPY_LIFE`], at most [`MESSAGES_SEEN_MAX`] of them.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    texts: VecDeque<(Instant, Text)>,
+    texts: List<(Instant, Text), MESSAGES_SEEN_MAX>,
 }
 
 impl Seen {
     /// Takes notice of a text. True where it is the copy of one that came by the other path.
     pub(crate) fn is_copy(&mut self, now: Instant, text: Text, dropped: &mut u64) -> bool {
-        while self.texts.front().is_some_and(|(at, _)| now >= *at + MESSAGE_COPY_LIFE) {
-            self.texts.pop_front();
+        while self.texts.first().is_some_and(|(at, _)| now >= *at + MESSAGE_COPY_LIFE) {
+            self.texts.remove(0);
         }
         if let Some(at) = self.texts.iter().position(|(_, known)| text.is_copy_of(known)) {
             self.texts.remove(at);
             return true;
         }
-        if self.texts.len() == MESSAGES_SEEN_MAX {
-            self.texts.pop_front();
+        if self.texts.is_full() {
+            self.texts.remove(0);
             *dropped += 1;
         }
-        self.texts.push_back((now, text));
+        let _ = self.texts.push((now, text));
         false
     }
 
