@@ -15,8 +15,10 @@ rust_packages="cargo-web rustc-web rust-web-clippy rustfmt-web"
 # Node's own packages bring npm along.
 node_packages="nodejs npm"
 
-# For routers: zig brings musl and the linker, by a version that is known to do it.
-cross_packages="ca-certificates gcc libc6-dev make python3-venv qemu-user-static"
+# For routers: zig brings musl and the linker, by a version that is known to do it; for MIPS's
+# instructions of 16 bits GNU's assemblers and linkers.
+cross_packages="binutils-mips-linux-gnu binutils-mipsel-linux-gnu ca-certificates gcc libc6-dev make
+    python3 python3-venv qemu-user-static"
 cross_rust_packages="cargo-web rust-web-llvm rust-web-src rustc-web"
 # Machines, what their file system is made with, and the networks that they hang on.
 router_packages="apt busybox debian-archive-keyring dpkg iproute2 mount qemu-system-arm
