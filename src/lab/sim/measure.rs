@@ -78,6 +78,8 @@ pub struct Measured {
     pub lookup_bytes_per_s: f64,
     /// The bytes of both, by the kind of datagram, the most first.
     pub kinds: Vec<(&'static str, f64)>,
+    /// What the adapters counted in it, all together, where that is not zero.
+    pub counters: Vec<(&'static str, u64)>,
     /// Datagrams that arrived.
     pub datagrams: u64,
     /// Wake-ups of adapters.
@@ -89,12 +91,12 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Looks at a phase that began at `from` and is over.
+    /// Looks at a phase that began at `from` and is over; `before` is what was counted until then.
     pub(super) fn of(
         network: &mut Network,
         scenario: Scenario,
-        from: u64,
-        length: u64,
+        (from, length): (u64, u64),
+        before: &[(&'static str, u64)],
         cpu_s: f64,
     ) -> Self {
         let tally = network.take_tally();
@@ -113,6 +115,7 @@ impl Measured {
             bytes_per_s: tally.bytes as f64 / lived_s,
             lookup_bytes_per_s: tally.lookup_bytes as f64 / lived_s,
             kinds: kinds(&tally, lived_s),
+            counters: since(before, network.counters()),
             datagrams: tally.datagrams,
             wakes: tally.wakes,
             faults: Vec::new(),
@@ -181,6 +184,16 @@ impl Measured {
             self.faults.push(what);
         }
     }
+}
+
+/// What was counted since `before`; who lost power took his counts along.
+fn since(
+    before: &[(&'static str, u64)],
+    now: Vec<(&'static str, u64)>,
+) -> Vec<(&'static str, u64)> {
+    let pairs = now.into_iter().zip(before);
+    let more = pairs.map(|((name, now), (_, before))| (name, now.saturating_sub(*before)));
+    more.filter(|(_, count)| *count > 0).collect()
 }
 
 fn kinds(tally: &Tally, lived_s: f64) -> Vec<(&'static str, f64)> {

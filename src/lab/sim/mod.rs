@@ -122,7 +122,7 @@ fn play(
     length: u64,
     progress: &mut Progress,
 ) -> Measured {
-    let (from, cpu) = (network.now, progress::cpu());
+    let (from, cpu, counted) = (network.now, progress::cpu(), network.counters());
     network.forget_the_past();
     scenario::plan(network, scenario, length);
     let end = from + length;
@@ -134,7 +134,7 @@ fn play(
     }
     network.run_until(end + REST_US);
     let cpu_s = (progress::cpu() - cpu).as_secs_f64();
-    let measured = Measured::of(network, scenario, from, length, cpu_s);
+    let measured = Measured::of(network, scenario, (from, length), &counted, cpu_s);
     progress.say(&measured.line());
     measured
 }

@@ -13,8 +13,8 @@ use super::truth::AORS;
 use super::{Options, dice::Dice};
 use crate::identity::NetworkKeys;
 use crate::net::NodeId;
-use crate::overlay::Limits;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use crate::overlay::{Counters, Limits};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -143,6 +143,17 @@ impl Network {
         sum
     }
 
+    /// What all adapters that live have counted, all together.
+    pub(super) fn counters(&self) -> Vec<(&'static str, u64)> {
+        let routers = self.shards.iter().flat_map(|shard| &shard.routers);
+        let mut sums: Vec<_> = Counters::default().iter().collect();
+        for overlay in routers.filter_map(|router| router.overlay.as_ref()) {
+            let pairs = sums.iter_mut().zip(overlay.counters().iter());
+            pairs.for_each(|((_, sum), (_, count))| *sum += count);
+        }
+        sums
+    }
+
     /// Forgets what is no longer so: what comes is judged by what comes.
     pub(super) fn forget_the_past(&mut self) {
         let routers = self.shards.iter_mut().flat_map(|shard| &mut shard.routers);
@@ -208,6 +219,7 @@ fn side_by_side(shards: &mut [Shard], world: &World, from: u64, end: u64) {
         for shard in shards {
             let (mail, meeting) = (&mail, &meeting);
             scope.spawn(move || {
+                let _leaving = Leaving(meeting);
                 let mut now = from;
                 while now < end {
                     now = (now + LEAST_US).min(end);
@@ -232,16 +244,34 @@ fn side_by_side(shards: &mut [Shard], world: &World, from: u64, end: u64) {
 /// Where threads wait for one another, thousands of times a second: so they do not sleep.
 struct Meeting {
     all: usize,
+    /// Whether somebody will never come.
+    missing: AtomicBool,
     came: AtomicUsize,
     round: AtomicUsize,
 }
 
+/// A thread that takes part: where it fails, the others do not wait for it for ever.
+struct Leaving<'m>(&'m Meeting);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.missing.store(true, Ordering::Release);
+        }
+    }
+}
+
 /// So often a thread looks before it lets others run.
-const LOOKS: u32 = 2000;
+const LOOKS: u32 = 200;
 
 impl Meeting {
     fn new(all: usize) -> Self {
-        Self { all, came: AtomicUsize::new(0), round: AtomicUsize::new(0) }
+        Self {
+            all,
+            missing: AtomicBool::new(false),
+            came: AtomicUsize::new(0),
+            round: AtomicUsize::new(0),
+        }
     }
 
     fn wait(&self) {
@@ -255,6 +285,7 @@ impl Meeting {
         while self.round.load(Ordering::Acquire) == round {
             looks += 1;
             if looks.is_multiple_of(LOOKS) {
+                assert!(!self.missing.load(Ordering::Acquire), "another thread failed");
                 std::thread::yield_now();
             } else {
                 core::hint::spin_loop();

@@ -91,6 +91,8 @@ impl Measured {
             "bytes_per_s": hundredths(self.bytes_per_s),
             "lookup_bytes_per_s": hundredths(self.lookup_bytes_per_s),
             "bytes_per_s_by_kind": self.by_kind(),
+            "counters": self.counters.iter().map(|&(name, count)| (name.to_owned(), json!(count)))
+                .collect::<Value>(),
             "table_bytes": u64::from(table_kb) * 1024,
             "datagrams": self.datagrams,
             "wakes": self.wakes,

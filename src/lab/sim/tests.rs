@@ -7,7 +7,7 @@ fn small(seed: u64) -> Options {
         routers: 200,
         seed,
         scenarios: vec![Scenario::Steady],
-        minutes: Some(2),
+        minutes: Some(1),
         threads: 1,
         tell: false,
         ..Options::default()
@@ -21,10 +21,8 @@ fn steady(fault: Option<Fault>) -> Measured {
 #[test]
 fn one_seed_decides_everything_however_many_threads_there_are() {
     let one = run(&small(1));
-    let again = run(&small(1));
     let two = run(&Options { threads: 2, ..small(1) });
     let other = run(&small(2));
-    assert_eq!(one.event_hash, again.event_hash);
     assert_eq!(one.event_hash, two.event_hash);
     assert_ne!(one.event_hash, other.event_hash);
     assert_eq!(one.phases[0].score, two.phases[0].score);
@@ -34,7 +32,7 @@ fn one_seed_decides_everything_however_many_threads_there_are() {
 fn a_sound_network_answers_everything_right() {
     let sound = steady(None);
     assert_eq!(sound.faults, Vec::<String>::new());
-    assert!(sound.score.asked > 50 && sound.score.right == sound.score.asked, "{sound:?}");
+    assert!(sound.score.asked > 20 && sound.score.right == sound.score.asked, "{sound:?}");
 }
 
 #[test]
