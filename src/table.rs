@@ -8,12 +8,14 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
+use core::num::NonZeroU32;
 use siphasher::sip::SipHasher13;
 
 /// Names one entry of a `Table<T>`.
 pub struct Id<T> {
     slot: u32,
-    generation: u32,
+    /// Never zero: an id that there may not be takes no room more.
+    generation: NonZeroU32,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -48,7 +50,7 @@ impl<T> fmt::Debug for Id<T> {
 }
 
 struct Slot<T> {
-    generation: u32,
+    generation: NonZeroU32,
     value: Option<T>,
 }
 
@@ -103,8 +105,9 @@ impl<T> Table<T> {
             return Ok(Id { slot, generation: entry.generation, kind: PhantomData });
         }
         let slot = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 0, value: Some(value) });
-        Ok(Id { slot, generation: 0, kind: PhantomData })
+        let generation = NonZeroU32::MIN;
+        self.slots.push(Slot { generation, value: Some(value) });
+        Ok(Id { slot, generation, kind: PhantomData })
     }
 
     /// Removes the entry that `id` names and returns it.
@@ -114,7 +117,7 @@ impl<T> Table<T> {
             return None;
         }
         let value = entry.value.take()?;
-        entry.generation = entry.generation.wrapping_add(1);
+        entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         self.free.push(id.slot);
         self.len -= 1;
         Some(value)
