@@ -231,13 +231,13 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             Long("routers") => options.routers = arguments.value()?.parse::<u32>()?.max(16),
             Long("seed") => options.seed = arguments.value()?.parse()?,
             Long("scenario") => {
-                let name = arguments.value()?.string()?;
-                let one = sim::Scenario::parse(&name).ok_or("no such scenario")?;
-                options.scenarios = vec![one];
+                let names = arguments.value()?.string()?;
+                options.scenarios = sim::Scenario::parse(&names).ok_or("no such scenario")?;
             }
             Long("minutes") => options.minutes = Some(arguments.value()?.parse()?),
             Long("table-kb") => options.table_kb = arguments.value()?.parse()?,
             Long("threads") => options.threads = arguments.value()?.parse()?,
+            Long("stand-in") => options.stand_in = true,
             other => return Err(other.unexpected().into()),
         }
     }

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dht_client;
 mod dialog;
 pub mod hosts;
+pub mod nat;
 pub mod part;
 pub mod phone;
 mod repeat;

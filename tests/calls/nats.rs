@@ -2,9 +2,9 @@
 //! and are called, talk, and hang up after a pause longer than a NAT's memory.
 
 use crate::net::Fate;
-use crate::net::nat::{Filter, Nat};
 use crate::sip::Msg;
 use crate::town::{Phone, Town, server};
+use cosip::lab::nat::{Filter, Nat};
 use std::net::{IpAddr, SocketAddr};
 
 /// Shorter than every pause between two messages of a call here.

@@ -1,10 +1,10 @@
 //! A network of cores and scripted ends over virtual time: delay, loss, ICMP, TCP, files, names.
 
-pub(crate) mod nat;
 mod serve;
 pub(crate) mod taking;
 
 use crate::sip::Msg;
+use cosip::lab::nat::Nat;
 use cosip::net::{
     ConnId, Core, Failure, File, Input, Mac, Record, RecordKind, SocketId, StreamEvent, Ticket, Via,
 };
@@ -104,7 +104,7 @@ pub(crate) struct World<C> {
     /// Scripted ends that accept TCP.
     pub(crate) listening: BTreeSet<SocketAddr>,
     /// NATs, each with the address of the router behind it.
-    pub(crate) nats: Vec<(IpAddr, nat::Nat)>,
+    pub(crate) nats: Vec<(IpAddr, Nat)>,
     pub(crate) names: Vec<(String, RecordKind, Vec<Record>)>,
     pub(crate) files: Vec<(usize, File, Vec<u8>)>,
     /// What is in the secret file of a place.

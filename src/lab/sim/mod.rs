@@ -64,6 +64,8 @@ pub struct Options {
     pub minutes: Option<u64>,
     /// Memory for each table of members.
     pub table_kb: u32,
+    /// Whether a hash stands in for signatures, as it does for twenty thousand routers and more.
+    pub stand_in: bool,
     /// Threads.
     pub threads: u32,
     /// Where the results go.
@@ -79,9 +81,10 @@ impl Default for Options {
         Self {
             routers: 1000,
             seed: 1,
-            scenarios: Vec::from(Scenario::ALL),
+            scenarios: Vec::from(Scenario::WHOLE),
             minutes: None,
             table_kb: 256,
+            stand_in: false,
             threads: 2,
             out: PathBuf::from("target/sim"),
             fault: None,
@@ -132,6 +135,7 @@ fn play(
         let done = Duration::from_micros(next - from);
         progress.minute(network, scenario, done, Duration::from_micros(length), cpu);
     }
+    network.calm();
     network.run_until(end + REST_US);
     let cpu_s = (progress::cpu() - cpu).as_secs_f64();
     let measured = Measured::of(network, scenario, (from, length), &counted, cpu_s);

@@ -48,7 +48,7 @@ impl Network {
             seed: options.seed,
             keys: NetworkKeys::new(&[7; 32], "simulated"),
             limits: Limits { table_kb: options.table_kb, ..Limits::default() },
-            stand_in: options.routers >= STAND_IN_FROM,
+            stand_in: options.stand_in || options.routers >= STAND_IN_FROM,
             bootstrap: Vec::new(),
         };
         let regions = (0..pools).map(|pool| region(options.seed, pool)).collect();
@@ -107,6 +107,20 @@ impl Network {
     pub(super) fn router(&self, number: u32) -> &Router {
         let shard = &self.shards[(number / POOL % self.world.shards) as usize];
         &shard.routers[shard.index(&self.world, number)]
+    }
+
+    pub(super) fn router_mut(&mut self, number: u32) -> &mut Router {
+        let shard = &mut self.shards[(number / POOL % self.world.shards) as usize];
+        let index = shard.index(&self.world, number);
+        &mut shard.routers[index]
+    }
+
+    /// Ends what a phase did to the links.
+    pub(super) fn calm(&mut self) {
+        self.world.parted = (0, 0);
+        for router in self.shards.iter_mut().flat_map(|shard| &mut shard.routers) {
+            (router.line.slow_us, router.line.troubled) = (0, false);
+        }
     }
 
     /// All that happened so far, in one number.

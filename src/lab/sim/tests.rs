@@ -4,11 +4,12 @@ use super::*;
 
 fn small(seed: u64) -> Options {
     Options {
-        routers: 200,
+        routers: 140,
         seed,
         scenarios: vec![Scenario::Steady],
         minutes: Some(1),
         threads: 1,
+        stand_in: true,
         tell: false,
         ..Options::default()
     }

@@ -7,7 +7,8 @@ use crate::identity::record::Contact;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-#[path = "../../../tests/calls/net/nat.rs"]
+#[path = "../../lab/nat.rs"]
+#[expect(unreachable_pub, reason = "the lab shows it to others")]
 pub(super) mod nat;
 
 pub(super) const SECRET: [u8; 32] = [5; 32];

@@ -1,9 +1,11 @@
-//! What the routers are put through: phases, planned from the seed before they run.
+//! A phase, planned from the seed before it runs.
 
-use super::dice::Dice;
-use super::network::{Network, OPERATORS};
-use super::queue::Act;
-use super::truth::{AORS, NOBODYS};
+use super::Scenario;
+use crate::lab::sim::address::POOL;
+use crate::lab::sim::dice::Dice;
+use crate::lab::sim::network::{Network, OPERATORS};
+use crate::lab::sim::queue::Act;
+use crate::lab::sim::truth::{AORS, NOBODYS};
 
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -15,83 +17,11 @@ const ASKS_EVERY: u64 = HOUR / 12;
 const ABSENT_OF: u64 = 5;
 /// Look-ups that see whether a new address is known, so long after it was given.
 const PROBE_AFTER: u64 = 2 * SECOND;
+/// One router in so many is slow, and handles a packet after this time, on average.
+const SLOW_OF: u64 = 10;
+const SLOW_US: u64 = SECOND / 3;
 /// A user's phone gets another contact once in this time.
 const CONTACT_LIFE: u64 = DAY;
-
-/// What can be played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
-    /// Routers get other addresses as at the busiest hour of a night.
-    Steady,
-    /// All of them within an hour.
-    Renumber,
-    /// Half of them vanish at once, and each of the others looks somebody up.
-    HalfLost,
-    /// Eight of ten get another address within a minute; half of those boot.
-    Restart,
-    /// Halves that do not hear each other for ten minutes, and find together.
-    Partition,
-    /// Three of ten lose power, and come back at the same moment.
-    Avalanche,
-}
-
-impl Scenario {
-    /// Those of a whole run, in order.
-    pub const ALL: [Self; 6] = [
-        Self::Steady,
-        Self::Renumber,
-        Self::Restart,
-        Self::Avalanche,
-        Self::Partition,
-        Self::HalfLost,
-    ];
-
-    /// The name in `summary.json` and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Steady => "steady",
-            Self::Renumber => "renumber",
-            Self::HalfLost => "half-lost",
-            Self::Restart => "restart",
-            Self::Partition => "partition",
-            Self::Avalanche => "avalanche",
-        }
-    }
-
-    /// The one of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scenario| scenario.name() == name)
-    }
-
-    /// How many minutes it lasts.
-    pub fn minutes(self) -> u64 {
-        match self {
-            Self::Steady | Self::Renumber => 60,
-            Self::HalfLost | Self::Restart | Self::Avalanche => 10,
-            Self::Partition => 15,
-        }
-    }
-
-    /// From which second on its look-ups count: before, the world is still changing.
-    pub(super) fn counts_from_s(self) -> u64 {
-        match self {
-            Self::Steady | Self::Renumber | Self::HalfLost => 0,
-            // A minute of change, and a minute to mend it.
-            Self::Restart => 120,
-            Self::Avalanche => 240,
-            // Only what is asked after the healing.
-            Self::Partition => 660,
-        }
-    }
-
-    /// Which share of its look-ups has to be answered right, in millionths.
-    pub(super) fn right_ppm(self) -> u64 {
-        match self {
-            Self::Steady | Self::Renumber => 999_900,
-            Self::HalfLost | Self::Restart | Self::Avalanche | Self::Partition => 999_000,
-        }
-    }
-}
 
 /// A phase as it is planned.
 pub(super) struct Plan<'n> {
@@ -104,7 +34,7 @@ pub(super) struct Plan<'n> {
 }
 
 /// Plans a phase of `length` that begins now.
-pub(super) fn plan(network: &mut Network, scenario: Scenario, length: u64) {
+pub(in crate::lab::sim) fn plan(network: &mut Network, scenario: Scenario, length: u64) {
     let (from, seed) = (network.now, network.world.common.seed);
     let mut plan = Plan {
         dice: Dice::new(seed ^ from, scenario.name(), 0),
@@ -115,6 +45,9 @@ pub(super) fn plan(network: &mut Network, scenario: Scenario, length: u64) {
     };
     match scenario {
         Scenario::Steady => plan.renumber_all(DAY),
+        Scenario::Slow => plan.slow_down(),
+        Scenario::BadRegion => plan.trouble_a_region(),
+        Scenario::Peak => plan.everybody_calls(),
         Scenario::Renumber => plan.renumber_all(length),
         Scenario::HalfLost => plan.lose(50, (0, u64::MAX), false),
         Scenario::Restart => plan.restart(),
@@ -190,6 +123,36 @@ impl Plan<'_> {
                 let callee = self.callee(at);
                 self.network.plan(at, router, Act::Ask(callee));
             }
+        }
+    }
+
+    /// Every phone in the network calls within the first two minutes.
+    fn everybody_calls(&mut self) {
+        for router in 0..self.network.routers {
+            for _ in 0..AORS {
+                let at = self.from + 1 + self.dice.below(2 * MINUTE);
+                let callee = self.callee(at);
+                self.network.plan(at, router, Act::Ask(callee));
+            }
+        }
+    }
+
+    /// One router in ten is slow.
+    fn slow_down(&mut self) {
+        for router in OPERATORS..self.network.routers {
+            if self.dice.below(SLOW_OF) == 0 {
+                self.network.router_mut(router).line.slow_us = SLOW_US;
+            }
+        }
+    }
+
+    /// All lines of one region lose more.
+    fn trouble_a_region(&mut self) {
+        let regions = &self.network.world.regions;
+        let Some(&bad) = regions.last() else { return };
+        for router in 0..self.network.routers {
+            let troubled = self.network.world.regions[(router / POOL) as usize] == bad;
+            self.network.router_mut(router).line.troubled = troubled;
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Whom a binding lets in (RFC 4787 s5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filter {
+pub enum Filter {
     /// Everybody.
     Open,
     /// The addresses that were sent to, from any port.
@@ -25,8 +25,9 @@ struct Binding {
 
 /// See the module's text.
 #[derive(Debug)]
-pub(crate) struct Nat {
-    pub(crate) outside: IpAddr,
+pub struct Nat {
+    /// Its own address.
+    pub outside: IpAddr,
     filter: Filter,
     symmetric: bool,
     translates: bool,
@@ -37,7 +38,7 @@ pub(crate) struct Nat {
     next_port: u16,
     /// Who knocked before a port was opened is not let in from there either, until it has not
     /// knocked for half a minute: connection tracking in Linux.
-    pub(crate) remembers: bool,
+    pub remembers: bool,
     /// Who knocked where in vain, and when last.
     knocks: Vec<(SocketAddr, SocketAddr, u64)>,
 }
@@ -47,7 +48,7 @@ const KNOCK_MS: u64 = 30_000;
 
 impl Nat {
     /// A NAT whose bindings live for so many seconds; `symmetric`: a port for each peer.
-    pub(crate) fn new(outside: IpAddr, filter: Filter, symmetric: bool, life_s: u64) -> Self {
+    pub fn new(outside: IpAddr, filter: Filter, symmetric: bool, life_s: u64) -> Self {
         Self {
             outside,
             filter,
@@ -64,17 +65,17 @@ impl Nat {
     }
 
     /// A firewall: nothing is translated, and nobody gets in unasked.
-    pub(crate) fn firewall(inside: IpAddr, life_s: u64) -> Self {
+    pub fn firewall(inside: IpAddr, life_s: u64) -> Self {
         Self { translates: false, ..Self::new(inside, Filter::Port, false, life_s) }
     }
 
     /// A port outside is the one inside where it is free, as Linux does it.
-    pub(crate) fn preserving(self) -> Self {
+    pub fn preserving(self) -> Self {
         Self { preserves: true, ..self }
     }
 
     /// A port is opened for a node inside, from now on for what leaves there, too (RFC 6887 s11).
-    pub(crate) fn open_port(&mut self, inside: SocketAddr, port: u16) -> SocketAddr {
+    pub fn open_port(&mut self, inside: SocketAddr, port: u16) -> SocketAddr {
         let outside = SocketAddr::new(self.outside, port);
         self.bindings.retain(|binding| binding.inside != inside);
         self.opened.push((inside, outside));
@@ -82,17 +83,20 @@ impl Nat {
     }
 
     /// It starts anew: all bindings are gone, and ports are others.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.bindings.clear();
     }
 
     /// What leaves from `inside`: where it seems to come from.
-    pub(crate) fn leave(&mut self, now_ms: u64, inside: SocketAddr, to: SocketAddr) -> SocketAddr {
+    pub fn leave(&mut self, now_ms: u64, inside: SocketAddr, to: SocketAddr) -> SocketAddr {
         if let Some((_, outside)) = self.opened.iter().find(|(opened, _)| *opened == inside) {
             return *outside;
         }
         let life_ms = self.life_ms;
-        self.bindings.retain(|b| b.sent.iter().any(|(_, at_ms)| now_ms < at_ms + life_ms));
+        self.bindings.retain_mut(|binding| {
+            binding.sent.retain(|(_, at_ms)| now_ms < at_ms + life_ms);
+            !binding.sent.is_empty()
+        });
         let peer = self.symmetric.then_some(to);
         let known = self.bindings.iter().position(|b| b.inside == inside && b.peer == peer);
         let at = known.unwrap_or_else(|| {
@@ -112,7 +116,7 @@ impl Nat {
     }
 
     /// What arrives for `outside`: where it goes, if it gets in.
-    pub(crate) fn enter(
+    pub fn enter(
         &mut self,
         now_ms: u64,
         from: SocketAddr,
