@@ -333,7 +333,7 @@ fn a_daemon_without_the_networks_secret_says_so_and_serves() {
     daemon.wait_for("stopped");
     let (status, stderr) = daemon.end();
     assert_eq!(status, Some(0));
-    assert!(stderr.contains("network.key"), "{stderr}");
+    assert!(stderr.contains("network.key") && stderr.contains("option mode"), "{stderr}");
 }
 
 /// Asks the program again and again, each time by a process of its own.

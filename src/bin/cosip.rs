@@ -85,7 +85,10 @@ fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>)
             // Without a secret the settings may still ask for the server alone.
             let needed = config.adapter.mode != Mode::Server;
             let level = if needed { log::Level::Error } else { log::Level::Debug };
-            log::log!(level, "the overlay cannot run without the network's secret: {error}");
+            log::log!(
+                level,
+                "the overlay needs the network's secret (or option mode: server): {error}"
+            );
             None
         }
     };

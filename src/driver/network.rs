@@ -110,24 +110,38 @@ impl Networks {
             return None;
         }
         if !(self.lan.is_empty() && self.wan.is_empty()) {
-            log::info!("{}", Told(&found));
+            log::info!("{}", Told { found: &found, lan: &self.lan, wan: &self.wan });
             found.shut_out.iter().for_each(|name| log::warn!("{}", without_zone(name)));
         }
         Some(self.known.insert(found))
     }
 }
 
-struct Told<'a>(&'a Network);
+/// What was found of the entries, for the log.
+struct Told<'a> {
+    found: &'a Network,
+    lan: &'a [String],
+    wan: &'a [String],
+}
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Network { lan, wan, wan_up, gateway, .. } = self.0;
-        for (name, addresses) in [("LAN", lan), ("WAN", wan)] {
+        let Network { lan, wan, wan_up, gateway, .. } = self.found;
+        for (name, option, entries, addresses) in
+            [("LAN", "lan", self.lan, lan), ("WAN", "wan", self.wan, wan)]
+        {
             write!(f, "{name}")?;
             for address in addresses {
                 write!(f, " {address}")?;
             }
-            f.write_str(if addresses.is_empty() { " has no address; " } else { "; " })?;
+            if addresses.is_empty() {
+                f.write_str(" has no address: bring up")?;
+                for entry in entries {
+                    write!(f, " {entry}")?;
+                }
+                write!(f, ", or name another in list {option}")?;
+            }
+            f.write_str("; ")?;
         }
         if let Some(gateway) = gateway {
             write!(f, "gateway {gateway}; ")?;

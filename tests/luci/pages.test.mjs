@@ -476,13 +476,22 @@ test('before it is set up, the overview says what is missing; with the shipped f
 	await on('settings', async page =>
 		assert.equal(await page.locator('[data-section=adapter] [data-id]').count(), 1)
 	);
-	fs.writeFileSync(
-		a.settings,
-		shipped
-			.replace("enabled '0'", "enabled '1'")
-			.replace("list lan 'lan'", `list lan '${a.lan}'`)
-			.replace("list wan 'wan'", `list wan '${a.wan}'`)
+
+	const enabled = shipped
+		.replace("enabled '0'", "enabled '1'")
+		.replace("list lan 'lan'", `list lan '${a.lan}'`);
+
+	/* Nothing here has the name of a router's network. */
+	fs.writeFileSync(a.settings, enabled);
+	a.run('reload');
+	await on('overview', page =>
+		sees(
+			page,
+			'[data-part=service]',
+			/waits for the Internet.*Bring up a network.*under “WAN”, or name another/s
+		)
 	);
+	fs.writeFileSync(a.settings, enabled.replace("list wan 'wan'", `list wan '${a.wan}'`));
 	a.run('reload');
 	await until('a daemon', () => a.ask('status').running && a.ask('status').network.wan.length);
 	await on('overview', page =>

@@ -48,6 +48,10 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 routes() { ip -4 rule; ip -6 rule; ip -4 route show table all; ip -6 route show table all; }
 routed() { routes | grep -q 5060; }
 unrouted() { ! routed; }
+tables() { nft list tables; }
+# All but the state, which stays, and what this test and its stubs keep.
+files() { find / -xdev -type f | grep -v "^/tmp/\|^/etc/cosip/" | sort; }
+ports() { netstat -lntuw | grep "^[tur]"; }
 settings() { sed -i "s/^\(.*option $1 \).*/\1'$2'/" /etc/config/cosip; }
 
 # A router: phones on br-lan, a provider behind pppoe-wan; the port `wan` is a device too.
@@ -208,7 +212,8 @@ a_new_ppp_session_does_not_restart_the_daemon() {
 		sed -i /pppoe/d /tmp/interfaces
 		fire interface wan
 		is "$(tail -n 1 /var/run/cosip/networks)" "wan - internet" "the network that is down"
-		eventually grep -q "WAN has no address; WAN is down" /tmp/log
+		eventually grep -q "WAN has no address: bring up wan, or name another in list wan; WAN is down" \
+			/tmp/log
 		ip link add pppoe-wan type veth peer name far-ppp
 		ip link set pppoe-wan up
 		ip link set far-ppp up
@@ -230,7 +235,7 @@ a_wan_that_is_not_up_at_boot_is_waited_for() {
 	sed -i /pppoe/d /tmp/interfaces
 	service boot
 	eventually answers
-	has /tmp/log "WAN has no address; WAN is down"
+	has /tmp/log "WAN has no address: bring up wan, or name another in list wan; WAN is down"
 	ip link add pppoe-wan type veth peer name far-ppp
 	ip link set far-ppp up
 	ip link set pppoe-wan up
@@ -250,12 +255,19 @@ without_interception_nothing_that_is_for_others_is_let_in() {
 	is "$(count 'config.change firewall')" 2 "the firewall is told"
 }
 
-disabled_leaves_no_rule_no_file_and_no_process() {
+disabled_leaves_no_rule_no_port_no_file_and_no_process() {
 	running
 	eventually routed
+	is "$(tables)" "table inet cosip" "what takes phones' traffic"
+	eventually ports
+	files >/tmp/before
 	settings enabled 0
 	fire config cosip
 	eventually gone "$pid"
+	is "$(tables)" "" "tables that are left"
+	is "$(ports || true)" "" "ports that are left"
+	files >/tmp/after
+	cmp /tmp/before /tmp/after || fail "left or gone: $(diff /tmp/before /tmp/after)"
 	[ ! -e /var/run/cosip ] || fail "the run folder is left"
 	[ "$(ls /var/run)" = "" ] || fail "left: $(ls /var/run)"
 	[ ! -e /tmp/procd/data ] || fail "rules are left"

@@ -45,7 +45,7 @@ cp "$here/stubs/procd.sh" "$here/stubs/network.sh" lib/functions/
 install -m 755 "$here/stubs/rc.common" etc/rc.common
 install -m 755 "$here/stubs/ujail" usr/sbin/ujail.off
 rm -f bin/uci bin/ubus bin/fw4 bin/logger bin/ip
-cp "$(command -v ip)" bin/ip
+cp "$(command -v ip)" "$(command -v nft)" bin/
 install -m 755 "$here/stubs/uci" "$here/stubs/ubus" "$here/stubs/fw4" "$here/stubs/logger" bin/
 tar -xzOf "$package" ./data.tar.gz | tar -xz
 cp "$here/../../openwrt/net/cosip/test.sh" srv/test.sh

@@ -45,7 +45,7 @@ fn run(command: &mut Command) -> String {
 /// Plays one case of `cases.sh`.
 #[track_caller]
 fn play(case: &str) {
-    let programs = ["unshare", "mount", "chroot", "busybox", "ip"];
+    let programs = ["unshare", "mount", "chroot", "busybox", "ip", "nft"];
     if !needs::are_met(case, &programs) {
         return;
     }
@@ -88,7 +88,7 @@ cases! {
     a_new_ppp_session_does_not_restart_the_daemon
     a_wan_that_is_not_up_at_boot_is_waited_for
     without_interception_nothing_that_is_for_others_is_let_in
-    disabled_leaves_no_rule_no_file_and_no_process
+    disabled_leaves_no_rule_no_port_no_file_and_no_process
     a_stop_keeps_what_the_next_start_needs
     a_killed_daemon_leaves_nothing_when_it_is_stopped_or_disabled
     what_root_puts_into_the_state_becomes_the_daemons_and_no_link_is_followed

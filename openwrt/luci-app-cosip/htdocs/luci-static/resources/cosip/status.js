@@ -110,6 +110,13 @@ function missing(status, config) {
 	const mode = status.mode ?? section(config, 'adapter').mode ?? 'cooperative';
 	const has = type => config?.sections?.some(s => s.type == type);
 	const list = [];
+	const unaddressed = side =>
+		list.push(
+			_('Bring up a network that the settings name under “%s”, or name another.').format(side)
+		);
+
+	if (status.network?.lan.length === 0) unaddressed(_('LAN'));
+	else if (mode != 'overlay' && status.network?.wan.length === 0) unaddressed(_('WAN'));
 
 	if (mode != 'overlay' && config && !has('provider'))
 		list.push(_('Add your provider, so that calls can go on while its server is silent.'));
