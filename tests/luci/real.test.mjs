@@ -7,7 +7,19 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { until } from './scene.mjs';
 import { schema } from './texts.mjs';
-import { a, build, ha1, on, password, phones, sees, shots, tearDown, textOf } from './town.mjs';
+import {
+	a,
+	build,
+	ha1,
+	on,
+	password,
+	phones,
+	root,
+	sees,
+	shots,
+	tearDown,
+	textOf
+} from './town.mjs';
 
 const fields = 'input, select, textarea';
 let networkSecret;
@@ -198,4 +210,37 @@ test('who may only read sees all but secrets', async () => {
 		},
 		readonly
 	);
+});
+
+test('what the daemon refuses is shown, and a daemon that is stopped or not set up', async () => {
+	const good = fs.readFileSync(a.settings, 'utf8');
+
+	fs.writeFileSync(a.settings, good.replace("sip_port '5066'", "sip_port '70000'"));
+	a.run('reload');
+
+	for (const name of ['overview', 'settings'])
+		await on(name, page =>
+			sees(
+				page,
+				'#view',
+				/line \d+: “70000” is not allowed here: sip_port is a number from 1 to 65535/
+			)
+		);
+
+	fs.writeFileSync(a.settings, good);
+	a.run('stop');
+	await on('overview', page =>
+		sees(page, '[data-part=service]', /CoSIP is on, but does not run/)
+	);
+	fs.copyFileSync(path.join(root, 'openwrt/net/cosip/files/cosip.config'), a.settings);
+	await on('overview', page =>
+		sees(page, '[data-part=service]', /CoSIP is off.*Add your provider/s)
+	);
+	await on('settings', async page => {
+		const shown = await page
+			.locator('[data-tab="adapter"] [data-field$=".enabled"] input[type=checkbox]')
+			.isChecked();
+
+		assert.equal(shown, false);
+	});
 });

@@ -13,7 +13,8 @@ export const domain = 'example.net';
 /** What comes from the network and would run, were it taken for HTML. */
 export const hostile = '<img src=x onerror=hit()>';
 
-const patience = 20000;
+/* A recovery takes three probes, five seconds apart, where nothing else is done. */
+const patience = 60000;
 
 /** Asks `look` again and again until it has something. */
 export async function until(what, look) {

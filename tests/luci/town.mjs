@@ -88,11 +88,18 @@ export async function build() {
 
 /** Ends everything, and keeps what the program said last to each question. */
 export async function tearDown() {
-	await browser?.close();
-	web.stop();
-	[a, b].forEach(router => router.run('stop'));
-	fs.writeFileSync(path.join(scratch, 'recorded.json'), JSON.stringify(web.recorded, null, '\t'));
-	setImmediate(() => process.exit());
+	try {
+		await browser?.close();
+		web.stop();
+		[a, b].forEach(router => router.run('stop'));
+		fs.writeFileSync(
+			path.join(scratch, 'recorded.json'),
+			JSON.stringify(web.recorded, null, '\t')
+		);
+	} finally {
+		/* Sockets keep this program, also those of a town that was never built whole. */
+		setImmediate(() => process.exit());
+	}
 }
 
 /** Opens a page and hands it to `use`; whatever it complains of fails the test. */

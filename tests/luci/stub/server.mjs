@@ -50,8 +50,8 @@ export class Server {
 	}
 
 	stop() {
-		this.http.closeAllConnections();
-		this.http.close();
+		this.http?.closeAllConnections();
+		this.http?.close();
 	}
 
 	call(method, params) {
