@@ -60,7 +60,7 @@ router-test: build ## calls through routers that qemu plays: their memory and st
 package: $(if $(BINARY)$(CROSS),,cross) ## what routers install, from target/cross -> dist
 	scripts/package.sh
 
-package-check: ## packages built in two folders: same bytes, small enough
+package-check: ## packages built in two folders: same bytes, they run, small enough
 	scripts/package-check.sh
 
 feed: ## what is handed in to OpenWrt -> dist/feed [RELEASE_URL=.. MAINTAINER=..]

@@ -30,6 +30,24 @@ export COSIP_LEFT_OUT="$PWD/target/left-out"
 rm -f "$COSIP_LEFT_OUT"
 status=0
 scripts/cargo test --locked --no-fail-fast --features "$features" ${ONLY:+"$ONLY"} || status=$?
+
+# What routers run: a program for each processor, in a package that works, and none has grown. From
+# another folder one of them has to be the same bytes; `make package-check` compares all.
+for_routers() {
+    rm -rf target/packages
+    cross/build && cross/again mips-unknown-linux-musl &&
+        OUT=target/packages scripts/package.sh && scripts/package-run.sh target/packages &&
+        cross/limits
+}
+if [ -z "${ONLY:-}" ]; then
+    if scripts/setup.sh cross; then
+        for_routers || status=1
+    elif [ "${COSIP_TEST_ALL:-}" = 1 ]; then
+        status=1
+    else
+        echo "  the programs for routers: need the packages named above" >>"$COSIP_LEFT_OUT"
+    fi
+fi
 if [ -s "$COSIP_LEFT_OUT" ]; then
     echo
     echo "left out here:"
