@@ -42,6 +42,7 @@ impl Overlay {
     pub fn set_local(&mut self, now: Instant, global: &[SocketAddr], private: &[SocketAddr]) {
         if self.reach.set_local(global, private) {
             self.addresses_changed();
+            self.flows_moved(now);
             self.port_changed(now);
         }
     }

@@ -66,18 +66,21 @@ impl Overlay {
     /// Meets `peer`, whose flows the members at `rendezvous` keep. [`OverlayEvent::Reached`]
     /// follows for each address at which it can be heard: at first one that stands for a way
     /// through a rendezvous peer (see [`crate::net::is_detour`]), then its own where a hole opens.
-    /// Returns the addresses of those ways.
+    /// Returns the addresses of those ways; where we keep a flow of it ourselves, that one's first.
     pub fn introduce(
         &mut self,
         now: Instant,
         peer: NodeId,
         rendezvous: &[SocketAddr],
     ) -> RendezvousList {
-        for via in rendezvous.iter().filter(|at| !is_detour(at)).take(ASKED_MAX) {
+        let own = self.reach.addresses();
+        let others = rendezvous.iter().filter(|at| !is_detour(at) && !own.contains(at));
+        for via in others.take(ASKED_MAX) {
             let token = self.learn_detour(now, peer, *via, true);
             self.ask_to_introduce(now, peer, *via, &token);
         }
-        rendezvous.iter().filter_map(|via| self.detours.address(peer, *via)).take(2).collect()
+        let detours = rendezvous.iter().filter_map(|via| self.detours.address(peer, *via));
+        self.keeper.address_of(&peer).into_iter().chain(detours).take(2).collect()
     }
 
     /// Meets a peer again that was met through rendezvous peers, or that named its own.

@@ -226,6 +226,18 @@ impl Overlay {
         self.rendezvous_tick(now);
     }
 
+    /// Our own address is another: the members keep flows to where we were, until they are asked
+    /// from here.
+    pub(super) fn flows_moved(&mut self, now: Instant) {
+        for flow in &mut self.rendezvous.flows {
+            (flow.kept, flow.missed, flow.at) = (false, 0, now);
+        }
+        if !self.rendezvous.flows.is_empty() {
+            self.rendezvous_changed();
+            self.rendezvous_tick(now);
+        }
+    }
+
     /// Refreshes the flows that are due.
     pub(super) fn rendezvous_timeout(&mut self, now: Instant) {
         if self.rendezvous.next.is_some_and(|at| at <= now) {

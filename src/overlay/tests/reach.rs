@@ -270,6 +270,40 @@ fn a_dead_rendezvous_peer_is_replaced_within_half_a_minute_and_the_record_says_s
 }
 
 #[test]
+fn a_client_that_moves_is_met_where_it_is_within_seconds() {
+    for seed in 0..20 {
+        let (mut net, client) = town(150 + seed, 10, CLOSED[usize::from(seed) % 4]);
+        let outside = IpAddr::from([100, 64, 8, 1]);
+        let inside = SocketAddr::from(([10, 0, 1, 2], 5070));
+        net.nats.push(Nat::new(outside, Filter::Port, seed % 2 == 0, LIFE_S));
+        (net.peers[client].address, net.peers[client].nat) = (inside, Some(1));
+        let now = net.now;
+        net.with(client, |node| node.set_local(now, &[], &[inside]));
+        assert_eq!(net.peers[client].node.status().rendezvous, 0);
+        net.run_ms(4000);
+        assert_eq!(net.peers[client].node.status().rendezvous, 2);
+        let reached = meet(&mut net, 4, client);
+        assert!(reached.iter().all(|ways| !ways.is_empty()), "{reached:?}");
+        assert!(reached[0].iter().any(|at| at.ip() == outside), "{reached:?}");
+    }
+}
+
+#[test]
+fn who_keeps_a_clients_flow_needs_nobody_to_meet_it() {
+    for seed in 0..10 {
+        let (mut net, client) = town(240 + seed, 2, CLOSED[usize::from(seed) % 5]);
+        let asked = net.peers[1].node.counters().introductions;
+        let (now, id) = (net.now, net.peers[client].node.id());
+        let keepers = net.peers[client].node.rendezvous();
+        let ways = net.with(0, |node| node.introduce(now, id, &keepers));
+        assert_eq!(ways[0].ip(), IpAddr::from([100, 64, 7, 200]), "{ways:?}");
+        net.run_ms(2000);
+        assert_eq!(net.peers[1].node.counters().introductions, asked + 1);
+        assert_eq!(net.peers[0].node.counters().own_id, 0);
+    }
+}
+
+#[test]
 fn a_nat_that_starts_anew_changes_the_record_within_a_minute() {
     for seed in 0..20 {
         let behind = CLOSED[usize::from(seed) % 2];
