@@ -11,6 +11,12 @@ use super::verdict::{LOOKUP_MAX, Verdict, broken_limits, judge, knows_address};
 
 /// Faults that are told one by one.
 const TOLD_MAX: usize = 20;
+/// Whoever is not met within this time is not called.
+const MEETING_MAX_US: u64 = 3_000_000;
+/// Which share of those who are to be met has to be, in millionths: some move just then.
+const MET_PPM: u64 = 990_000;
+/// Of more datagrams in a second a small router would drop some.
+const BUSIEST_MAX: u32 = 1000;
 /// The length of a step of the curve of success over time.
 const STEP_US: u64 = 10_000_000;
 
@@ -68,6 +74,12 @@ pub struct Measured {
     pub latencies_us: Vec<u32>,
     /// How long it took to know that there is none, sorted.
     pub absent_us: Vec<u32>,
+    /// Callees that had to be met before they could be called: all, and those that were.
+    pub meetings: (u64, u64),
+    /// How long meeting them took, in microseconds, sorted.
+    pub meetings_us: Vec<u32>,
+    /// Datagrams that the busiest router got in one second.
+    pub busiest: u32,
     /// Probes of a new address: all, and those that found it.
     pub moved: (u64, u64),
     /// The median round-trip time of links.
@@ -110,6 +122,9 @@ impl Measured {
             curve: vec![(0, 0); length.div_ceil(STEP_US) as usize],
             latencies_us: Vec::new(),
             absent_us: Vec::new(),
+            meetings: (0, 0),
+            meetings_us: Vec::new(),
+            busiest: network.take_busiest(),
             moved: (0, 0),
             rtt_us: network.median_rtt_us(),
             bytes_per_s: tally.bytes as f64 / lived_s,
@@ -127,6 +142,7 @@ impl Measured {
         }
         measured.latencies_us.sort_unstable();
         measured.absent_us.sort_unstable();
+        measured.meetings_us.sort_unstable();
         measured.find_faults(network, &tally);
         measured
     }
@@ -154,10 +170,21 @@ impl Measured {
             return self.during.count(verdict);
         }
         self.score.count(verdict);
+        self.take_meeting(asked);
         match asked.answer {
             Some(answer) => self.latencies_us.push((answer.at - asked.at) as u32),
             None if verdict == Verdict::Right => self.absent_us.push(took_us as u32),
             None => {}
+        }
+    }
+
+    fn take_meeting(&mut self, asked: &Asked) {
+        if asked.meets {
+            let took_us = asked.met.saturating_sub(asked.at);
+            let met = asked.met > 0 && took_us <= MEETING_MAX_US;
+            self.meetings.0 += 1;
+            self.meetings.1 += u64::from(met);
+            self.meetings_us.extend(met.then_some(took_us as u32));
         }
     }
 
@@ -166,6 +193,17 @@ impl Measured {
             let count = tally.amplified;
             self.fault(format!("{count} answers were larger than requests that proved nothing"));
         }
+        if tally.swallowed > 0 {
+            self.fault(format!("{} datagrams taken that should be refused", tally.swallowed));
+        }
+        if self.busiest > BUSIEST_MAX && self.scenario != Scenario::Hostile {
+            self.fault(format!("{} datagrams for one router in a second", self.busiest));
+        }
+        let (wanted, met) = self.meetings;
+        if met * 1_000_000 < wanted * MET_PPM {
+            self.fault(format!("{met} of {wanted} callees behind NATs met"));
+        }
+        self.find_idle();
         let Score { asked, right, endless, .. } = self.score;
         if endless + self.during.endless > 0 {
             self.fault(format!("{} look-ups did not end", endless + self.during.endless));
@@ -176,6 +214,20 @@ impl Measured {
         }
         for broken in broken_limits(network) {
             self.fault(broken);
+        }
+    }
+
+    /// What the scenario is for did not happen.
+    fn find_idle(&mut self) {
+        let counted = |what| self.counters.iter().any(|(name, _)| *name == what);
+        let idle = match self.scenario {
+            Scenario::Upgrade => !counted("unknown_version"),
+            Scenario::Hostile => !counted("unauthentic"),
+            Scenario::Clients => self.meetings.0 == 0,
+            _ => false,
+        };
+        if idle {
+            self.fault("what the scenario is for did not happen".to_owned());
         }
     }
 

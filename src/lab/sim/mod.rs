@@ -13,18 +13,28 @@
 //! | `queue` | what happens when |
 //! | `address`, `link`, `packet` | the Internet: pools, delays and losses, datagrams |
 //! | `router`, `truth` | one router; what is so, as its user knows it |
-//! | `shard`, `network` | the routers of one thread; all of them |
+//! | `shard`, `carry`, `acts`, `told` | the routers of one thread: what happens to them, what they send, do and tell |
+//! | `network`, `population` | all of them; who they are |
 //! | `scenario` | what they are put through |
+//! | `meet`, `dialect`, `attack` | callees behind NATs; two wire versions; hostile routers |
+//! | `fault` | what may be wrong, to see the oracles notice |
 //! | `verdict`, `tally`, `measure` | which answers were right; counts; figures of a phase |
 //! | `report`, `plot`, `progress` | what is written and shown |
 
+mod acts;
 mod address;
+mod attack;
+mod carry;
+mod dialect;
 mod dice;
+mod fault;
 mod link;
 mod measure;
+mod meet;
 mod network;
 mod packet;
 mod plot;
+mod population;
 mod progress;
 mod queue;
 mod report;
@@ -34,13 +44,15 @@ mod shard;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod told;
 mod truth;
 mod verdict;
 
+pub use fault::Fault;
 pub use measure::{Measured, Score};
+pub use population::Population;
 pub use report::Summary;
 pub use scenario::Scenario;
-pub use shard::Fault;
 
 use crate::time::Duration;
 use network::{Network, PUBLISHING_US};
@@ -50,6 +62,9 @@ use std::path::PathBuf;
 const MINUTE_US: u64 = 60_000_000;
 /// After publishing, and after each phase, so much time passes before the next: look-ups end.
 const REST_US: u64 = 10_000_000;
+
+/// How long clients, all at once, have for joining.
+const JOINING_US: u64 = 3 * MINUTE_US;
 
 /// What is to be simulated.
 #[derive(Clone, Debug)]
@@ -97,26 +112,41 @@ impl Default for Options {
 pub fn run(options: &Options) -> Summary {
     let mut progress = Progress::new(options.tell);
     progress.say(&format!("{} routers, SEED={}", options.routers, options.seed));
-    let mut network = Network::warm(options);
-    progress.say("warm; all publish what they have");
-    network.plan_publishing();
-    network.run_until(network.now + PUBLISHING_US + REST_US);
-    network.take_tally();
-    network.set_fault(options.fault);
-    let mut phases = Vec::new();
-    for scenario in &options.scenarios {
-        let minutes = options.minutes.unwrap_or_else(|| scenario.minutes());
-        phases.push(play(&mut network, *scenario, minutes * MINUTE_US, &mut progress));
+    let (mut phases, mut event_hash, mut memory) = (Vec::new(), 0, 0);
+    let of = |scenario: &Scenario| scenario.population();
+    for scenarios in options.scenarios.chunk_by(|one, next| of(one) == of(next)) {
+        let mut network = ready(options, scenarios[0].population(), &mut progress);
+        for scenario in scenarios {
+            let minutes = options.minutes.unwrap_or_else(|| scenario.minutes());
+            phases.push(play(&mut network, *scenario, minutes * MINUTE_US, &mut progress));
+        }
+        event_hash = dice::mix(event_hash ^ network.event_hash());
+        memory = progress::resident_bytes().max(memory);
     }
     progress.end();
     Summary {
         routers: options.routers,
         seed: options.seed,
         table_kb: options.table_kb,
-        event_hash: network.event_hash(),
+        event_hash,
         phases,
-        memory_per_router: progress::resident_bytes() / u64::from(options.routers),
+        memory_per_router: memory / u64::from(options.routers),
     }
+}
+
+/// A network in which all have joined and published what they have.
+fn ready(options: &Options, population: Population, progress: &mut Progress) -> Network {
+    let mut network = Network::new(options, population);
+    if population == Population::Clients {
+        progress.say("clients join");
+        network.run_until(network.now + JOINING_US);
+    }
+    progress.say("all publish what they have");
+    network.plan_publishing();
+    network.run_until(network.now + PUBLISHING_US + REST_US);
+    network.take_tally();
+    network.take_busiest();
+    network
 }
 
 fn play(

@@ -3,11 +3,13 @@
 //! Shards run side by side for as long as no packet could cross from one to another, then
 //! exchange what they sent. What a router sees does not depend on how many shards there are.
 
-use super::address::{POOL, Pool};
+use super::address::{CARRIER_LIFE_S, POOL, Pool};
+use super::fault::Fault;
 use super::link::{LEAST_US, region, rtt_us, way_us};
+use super::population::Population;
 use super::queue::{Act, Event, What};
 use super::router::{Common, Router};
-use super::shard::{Fault, Mail, Shard, World};
+use super::shard::{Mail, Shard, World};
 use super::tally::Tally;
 use super::truth::AORS;
 use super::{Options, dice::Dice};
@@ -40,8 +42,8 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// A network in which everybody has known the others for hours, and nothing is published.
-    pub(super) fn warm(options: &Options) -> Self {
+    /// A network in which nothing is published; members have known the others for hours.
+    pub(super) fn new(options: &Options, population: Population) -> Self {
         let pools = options.routers.div_ceil(POOL);
         let shards = options.threads.clamp(1, pools);
         let common = Common {
@@ -49,10 +51,12 @@ impl Network {
             keys: NetworkKeys::new(&[7; 32], "simulated"),
             limits: Limits { table_kb: options.table_kb, ..Limits::default() },
             stand_in: options.stand_in || options.routers >= STAND_IN_FROM,
+            population,
             bootstrap: Vec::new(),
         };
         let regions = (0..pools).map(|pool| region(options.seed, pool)).collect();
-        let world = World { common, shards, regions, parted: (0, 0), fault: options.fault };
+        let (parted, attacked, fault) = ((0, 0), false, options.fault);
+        let world = World { common, shards, regions, parted, attacked, fault };
         let mut network = Self {
             world,
             shards: (0..shards).map(|n| Shard::new(n, shards, BEGIN_US)).collect(),
@@ -69,9 +73,9 @@ impl Network {
             each(&mut self.shards, |shard| populate(shard, world, pools, routers)).concat();
         // The operator's are the first ones; only now is it known where they are.
         let operators = self.shards[0].routers.iter().take(OPERATORS as usize);
-        world.common.bootstrap = operators.map(|router| router.address).collect();
+        world.common.bootstrap = operators.flat_map(|router| router.home.addresses()).collect();
         members.sort_unstable_by_key(|(id, _)| *id);
-        each(&mut self.shards, |shard| warm(shard, world, &members));
+        each(&mut self.shards, |shard| begin(shard, world, &members));
     }
 
     /// Has a router do something at `at`.
@@ -115,12 +119,19 @@ impl Network {
         &mut shard.routers[index]
     }
 
-    /// Ends what a phase did to the links.
+    /// Ends what a phase did to the links and routers.
     pub(super) fn calm(&mut self) {
         self.world.parted = (0, 0);
         for router in self.shards.iter_mut().flat_map(|shard| &mut shard.routers) {
             (router.line.slow_us, router.line.troubled) = (0, false);
+            (router.villain, router.dialect) = (None, None);
         }
+    }
+
+    /// How many datagrams the busiest router got in one second, since the last time.
+    pub(super) fn take_busiest(&mut self) -> u32 {
+        let routers = self.shards.iter_mut().flat_map(|shard| &mut shard.routers);
+        routers.map(|router| router.load.take_most()).max().unwrap_or(0)
     }
 
     /// All that happened so far, in one number.
@@ -173,10 +184,6 @@ impl Network {
         let routers = self.shards.iter_mut().flat_map(|shard| &mut shard.routers);
         routers.for_each(|router| router.truth.forget_the_past());
     }
-
-    pub(super) fn set_fault(&mut self, fault: Option<Fault>) {
-        self.world.fault = fault;
-    }
 }
 
 /// Does something with each shard, one thread for each.
@@ -196,11 +203,16 @@ fn populate(
     routers: u32,
 ) -> Vec<(NodeId, SocketAddr)> {
     let mut members = Vec::new();
+    let life_s = if world.fault == Some(Fault::ForgetsFlows) { 3 } else { CARRIER_LIFE_S };
     for number in (shard.number..pools).step_by(world.shards as usize) {
-        let mut pool = Pool::new(number);
+        let mut pool = Pool::new(number, life_s);
         for router in number * POOL..((number + 1) * POOL).min(routers) {
             let router = Router::new(router, &mut pool, &world.common, BOOTED_US);
-            members.extend(router.overlay.as_ref().map(|o| (o.id(), router.address)));
+            if let Some(address) =
+                router.home.addresses().next().filter(|_| !router.home.is_shared())
+            {
+                members.push((router.id(), address));
+            }
             shard.routers.push(router);
         }
         shard.pools.push(pool);
@@ -208,16 +220,27 @@ fn populate(
     members
 }
 
-fn warm(shard: &mut Shard, world: &World, members: &[(NodeId, SocketAddr)]) {
+/// What each router is when the simulation begins.
+fn begin(shard: &mut Shard, world: &World, members: &[(NodeId, SocketAddr)]) {
     let alive = shard.routers.len() as i64;
     shard.live(BEGIN_US, alive);
     for index in 0..shard.routers.len() {
         let router = &mut shard.routers[index];
+        if world.common.population == Population::Nobody && router.number > 0 {
+            shard.die(BEGIN_US, index);
+            continue;
+        }
         // Ticks of different routers are not at the same moment.
         let tick_us = router.dice.below(1_000_000);
         let time = router.time(BEGIN_US + tick_us);
+        let joins = router.home.is_shared();
+        if joins {
+            router.start(BEGIN_US + tick_us, &world.common);
+        }
         if let Some(overlay) = &mut router.overlay {
-            overlay.warm(time, members);
+            if !joins && world.common.population != Population::Nobody {
+                overlay.warm(time, members);
+            }
             overlay.set_bootstrap(time, &world.common.bootstrap);
             overlay.handle_timeout(time);
         }

@@ -12,7 +12,19 @@ pub(super) struct Packet {
     pub(super) sender: u32,
     /// Whether the sender was reached by `to` before, at the address that it has now.
     pub(super) met: bool,
+    pub(super) made: Made,
     pub(super) data: Vec<u8>,
+}
+
+/// How a datagram came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// An adapter sent it.
+    Honestly,
+    /// A hostile router did.
+    Hostilely,
+    /// The same, and it can only be refused.
+    Spuriously,
 }
 
 /// Bytes of IP and UDP headers before a datagram to `to`.
@@ -98,8 +110,8 @@ impl Packets {
         self.places.len() as u32 - 1
     }
 
-    pub(super) fn get(&self, place: u32) -> Option<&Packet> {
-        self.places.get(place as usize)?.as_ref()
+    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut Packet> {
+        self.places.get_mut(place as usize)?.as_mut()
     }
 
     pub(super) fn take(&mut self, place: u32) -> Option<Packet> {

@@ -6,6 +6,8 @@
 //! how-manieth that was for it, never by when they were put in: so the order is the same however
 //! the routers are shared out among threads.
 
+use super::attack::Attack;
+use crate::overlay::LookupId;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -53,6 +55,12 @@ pub(super) enum Act {
     Die,
     /// Boots, with what it saved.
     Boot,
+    /// Its adapter is replaced by a newer one.
+    Upgrade,
+    /// Knocks at the callee of this look-up.
+    Knock(LookupId),
+    /// Throws something at others.
+    Attack(Attack),
 }
 
 const _: () = assert!(size_of::<Event>() <= 32);

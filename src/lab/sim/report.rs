@@ -86,6 +86,11 @@ impl Measured {
             "absent_ms_p50": ms(&self.absent_us, 50),
             "absent_ms_p99": ms(&self.absent_us, 99),
             "link_rtt_ms_p50": hundredths(rtt_ms),
+            "callees_met": self.meetings.1,
+            "callees_to_meet": self.meetings.0,
+            "meeting_ms_p50": ms(&self.meetings_us, 50),
+            "meeting_ms_p99": ms(&self.meetings_us, 99),
+            "busiest_datagrams_per_s": self.busiest,
             "new_address_known": self.moved.1,
             "new_address_asked": self.moved.0,
             "bytes_per_s": hundredths(self.bytes_per_s),
@@ -130,7 +135,16 @@ impl Measured {
             self.moved.0,
             self.cpu_s,
         );
-        text += "\n  bytes/s:";
+        if self.meetings.0 > 0 {
+            text += &format!(
+                "\n  behind NATs met {} of {}, {} / {} ms (p50 / p99)",
+                self.meetings.1,
+                self.meetings.0,
+                percentile(&self.meetings_us, 50) / 1000,
+                percentile(&self.meetings_us, 99) / 1000,
+            );
+        }
+        text += &format!("\n  busiest router {} datagrams/s; bytes/s:", self.busiest);
         for (kind, rate) in self.kinds.iter().take(KINDS_TOLD) {
             text += &format!(" {kind} {rate:.1}");
         }

@@ -1,8 +1,13 @@
 //! One simulated router: the adapter's overlay, its line, its clock, and its user's truth.
 
-use super::address::Pool;
+use super::address::{Access, Home, Pool, key};
+use super::attack::Villain;
+use super::dialect::Dialect;
 use super::dice::{Dice, mix};
 use super::link::Line;
+use super::meet::Meeting;
+use super::population::Population;
+use super::tally::Load;
 use super::truth::{AORS, Truth};
 use crate::budget::Budget;
 use crate::identity::record::Contact;
@@ -49,6 +54,7 @@ pub(super) struct Common {
     pub(super) keys: NetworkKeys,
     pub(super) limits: Limits,
     pub(super) stand_in: bool,
+    pub(super) population: Population,
     /// Addresses that never change: the operator's own.
     pub(super) bootstrap: Vec<SocketAddr>,
 }
@@ -56,8 +62,8 @@ pub(super) struct Common {
 /// One router.
 pub(super) struct Router {
     pub(super) number: u32,
-    pub(super) host: u16,
-    pub(super) address: SocketAddr,
+    pub(super) access: Access,
+    pub(super) home: Home,
     /// None while it has no power.
     pub(super) overlay: Option<Box<Overlay>>,
     pub(super) budget: Budget,
@@ -67,6 +73,13 @@ pub(super) struct Router {
     pub(super) published: [Option<PublishId>; AORS as usize],
     /// Look-ups of its user under way, and their places in the log.
     pub(super) asking: Vec<(LookupId, u32)>,
+    /// Callees that are to be met.
+    pub(super) meetings: Vec<Meeting>,
+    /// Where it speaks two versions.
+    pub(super) dialect: Option<Dialect>,
+    /// Where it is hostile.
+    pub(super) villain: Option<Box<Villain>>,
+    pub(super) load: Load,
     /// All that happened to it, in one number.
     pub(super) hash: u64,
     identity: Identity,
@@ -83,18 +96,22 @@ impl Router {
     pub(super) fn new(number: u32, pool: &mut Pool, common: &Common, now: u64) -> Self {
         let mut dice = Dice::new(common.seed, "router", u64::from(number));
         let identity = identity(&mut dice, common.stand_in);
-        let host = pool.give(number, None, &mut dice);
-        let address = pool.v4(host);
+        let access = common.population.access(common.seed, number);
+        let home = pool.give(number, access, None, &mut dice);
         let mut router = Self {
             number,
-            host,
-            address,
+            access,
+            home,
             overlay: None,
             budget: Budget::new(Instant::ZERO),
             line: Line::new(&mut dice),
             truth: Truth::default(),
             published: [None; AORS as usize],
             asking: Vec::new(),
+            meetings: Vec::new(),
+            dialect: None,
+            villain: None,
+            load: Load::default(),
             hash: u64::from(number),
             identity,
             clock: Clock::new(&mut dice),
@@ -105,7 +122,7 @@ impl Router {
             reached: Box::new([0; REACHED_WORDS]),
             dice,
         };
-        router.truth.moves_to(now, address);
+        router.truth.moves_to(now, home);
         router.start(now, common);
         router
     }
@@ -124,7 +141,7 @@ impl Router {
         let (keys, seed) = (&common.keys, self.dice.seed());
         let overlay = Overlay::new(&self.identity, keys, common.limits, self.starts, seed, at);
         let overlay = self.overlay.insert(Box::new(overlay));
-        overlay.set_local(at, &[self.address], &[]);
+        set_local(overlay, at, &self.home);
         overlay.set_bootstrap(at, &common.bootstrap);
         overlay.load_peers(at, &self.saved);
     }
@@ -135,6 +152,7 @@ impl Router {
             self.saved = overlay.save_peers();
         }
         self.asking.clear();
+        self.meetings.clear();
         self.armed = 0;
     }
 
@@ -144,13 +162,13 @@ impl Router {
     }
 
     /// It has another address.
-    pub(super) fn move_to(&mut self, now: u64, host: u16, address: SocketAddr) {
-        (self.host, self.address) = (host, address);
+    pub(super) fn move_to(&mut self, now: u64, home: Home) {
+        self.home = home;
         self.reached.fill(0);
-        self.truth.moves_to(now, address);
+        self.truth.moves_to(now, home);
         let at = self.clock.at(now);
         if let Some(overlay) = &mut self.overlay {
-            overlay.set_local(at, &[address], &[]);
+            set_local(overlay, at, &home);
         }
     }
 
@@ -220,10 +238,17 @@ impl Router {
     }
 }
 
+fn set_local(overlay: &mut Overlay, at: Instant, home: &Home) {
+    let own: Vec<_> = home.addresses().collect();
+    if home.is_shared() {
+        overlay.set_local(at, &[], &own);
+    } else {
+        overlay.set_local(at, &own, &[]);
+    }
+}
+
 fn bit(address: &SocketAddr) -> (usize, u64) {
-    let bits = super::address::place(address)
-        .map_or(0, |(pool, host)| u64::from(pool) << 16 | u64::from(host));
-    let hash = mix(bits);
+    let hash = mix(key(address));
     (hash as usize % REACHED_WORDS, 1 << (hash >> 58))
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Tally {
     pub(super) amplified: u64,
     /// Datagrams that an adapter refused.
     pub(super) rejected: u64,
+    /// Datagrams that an adapter took and should have refused.
+    pub(super) swallowed: u64,
 }
 
 impl Tally {
@@ -42,5 +44,30 @@ impl Tally {
         self.lived_us += other.lived_us;
         self.amplified += other.amplified;
         self.rejected += other.rejected;
+        self.swallowed += other.swallowed;
+    }
+}
+
+/// How many datagrams one router gets in its busiest second.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Load {
+    second: u64,
+    count: u32,
+    most: u32,
+}
+
+impl Load {
+    pub(super) fn note(&mut self, now: u64) {
+        let second = now / 1_000_000;
+        if second != self.second {
+            (self.second, self.count) = (second, 0);
+        }
+        self.count += 1;
+        self.most = self.most.max(self.count);
+    }
+
+    /// Takes the most since the last time.
+    pub(super) fn take_most(&mut self) -> u32 {
+        core::mem::take(&mut self.most)
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 
 fn small(seed: u64) -> Options {
     Options {
-        routers: 140,
+        routers: 64,
         seed,
         scenarios: vec![Scenario::Steady],
         minutes: Some(1),
@@ -21,19 +21,24 @@ fn steady(fault: Option<Fault>) -> Measured {
 
 #[test]
 fn one_seed_decides_everything_however_many_threads_there_are() {
-    let one = run(&small(1));
-    let two = run(&Options { threads: 2, ..small(1) });
-    let other = run(&small(2));
+    let of = |seed, threads| {
+        let scenarios = vec![Scenario::Steady, Scenario::Clients];
+        // More than one pool of addresses has.
+        run(&Options { routers: 72, threads, scenarios, ..small(seed) })
+    };
+    let (one, two, other) = (of(1, 1), of(1, 2), of(2, 1));
     assert_eq!(one.event_hash, two.event_hash);
     assert_ne!(one.event_hash, other.event_hash);
-    assert_eq!(one.phases[0].score, two.phases[0].score);
+    for (one, two) in one.phases.iter().zip(&two.phases) {
+        assert_eq!((one.score, one.meetings), (two.score, two.meetings));
+    }
 }
 
 #[test]
 fn a_sound_network_answers_everything_right() {
     let sound = steady(None);
     assert_eq!(sound.faults, Vec::<String>::new());
-    assert!(sound.score.asked > 20 && sound.score.right == sound.score.asked, "{sound:?}");
+    assert!(sound.score.asked > 5 && sound.score.right == sound.score.asked, "{sound:?}");
 }
 
 #[test]
@@ -72,8 +77,7 @@ fn old_records_are_noticed() {
 
 #[test]
 fn answers_larger_than_what_a_stranger_asked_are_noticed() {
-    let faults = steady(Some(Fault::GrowsAnswers)).faults;
-    assert!(faults.iter().any(|fault| fault.contains("larger than requests")), "{faults:?}");
+    is_noticed(&broken(Fault::GrowsAnswers, Scenario::Renumber, 1), "larger than requests");
 }
 
 #[test]
@@ -82,9 +86,49 @@ fn look_ups_without_an_end_are_noticed() {
     assert!(broken.score.endless > 0 && !broken.faults.is_empty());
 }
 
+fn broken(fault: Fault, scenario: Scenario, minutes: u64) -> Measured {
+    let (scenarios, minutes) = (vec![scenario], Some(minutes));
+    run(&Options { fault: Some(fault), scenarios, minutes, ..small(7) }).phases.remove(0)
+}
+
+fn is_noticed(broken: &Measured, what: &str) {
+    assert!(broken.faults.iter().any(|fault| fault.contains(what)), "{}", broken.line());
+}
+
+#[test]
+fn wrong_answers_are_noticed_whatever_happens_to_the_network() {
+    let scenarios = vec![Scenario::Slow, Scenario::BadRegion, Scenario::Peak];
+    let fault = Some(Fault::LosesValues);
+    let phases = run(&Options { scenarios, fault, ..small(3) }).phases;
+    assert_eq!(phases.len(), 3);
+    phases.iter().for_each(|phase| is_noticed(phase, "look-ups right"));
+    is_noticed(&broken(Fault::LosesValues, Scenario::Families, 1), "look-ups right");
+    is_noticed(&broken(Fault::LosesValues, Scenario::Growth, 2), "look-ups right");
+}
+
+#[test]
+fn a_router_that_is_crushed_is_noticed() {
+    is_noticed(&broken(Fault::Storms, Scenario::Peak, 2), "for one router in a second");
+}
+
+#[test]
+fn carriers_that_forget_flows_are_noticed() {
+    is_noticed(&broken(Fault::ForgetsFlows, Scenario::Clients, 2), "callees behind NATs met");
+}
+
+#[test]
+fn adapters_that_the_older_ones_do_not_understand_are_noticed() {
+    is_noticed(&broken(Fault::SpeaksTheNewAlone, Scenario::Upgrade, 2), "look-ups right");
+}
+
+#[test]
+fn garbage_that_is_taken_is_noticed() {
+    is_noticed(&broken(Fault::TakesAnything, Scenario::Hostile, 3), "should be refused");
+}
+
 #[test]
 fn what_is_more_than_it_may_be_is_noticed() {
-    let mut network = Network::warm(&small(5));
+    let mut network = Network::new(&small(5), Population::Members);
     network.plan_publishing();
     network.run_until(network.now + PUBLISHING_US + REST_US);
     assert_eq!(verdict::broken_limits(&network), Vec::<String>::new());
@@ -100,5 +144,5 @@ fn the_pictures_show_every_phase() {
     }
     let json: serde_json::Value = serde_json::from_str(&summary.json()).unwrap();
     assert_eq!(json["phases"][0]["name"], "steady");
-    assert!(json["phases"][0]["bytes_per_s"].as_f64().unwrap() > 1.0);
+    assert!(json["phases"][0]["bytes_per_s"].as_f64().unwrap() > 0.0);
 }

@@ -3,6 +3,7 @@
 //! A change counts from the moment when the overlay calls it published, and at the latest after
 //! [`SPREAD`]: until then the old answer is as good as the new one.
 
+use super::address::Home;
 use super::queue::Act;
 use crate::net::NodeId;
 use core::time::Duration;
@@ -34,7 +35,7 @@ struct Bound {
 #[derive(Default)]
 pub(super) struct Truth {
     bound: [Vec<Bound>; AORS as usize],
-    addresses: Vec<(u64, SocketAddr)>,
+    homes: Vec<(u64, Home)>,
 }
 
 impl Truth {
@@ -56,8 +57,8 @@ impl Truth {
         }
     }
 
-    pub(super) fn moves_to(&mut self, now: u64, address: SocketAddr) {
-        self.addresses.push((now, address));
+    pub(super) fn moves_to(&mut self, now: u64, home: Home) {
+        self.homes.push((now, home));
     }
 
     /// Whether `generation` was the newest at some moment from `asked` to `answered`.
@@ -68,9 +69,9 @@ impl Truth {
     }
 
     /// Where it was at `now`.
-    pub(super) fn address_at(&self, now: u64) -> Option<SocketAddr> {
-        let before = self.addresses.iter().rev().find(|(since, _)| *since <= now);
-        before.map(|(_, address)| *address)
+    pub(super) fn home_at(&self, now: u64) -> Option<Home> {
+        let before = self.homes.iter().rev().find(|(since, _)| *since <= now);
+        before.map(|(_, home)| *home)
     }
 
     /// Forgets all but the newest.
@@ -78,8 +79,8 @@ impl Truth {
         for bound in &mut self.bound {
             bound.drain(..bound.len().saturating_sub(1));
         }
-        let addresses = self.addresses.len();
-        self.addresses.drain(..addresses.saturating_sub(1));
+        let homes = self.homes.len();
+        self.homes.drain(..homes.saturating_sub(1));
     }
 }
 
@@ -107,4 +108,14 @@ pub(super) struct Asked {
     pub(super) answer: Option<Answer>,
     /// When it was over; 0 where its router lost power before, [`ENDLESS`] where it never was.
     pub(super) over: u64,
+    /// Whether its callee is to be met before it can be called.
+    pub(super) meets: bool,
+    /// When it was; 0 where it was not.
+    pub(super) met: u64,
+}
+
+impl Asked {
+    pub(super) fn new(at: u64, act: Act) -> Self {
+        Self { at, act, answer: None, over: 0, meets: false, met: 0 }
+    }
 }

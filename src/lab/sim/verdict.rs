@@ -46,8 +46,9 @@ pub(super) fn judge(network: &Network, asked: &Asked) -> Option<Verdict> {
 /// Whether a look-up found where its callee is.
 pub(super) fn knows_address(network: &Network, asked: &Asked) -> bool {
     let (Act::Ask(aor) | Act::Probe(aor)) = asked.act else { return false };
-    let there = network.router(aor / AORS).truth.address_at(asked.at);
-    asked.answer.is_some_and(|answer| answer.address.is_some() && answer.address == there)
+    let there = network.router(aor / AORS).truth.home_at(asked.at);
+    let told = asked.answer.and_then(|answer| answer.address);
+    told.zip(there).is_some_and(|(told, there)| there.owns(&told))
 }
 
 /// What of the adapters' state is more than it may be; empty where nothing is.
@@ -72,7 +73,7 @@ pub(super) fn broken_limits(network: &Network) -> Vec<String> {
             ("bad_signature", counters.bad_signature),
             ("foreign_record", counters.foreign_record),
             ("events_full", counters.events_full),
-            ("unauthentic", counters.unauthentic),
+            ("unauthentic", if network.world.attacked { 0 } else { counters.unauthentic }),
         ];
         let never = never.into_iter().filter(|(_, count)| *count > 0);
         broken.extend(never.map(|(what, count)| format!("router {number}: {what} {count}")));

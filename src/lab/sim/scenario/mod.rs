@@ -5,6 +5,8 @@ mod plan;
 
 pub(super) use plan::plan;
 
+use super::population::Population;
+
 /// What can be played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
@@ -24,8 +26,19 @@ pub enum Scenario {
     Avalanche,
     /// Halves that do not hear each other for ten minutes, and find together.
     Partition,
+    /// Every router's adapter is replaced, one after another, by one that speaks a newer version of
+    /// the wire format, too.
+    Upgrade,
+    /// One router in fifty attacks the others.
+    Hostile,
     /// Half of them vanish at once, and each of the others looks somebody up.
     HalfLost,
+    /// A third of the routers are behind carriers' NATs of all kinds.
+    Clients,
+    /// Half of the routers have IPv6 alone, the others both families; some lose power meanwhile.
+    Families,
+    /// One router, and then more and more.
+    Growth,
 }
 
 /// What a scenario is by.
@@ -36,21 +49,23 @@ struct Traits {
     counts_from_s: u64,
     /// Which share of its look-ups has to be answered right, in millionths.
     right_ppm: u64,
+    population: Population,
 }
 
 impl Scenario {
     /// Those of a whole run, in order.
-    pub const WHOLE: [Self; 6] = [
+    pub const WHOLE: [Self; 7] = [
         Self::Steady,
         Self::Renumber,
         Self::Restart,
         Self::Avalanche,
         Self::Partition,
+        Self::Hostile,
         Self::HalfLost,
     ];
 
     /// All that can be played, in an order in which one leaves the world fit for the next.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Steady,
         Self::Renumber,
         Self::Slow,
@@ -59,7 +74,12 @@ impl Scenario {
         Self::Restart,
         Self::Avalanche,
         Self::Partition,
+        Self::Upgrade,
+        Self::Hostile,
         Self::HalfLost,
+        Self::Clients,
+        Self::Families,
+        Self::Growth,
     ];
 
     const fn traits(self) -> Traits {
@@ -74,9 +94,20 @@ impl Scenario {
             Self::Avalanche => ("avalanche", 10, 240, 999_000),
             // Only what is asked after the healing.
             Self::Partition => ("partition", 15, 660, 999_000),
+            Self::Upgrade => ("upgrade", 30, 0, 999_000),
+            Self::Hostile => ("hostile", 10, 0, 999_000),
             Self::HalfLost => ("half-lost", 10, 0, 999_000),
+            Self::Clients => ("clients", 20, 0, 999_000),
+            Self::Families => ("families", 20, 0, 999_000),
+            Self::Growth => ("growth", 30, 0, 999_000),
         };
-        Traits { name, minutes, counts_from_s, right_ppm }
+        let population = match self {
+            Self::Clients => Population::Clients,
+            Self::Families => Population::Families,
+            Self::Growth => Population::Nobody,
+            _ => Population::Members,
+        };
+        Traits { name, minutes, counts_from_s, right_ppm, population }
     }
 
     /// The name in `summary.json` and on the command line.
@@ -96,6 +127,11 @@ impl Scenario {
     /// How many minutes it lasts.
     pub fn minutes(self) -> u64 {
         self.traits().minutes
+    }
+
+    /// Who is in the network when it begins.
+    pub(super) fn population(self) -> Population {
+        self.traits().population
     }
 
     pub(super) fn counts_from_s(self) -> u64 {

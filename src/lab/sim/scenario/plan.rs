@@ -2,6 +2,7 @@
 
 use super::Scenario;
 use crate::lab::sim::address::POOL;
+use crate::lab::sim::attack::Attack;
 use crate::lab::sim::dice::Dice;
 use crate::lab::sim::network::{Network, OPERATORS};
 use crate::lab::sim::queue::Act;
@@ -20,6 +21,11 @@ const PROBE_AFTER: u64 = 2 * SECOND;
 /// One router in so many is slow, and handles a packet after this time, on average.
 const SLOW_OF: u64 = 10;
 const SLOW_US: u64 = SECOND / 3;
+/// Whoever joins, or comes back, is there for the others after this time.
+const SETTLED: u64 = 30 * SECOND;
+/// One router in so many attacks, so often on average.
+const HOSTILE_OF: u64 = 50;
+const ATTACKS_EVERY: u64 = SECOND;
 /// A user's phone gets another contact once in this time.
 const CONTACT_LIFE: u64 = DAY;
 
@@ -31,6 +37,8 @@ pub(super) struct Plan<'n> {
     until: u64,
     /// When each router is without power, from and until.
     down: Vec<(u64, u64)>,
+    /// Who calls and is called has had power for so long.
+    settled: u64,
 }
 
 /// Plans a phase of `length` that begins now.
@@ -40,6 +48,10 @@ pub(in crate::lab::sim) fn plan(network: &mut Network, scenario: Scenario, lengt
         dice: Dice::new(seed ^ from, scenario.name(), 0),
         from,
         until: from + length,
+        settled: match scenario {
+            Scenario::Growth | Scenario::Families => SETTLED,
+            _ => 0,
+        },
         down: (0..network.routers).map(|number| lives(network, number)).collect(),
         network,
     };
@@ -52,6 +64,14 @@ pub(in crate::lab::sim) fn plan(network: &mut Network, scenario: Scenario, lengt
         Scenario::HalfLost => plan.lose(50, (0, u64::MAX), false),
         Scenario::Restart => plan.restart(),
         Scenario::Partition => plan.part(),
+        Scenario::Upgrade => plan.upgrade(length * 2 / 3),
+        Scenario::Hostile => plan.attack(),
+        Scenario::Clients => plan.renumber_all(2 * HOUR),
+        Scenario::Families => {
+            plan.renumber_all(2 * HOUR);
+            plan.lose(10, (2 * MINUTE, 3 * MINUTE), true);
+        }
+        Scenario::Growth => plan.grow(length * 9 / 10),
         Scenario::Avalanche => plan.lose(30, (MINUTE, 2 * MINUTE), true),
     }
     plan.users();
@@ -71,9 +91,10 @@ impl Plan<'_> {
         !(from..until).contains(&at)
     }
 
-    /// Whether its AORs are registered at `at`.
+    /// Whether its users call at `at`, and are registered.
     fn is_registered(&self, router: u32, at: u64) -> bool {
-        self.is_up(router, at)
+        let (_, since) = self.down[router as usize];
+        self.is_up(router, at) && (at < since || at - since >= self.settled)
     }
 
     fn draw(&mut self) -> u32 {
@@ -83,7 +104,7 @@ impl Plan<'_> {
     fn draw_live(&mut self, at: u64) -> u32 {
         loop {
             let router = self.draw();
-            if self.is_up(router, at) {
+            if self.is_registered(router, at) {
                 return router;
             }
         }
@@ -106,7 +127,7 @@ impl Plan<'_> {
         for router in 0..self.network.routers {
             let mut at = self.from + self.dice.wait(ASKS_EVERY);
             while at < self.until {
-                if self.is_up(router, at) {
+                if self.is_registered(router, at) {
                     let callee = self.callee(at);
                     self.network.plan(at, router, Act::Ask(callee));
                 }
@@ -156,6 +177,40 @@ impl Plan<'_> {
         }
     }
 
+    /// The adapters of all routers are replaced within `within`.
+    fn upgrade(&mut self, within: u64) {
+        for router in 0..self.network.routers {
+            let at = self.from + 1 + self.dice.below(within);
+            self.network.plan(at, router, Act::Upgrade);
+        }
+    }
+
+    /// Some attack once a second.
+    fn attack(&mut self) {
+        self.network.world.attacked = true;
+        for router in OPERATORS..self.network.routers {
+            if self.dice.below(HOSTILE_OF) > 0 && router > OPERATORS {
+                continue;
+            }
+            self.network.router_mut(router).villain = Some(Box::default());
+            let mut at = self.from + self.dice.wait(ATTACKS_EVERY);
+            while at < self.until {
+                let attack = Attack::ALL[self.dice.below(Attack::ALL.len() as u64) as usize];
+                self.network.plan(at, router, Act::Attack(attack));
+                at += self.dice.wait(ATTACKS_EVERY);
+            }
+        }
+    }
+
+    /// All but the first are switched on, one after another, within `within`.
+    fn grow(&mut self, within: u64) {
+        for router in 1..self.network.routers {
+            let boots = self.from + 1 + self.dice.below(within);
+            self.network.plan(boots, router, Act::Boot);
+            self.down[router as usize] = (0, boots);
+        }
+    }
+
     /// Phones get other contacts.
     fn contacts(&mut self) {
         for router in 0..self.network.routers {
@@ -181,7 +236,7 @@ impl Plan<'_> {
     fn renumber(&mut self, at: u64, router: u32) {
         self.network.plan(at, router, Act::Renumber);
         let later = at + PROBE_AFTER;
-        if later < self.until {
+        if later < self.until && !self.network.router(router).home.is_shared() {
             let asker = self.draw_live(later);
             let callee = router * AORS + self.dice.below(u64::from(AORS)) as u32;
             self.network.plan(later, asker, Act::Probe(callee));
