@@ -225,10 +225,15 @@ pub fn dht_client(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Er
 /// What is wrong with the arguments; why nothing can be written.
 pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
     let mut options = sim::Options::default();
+    let mut sizes = vec![options.routers];
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("out") => options.out = arguments.value()?.into(),
-            Long("routers") => options.routers = arguments.value()?.parse::<u32>()?.max(16),
+            Long("routers") => {
+                let words = arguments.value()?.string()?;
+                let sizes_of = |word: &str| word.parse::<u32>().map(|size| size.max(16));
+                sizes = words.split(',').map(sizes_of).collect::<Result<_, _>>()?;
+            }
             Long("seed") => options.seed = arguments.value()?.parse()?,
             Long("scenario") => {
                 let names = arguments.value()?.string()?;
@@ -241,8 +246,10 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let summary = sim::run(&options);
-    summary.write(&options.out)?;
+    let run = |routers| sim::run(&sim::Options { routers, ..options.clone() });
+    let summaries: Vec<_> = sizes.into_iter().map(run).collect();
+    sim::write(&summaries, &options.out)?;
     println!("summary.json and pictures are in {}", options.out.display());
-    Ok(if summary.faults().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let faults: usize = summaries.iter().map(|summary| summary.faults().len()).sum();
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -41,6 +41,8 @@ mod numbers;
 mod oracle;
 #[cfg(feature = "lab")]
 mod outages;
+#[cfg(feature = "lab")]
+mod peak;
 mod provider;
 mod recovery;
 mod redirect;

@@ -51,7 +51,7 @@ mod verdict;
 pub use fault::Fault;
 pub use measure::{Measured, Score};
 pub use population::Population;
-pub use report::Summary;
+pub use report::{Summary, write};
 pub use scenario::Scenario;
 
 use crate::time::Duration;

@@ -1,4 +1,5 @@
-//! The pictures of a simulation: how long look-ups took, and how many were right over time.
+//! The pictures of a simulation: how long look-ups took, how many were right over time, and what
+//! that cost in networks of several sizes.
 
 use super::measure::{Measured, percentile};
 use super::report::Summary;
@@ -54,6 +55,41 @@ pub(super) fn success(summary: &Summary) -> String {
     open(&mut out, WIDTH, panel * summary.phases.len() as f64);
     for (at, phase) in summary.phases.iter().enumerate() {
         over_time(&mut out, panel * at as f64, phase);
+    }
+    close(&mut out);
+    out
+}
+
+/// What a router sends and receives, against how many routers there are, a curve for each phase.
+pub(super) fn traffic(summaries: &[Summary]) -> String {
+    let mut out = String::new();
+    open(&mut out, WIDTH, TOP + HEIGHT + BELOW);
+    text(&mut out, 20.0, 32.0, "start", "Traffic of a router, without look-ups", 20);
+    let phases = || summaries.iter().flat_map(|summary| &summary.phases);
+    let most = phases().map(|phase| phase.bytes_per_s).fold(1.0, f64::max);
+    let sizes = || summaries.iter().map(|summary| f64::from(summary.routers));
+    let (least_size, most_size) = (sizes().fold(f64::MAX, f64::min), sizes().fold(2.0, f64::max));
+    frame(&mut out, TOP, ("0", &format!("{most:.0} B/s")));
+    // Sizes are in a ratio to one another.
+    let span = (most_size / least_size).ln().max(f64::MIN_POSITIVE);
+    let x = |size: f64| LEFT + (size / least_size).ln() / span * (WIDTH - LEFT - RIGHT);
+    for size in sizes() {
+        line(&mut out, x(size), TOP + HEIGHT, x(size), TOP + HEIGHT + 5.0);
+        text(&mut out, x(size), TOP + HEIGHT + 20.0, "middle", &size.to_string(), 12);
+    }
+    let middle = LEFT + (WIDTH - LEFT - RIGHT) / 2.0;
+    text(&mut out, middle, TOP + HEIGHT + 42.0, "middle", "routers", 13);
+    let first = summaries.first().map_or(&[][..], |summary| &summary.phases);
+    for (at, scenario) in first.iter().map(|phase| phase.scenario).enumerate() {
+        let colour = COLOURS[at % COLOURS.len()];
+        let point = |summary: &Summary| {
+            let phase = summary.phases.iter().find(|phase| phase.scenario == scenario)?;
+            let y = TOP + HEIGHT * (1.0 - phase.bytes_per_s / most);
+            Some((x(f64::from(summary.routers)), y))
+        };
+        let points: Vec<_> = summaries.iter().filter_map(point).collect();
+        curve(&mut out, &points, colour);
+        legend(&mut out, at, scenario.name(), colour);
     }
     close(&mut out);
     out

@@ -36,11 +36,7 @@ impl Summary {
         self.phases.iter().flat_map(of).collect()
     }
 
-    /// Writes `summary.json` and the pictures into a folder.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
+    fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("summary.json"), self.json())?;
         fs::write(folder.join("latency.svg"), plot::latencies(self))?;
@@ -60,6 +56,21 @@ impl Summary {
         });
         format!("{value:#}\n")
     }
+}
+
+/// Writes `summary.json` and the pictures into a folder; of several simulations, each into a folder
+/// of its own there, and a picture of what they took.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write(summaries: &[Summary], folder: &Path) -> io::Result<()> {
+    if let [summary] = summaries {
+        return summary.write(folder);
+    }
+    for summary in summaries {
+        summary.write(&folder.join(summary.routers.to_string()))?;
+    }
+    fs::write(folder.join("traffic.svg"), plot::traffic(summaries))
 }
 
 impl Measured {

@@ -139,7 +139,9 @@ fn what_is_more_than_it_may_be_is_noticed() {
 #[test]
 fn the_pictures_show_every_phase() {
     let summary = run(&small(6));
-    for svg in [plot::latencies(&summary), plot::success(&summary)] {
+    let larger = Summary { routers: 128, ..summary.clone() };
+    let traffic = plot::traffic(&[summary.clone(), larger]);
+    for svg in [plot::latencies(&summary), plot::success(&summary), traffic] {
         assert!(svg.contains("steady") && svg.contains("<polyline") && svg.ends_with("</svg>\n"));
     }
     let json: serde_json::Value = serde_json::from_str(&summary.json()).unwrap();

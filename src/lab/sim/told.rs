@@ -21,7 +21,7 @@ pub(super) fn told(
             let asked = &mut log[place as usize];
             let first = asked.answer.is_none();
             let newer = asked.answer.is_none_or(|answer| answer.seq < found.seq);
-            if newer && !(fault == Some(Fault::TellsTheOld) && !first) {
+            if newer && (first || fault != Some(Fault::TellsTheOld)) {
                 asked.answer = answer(now, &found, fault);
             }
             return (first && !found.rendezvous.is_empty())

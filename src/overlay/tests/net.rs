@@ -7,6 +7,10 @@ use crate::identity::record::Contact;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+#[cfg(feature = "lab")]
+pub(super) use crate::lab::nat;
+
+#[cfg(not(feature = "lab"))]
 #[path = "../../lab/nat.rs"]
 #[expect(unreachable_pub, reason = "the lab shows it to others")]
 pub(super) mod nat;
