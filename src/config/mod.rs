@@ -18,6 +18,7 @@ mod types;
 mod uci;
 mod value;
 
+use crate::quoted::Quoted;
 use core::fmt;
 pub use types::{
     Accept, Account, AdapterConfig, Config, Emergency, IdentityConfig, MediaConfig, MediaPath,
@@ -42,7 +43,7 @@ pub struct Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, value, allowed } = self;
-        write!(f, "{file}:{line}: {value:?} is not allowed here: {allowed}")
+        write!(f, "{file}:{line}: {} is not allowed here: {allowed}", Quoted(value))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: which words mean what. Reads arguments only, does nothing.
 
+use crate::quoted::Quoted;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::fmt;
@@ -92,7 +93,14 @@ impl std::error::Error for Misuse {}
 
 impl From<lexopt::Error> for Misuse {
     fn from(error: lexopt::Error) -> Self {
-        Self(error.to_string())
+        use lexopt::Error::*;
+        Self(match error {
+            MissingValue { option: Some(option) } => format!("{option} needs a value"),
+            UnexpectedOption(option) => format!("unknown option {}", Quoted(&option)),
+            UnexpectedValue { option, .. } => format!("{option} takes no value"),
+            NonUnicodeValue(value) => format!("{} is no UTF-8", Quoted(&value.to_string_lossy())),
+            _ => "the command line cannot be read".into(),
+        })
     }
 }
 
@@ -162,9 +170,9 @@ fn action(words: &[String], given: &Given) -> Result<Action, Misuse> {
         ["help"] => Action::Help,
         [] => return Err(Misuse("a command is missing".into())),
         [first, ..] if is_command(first) => {
-            return Err(Misuse(format!("too many words after {first:?}")));
+            return Err(Misuse(format!("too many words after {}", Quoted(first))));
         }
-        [first, ..] => return Err(Misuse(format!("unknown command {first:?}"))),
+        [first, ..] => return Err(Misuse(format!("unknown command {}", Quoted(first)))),
     };
     let misplaced = [
         ("--user", given.user.is_some(), matches!(action, Action::Run { .. })),
