@@ -13,7 +13,7 @@
 //! | `queue` | what happens when |
 //! | `address`, `link`, `packet` | the Internet: pools, delays and losses, datagrams |
 //! | `router`, `truth` | one router; what is so, as its user knows it |
-//! | `shard`, `carry`, `acts`, `told` | the routers of one thread: what happens to them, what they send, do and tell |
+//! | `shard`, `carry`, `acts`, `told` | a thread's routers: what they meet, send, do and tell |
 //! | `network`, `population` | all of them; who they are |
 //! | `scenario` | what they are put through |
 //! | `meet`, `dialect`, `attack` | callees behind NATs; two wire versions; hostile routers |
