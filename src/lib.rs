@@ -24,8 +24,8 @@
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
 //!
 //! Below them are small things that all use: [`time`], [`timer`], [`table`], [`list`], [`map`],
-//! [`outbox`], [`json`], [`quoted`], [`rng`], the capacities in [`limits`], what work for others
-//! may cost in [`budget`], and [`net`], the contract between cores and drivers.
+//! [`outbox`], [`json`], [`rng`], the capacities in [`limits`], what work for others may cost in
+//! [`budget`], and [`net`], the contract between cores and drivers.
 //! No layer uses another than the table says (a test holds that); only the programs know both
 //! [`adapter`] and [`driver`].
 //!
@@ -152,7 +152,6 @@ pub mod overlay;
 pub mod portmap;
 #[cfg(test)]
 mod properties;
-pub mod quoted;
 pub mod rng;
 pub mod sip;
 pub mod table;

@@ -8,7 +8,6 @@ use super::{Error, Warning};
 use crate::limits::{
     EMERGENCY_ROUTES_MAX, INTERCEPT_PORTS_MAX, PROVIDERS_MAX, SERVERS_MAX, SIPS_PORT,
 };
-use crate::quoted::Quoted;
 
 /// Relay ports that a call may need: two sides of two legs with RTP and RTCP, and hold-off.
 const MEDIA_PORTS_PER_CALL: u32 = 6;
@@ -40,7 +39,7 @@ impl<'a> Reader<'a> {
             };
             if !known.repeatable && seen.contains(&known.name) {
                 let name = known.name;
-                let text = format!("section {} a second time: later options win", Quoted(name));
+                let text = format!("section {name:?} a second time: later options win");
                 self.warn(found.line, text);
             }
             seen.push(known.name);
@@ -126,10 +125,7 @@ impl<'a> Reader<'a> {
         let harmless = |(_, value): &(u32, String)| value == later.harmless;
         if !setting.values.iter().all(harmless) {
             let (name, instead) = (later.name, later.instead);
-            self.warn(
-                setting.line,
-                format!("option {} is not in this version: {instead}", Quoted(name)),
-            );
+            self.warn(setting.line, format!("option {name:?} is not in this version: {instead}"));
         }
     }
 
@@ -271,10 +267,8 @@ fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) ->
         })
         .min();
     match nearest {
-        Some((_, candidate)) => {
-            format!("unknown {what} {}: did you mean {}?", Quoted(name), Quoted(candidate))
-        }
-        None => format!("unknown {what} {}: ignored", Quoted(name)),
+        Some((_, candidate)) => format!("unknown {what} {name:?}: did you mean {candidate:?}?"),
+        None => format!("unknown {what} {name:?}: ignored"),
     }
 }
 

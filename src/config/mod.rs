@@ -18,7 +18,6 @@ mod types;
 mod uci;
 mod value;
 
-use crate::quoted::Quoted;
 use core::fmt;
 pub use types::{
     Accept, Account, AdapterConfig, Config, Emergency, IdentityConfig, MediaConfig, MediaPath,
@@ -43,7 +42,7 @@ pub struct Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, value, allowed } = self;
-        write!(f, "{file}:{line}: {} is not allowed here: {allowed}", Quoted(value))
+        write!(f, "{file}:{line}: {value:?} is not allowed here: {allowed}")
     }
 }
 

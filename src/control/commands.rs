@@ -1,6 +1,5 @@
 //! The command line: which words mean what. Reads arguments only, does nothing.
 
-use crate::quoted::Quoted;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::fmt;
@@ -93,14 +92,7 @@ impl std::error::Error for Misuse {}
 
 impl From<lexopt::Error> for Misuse {
     fn from(error: lexopt::Error) -> Self {
-        use lexopt::Error::*;
-        Self(match error {
-            MissingValue { option: Some(option) } => format!("{option} needs a value"),
-            UnexpectedOption(option) => format!("unknown option {}", Quoted(&option)),
-            UnexpectedValue { option, .. } => format!("{option} takes no value"),
-            NonUnicodeValue(value) => format!("{} is no UTF-8", Quoted(&value.to_string_lossy())),
-            _ => "the command line cannot be read".into(),
-        })
+        Self(error.to_string())
     }
 }
 
@@ -170,9 +162,9 @@ fn action(words: &[String], given: &Given) -> Result<Action, Misuse> {
         ["help"] => Action::Help,
         [] => return Err(Misuse("a command is missing".into())),
         [first, ..] if is_command(first) => {
-            return Err(Misuse(format!("too many words after {}", Quoted(first))));
+            return Err(Misuse(format!("too many words after {first:?}")));
         }
-        [first, ..] => return Err(Misuse(format!("unknown command {}", Quoted(first)))),
+        [first, ..] => return Err(Misuse(format!("unknown command {first:?}"))),
     };
     let misplaced = [
         ("--user", given.user.is_some(), matches!(action, Action::Run { .. })),

@@ -7,7 +7,6 @@
 //! elsewhere in the program meets a process that may do nothing.
 
 use super::folders::Folders;
-use crate::quoted::Quoted;
 use nix::unistd::chown;
 use rustix::process::{parent_process_death_signal, set_parent_process_death_signal};
 use rustix::thread::{
@@ -107,7 +106,7 @@ fn find(name: &str, folders: &Folders) -> io::Result<Ids> {
     }
     let owner = std::fs::metadata(&folders.state)?;
     if owner.uid() == 0 {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("no user {}", Quoted(name))));
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("no user {name:?}")));
     }
     Ok(Ids { user: owner.uid(), group: owner.gid() })
 }

@@ -13,6 +13,7 @@ import {
 	on,
 	password,
 	phones,
+	refuse,
 	root,
 	sees,
 	shots,
@@ -372,19 +373,7 @@ test('a provider is added and removed', () =>
 	}));
 
 test('what the daemon refuses is shown with file, line and what is allowed', async () => {
-	const good = fs.readFileSync(a.settings, 'utf8');
-
-	fs.writeFileSync(a.settings, good.replace("sip_port '5066'", "sip_port '70000'"));
-	a.run('reload');
-
-	for (const name of ['overview', 'settings'])
-		await on(name, page =>
-			sees(
-				page,
-				'#view',
-				/line \d+: “70000” is not allowed here: sip_port is a number from 1 to 65535/
-			)
-		);
+	const good = await refuse();
 
 	await on('settings', page =>
 		sees(page, '[data-part=banner]', /goes on with the settings that it had before/)

@@ -102,6 +102,25 @@ export async function tearDown() {
 	}
 }
 
+/** Has the daemon refuse its settings, which both pages say; returns those that it took before. */
+export async function refuse() {
+	const good = fs.readFileSync(a.settings, 'utf8');
+
+	fs.writeFileSync(a.settings, good.replace("sip_port '5066'", "sip_port '70000'"));
+	a.run('reload');
+
+	for (const name of ['overview', 'settings'])
+		await on(name, page =>
+			sees(
+				page,
+				'#view',
+				/line \d+: “70000” is not allowed here: sip_port is a number from 1 to 65535/
+			)
+		);
+
+	return good;
+}
+
 /** Opens a page and hands it to `use`; whatever it complains of fails the test. */
 export async function on(
 	name,
