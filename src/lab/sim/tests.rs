@@ -137,6 +137,14 @@ fn what_is_more_than_it_may_be_is_noticed() {
 }
 
 #[test]
+fn few_look_ups_are_judged_by_what_few_can_show_and_many_by_the_share() {
+    let of_a_thousand = [100, 700, 5_000, 10_000, 300_000].map(|n| measure::may_fail(n, 999_000));
+    assert_eq!(of_a_thousand, [1, 4, 13, 10, 300]);
+    let of_ten_thousand = [400, 2_000, 100_000, 300_000].map(|n| measure::may_fail(n, 999_900));
+    assert_eq!(of_ten_thousand, [0, 1, 10, 30]);
+}
+
+#[test]
 fn the_pictures_show_every_phase() {
     let summary = run(&small(6));
     let larger = Summary { routers: 128, ..summary.clone() };
