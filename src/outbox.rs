@@ -41,6 +41,10 @@ impl<V> Outbox<V> {
     pub fn pop(&mut self, buf: &mut [u8]) -> Option<Transmit<V>> {
         loop {
             let head = self.heads.pop_front()?;
+            if self.heads.is_empty() {
+                // As the bytes do: no more memory is touched than ever waited at once.
+                self.heads.clear();
+            }
             if head.len > buf.len() {
                 self.bytes.drain(..head.len);
                 continue;

@@ -4,13 +4,14 @@ use super::event::Counters;
 use crate::identity::NetworkKeys;
 use crate::limits::{AOR_KEYS_MAX, NETWORK_SECRETS_MAX};
 use crate::rng::Rng;
+use std::collections::VecDeque;
 
 /// The blinded keys of one AOR, under every secret of the network.
 pub(super) type Blinded = heapless::Vec<[u8; 32], NETWORK_SECRETS_MAX>;
 
 /// Blinded AORs computed before, by a keyed hash of the AOR; the oldest makes room.
 pub(super) struct AorKeys {
-    known: heapless::Deque<([u8; 16], Blinded), AOR_KEYS_MAX>,
+    known: VecDeque<([u8; 16], Blinded)>,
     key: [u8; 32],
     /// How often the network's secrets changed.
     secrets: u32,
@@ -18,7 +19,7 @@ pub(super) struct AorKeys {
 
 impl AorKeys {
     pub(super) fn new(rng: &mut Rng) -> Self {
-        Self { known: heapless::Deque::new(), key: rng.bytes(), secrets: 0 }
+        Self { known: VecDeque::with_capacity(AOR_KEYS_MAX), key: rng.bytes(), secrets: 0 }
     }
 
     /// What stands for `aor` inside this node.
@@ -53,11 +54,10 @@ impl AorKeys {
         }
         let blinded: Blinded = keys.aor_keys(aor).take(NETWORK_SECRETS_MAX).collect();
         counters.blinded += 1;
-        if self.known.is_full() {
+        if self.known.len() >= AOR_KEYS_MAX {
             self.known.pop_front();
         }
-        let kept = self.known.push_back((name, blinded.clone()));
-        debug_assert!(kept.is_ok(), "room was made");
+        self.known.push_back((name, blinded.clone()));
         blinded
     }
 }

@@ -64,6 +64,16 @@ enum Step {
     Again(Job),
 }
 
+/// The oldest job. An empty queue begins where its memory begins: no more of that is touched than
+/// ever waited at once.
+fn pop(queue: &mut VecDeque<Job>) -> Option<Job> {
+    let job = queue.pop_front();
+    if queue.is_empty() {
+        queue.clear();
+    }
+    job
+}
+
 /// The queues and the memory.
 pub(super) struct Work {
     found: VecDeque<Job>,
@@ -193,14 +203,14 @@ impl Overlay {
     /// Does one public-key operation. False where none waits, or only such as the budget does not
     /// pay for yet.
     pub fn work(&mut self, now: Instant, budget: &mut Budget) -> bool {
-        if let Some(job) = self.work.found.pop_front() {
+        if let Some(job) = pop(&mut self.work.found) {
             self.work_on(now, job);
             return true;
         }
         if self.sign_one(now) {
             return true;
         }
-        while let Some(job) = self.work.store.pop_front() {
+        while let Some(job) = pop(&mut self.work.store) {
             // Perhaps the same was verified while it waited.
             let step = self.work.step(job, 0, &mut self.counters);
             let Some(job) = self.conclude(now, step) else { continue };
