@@ -1,11 +1,14 @@
 //! Which addresses something went to, or came from, lately.
 //!
-//! A small table in which addresses share places, at random: then one of them waits a little
-//! longer, is sent to a second time, or is forgotten early. Exactness would cost memory for every
-//! address that anybody cares to name.
+//! A small table in which addresses share a few places, at random. Where more of them are needed
+//! than there are, one waits a little longer, is sent to a second time, or is forgotten early.
+//! Exactness would cost memory for every address that anybody cares to name.
 
 use crate::rng::Rng;
 use std::net::{IpAddr, SocketAddr};
+
+/// Places that an address may have.
+const WAYS: usize = 4;
 
 /// Addresses and when something happened to them.
 pub(super) struct Recent {
@@ -20,44 +23,51 @@ impl Recent {
         Self { places: vec![(0, 0); places], key: rng.next_u64() | 1, seconds }
     }
 
-    /// Whether `address` was asked about lately; from now on it was. An address whose place is
-    /// another's is not noted.
+    /// Whether `address` was asked about lately; from now on it was. Where all its places are
+    /// others', it is not noted.
     pub(super) fn is_recent(&mut self, address: &SocketAddr, now_s: u32) -> bool {
-        let (at, print) = self.place(address);
-        let Some(place) = self.places.get_mut(at) else { return true };
-        if *place != (0, 0) && now_s.saturating_sub(place.1) < self.seconds {
-            return place.0 == print;
+        let known = self.contains(address, now_s);
+        if !known {
+            self.take(address, now_s, false);
         }
-        *place = (print, now_s);
-        false
+        known
     }
 
-    /// Whether nothing happened lately at the place of `address`, be it another's; from now on
+    /// Whether nothing happened lately to `address`, and there is a place to note that from now on
     /// something did.
     pub(super) fn is_free(&mut self, address: &SocketAddr, now_s: u32) -> bool {
-        let (at, print) = self.place(address);
-        let Some(place) = self.places.get_mut(at) else { return false };
-        if *place != (0, 0) && now_s.saturating_sub(place.1) < self.seconds {
-            return false;
-        }
-        *place = (print, now_s);
-        true
+        !self.contains(address, now_s) && self.take(address, now_s, false)
     }
 
-    /// Notes `address`; another one at its place is forgotten.
+    /// Notes `address`; where all its places are others', the oldest is forgotten.
     pub(super) fn note(&mut self, address: &SocketAddr, now_s: u32) {
-        let (at, print) = self.place(address);
-        if let Some(place) = self.places.get_mut(at) {
-            *place = (print, now_s);
-        }
+        self.take(address, now_s, true);
     }
 
     /// Whether `address` was noted lately.
     pub(super) fn contains(&self, address: &SocketAddr, now_s: u32) -> bool {
         let (at, print) = self.place(address);
-        self.places.get(at).is_some_and(|(known, since_s)| {
+        let mut places = self.places.iter().skip(at).take(WAYS);
+        places.any(|(known, since_s)| {
             *known == print && now_s.saturating_sub(*since_s) < self.seconds
         })
+    }
+
+    /// Notes `address` in its place, or that of one that is over, or of the oldest where that is to
+    /// yield to it. False where there is none.
+    fn take(&mut self, address: &SocketAddr, now_s: u32, yields: bool) -> bool {
+        let (at, print) = self.place(address);
+        let seconds = self.seconds;
+        let is_over = |(print, since_s): &(u32, u32)| {
+            *print == 0 || now_s.saturating_sub(*since_s) >= seconds
+        };
+        let places = self.places.iter_mut().skip(at).take(WAYS);
+        let best = places.min_by_key(|place| (place.0 != print, !is_over(place), place.1));
+        let Some(best) = best.filter(|best| yields || best.0 == print || is_over(best)) else {
+            return false;
+        };
+        *best = (print, now_s);
+        true
     }
 
     fn place(&self, address: &SocketAddr) -> (usize, u32) {
@@ -69,6 +79,7 @@ impl Recent {
         let mixed = parts
             .into_iter()
             .fold(self.key, |at, part| (at ^ part).wrapping_mul(self.key).rotate_left(29));
-        ((mixed >> 32) as usize % self.places.len().max(1), mixed as u32 | 1)
+        let groups = (self.places.len() / WAYS).max(1);
+        ((mixed >> 32) as usize % groups * WAYS, mixed as u32 | 1)
     }
 }
