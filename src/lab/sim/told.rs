@@ -20,9 +20,11 @@ pub(super) fn told(
             let place = router.asking[at(router, found.lookup)?].1;
             let asked = &mut log[place as usize];
             let first = asked.answer.is_none();
-            let newer = asked.answer.is_none_or(|answer| answer.seq < found.seq);
+            // The same record again: its owner has another address.
+            let same = asked.answer.filter(|answer| answer.seq == found.seq);
+            let newer = asked.answer.is_none_or(|answer| answer.seq <= found.seq);
             if newer && (first || fault != Some(Fault::TellsTheOld)) {
-                asked.answer = answer(now, &found, fault);
+                asked.answer = answer(same.map_or(now, |answer| answer.at), &found, fault);
             }
             return (first && !found.rendezvous.is_empty())
                 .then(|| meet(router, asked, now, &found, place))
