@@ -6,6 +6,19 @@ use core::time::Duration;
 /// The largest datagram of the overlay: below every MTU that a DSL line has.
 pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
 
+/// Members that a node has proven and keeps; of more the one not heard for longest becomes a hint,
+/// but for neighbours, contacts of the tree, holders of own records and rendezvous peers.
+pub const OVERLAY_MEMBERS_MAX: usize = 512;
+
+/// Bytes of hints that wait to be spread; beyond, the newest are kept, and not passed on.
+pub const OVERLAY_GOSSIP_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that a node sends to spread hints, each second in the long run and at once, headers
+/// counted; the rest waits.
+pub const OVERLAY_GOSSIP_BYTES_PER_S: usize = 150;
+/// See [`OVERLAY_GOSSIP_BYTES_PER_S`].
+pub const OVERLAY_GOSSIP_BURST_BYTES: usize = 45_000;
+
 /// The largest datagram of the channel: so that a relayed one is no larger than others.
 pub const CHANNEL_DATAGRAM_BYTES_MAX: usize = 1128;
 

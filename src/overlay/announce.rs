@@ -17,7 +17,8 @@ use crate::net::NodeId;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
-/// Members told at the same time: the holders of several AORs and the neighbours.
+/// Members told at the same time: the neighbours, the holders of several AORs, and the owners of
+/// what is kept here.
 pub(super) const ANNOUNCEMENTS_MAX: usize = 160;
 /// Closest members told: a small network is told as a whole.
 const TOLD_MAX: usize = 96;
@@ -41,7 +42,7 @@ impl Overlay {
     /// neighbours at once.
     pub fn set_local(&mut self, now: Instant, global: &[SocketAddr], private: &[SocketAddr]) {
         if self.reach.set_local(global, private) {
-            self.addresses_changed();
+            self.addresses_changed(now);
             self.flows_moved(now);
             self.port_changed(now);
         }
@@ -51,7 +52,7 @@ impl Overlay {
     /// where it opens none, or no longer. A change is told to holders and neighbours at once.
     pub fn set_mapped(&mut self, now: Instant, mapped: Option<SocketAddr>) {
         if self.reach.set_mapped(mapped) {
-            self.addresses_changed();
+            self.addresses_changed(now);
             self.port_changed(now);
         }
     }
@@ -65,9 +66,10 @@ impl Overlay {
     }
 
     /// Our addresses may be others than those signed.
-    pub(super) fn addresses_changed(&mut self) {
+    pub(super) fn addresses_changed(&mut self, now: Instant) {
         let signed = self.addresses.as_ref().map(|list| (list.addresses(), list.rendezvous()));
         self.addresses_unsigned = signed.unwrap_or_default() != self.addresses_wanted();
+        self.address_is_news(now);
     }
 
     /// Signs our addresses and begins to tell them.
@@ -81,16 +83,25 @@ impl Overlay {
         self.store.set_addresses(&self.me, &signed);
         self.addresses = Some(signed);
         self.announcing.clear();
+        let told = if self.is_small() { TOLD_MAX } else { NEIGHBOURS };
         let closest = self.members.closest::<TOLD_MAX>(&self.me.0, |_| true);
         let mut announcing = core::mem::take(&mut self.announcing);
         let mut dropped = 0;
         // Their proofs of our address are of the old one, most likely.
-        for node in self.holders().chain(closest) {
+        // Owners would else ask in vain whether we still keep their records, and readers with them.
+        let owners = self
+            .store
+            .owners()
+            .map(|owner| self.members.get(&owner.id).map_or(owner, |member| member.node()));
+        for node in self.holders().chain(closest.into_iter().take(told)).chain(owners) {
             if announcing.iter().any(|known| known.node.id == node.id) {
                 continue;
             }
-            let pushed = announcing.push(Announcement { node, token: NO_TOKEN, tries: 0 });
-            dropped += u64::from(pushed.is_err());
+            if announcing.len() < ANNOUNCEMENTS_MAX {
+                announcing.push(Announcement { node, token: NO_TOKEN, tries: 0 });
+            } else {
+                dropped += 1;
+            }
         }
         self.counters.announcements_dropped += dropped;
         self.announcing = announcing;
@@ -165,11 +176,14 @@ impl Overlay {
     pub(super) fn observed(&mut self, now: Instant, voter: SocketAddr, seen: SocketAddr) {
         let voters = AGREEING.min(self.members.len().max(1));
         let voted = self.reach.observe(voter, seen, (voters, self.networks_known().max(1)));
+        if self.reach.is_doubtful() {
+            self.upkeep.wake(now);
+        }
         if let Some(public) = voted.ip {
             self.tell(OverlayEvent::PublicAddress(public));
         }
         if voted.changed {
-            self.addresses_changed();
+            self.addresses_changed(now);
             if self.judge.judged() == Judged::Member {
                 self.judge_again(now);
             }

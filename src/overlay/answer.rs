@@ -17,7 +17,7 @@ use crate::time::Instant;
 use std::net::SocketAddr;
 
 /// Members named in an answer, as far as its size allows.
-const NODES_MAX: usize = 44;
+const NODES_MAX: usize = 72;
 /// Members named beside a record.
 const NODES_BESIDE_MAX: usize = 16;
 
@@ -62,7 +62,7 @@ impl Overlay {
                 self.reply(from, asker.limit(), 0, pong);
             }
             Body::Find(_, target) => {
-                let nodes = self.members.closest::<NODES_MAX>(&target, |m| m.missed == 0);
+                let nodes = self.closest_known::<NODES_MAX>(now, &target, false);
                 let limit = asker.limit();
                 let answer = Encoder::nodes(self.me, frame.request, &hello, &nodes, limit);
                 self.reply(from, limit, 0, answer);
@@ -74,6 +74,7 @@ impl Overlay {
             Body::Touch(_, touch) => return self.answer_touch(now, &asker, &touch),
             Body::Dial(_, node) => self.answer_dial(now, &asker, &node),
             Body::Introduce(_, wanted) => self.answer_introduce(now, &asker, &wanted),
+            Body::Hints(_, level, hints) => return self.answer_hints(now, &asker, level, hints),
             Body::Relay(_, to, data) => return self.relay(now, &node, proven, &to, data),
             _ => {}
         }
@@ -105,7 +106,7 @@ impl Overlay {
     }
 
     fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {
-        let nodes = self.members.closest::<NODES_BESIDE_MAX>(&key.0, |m| m.missed == 0);
+        let nodes = self.closest_known::<NODES_BESIDE_MAX>(now, &key.0, false);
         let mut set: heapless::Vec<&Held, OWNERS_MAX> =
             self.store.set(&key).take(OWNERS_MAX).collect();
         set.sort_unstable_by_key(|held| {
@@ -198,7 +199,7 @@ impl Overlay {
         self.answer_stored(now, asker, status, newer.as_ref());
     }
 
-    fn answer_stored(
+    pub(super) fn answer_stored(
         &mut self,
         now: Instant,
         asker: &Asker,

@@ -41,6 +41,7 @@ pub(super) struct Join {
     searching: bool,
     joined: bool,
     sweeps: u8,
+    swept: bool,
     /// Members known, or heard of, before the last search.
     known: usize,
 }
@@ -55,14 +56,15 @@ impl Join {
             searching: false,
             joined: false,
             sweeps: 0,
+            swept: false,
             known: 0,
         }
     }
 
     /// Joined, long ago.
-    #[cfg(feature = "lab")]
+    #[cfg(any(test, feature = "lab"))]
     pub(super) fn over() -> Self {
-        Self { joined: true, sweeps: SWEEPS_MAX, ..Self::new() }
+        Self { joined: true, swept: true, ..Self::new() }
     }
 
     pub(super) fn joined(&self) -> bool {
@@ -81,6 +83,7 @@ impl Overlay {
         self.join.bootstrap = addresses.iter().take(BOOTSTRAP_ADDRESSES_MAX).copied().collect();
         if self.members.is_empty() {
             (self.join.attempts, self.join.next) = (0, now);
+            self.upkeep.wake(now);
         }
     }
 
@@ -99,6 +102,7 @@ impl Overlay {
         }
         if self.members.is_empty() {
             (self.join.attempts, self.join.next) = (0, now);
+            self.upkeep.wake(now);
         }
     }
 
@@ -148,17 +152,22 @@ impl Overlay {
         }
         if !self.join.joined {
             self.join.joined = true;
-            self.join.sweeps = 0;
+            (self.join.sweeps, self.join.swept) = (0, false);
+            self.upkeep.wake(now);
             self.tell(OverlayEvent::Joined);
             self.publications_now(now);
         }
     }
 
-    /// Looks for members anywhere, until nobody new is heard of.
+    /// Looks for members anywhere, until nobody new is heard of; in a large network everywhere.
     fn sweep(&mut self, now: Instant) {
         let known = self.members.len() + self.upkeep.waiting();
         let more = self.join.sweeps < SWEEPS_MIN || known > self.join.known;
-        if !self.join.joined || !more || self.join.sweeps >= SWEEPS_MAX {
+        if !more || self.join.sweeps >= SWEEPS_MAX || !self.is_small() {
+            self.join.swept = true;
+            if !self.is_small() {
+                self.harvest.begin();
+            }
             return;
         }
         self.join.known = known;
@@ -174,16 +183,29 @@ impl Overlay {
     /// Nobody is left.
     pub(super) fn all_lost(&mut self, now: Instant) {
         (self.join.joined, self.join.attempts, self.join.next) = (false, 0, now);
+        self.upkeep.wake(now);
         self.forget_judgement();
     }
 
     pub(super) fn join_tick(&mut self, now: Instant) {
         if !self.members.is_empty() {
             self.member_entered(now);
-            self.sweep(now);
+            if self.join.joined && !self.join.swept {
+                self.sweep(now);
+            }
+            self.harvest_tick(now);
         } else if now >= self.join.next {
             self.join_attempt(now);
         }
+    }
+
+    /// When joining wants its next turn.
+    pub(super) fn join_next(&self, now: Instant) -> Option<Instant> {
+        if self.members.is_empty() {
+            return Some(self.join.next);
+        }
+        let on = !self.join.joined || !self.join.swept || self.harvest.is_on();
+        on.then_some(now)
     }
 
     fn search_place(&mut self, now: Instant) {
@@ -232,7 +254,8 @@ impl Overlay {
     pub(super) fn ask_absent_bootstrap(&mut self, now: Instant) {
         let ours = self.reach.addresses();
         let absent = |to: &&SocketAddr| {
-            !ours.contains(to) && !self.members.iter().any(|member| member.address() == **to)
+            let member = self.members.iter().any(|member| member.address() == **to);
+            !(ours.contains(to) || member || self.hints.has_address(to))
         };
         let count = self.join.bootstrap.iter().filter(absent).count();
         let at = self.rng.below(count as u32) as usize;

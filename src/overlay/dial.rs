@@ -13,7 +13,7 @@ use super::Overlay;
 use super::answer::Asker;
 use super::id::Node;
 use super::request::Purpose;
-use super::wire::{NO_TOKEN, Standing, Verdict};
+use super::wire::{Hello, NO_TOKEN, Standing, Token, Verdict};
 use super::wire_out::Encoder;
 use crate::limits::{DIALS_MAX, ERRANDS_MAX};
 use crate::net::NodeId;
@@ -26,6 +26,8 @@ const ASKED_MAX: usize = 3;
 const NOES: u8 = 2;
 /// So many reached it from a second port: others need not be asked.
 const NEARS: u8 = 2;
+/// So often it is tried from a second port: datagrams are lost.
+const TRIES_MAX: u8 = 2;
 /// So long a refusal stands. Who asks for more has proven its address, and those whom it is sent
 /// to do not go there more often for that. Not much longer, for the router in front of it may be
 /// about to open its port: it has just started, as we saw.
@@ -39,6 +41,8 @@ pub(super) struct Dial {
     asked: heapless::Vec<NodeId, ASKED_MAX>,
     noes: u8,
     nears: u8,
+    /// How often it was tried from our second port.
+    tries: u8,
     /// When it was refused; none while others are being asked.
     refused_s: Option<u32>,
 }
@@ -86,6 +90,7 @@ impl Overlay {
             (None, Some(_)) => Standing::Listed,
             // It is alive, and did not hear us.
             (None, None) if self.suspects.contains(node) => Standing::Unreachable,
+            (None, None) if !self.is_small() && !self.is_neighbour(node) => Standing::Unwanted,
             (None, None) => Standing::Stranger,
         }
     }
@@ -105,7 +110,7 @@ impl Overlay {
             return;
         }
         let asked = heapless::Vec::new();
-        let dial = Dial { node: *node, asked, noes: 0, nears: 0, refused_s: None };
+        let dial = Dial { node: *node, asked, noes: 0, nears: 0, tries: 0, refused_s: None };
         if let Ok(id) = self.dials.wishes.insert(dial) {
             self.dial_on(now, id);
         }
@@ -124,22 +129,33 @@ impl Overlay {
         if let Some(witness) = chosen.first().filter(|_| !dial.asked.is_full()) {
             let pushed = dial.asked.push(witness.id);
             debug_assert!(pushed.is_ok(), "not full");
-            let purpose = Purpose::Vouch(id);
-            let to = witness.address;
-            let asked = self.ask(now, to, Some(witness.id), purpose, 0, |me, request| {
-                Encoder::dial(me, request, &NO_TOKEN, &node)
-            });
-            self.keep_if(id, asked);
+            let witness = *witness;
+            self.ask_to_vouch(now, id, &witness, &NO_TOKEN);
         } else if dial.noes > 0 {
             self.refuse(now, id);
         } else if dial.nears > 0 {
             self.reached(now, id, true);
         } else {
-            let claim = self.judge.claim();
-            let purpose = Purpose::SecondPort(id);
-            let asked = self.ping(now, node.address, None, purpose, &NO_TOKEN, claim);
-            self.keep_if(id, asked);
+            self.try_second_port(now, id);
         }
+    }
+
+    /// Asks a member what it knows of a node that wants to be listed.
+    fn ask_to_vouch(&mut self, now: Instant, id: Id<Dial>, witness: &Node, token: &Token) {
+        let Some(node) = self.dials.wishes.get(id).map(|dial| dial.node) else { return };
+        let purpose = Purpose::Vouch(id, *token != NO_TOKEN);
+        let (to, who) = (witness.address, Some(witness.id));
+        let asked = self
+            .ask(now, to, who, purpose, 0, |me, request| Encoder::dial(me, request, token, &node));
+        self.keep_if(id, asked);
+    }
+
+    fn try_second_port(&mut self, now: Instant, id: Id<Dial>) {
+        let Some(dial) = self.dials.wishes.get_mut(id) else { return };
+        let (to, claim) = (dial.node.address, self.judge.claim());
+        dial.tries += 1;
+        let asked = self.ping(now, to, None, Purpose::SecondPort(id), &NO_TOKEN, claim);
+        self.keep_if(id, asked);
     }
 
     /// A wish that could not be looked into is forgotten: no answer would end it.
@@ -155,7 +171,24 @@ impl Overlay {
         self.counters.members_refused += u64::from(dial.refused_s.is_none());
         dial.refused_s = Some(now_s);
         let node = dial.node;
-        self.strike_off(&node);
+        self.strike_off(now, &node);
+    }
+
+    /// A member says what it knows of a node, if it has looked: whoever does not know us wants the
+    /// proof of our address first.
+    pub(super) fn verdict_heard(
+        &mut self,
+        now: Instant,
+        (id, proven): (Id<Dial>, bool),
+        witness: &Node,
+        hello: &Hello,
+        verdict: Verdict,
+    ) {
+        if verdict == Verdict::Unsure && !proven {
+            self.ask_to_vouch(now, id, witness, &hello.token);
+        } else {
+            self.vouched(now, id, verdict);
+        }
     }
 
     /// A member says what it knows of a node.
@@ -193,9 +226,12 @@ impl Overlay {
         if same { self.reached(now, id, true) } else { self.refuse(now, id) }
     }
 
-    /// No answer to our second port.
+    /// No answer to our second port, in time or at all.
     pub(super) fn second_port_missed(&mut self, now: Instant, id: Id<Dial>, over: bool) {
-        if over {
+        let tries = self.dials.wishes.get(id).map_or(0, |dial| dial.tries);
+        if !over && tries < TRIES_MAX {
+            self.try_second_port(now, id);
+        } else if over && tries >= TRIES_MAX {
             self.refuse(now, id);
         }
     }

@@ -94,6 +94,8 @@ pub struct Found {
     pub owner: NodeId,
     /// The record's sequence number: higher is newer.
     pub seq: u64,
+    /// How many members were asked one after another until it came; 0 where it is kept here.
+    pub hops: u8,
     /// What the owner published.
     pub contact: Contact,
     /// Where the owner was last, newest signed list first; may be empty.
@@ -201,8 +203,10 @@ pub struct OverlayStatus {
     pub id: NodeId,
     /// Whether another member has been proven and not been lost.
     pub joined: bool,
-    /// Members in the table, all proven.
+    /// Members proven.
     pub peers: usize,
+    /// Members of whom others have told.
+    pub hints: usize,
     /// Members that fell silent within 24 h.
     pub suspects: usize,
     /// Records held for others.
@@ -264,7 +268,7 @@ crate::observe::counters! {
         work_full,
         /// Members not entered: too many ids at one address.
         address_limit,
-        /// Members not entered: the table is full.
+        /// Members not entered: the table is full of those who stay.
         table_full,
         /// Not sent: the queue of datagrams was full.
         outbox_full,
@@ -316,6 +320,16 @@ crate::observe::counters! {
         punched,
         /// Holes not tried: too many at the same time.
         punches_full,
+        /// Proven members that became hints: the table is full of others.
+        members_demoted,
+        /// Hints taken that were news, to be passed on.
+        hints_heard,
+        /// Datagrams with hints refused: no room, or too many of one sender.
+        hints_refused,
+        /// Datagrams with hints not passed on to a part of the network: nobody there took them.
+        gossip_failed,
+        /// Datagrams with hints that waited for the next round, for its budget was used up.
+        gossip_waited,
         /// Datagrams of the channel relayed for others.
         relayed,
         /// Their bytes.

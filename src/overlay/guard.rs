@@ -98,6 +98,11 @@ impl Guard {
         }
     }
 
+    /// When the secret is renewed next.
+    pub(super) fn next(&self) -> Instant {
+        self.renewed + TOKEN_PERIOD
+    }
+
     /// What proves `address` to us.
     pub(super) fn token(&self, address: &SocketAddr) -> Token {
         token(&self.secrets[0], address)

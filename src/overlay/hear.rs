@@ -2,9 +2,10 @@
 //! what follows from an answer that does not come.
 
 use super::event::{Found, OverlayEvent};
-use super::id::Node;
+use super::id::{Named, Node, same};
 use super::lookup::{Goal, Lookup, Word};
-use super::request::{Missed, Pending, Purpose};
+use super::request::{Missed, Purpose};
+use super::table::Member;
 use super::wire::{Body, Frame, Hello, Token, Value, Verdict};
 use super::work::{Job, Reason};
 use super::{Overlay, reject};
@@ -32,10 +33,17 @@ impl Overlay {
         }
         let node = Node { id: frame.sender, address: from };
         self.heard_answering(now, &node, &pending, hello);
+        if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
+            && !same(&expected, &node.id)
+        {
+            // Who lives there now is no word for who was to be asked.
+            self.lookup_gone(now, id, expected, named);
+            return Ok(());
+        }
         match (pending.purpose, frame.body) {
             (purpose, Body::Pong(_)) => self.pong_heard(now, purpose, &node, hello),
-            (Purpose::Vouch(id), Body::Dialed(_, verdict)) => {
-                self.vouched(now, id, verdict);
+            (Purpose::Vouch(id, proven), Body::Dialed(_, verdict)) => {
+                self.verdict_heard(now, (id, proven), &node, hello, verdict);
                 Ok(())
             }
             (Purpose::Meet(peer, repeated), Body::Introduced(_, how)) => {
@@ -43,17 +51,27 @@ impl Overlay {
                 Ok(())
             }
             (Purpose::Join, Body::Nodes(_, nodes)) => {
-                nodes.iter().for_each(|node| self.consider(now, &node));
+                for named in nodes.iter() {
+                    self.hear_hint(now, &named, false);
+                }
+                Ok(())
+            }
+            (Purpose::Harvest(part), Body::Nodes(_, nodes)) => {
+                self.harvested(now, part, nodes);
+                Ok(())
+            }
+            (Purpose::Spread(bit, serial), Body::Stored(_, status, _)) => {
+                self.spread_answered(now, (bit, serial), &node, hello, Some(status));
                 Ok(())
             }
             (Purpose::Lookup(id, _), Body::Nodes(_, nodes)) => {
-                self.lookup_answered(now, id, &pending, hello, Word::Yes);
-                self.lookup_learn(now, id, nodes.iter());
+                let hops = self.lookup_answered(now, id, &node, hello, Word::Yes);
+                self.lookup_learn(now, id, nodes.iter(), hops);
                 self.drive(now, id);
                 Ok(())
             }
             (Purpose::Lookup(id, named), Body::Value(_, value)) => {
-                let taken = self.value_answered(now, id, &pending, hello, &value, named);
+                let taken = self.value_answered(now, id, &node, hello, &value, named);
                 self.drive(now, id);
                 taken
             }
@@ -68,6 +86,14 @@ impl Overlay {
         }
     }
 
+    fn lookup_gone(&mut self, now: Instant, id: Id<Lookup>, expected: NodeId, named: bool) {
+        if let Some(lookup) = self.lookups.get_mut(id) {
+            lookup.naming = lookup.naming.saturating_sub(u8::from(named));
+            lookup.drop(&expected);
+        }
+        self.drive(now, id);
+    }
+
     /// Acts on an answer that did not come.
     pub(super) fn request_missed(&mut self, now: Instant, missed: Missed) {
         let (pending, over) = match missed {
@@ -77,9 +103,15 @@ impl Overlay {
         if !over {
             self.counters.timeouts += 1;
         }
-        let waits_for_others = matches!(pending.purpose, Purpose::Vouch(_) | Purpose::Punch);
+        let waits_for_others = matches!(pending.purpose, Purpose::Vouch(..) | Purpose::Punch);
         if !waits_for_others {
             self.peer_missed(now, &pending, over);
+        }
+        let may_return = waits_for_others || pending.purpose == Purpose::Probe;
+        if let Some(id) = pending.node.filter(|_| over && !may_return)
+            && self.address_of(id) != Some(pending.to)
+        {
+            self.hints.forget(&Node { id, address: pending.to });
         }
         match (pending.purpose, pending.node) {
             (Purpose::Lookup(id, named), Some(node)) => {
@@ -97,9 +129,16 @@ impl Overlay {
             (Purpose::Judge, Some(node)) => self.witness_missed(now, node, over),
             (Purpose::Held, Some(node)) if over => self.kept_missed(node),
             (Purpose::Keep(_), Some(node)) => self.keep_missed(now, node, over),
-            (Purpose::Vouch(id), _) if !over => self.vouched(now, id, Verdict::Unsure),
+            (Purpose::Probe, Some(id)) if over => {
+                self.probe_missed(now, &Node { id, address: pending.to });
+            }
+            (Purpose::Vouch(id, _), _) if !over => self.vouched(now, id, Verdict::Unsure),
             (Purpose::SecondPort(id), _) => self.second_port_missed(now, id, over),
             (Purpose::Errand(id, _), _) if over => self.errand_missed(now, id),
+            (Purpose::Spread(bit, serial) | Purpose::Contact(bit, serial), _) => {
+                self.spread_missed(now, (bit, serial), over);
+            }
+            (Purpose::Harvest(part), _) if !over => self.harvest_missed(part),
             _ => {}
         }
     }
@@ -113,13 +152,16 @@ impl Overlay {
         hello: &Hello,
     ) -> Result<(), Rejected> {
         match purpose {
-            Purpose::Check | Purpose::Introduce => {}
+            Purpose::Check | Purpose::Probe | Purpose::Introduce => {}
             Purpose::Judge => self.witness_answered(now, node, hello),
             Purpose::SecondPort(id) => self.second_port_answered(now, id, node.id),
             Purpose::Errand(id, second) => self.errand_answered(now, id, node.id, second),
             Purpose::Keep(proven) => self.keep_answered(now, node, hello, proven),
             Purpose::Punch => self.heard_met(now, node, true),
             Purpose::Held => self.kept_answered(now, node),
+            Purpose::Contact(bit, serial) => {
+                self.spread_answered(now, (bit, serial), node, hello, None);
+            }
             _ => return Err(self.malformed()),
         }
         Ok(())
@@ -129,33 +171,40 @@ impl Overlay {
         &mut self,
         now: Instant,
         id: Id<Lookup>,
-        pending: &Pending,
+        node: &Node,
         hello: &Hello,
         word: Word,
-    ) {
-        let Some(node) = pending.node else { return };
-        let Some(lookup) = self.lookups.get_mut(id) else { return };
-        lookup.answered(&node, hello.token, word);
+    ) -> u8 {
+        let Some(lookup) = self.lookups.get_mut(id) else { return 0 };
+        let hops = lookup.answered(node.id, hello.token, word);
         if let Goal::Place(publication) = lookup.goal {
-            let holder = Node { id: node, address: pending.to };
-            self.place_at(now, publication, holder, hello.token);
+            self.place_at(now, publication, *node, hello.token);
         }
+        hops
     }
 
-    fn lookup_learn(&mut self, now: Instant, id: Id<Lookup>, nodes: impl Iterator<Item = Node>) {
-        for node in nodes {
-            if node.id == self.me {
+    fn lookup_learn(
+        &mut self,
+        now: Instant,
+        id: Id<Lookup>,
+        nodes: impl Iterator<Item = Named>,
+        hops: u8,
+    ) {
+        for named in nodes {
+            let node = named.node;
+            if same(&node.id, &self.me) {
                 continue;
             }
             let proven = self.members.get(&node.id);
-            let doubtful =
-                proven.is_some_and(|member| member.missed > 0) || self.suspects.contains(&node);
-            // A hint never displaces the address that we proved.
-            let node = proven.map_or(node, |member| member.node());
+            let silent = proven.filter(|member| member.missed > 0);
+            let doubtful = silent.is_some_and(|member| member.address() == node.address)
+                || self.suspects.contains(&node);
+            // A hint never displaces the address that we proved, unless that is silent.
+            let node = proven.filter(|member| member.missed == 0).map_or(node, Member::node);
             if let Some(lookup) = self.lookups.get_mut(id) {
-                lookup.add(node, doubtful);
+                lookup.add(node, doubtful, hops);
             }
-            self.consider(now, &node);
+            self.hear_hint(now, &named, false);
         }
     }
 
@@ -163,7 +212,7 @@ impl Overlay {
         &mut self,
         now: Instant,
         id: Id<Lookup>,
-        pending: &Pending,
+        node: &Node,
         hello: &Hello,
         value: &Value<'_>,
         named: bool,
@@ -181,8 +230,8 @@ impl Overlay {
             None if hello.young => Word::YoungNo,
             None => Word::No,
         };
-        self.lookup_answered(now, id, pending, hello, word);
-        self.lookup_learn(now, id, value.nodes.iter());
+        let hops = self.lookup_answered(now, id, node, hello, word);
+        self.lookup_learn(now, id, value.nodes.iter(), hops);
         let Some(record) = record.transpose()? else { return Ok(()) };
         let addresses = value.addresses.and_then(|data| AddressRecord::parse(data).ok());
         let addresses = addresses.filter(|list| list.owner() == record.owner());
@@ -191,7 +240,7 @@ impl Overlay {
         // Who was asked for one owner's record has told of the others before.
         let others = value.others.iter().filter(|(owner, _)| !named && *owner != told);
         for (owner, seq) in others {
-            self.ask_for_owner(now, id, pending, hello.token, owner, seq);
+            self.ask_for_owner(now, id, node, hello.token, owner, seq);
         }
         taken
     }
@@ -227,7 +276,7 @@ impl Overlay {
         &mut self,
         now: Instant,
         id: Id<Lookup>,
-        pending: &Pending,
+        holder: &Node,
         token: Token,
         owner: NodeId,
         seq: u64,
@@ -237,9 +286,7 @@ impl Overlay {
         if !lookup.names(owner, seq) {
             return;
         }
-        let Some(holder) = pending.node else { return };
-        let node = Node { id: holder, address: pending.to };
-        if self.ask_step(now, id, goal, target, &node, &token, Some(owner))
+        if self.ask_step(now, id, goal, target, holder, &token, Some(owner))
             && let Some(lookup) = self.lookups.get_mut(id)
         {
             lookup.naming += 1;
@@ -268,11 +315,12 @@ impl Overlay {
         seen.address_seq = address_seq;
         seen.withdrawn = record.is_withdrawal();
         let Some(contact) = record.open(&aor_key) else { return };
+        let hops = lookup.hops;
         let list = job.addresses.as_ref();
         let addresses = list.map(AddressRecord::addresses).unwrap_or_default();
         let rendezvous = list.map(AddressRecord::rendezvous).unwrap_or_default();
         let seq = record.seq();
-        let found = Found { lookup: user, owner, seq, contact, addresses, rendezvous };
+        let found = Found { lookup: user, owner, seq, hops, contact, addresses, rendezvous };
         self.tell(OverlayEvent::Found(found));
     }
 

@@ -274,9 +274,10 @@ impl Overlay {
         if before != judged {
             self.judge.telling = Some((0, now));
             self.rendezvous_wanted(now);
-            self.addresses_changed();
+            self.addresses_changed(now);
         }
         self.hold_over(now);
+        self.upkeep.wake(now);
     }
 
     /// Tells the next members what we are; those that believe otherwise invite us to prove it.

@@ -1,13 +1,16 @@
 //! One iterative look-up: whom it knows, whom it asked, what it heard. Sends nothing itself.
 //!
-//! Three members are asked at a time, closest first (Kademlia s2.3). A member that is late widens
-//! the look-up to all replicas that it knows: then half of them may be gone and the answer still
-//! comes one round trip later. A look-up of records ends when what it asked for has been answered
-//! after the first find; or when 4 of the 12 closest, or all that there are, say that there is
-//! nothing. A member that has not been up for a refresh interval may lack what it should hold:
-//! its "no" alone does not count, and after three of those all replicas are asked.
+//! Three members are asked at a time, closest first (Kademlia s2.3). Where none of them has
+//! answered within the time in which three of four answers come, or one is late, the look-up widens
+//! to all replicas that it knows: then half of them may be gone and the answer still comes one
+//! round trip later. Who is late keeps no farther one from being asked, for that one may know who
+//! is nearer. A look-up of records ends when three have answered, or as many as there are, and one
+//! of them had it; or when 4 of the 12 closest, or all that there are of those, say that there is
+//! nothing: who is farther has no reason to hold it. A member that has not been up for a refresh
+//! interval may lack what it should hold: its "no" alone does not count, and after three of those
+//! all replicas are asked.
 
-use super::id::{Node, Place, closer};
+use super::id::{Node, Place, closer, same};
 use super::publication::Publication;
 use super::wire::{NO_TOKEN, Token};
 use super::{LookupId, Placement};
@@ -23,7 +26,7 @@ pub(super) const OWNERS_MAX: usize = 8;
 /// A look-up ends at the latest after this time.
 const LOOKUP_MAX: Duration = Duration::from_millis(1500);
 const PARALLEL: usize = 3;
-const CANDIDATES_MAX: usize = 28;
+pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
 const ASKS_MAX: u8 = 3;
 
@@ -53,6 +56,8 @@ struct Candidate {
     token: Token,
     state: State,
     asks: u8,
+    /// How many members were asked one after another until it was asked.
+    hops: u8,
 }
 
 /// What is known of one owner's record.
@@ -78,6 +83,8 @@ pub(super) struct Lookup {
     pub(super) target: Place,
     /// When it is over at the latest.
     pub(super) deadline: Instant,
+    /// When all replicas are asked, if there is no answer until then.
+    pub(super) hedge: Instant,
     /// Records waiting for their verification.
     pub(super) verifying: u8,
     /// Requests that name an owner, under way.
@@ -86,6 +93,8 @@ pub(super) struct Lookup {
     pub(super) owners: heapless::Vec<OwnerSeen, OWNERS_MAX>,
     /// Records found by a look-up of the same AOR under another secret.
     pub(super) found_before: u8,
+    /// How many members were asked one after another until the record came; 0 where it is here.
+    pub(super) hops: u8,
     candidates: heapless::Vec<Candidate, CANDIDATES_MAX>,
     /// Requests that named an owner, so far.
     named: u8,
@@ -106,15 +115,17 @@ pub(super) enum Word {
 
 impl Lookup {
     /// A look-up that knows nobody yet.
-    pub(super) fn new(goal: Goal, target: Place, now: Instant) -> Self {
+    pub(super) fn new(goal: Goal, target: Place, now: Instant, hedge: Duration) -> Self {
         Self {
             goal,
             target,
             deadline: now + LOOKUP_MAX,
+            hedge: now + hedge,
             verifying: 0,
             naming: 0,
             owners: heapless::Vec::new(),
             found_before: 0,
+            hops: 0,
             candidates: heapless::Vec::new(),
             named: 0,
             // Whoever places a record needs the proof of address of every holder.
@@ -124,9 +135,14 @@ impl Lookup {
     }
 
     /// Adds somebody to ask, unless too far away. `doubtful` are asked only once the look-up
-    /// widens.
-    pub(super) fn add(&mut self, node: Node, doubtful: bool) {
-        if self.candidates.iter().any(|known| known.node.id == node.id) {
+    /// widens. Somebody `hops` away named it.
+    pub(super) fn add(&mut self, node: Node, doubtful: bool, hops: u8) {
+        if let Some(known) = self.candidate(&node.id) {
+            let elsewhere = known.node.address != node.address;
+            let silent = matches!(known.state, State::Late | State::Gone);
+            if elsewhere && silent && known.asks > 0 && known.asks < ASKS_MAX {
+                (known.node.address, known.state) = (node.address, State::New);
+            }
             return;
         }
         let target = self.target;
@@ -140,7 +156,8 @@ impl Lookup {
             self.candidates.pop();
         }
         let state = if doubtful { State::Late } else { State::New };
-        let candidate = Candidate { node, token: NO_TOKEN, state, asks: 0 };
+        let hops = hops.saturating_add(1);
+        let candidate = Candidate { node, token: NO_TOKEN, state, asks: 0, hops };
         let added = self.candidates.insert(at, candidate);
         debug_assert!(added.is_ok(), "room was made");
     }
@@ -148,7 +165,12 @@ impl Lookup {
     /// Whom to ask now, if anybody; marks it as asked.
     pub(super) fn next(&mut self) -> Option<(Node, Token)> {
         let records = matches!(self.goal, Goal::Records(..));
-        if records && self.has_found() {
+        let open = |c: &&Candidate| matches!(c.state, State::Asked | State::Answered { .. });
+        if records
+            && (self.has_found() || self.verifying > 0)
+            && self.candidates.iter().filter(open).count() >= PARALLEL
+        {
+            // It reads on until three have answered: one of them may have missed the newest.
             return None;
         }
         let parallel = if self.widened { REPLICAS } else { PARALLEL };
@@ -157,32 +179,41 @@ impl Lookup {
             return None;
         }
         let waiting = |c: &Candidate| matches!(c.state, State::New | State::Asked);
-        let widened = self.widened || !self.near().any(waiting);
-        let near = self.candidates.iter_mut().filter(|c| c.state != State::Gone).take(REPLICAS);
-        let mut again = None;
-        for candidate in near {
+        let widened = self.widened || !self.candidates.iter().any(waiting);
+        let (mut places, mut again) = (REPLICAS, None);
+        for (at, candidate) in self.candidates.iter_mut().enumerate() {
             match candidate.state {
                 State::New => return Some(candidate.ask()),
-                State::Late if widened && candidate.asks < ASKS_MAX && again.is_none() => {
+                State::Asked | State::Answered { .. } => places -= 1,
+                // Who is late keeps nobody behind from being asked.
+                State::Late if widened && candidate.may_hold(at) && again.is_none() => {
                     again = Some(candidate);
                 }
-                _ => {}
+                State::Late | State::Gone => {}
+            }
+            if places == 0 {
+                break;
             }
         }
         again.map(Candidate::ask)
     }
 
-    /// Takes an answer in.
-    pub(super) fn answered(&mut self, id: &NodeId, token: Token, word: Word) {
+    /// Takes an answer in. Returns how far away the answerer is.
+    pub(super) fn answered(&mut self, id: NodeId, token: Token, word: Word) -> u8 {
         if word == Word::YoungNo {
             self.young_noes = self.young_noes.saturating_add(1);
             self.widened |= usize::from(self.young_noes) >= PARALLEL;
         }
         let no = word == Word::No;
-        if let Some(candidate) = self.candidate(id) {
-            candidate.state = State::Answered { no };
-            candidate.token = token;
+        let Some(candidate) = self.candidate(&id) else { return 0 };
+        candidate.node.id = id;
+        candidate.state = State::Answered { no };
+        candidate.token = token;
+        let hops = candidate.hops;
+        if word == Word::Yes && self.hops == 0 {
+            self.hops = hops;
         }
+        hops
     }
 
     /// Notes that an answer is late: from now on all replicas are asked.
@@ -193,6 +224,31 @@ impl Lookup {
         {
             candidate.state = State::Late;
         }
+    }
+
+    /// The next moment at which something is due.
+    pub(super) fn next_at(&self) -> Instant {
+        self.hedge.min(self.deadline)
+    }
+
+    /// Where nobody has answered for as long as most take, all replicas are asked, and after as
+    /// long again those behind them.
+    pub(super) fn widen(&mut self, now: Instant, usual: Duration) {
+        let answered = |c: &Candidate| matches!(c.state, State::Answered { .. });
+        if self.candidates.iter().any(answered) {
+            self.hedge = self.deadline;
+            return;
+        }
+        if self.widened {
+            let asked = self.candidates.iter_mut().filter(|c| c.state == State::Asked);
+            asked.for_each(|candidate| candidate.state = State::Late);
+        }
+        (self.widened, self.hedge) = (true, now + usual);
+    }
+
+    /// Notes that it is not there.
+    pub(super) fn drop(&mut self, id: &NodeId) {
+        self.candidate(id).into_iter().for_each(|candidate| candidate.state = State::Gone);
     }
 
     /// Notes that no answer will come.
@@ -210,21 +266,27 @@ impl Lookup {
         if self.verifying > 0 || self.naming > 0 {
             return false;
         }
-        let mut near = self.near();
         if matches!(self.goal, Goal::Records(..)) {
             if self.has_found() {
                 return !self.candidates.iter().any(|c| c.state == State::Asked);
             }
-            let known = self.candidates.iter().filter(|c| c.state != State::Gone).count();
-            let no = |c: &Candidate| c.state == State::Answered { no: true };
-            if known > 0 && self.near().filter(|c| no(c)).count() >= known.min(NO_QUORUM) {
+            // Whether those are there or not.
+            let replicas = || self.candidates.iter().take(REPLICAS);
+            let known = replicas().filter(|c| c.state != State::Gone).count();
+            let noes = replicas().filter(|c| c.state == State::Answered { no: true }).count();
+            if known > 0 && noes >= known.min(NO_QUORUM) {
                 return true;
             }
         }
-        near.all(|candidate| match candidate.state {
-            State::Answered { .. } | State::Gone => true,
-            State::Late => candidate.asks >= ASKS_MAX,
-            State::New | State::Asked => false,
+        let mut places = REPLICAS;
+        self.candidates.iter().enumerate().all(|(at, candidate)| match candidate.state {
+            State::Answered { .. } => {
+                places = places.saturating_sub(1);
+                true
+            }
+            State::Gone => true,
+            State::Late => !candidate.may_hold(at),
+            State::New | State::Asked => places == 0,
         })
     }
 
@@ -271,21 +333,21 @@ impl Lookup {
         newer
     }
 
-    /// The closest that may still answer or have answered.
-    fn near(&self) -> impl Iterator<Item = &Candidate> {
-        self.candidates.iter().filter(|c| c.state != State::Gone).take(REPLICAS)
-    }
-
     fn has_found(&self) -> bool {
         self.owners.iter().any(|seen| seen.seq > 0 && !seen.withdrawn)
     }
 
     fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {
-        self.candidates.iter_mut().find(|candidate| candidate.node.id == *id)
+        self.candidates.iter_mut().find(|candidate| same(&candidate.node.id, id))
     }
 }
 
 impl Candidate {
+    /// Whether it is worth another question: it is the `at`th closest.
+    fn may_hold(&self, at: usize) -> bool {
+        at < REPLICAS && self.asks < ASKS_MAX
+    }
+
     fn ask(&mut self) -> (Node, Token) {
         self.state = State::Asked;
         self.asks += 1;

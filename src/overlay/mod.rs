@@ -1,11 +1,13 @@
 //! The overlay: a distributed hash table of adapters, in which every adapter finds the others.
 //!
 //! A member's id and a record's key are places in one space of 128 bits; the twelve members
-//! closest to a key keep its records. Every member knows all others while `table_kb` has room,
-//! 4,096 in its 256 kB, so a look-up is one question to three of the closest at once, and an
+//! closest to a key keep its records. Every member has hints of all others while `table_kb` has
+//! room, 16,384 in its 256 kB, so a look-up is one question to three of the closest at once, and an
 //! iterative search where the table knows too few (Maymounkov and Mazières 2002; Gupta, Liskov and
-//! Rodrigues, "One Hop Lookups for Peer-to-Peer Overlays", HotOS 2003). Records are repaired
-//! periodically, never in reaction to a loss (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
+//! Rodrigues, "One Hop Lookups for Peer-to-Peer Overlays", HotOS 2003). Hints are spread along a
+//! tree; no look-up needs them, for the proven members alone lead to every place. Records are
+//! repaired periodically, never in reaction to a loss (Rhea et al., "Handling Churn in a DHT",
+//! USENIX 2004).
 //!
 //! [`Overlay`] has no input and output of its own: one call of a `handle_` method or of
 //! [`Overlay::work`], then [`Overlay::poll_transmit`] and [`Overlay::poll_event`] until both are
@@ -18,11 +20,14 @@
 //! | `port` | whose a datagram is |
 //! | `wire`, `reader`, `wire_out`, `send` | the datagrams: format, read, written, sent |
 //! | `table`, `suspects` | members proven, members lost |
+//! | `hints`, `rows`, `known` | members named by others; both kinds together |
+//! | `gossip`, `spread` | how that is told along a tree |
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
 //! | `store`, `answer` | records kept; answers to others' requests |
 //! | `publication`, `repair`, `announce` | own records kept alive; a new address told |
-//! | `bootstrap`, `upkeep`, `presence` | joining; knowing who is still there |
+//! | `bootstrap`, `harvest` | joining |
+//! | `upkeep`, `presence` | knowing who is still there |
 //! | `dial`, `judge`, `reach` | who can be reached: others, this node, and where |
 //! | `rendezvous`, `introduce`, `relay` | flows kept open for the others, and their use |
 //! | `guard`, `recent`, `work` | rates and tokens; public-key work |
@@ -35,11 +40,15 @@ mod aor;
 mod bootstrap;
 mod dial;
 pub mod event;
+mod gossip;
 mod guard;
+mod harvest;
 mod hear;
+mod hints;
 mod id;
 mod introduce;
 mod judge;
+mod known;
 mod lookup;
 mod port;
 mod presence;
@@ -51,8 +60,10 @@ mod relay;
 mod rendezvous;
 mod repair;
 mod request;
+mod rows;
 mod search;
 mod send;
+mod spread;
 mod store;
 mod suspects;
 mod table;
@@ -111,6 +122,8 @@ pub struct Overlay {
     counters: Counters,
     guard: guard::Guard,
     members: table::Members,
+    hints: hints::Hints,
+    gossip: gossip::Gossip,
     suspects: suspects::Suspects,
     requests: Requests,
     lookups: Table<lookup::Lookup>,
@@ -133,8 +146,9 @@ pub struct Overlay {
     detours: relay::Detours,
     addresses: Option<AddressRecord>,
     addresses_unsigned: bool,
-    announcing: heapless::Vec<announce::Announcement, { announce::ANNOUNCEMENTS_MAX }>,
+    announcing: Vec<announce::Announcement>,
     join: bootstrap::Join,
+    harvest: harvest::Harvest,
     upkeep: upkeep::Upkeep,
     aor_keys: aor::AorKeys,
     outbox: Outbox<Port>,
@@ -158,11 +172,13 @@ impl Overlay {
             keys: keys.clone(),
             me: identity.id(),
             started: now,
-            start: rng.below(256) as u8,
+            start: start_count as u8,
             seq: u64::from(start_count) << 32,
             counters: Counters::default(),
             guard: guard::Guard::new(&mut rng, now),
             members: table::Members::new(limits.table_kb),
+            hints: hints::Hints::new(&identity.id(), limits.table_kb, &mut rng),
+            gossip: gossip::Gossip::new(now, &mut rng),
             suspects: suspects::Suspects::new(),
             requests: Requests::new(),
             lookups: Table::with_capacity(limits.lookup_entries),
@@ -190,8 +206,9 @@ impl Overlay {
             detours: relay::Detours::new(),
             addresses: None,
             addresses_unsigned: false,
-            announcing: heapless::Vec::new(),
+            announcing: Vec::with_capacity(announce::ANNOUNCEMENTS_MAX),
             join: bootstrap::Join::new(),
+            harvest: harvest::Harvest::default(),
             upkeep: upkeep::Upkeep::new(now, &mut rng),
             aor_keys: aor::AorKeys::new(&mut rng),
             outbox: Outbox::with_capacity(OVERLAY_OUTBOX_MAX, OVERLAY_OUTBOX_BYTES_MAX),
@@ -230,7 +247,8 @@ impl Overlay {
             | Body::Touch(token, _)
             | Body::Dial(token, _)
             | Body::Introduce(token, _)
-            | Body::Relay(token, ..) => self.handle_request(now, from, &frame, token, data.len()),
+            | Body::Relay(token, ..)
+            | Body::Hints(token, ..) => self.handle_request(now, from, &frame, token, data.len()),
             Body::Pong(hello)
             | Body::Nodes(hello, _)
             | Body::Value(hello, _)
@@ -269,6 +287,7 @@ impl Overlay {
         self.publications_timeout(now);
         while self.store.expire_one(now) {}
         self.upkeep_timeout(now);
+        self.gossip_timeout(now);
         self.judge_timeout(now);
         self.rendezvous_timeout(now);
         self.punches_timeout(now);
@@ -282,6 +301,7 @@ impl Overlay {
             self.publication_timers.next(),
             self.store.next(),
             self.upkeep.next(),
+            self.gossip.next(),
             self.judge.next(),
             self.rendezvous.next(),
             self.punches.next(),
@@ -301,7 +321,12 @@ impl Overlay {
 
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<OverlayEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            // The next one goes where its memory begins: no more is touched than ever waited.
+            self.events.clear();
+        }
+        event
     }
 
     /// The network said that `to` cannot be reached: requests to it fail now.
@@ -317,6 +342,7 @@ impl Overlay {
             id: self.me,
             joined: self.join.joined(),
             peers: self.members.len(),
+            hints: self.hints.len(),
             suspects: self.suspects.len(),
             stored: self.store.len().saturating_sub(own),
             published: self.publications.len(),

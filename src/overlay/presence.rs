@@ -7,10 +7,11 @@
 use super::Overlay;
 use super::dial::contact;
 use super::event::OverlayEvent;
-use super::id::Node;
+use super::id::{Node, same};
 use super::request::{Pending, Purpose};
 use super::table::NotEntered;
 use super::wire::{Claim, Hello, Token};
+use crate::net::NodeId;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -29,7 +30,7 @@ impl Overlay {
         let claim = said.filter(|_| proven).map(|(_, claim)| claim);
         match claim {
             Some(Claim::Keep) => self.keep_flow(now, node),
-            Some(Claim::Client) => self.strike_off(node),
+            Some(Claim::Client) => self.strike_off(now, node),
             _ => {}
         }
         if said.is_some() {
@@ -40,9 +41,7 @@ impl Overlay {
             member.heard_s = now_s;
             if let Some((start, _)) = said {
                 let before = member.start.replace(start);
-                if before.is_some_and(|before| before != start) {
-                    self.holder_returned(now, &node.id, true);
-                }
+                self.heard_start(now, &node.id, before, start);
             }
             if claim == Some(Claim::Member) {
                 self.want_listed(now, node);
@@ -62,13 +61,14 @@ impl Overlay {
     }
 
     /// A member says that nobody can reach it, or others found that out.
-    pub(super) fn strike_off(&mut self, node: &Node) {
+    pub(super) fn strike_off(&mut self, now: Instant, node: &Node) {
         if self.suspects.contains(node) {
             self.suspects.remove(&node.id);
         }
         if self.address_of(node.id) == Some(node.address) {
             self.counters.members_left += 1;
             self.members.remove(&node.id);
+            self.upkeep.wake(now);
         }
     }
 
@@ -80,11 +80,13 @@ impl Overlay {
         pending: &Pending,
         hello: &Hello,
     ) {
-        if let Some(expected) = pending.node.filter(|expected| *expected != node.id) {
-            let there = self.members.get(&expected).map(|member| member.address());
+        if let Some(expected) = pending.node.filter(|expected| !same(expected, &node.id)) {
+            let there = self.address_of(expected);
             if there == Some(node.address) {
                 self.members.remove(&expected);
+                self.upkeep.wake(now);
             }
+            self.hints.forget(&Node { id: expected, address: node.address });
         }
         // What leaves from the second port reaches whoever lets a whole address in.
         let second = matches!(pending.purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
@@ -99,15 +101,28 @@ impl Overlay {
             if self.upkeep.take_move(&node.id).is_some() {
                 self.counters.two_addresses += 1;
             }
-            if before.is_some_and(|before| before != hello.start) {
-                self.holder_returned(now, &node.id, true);
-            }
+            self.heard_start(now, &node.id, before, hello.start);
         }
         if !matches!(pending.purpose, Purpose::Introduce | Purpose::Judge) {
             self.heard_standing(now, node, hello);
         }
         if !second {
             self.observed(now, node.address, hello.observed);
+        }
+        if self.address_of(node.id) != Some(node.address) {
+            // Its answer has opened the way for us at what may be in front of it.
+            let now_s = self.seconds(now);
+            self.upkeep.contacts.note(&contact(&node.address), now_s);
+        }
+    }
+
+    /// A member says which start of it this is.
+    fn heard_start(&mut self, now: Instant, id: &NodeId, before: Option<u8>, start: u8) {
+        if before != Some(start) {
+            self.holder_started(now, id, start);
+        }
+        if before.is_some_and(|before| before != start) {
+            self.refresh_early(now);
         }
     }
 
@@ -156,14 +171,18 @@ impl Overlay {
     /// This node is a member, at this address.
     pub(super) fn list(&mut self, now: Instant, node: &Node, near: bool) {
         let now_s = self.seconds(now);
+        if self.members.get(&node.id).is_none() {
+            self.make_room(now);
+        }
         let proven = self.members.prove(node, now_s);
         self.members.get_mut(&node.id).into_iter().for_each(|member| member.near = near);
         match proven {
             Ok(false) => {}
             Ok(true) => {
+                self.upkeep.wake(now);
                 if self.suspects.remove(&node.id) {
                     self.suspects.hurry(now_s);
-                    self.holder_returned(now, &node.id, false);
+                    self.holder_returned(now, &node.id);
                 }
                 self.member_entered(now);
             }

@@ -35,8 +35,17 @@ pub(super) struct Holder {
     pub(super) address_seq: u64,
     /// The number of the list that it was sent last.
     pub(super) sent_seq: u64,
+    /// Of which start of it that is; see [`super::wire::Hello`].
+    pub(super) start: u8,
     /// Whether a touch may do, because it held the newest record once.
     pub(super) touch: bool,
+}
+
+impl Holder {
+    /// It is to be asked again.
+    pub(super) fn fail(&mut self) {
+        (self.state, self.tries) = (State::Failed, 0);
+    }
 }
 
 /// One AOR that this node keeps in the overlay, under one secret of the network.
@@ -75,6 +84,11 @@ impl Publication {
         self.holders.iter_mut().find(|holder| holder.node.id == *id)
     }
 
+    /// Whether this node holds its record, or is asked to.
+    pub(super) fn is_holder(&self, id: &NodeId) -> bool {
+        self.holders.iter().any(|h| h.node.id == *id && h.state != State::Failed)
+    }
+
     /// The entry for `node`; where all are taken, the farthest that holds nothing, or else is
     /// farther than `node`, makes room.
     pub(super) fn entry(&mut self, node: Node) -> Option<&mut Holder> {
@@ -94,9 +108,16 @@ impl Publication {
                     self.holders.swap_remove(at);
                 }
                 let (token, state) = (NO_TOKEN, State::Failed);
-                let touch = false;
-                let (tries, address_seq, sent_seq) = (0, 0, 0);
-                let holder = Holder { node, token, state, tries, address_seq, sent_seq, touch };
+                let holder = Holder {
+                    node,
+                    token,
+                    state,
+                    tries: 0,
+                    address_seq: 0,
+                    sent_seq: 0,
+                    start: 0,
+                    touch: false,
+                };
                 self.holders.push(holder).ok()?;
                 self.holders.len() - 1
             }

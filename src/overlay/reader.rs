@@ -1,7 +1,7 @@
 //! Reading the fields of the datagrams of [`super::wire`], one after the other.
 
-use super::id::Node;
-use super::wire::{Hello, Introduced, OTHERS_MAX, Standing};
+use super::id::{Named, Node};
+use super::wire::{Hello, Introduced, NAMED_IPV6, OTHERS_MAX, Standing};
 use crate::net::{NodeId, is_detour};
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,9 +11,9 @@ pub(super) struct Nodes<'a>(&'a [u8]);
 
 impl Nodes<'_> {
     /// The members.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Node> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Named> + '_ {
         let mut reader = Reader(self.0);
-        core::iter::from_fn(move || reader.node())
+        core::iter::from_fn(move || reader.named())
     }
 }
 
@@ -63,11 +63,17 @@ impl<'a> Reader<'a> {
 
     /// An address that can be sent to.
     pub(super) fn address(&mut self) -> Option<SocketAddr> {
-        let ip = match self.u8()? {
-            4 => IpAddr::from(self.array::<4>()?),
-            6 => IpAddr::from(self.array::<16>()?),
-            _ => return None,
-        };
+        match self.u8()? {
+            4 => self.address_of(false),
+            6 => self.address_of(true),
+            _ => None,
+        }
+    }
+
+    /// The same, of a family that is known.
+    fn address_of(&mut self, six: bool) -> Option<SocketAddr> {
+        let ip =
+            if six { IpAddr::from(self.array::<16>()?) } else { IpAddr::from(self.array::<4>()?) };
         let port = u16::from_be_bytes(self.array()?);
         let address = SocketAddr::new(ip, port);
         let one = !ip.is_unspecified() && !ip.is_multicast() && !is_detour(&address);
@@ -77,6 +83,15 @@ impl<'a> Reader<'a> {
     /// Id and address.
     pub(super) fn node(&mut self) -> Option<Node> {
         Some(Node { id: self.id()?, address: self.address()? })
+    }
+
+    /// A hint: age and family, half an id, address.
+    pub(super) fn named(&mut self) -> Option<Named> {
+        let flags = self.u8()?;
+        let mut id = NodeId([0; 16]);
+        id.0[..8].copy_from_slice(self.take(8)?);
+        let address = self.address_of(flags & NAMED_IPV6 != 0)?;
+        Some(Named { node: Node { id, address }, age_h: flags & !NAMED_IPV6 })
     }
 
     /// What every answer begins with.
@@ -122,7 +137,7 @@ impl<'a> Reader<'a> {
     pub(super) fn nodes(&mut self) -> Option<Nodes<'a>> {
         let (count, start) = (self.u8()?, self.0);
         for _ in 0..count {
-            self.node()?;
+            self.named()?;
         }
         Some(Nodes(start.get(..start.len() - self.0.len())?))
     }

@@ -191,7 +191,7 @@ impl Overlay {
             return;
         }
         match self.keeper.keep(now, node, now_s) {
-            Keeping::Kept | Keeping::Waiting => {}
+            Keeping::Kept | Keeping::Waiting => self.upkeep.wake(now),
             Keeping::Rival(there) => {
                 let claim = self.judge.claim();
                 let (to, who) = (there.address, Some(there.id));
@@ -233,7 +233,7 @@ impl Overlay {
             (flow.kept, flow.missed, flow.at) = (false, 0, now);
         }
         if !self.rendezvous.flows.is_empty() {
-            self.rendezvous_changed();
+            self.rendezvous_changed(now);
             self.rendezvous_tick(now);
         }
     }
@@ -261,6 +261,11 @@ impl Overlay {
             self.ask_to_keep(now, &node, &token);
         }
         self.rendezvous.arm();
+    }
+
+    /// Whether members that keep our flows are to be found.
+    pub(super) fn lacks_rendezvous(&self) -> bool {
+        self.judge.needs_rendezvous() && !self.rendezvous.flows.is_full()
     }
 
     fn choose_rendezvous(&mut self, now: Instant) {
@@ -298,7 +303,7 @@ impl Overlay {
         if hello.kept {
             flow.missed = 0;
             if !core::mem::replace(&mut flow.kept, true) {
-                self.rendezvous_changed();
+                self.rendezvous_changed(now);
             }
         } else if new_token {
             self.ask_to_keep(now, node, &hello.token);
@@ -339,13 +344,13 @@ impl Overlay {
         self.rendezvous.avoided.note(&flow.node.address, now_s);
         if flow.kept {
             self.counters.rendezvous_lost += 1;
-            self.rendezvous_changed();
+            self.rendezvous_changed(now);
         }
         self.rendezvous_tick(now);
     }
 
-    fn rendezvous_changed(&mut self) {
-        self.addresses_changed();
+    fn rendezvous_changed(&mut self, now: Instant) {
+        self.addresses_changed(now);
         self.tell(OverlayEvent::Rendezvous(self.rendezvous.list()));
     }
 }

@@ -4,10 +4,12 @@
 //! first. From then on each publication compares, in steps of its own timer, who should hold it
 //! by the table with who has acknowledged it, and mends the difference: periodic repair costs the
 //! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
-//! extends the lifetime hourly; a holder that does not know the record asks for it.
+//! extends the lifetime hourly; a holder that does not know the record asks for it. Where members
+//! vanish or start anew, holders will have done so too: one touch is due early for each, and none
+//! within a quarter of an hour of the last.
 
 use super::event::OverlayEvent;
-use super::id::{Node, distance};
+use super::id::{Named, Node, distance, same};
 use super::lookup::{Goal, Lookup, REPLICAS};
 use super::publication::{HOLDERS_MAX, Holder, Publication, State};
 use super::request::Purpose;
@@ -29,6 +31,8 @@ const REPAIR: Duration = Duration::from_secs(60);
 const EARLY: Duration = Duration::from_secs(120);
 /// Touches are due hourly; the jitter makes it 50 to 60 minutes.
 const REFRESH: Duration = Duration::from_secs(3600);
+/// Where others vanish, one is touched early, but not again so soon after the last time.
+const REFRESH_EARLY: Duration = Duration::from_secs(2700);
 /// Owners mend within this time what a healed partition left behind.
 const HEAL: Duration = Duration::from_secs(30);
 
@@ -173,6 +177,7 @@ impl Overlay {
         match status {
             Status::Stored => {
                 (holder.state, holder.touch) = (State::Acknowledged, true);
+                holder.start = hello.start;
                 holder.address_seq = holder.address_seq.max(holder.sent_seq);
             }
             Status::Full => holder.state = State::Failed,
@@ -226,19 +231,44 @@ impl Overlay {
         }
     }
 
-    /// A member is back, perhaps without what it held: owners look again, within 30 s.
-    pub(super) fn holder_returned(&mut self, now: Instant, node: &NodeId, lost_store: bool) {
+    /// A member was silent and is back: owners look again, within 30 s.
+    pub(super) fn holder_returned(&mut self, now: Instant, node: &NodeId) {
+        self.holders_again(now, |publication| {
+            publication.holder(node).into_iter().for_each(Holder::fail);
+            true
+        });
+    }
+
+    /// A member says which start of it this is: where it has started since it took a record of
+    /// ours, it gets that again.
+    pub(super) fn holder_started(&mut self, now: Instant, node: &NodeId, start: u8) {
+        self.holders_again(now, |publication| {
+            let holder = publication.holder(node);
+            let lost = |h: &&mut Holder| h.state == State::Acknowledged && h.start != start;
+            holder.filter(lost).map(Holder::fail).is_some()
+        });
+    }
+
+    /// Has the publications of which `again` says so mended, within 30 s.
+    fn holders_again(&mut self, now: Instant, mut again: impl FnMut(&mut Publication) -> bool) {
         for (id, publication) in self.publications.iter_mut() {
             let at = now + HEAL * self.rng.below(1 << 16) / (1 << 16);
-            if let Some(holder) = publication.holder(node) {
-                (holder.state, holder.tries) = (State::Failed, 0);
-            } else if lost_store {
-                continue;
-            }
-            if self.publication_timers.get(id.slot()).is_none_or(|then| then > at) {
+            if again(publication)
+                && self.publication_timers.get(id.slot()).is_none_or(|then| then > at)
+            {
                 self.publication_timers.set(id.slot(), at);
             }
         }
+    }
+
+    /// Somebody is gone, or has lost what it held: so may holders of ours be, and one publication
+    /// is touched early. In calm that is rare; where many vanish, all are touched within minutes.
+    pub(super) fn refresh_early(&mut self, now: Instant) {
+        let early = |p: &Publication| p.refresh_at > now && p.refresh_at <= now + REFRESH_EARLY;
+        let count = self.publications.iter().filter(|(_, p)| early(p)).count();
+        let chosen = self.rng.below(count as u32) as usize;
+        let mut fit = self.publications.iter_mut().filter(|(_, p)| early(p));
+        fit.nth(chosen).into_iter().for_each(|(_, publication)| publication.refresh_at = now);
     }
 
     /// The first members are known: what waits for holders finds them now.
@@ -272,15 +302,21 @@ impl Overlay {
     fn mend(&mut self, now: Instant, id: Id<Publication>) {
         let Some(publication) = self.publications.get_mut(id) else { return };
         let refresh = now >= publication.refresh_at;
-        let wanted = self.members.closest::<REPLICAS>(&publication.key.0, |m| m.missed == 0);
+        let key = publication.key.0;
+        let wanted = self.closest_known::<REPLICAS>(now, &key, false);
+        let Some(publication) = self.publications.get_mut(id) else { return };
         if refresh {
             let minutes = Duration::from_secs(u64::from(self.rng.below(600)));
             publication.refresh_at = now + REFRESH - minutes;
-            publication.holders.retain(|h| wanted.iter().any(|node| node.id == h.node.id));
-            publication.place_wanted |= self.members.is_full();
+            publication.holders.retain(|h| wanted.iter().any(|w| same(&w.node.id, &h.node.id)));
         }
         let address_seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
-        for node in &wanted {
+        for Named { node, .. } in &wanted {
+            if node.is_hint() {
+                // It gets the record once it is proven.
+                self.consider(now, node);
+                continue;
+            }
             let Some(publication) = self.publications.get_mut(id) else { return };
             let Some(holder) = publication.entry(*node) else { continue };
             holder.node = *node;

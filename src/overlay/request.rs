@@ -21,14 +21,17 @@ const OVER_MIN: Duration = Duration::from_millis(900);
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To prove an address, or that a member or suspect is still there.
+    /// To see whether a member or suspect is still there.
     Check,
+    /// To prove an address where somebody is said to be.
+    Probe,
     /// To prove our own address to a member that is wrong about us.
     Introduce,
     /// To be dialled back, and to hear what came of it.
     Judge,
-    /// To learn what a member knows of a node that wants to be listed.
-    Vouch(Id<Dial>),
+    /// To learn what a member knows of a node that wants to be listed; true where our address was
+    /// proven.
+    Vouch(Id<Dial>, bool),
     /// To try such a node from our second port.
     SecondPort(Id<Dial>),
     /// To try such a node for another member; true: from our second port.
@@ -49,6 +52,12 @@ pub(super) enum Purpose {
     Publish(Id<Publication>),
     /// To tell our addresses, in the list of this number.
     Announce(u64),
+    /// To prove a contact for the hints of this bit; the number of the attempt.
+    Contact(u8, u8),
+    /// To spread hints; the same.
+    Spread(u8, u8),
+    /// To be told of members everywhere, in this part of the search.
+    Harvest(u8),
 }
 
 /// A request under way.
@@ -143,6 +152,11 @@ impl Requests {
                 self.timers.set(id.slot(), now);
             }
         }
+    }
+
+    /// Whether something was asked there, and is not over.
+    pub(super) fn is_asked(&self, to: &SocketAddr) -> bool {
+        self.table.iter().any(|(_, pending)| pending.to == *to)
     }
 
     /// The earliest deadline.

@@ -2,8 +2,8 @@
 
 use super::Overlay;
 use super::event::{LookupId, OverlayEvent};
-use super::id::{Node, Place};
-use super::lookup::{Goal, Lookup, OWNERS_MAX, REPLICAS};
+use super::id::{Named, Node, Place};
+use super::lookup::{CANDIDATES_MAX, Goal, Lookup, OWNERS_MAX};
 use super::request::Purpose;
 use super::wire::{FIND_BYTES, GET_BYTES, Token};
 use super::wire_out::Encoder;
@@ -66,14 +66,14 @@ impl Overlay {
         goal: Goal,
         target: Place,
     ) -> Option<Id<Lookup>> {
-        let mut lookup = Lookup::new(goal, target, now);
-        for node in self.members.closest::<{ REPLICAS + 4 }>(&target, |_| true) {
+        let mut lookup = Lookup::new(goal, target, now, self.members.usual());
+        for Named { node, .. } in self.closest_known::<CANDIDATES_MAX>(now, &target, true) {
             let doubtful = self.members.get(&node.id).is_some_and(|member| member.missed > 0);
-            lookup.add(node, doubtful);
+            lookup.add(node, doubtful, 0);
         }
-        let deadline = lookup.deadline;
+        let at = lookup.next_at();
         let id = self.lookups.insert(lookup).ok()?;
-        self.lookup_timers.set(id.slot(), deadline);
+        self.lookup_timers.set(id.slot(), at);
         Some(id)
     }
 
@@ -155,12 +155,19 @@ impl Overlay {
         }
     }
 
-    /// Ends the look-ups whose time is over.
+    /// Widens the look-ups that nobody answers, and ends those whose time is over.
     pub(super) fn lookups_timeout(&mut self, now: Instant) {
+        let usual = self.members.usual();
         while let Some(slot) = self.lookup_timers.pop_due(now) {
-            if let Some(id) = self.lookups.id_at(slot) {
+            let Some(id) = self.lookups.id_at(slot) else { continue };
+            let Some(lookup) = self.lookups.get_mut(id) else { continue };
+            if lookup.deadline <= now {
                 self.end_lookup(now, id);
+                continue;
             }
+            lookup.widen(now, usual);
+            self.lookup_timers.set(slot, lookup.next_at());
+            self.drive(now, id);
         }
     }
 }

@@ -11,6 +11,9 @@ use std::net::SocketAddr;
 /// How long a member may look into somebody's being reachable.
 const VOUCH_PATIENCE: Duration = Duration::from_millis(2500);
 
+/// Hints are in no hurry, and twice is too often.
+const SPREAD_PATIENCE: Duration = Duration::from_millis(1500);
+
 impl Overlay {
     /// Sends a request and waits for its answer. False where too many are under way.
     pub(super) fn ask(
@@ -24,7 +27,8 @@ impl Overlay {
     ) -> bool {
         let missed = node.and_then(|id| self.members.get(&id)).map_or(0, |member| member.missed);
         let timeout = match purpose {
-            Purpose::Vouch(_) => VOUCH_PATIENCE,
+            Purpose::Vouch(..) => VOUCH_PATIENCE,
+            Purpose::Spread(..) | Purpose::Contact(..) => SPREAD_PATIENCE,
             _ => self.members.timeout(node.as_ref()) * (1 << missed.min(3)),
         };
         let second = matches!(purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));

@@ -7,7 +7,7 @@
 //! have a part that nobody else fills, and the first claim to a place under their key: the phones
 //! of this router are found here whatever others publish.
 
-use super::id::distance;
+use super::id::{Node, distance};
 use super::lookup::OWNERS_MAX;
 use super::wire::Status;
 use crate::identity::record::{AddressRecord, Key, Record};
@@ -149,6 +149,15 @@ impl Store {
                 held.addresses = Some(addresses.clone());
             }
         }
+    }
+
+    /// Where the others are whose records are kept, as far as they have told.
+    pub(super) fn owners(&self) -> impl Iterator<Item = Node> + '_ {
+        let others = self.table.iter().filter(|(_, held)| !held.own);
+        others.filter_map(|(_, held)| {
+            let address = *held.addresses.as_ref()?.addresses().first()?;
+            Some(Node { id: held.owner, address })
+        })
     }
 
     /// The newest list of addresses known of `owner`.

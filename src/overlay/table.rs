@@ -1,24 +1,31 @@
 //! The members that this node has proven: who answered at which address, and how fast.
 //!
-//! One sorted list, bounded by `table_kb`. Whoever is closest to a place by exclusive or shares
-//! the longest prefix with it, so the closest of a sorted list lie in one range. Entries get
-//! here by an exchange only. Each carries its own estimate of the round-trip time (RFC 6298 s2,
-//! in integers), because a time-out drawn from a peer's own times is what keeps look-ups short
-//! when half of the members are gone (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
+//! One sorted list of few. Whoever is closest to a place by exclusive or shares the longest prefix
+//! with it, so the closest of a sorted list lie in one range. Entries get here by an exchange only.
+//! Each carries its own estimate of the round-trip time (RFC 6298 s2, in integers), because a
+//! time-out drawn from a peer's own times is what keeps look-ups short when half of the members
+//! are gone (Rhea et al., "Handling Churn in a DHT", USENIX 2004).
 //!
-//! There are no hints here, of members that only others have proven: nothing is gossiped.
+//! A small network is here as a whole. In a large one those are whom this node deals with; of the
+//! others it has [`super::hints`], and the one not heard for longest goes back to them.
 
-use super::id::{Node, Place, closer, range};
-use crate::limits::OVERLAY_PEER_BURST;
+use super::id::{Named, Node, Place, insert_closest, prefix, range};
+use crate::limits::{OVERLAY_MEMBERS_MAX, OVERLAY_PEER_BURST};
 use crate::net::NodeId;
 use crate::time::Duration;
-use core::cmp::Ordering;
+use heapless::VecView;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The shortest time-out of a request: below it, a busy peer looks dead.
 const RTO_MIN: Duration = Duration::from_millis(60);
 /// The longest first time-out of a request.
 const RTO_MAX: Duration = Duration::from_millis(1000);
+/// Within so many microseconds three of four answers come, before any has been measured.
+const USUAL_INITIAL_US: u32 = 150_000;
+/// So long it takes at least: answers of neighbours in the same rack say nothing.
+const USUAL_MIN: Duration = Duration::from_millis(20);
+/// How fast that is learned.
+const USUAL_SHIFT: u32 = 6;
 /// The time-out before any answer has been measured.
 const RTO_INITIAL: Duration = Duration::from_millis(400);
 
@@ -139,24 +146,21 @@ pub(super) struct Members {
     sorted: Vec<Member>,
     capacity: usize,
     overall: Rtt,
+    /// Within so many microseconds three of four answers come.
+    usual_us: u32,
 }
 
 impl Members {
-    /// No members, with room for what fits into `table_kb`.
+    /// No members, with room for as many as `table_kb` of hints is worth.
     pub(super) fn new(table_kb: u32) -> Self {
-        let capacity = (table_kb as usize * 1024 / size_of::<Member>()).max(32);
-        Self { sorted: Vec::with_capacity(capacity), capacity, overall: Rtt::default() }
+        let capacity = (table_kb as usize * 16).clamp(32, OVERLAY_MEMBERS_MAX);
+        let sorted = Vec::with_capacity(capacity);
+        Self { sorted, capacity, overall: Rtt::default(), usual_us: USUAL_INITIAL_US }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.sorted.len()
-    }
-
-    /// How many there may be.
-    #[cfg(feature = "lab")]
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity
     }
 
     /// Whether nobody is known.
@@ -169,7 +173,7 @@ impl Members {
         self.sorted.len() >= self.capacity
     }
 
-    /// The member called `id`.
+    /// The member called `id`, by whatever is known of its id.
     pub(super) fn get(&self, id: &NodeId) -> Option<&Member> {
         self.find(id).ok().map(|at| &self.sorted[at])
     }
@@ -248,6 +252,12 @@ impl Members {
     /// Takes the round-trip time of an answer in.
     pub(super) fn measure(&mut self, id: &NodeId, rtt: Duration) {
         self.overall.measure(rtt);
+        let step = self.usual_us >> USUAL_SHIFT;
+        if rtt.as_micros() > u128::from(self.usual_us) {
+            self.usual_us += 3 * step;
+        } else {
+            self.usual_us -= step;
+        }
         if let Some(member) = self.get_mut(id) {
             member.rtt.measure(rtt);
         }
@@ -259,27 +269,55 @@ impl Members {
         own.or_else(|| self.overall.timeout()).unwrap_or(RTO_INITIAL)
     }
 
+    /// Three of four answers come within this time: of several, the first does.
+    pub(super) fn usual(&self) -> Duration {
+        Duration::from_micros(u64::from(self.usual_us)).clamp(USUAL_MIN, RTO_MAX)
+    }
+
     /// The at most `N` members closest to `target` that `accept` lets pass, closest first.
     pub(super) fn closest<const N: usize>(
         &self,
         target: &Place,
         accept: impl Fn(&Member) -> bool,
     ) -> heapless::Vec<Node, N> {
-        let mut best = heapless::Vec::<&Member, N>::new();
-        let mut bits = (self.sorted.len() / N.max(1)).checked_ilog2().unwrap_or(0);
+        let mut best = heapless::Vec::<Named, N>::new();
+        self.closest_into(target, &accept, best.as_mut_view());
+        best.iter().map(|named| named.node).collect()
+    }
+
+    /// The same, into an empty list.
+    pub(super) fn closest_into(
+        &self,
+        target: &Place,
+        accept: &dyn Fn(&Member) -> bool,
+        best: &mut VecView<Named>,
+    ) {
+        let mut bits = (self.sorted.len() / best.capacity().max(1)).checked_ilog2().unwrap_or(0);
         loop {
             best.clear();
             for member in self.within(target, bits).iter().filter(|member| accept(member)) {
-                insert_closest(&mut best, target, member);
+                insert_closest(best, target, Named { node: member.node(), age_h: 0 });
             }
             if best.is_full() || bits == 0 {
-                return best.iter().map(|member| member.node()).collect();
+                return;
             }
             bits -= 1;
         }
     }
 
-    fn within(&self, target: &Place, bits: u32) -> &[Member] {
+    /// The one not heard for longest of those that may `go`.
+    pub(super) fn oldest(&self, go: &dyn Fn(&Member) -> bool) -> Option<Node> {
+        let mut oldest: Option<&Member> = None;
+        for member in &self.sorted {
+            if oldest.is_none_or(|oldest| member.heard_s < oldest.heard_s) && go(member) {
+                oldest = Some(member);
+            }
+        }
+        oldest.map(Member::node)
+    }
+
+    /// Those that share so many bits with `target`.
+    pub(super) fn within(&self, target: &Place, bits: u32) -> &[Member] {
         let (low, high) = range(target, bits);
         let start = self.sorted.partition_point(|member| member.id.0 < low);
         let end = self.sorted.partition_point(|member| member.id.0 <= high);
@@ -298,20 +336,6 @@ impl Members {
     }
 
     fn find(&self, id: &NodeId) -> Result<usize, usize> {
-        self.sorted.binary_search_by(|member| member.id.cmp(id))
+        self.sorted.binary_search_by_key(&prefix(id), |member| prefix(&member.id))
     }
-}
-
-fn insert_closest<'a, const N: usize>(
-    best: &mut heapless::Vec<&'a Member, N>,
-    target: &Place,
-    member: &'a Member,
-) {
-    let at =
-        best.partition_point(|other| closer(target, &other.id.0, &member.id.0) == Ordering::Less);
-    if best.is_full() && at < best.len() {
-        best.pop();
-    }
-    let inserted = best.insert(at, member);
-    debug_assert!(inserted.is_ok() || at == N, "what is farther than all is left out");
 }

@@ -1,13 +1,18 @@
 //! Knowing who is there: probing addresses, noticing silence.
 //!
-//! Neighbours are heard every few minutes, whichever side asks first; all others hourly. A member
+//! Neighbours are heard every few minutes, whichever side asks first; the others of a small network
+//! about hourly, of a large one now and then, for most of what they do comes by gossip. A member
 //! that misses an answer is pinged at doubling time-outs and lost after four.
+//!
+//! All of that is looked at when something of it is due, or has changed a second ago: an idle node
+//! sleeps for most of a minute.
 
 use super::Overlay;
 use super::announce::NEIGHBOURS;
-use super::id::{Node, Place};
+use super::id::{Named, Node, Place};
 use super::recent::Recent;
 use super::request::{Pending, Purpose};
+use super::table::Member;
 use super::wire::{FIND_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
 use crate::net::NodeId;
@@ -19,32 +24,33 @@ const PROBES_MAX: usize = 128;
 /// Probes that leave at the same moment, and the pause between such moments.
 const PROBES_AT_ONCE: usize = 4;
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
-/// The pause once so many members are known that one more is nothing new.
-const PROBE_PAUSE_LARGE: Duration = Duration::from_secs(4);
-const LARGE: usize = 512;
 const MISSES_MAX: u8 = 4;
-const NEIGHBOUR_SILENT_S: u32 = 270;
+/// Each pair has one of the two ask: whoever draws the shorter patience.
+const NEIGHBOUR_SILENT_S: u32 = 240;
+const NEIGHBOUR_JITTER_S: u32 = 60;
 const MEMBER_SILENT_S: u32 = 3600;
-const SCANNED_A_TICK: usize = 32;
+/// The pause between pings of other members, in a small network and in a large one.
+const MEMBER_PAUSE_S: [u32; 2] = [30, 240];
 /// How often a neighbour and somebody anywhere are asked whom they know.
-const VIEW_S: u32 = 600;
+const VIEW_S: [u32; 2] = [600, 1800];
 const MOVES_MAX: usize = 16;
 const RECENT: usize = 256;
 const RECENT_S: u32 = 60;
 /// Longer than NATs keep a binding that nobody uses: five minutes (RFC 4787 s4.3).
 const CONTACTS_S: u32 = 330;
-const CONTACTS: usize = 2048;
+const CONTACTS: usize = 1024;
 const DOUBTS_MAX: u8 = 4;
 const DOUBT_ASKED: usize = 3;
 
 /// What upkeep remembers.
 pub(super) struct Upkeep {
     tick_at: Instant,
-    cursor: usize,
+    neighbour_s: u32,
+    member_s: u32,
     view_s: u32,
     probes: heapless::Deque<Node, PROBES_MAX>,
     probe_at: Option<Instant>,
-    probed: Recent,
+    pub(super) probed: Recent,
     pub(super) introduced: Recent,
     /// Whose requests were heard, so that their answers prove nothing.
     pub(super) contacts: Recent,
@@ -62,8 +68,9 @@ impl Upkeep {
     pub(super) fn new(now: Instant, rng: &mut Rng) -> Self {
         Self {
             tick_at: now,
-            cursor: 0,
-            view_s: VIEW_S / 2 + rng.below(VIEW_S / 2),
+            neighbour_s: 0,
+            member_s: 0,
+            view_s: VIEW_S[0] / 2 + rng.below(VIEW_S[0] / 2),
             probes: heapless::Deque::new(),
             probe_at: None,
             probed: Recent::new(rng, RECENT, RECENT_S),
@@ -86,6 +93,11 @@ impl Upkeep {
         earlier(Some(self.tick_at), self.probe_at)
     }
 
+    /// Something has changed: what is due is looked at anew.
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.tick_at = self.tick_at.min(now + TICK);
+    }
+
     pub(super) fn take_move(&mut self, id: &NodeId) -> Option<Node> {
         let at = self.moves.iter().position(|node| node.id == *id)?;
         Some(self.moves.swap_remove(at))
@@ -93,7 +105,7 @@ impl Upkeep {
 }
 
 impl Overlay {
-    /// Somebody named this node. It is probed, not believed.
+    /// This node is wanted proven. It is probed, not believed.
     pub(super) fn consider(&mut self, now: Instant, node: &Node) {
         let known = self.members.get(&node.id).is_some_and(|m| m.address() == node.address)
             || self.suspects.contains(node);
@@ -101,7 +113,7 @@ impl Overlay {
             return;
         }
         let now_s = self.seconds(now);
-        if self.members.is_full() || self.upkeep.probed.is_recent(&node.address, now_s) {
+        if self.upkeep.probed.is_recent(&node.address, now_s) {
             return;
         }
         let queued = self.upkeep.probes.push_back(*node);
@@ -144,6 +156,9 @@ impl Overlay {
         self.members.remove(&node.id);
         let forgotten = self.suspects.add(*node, self.seconds(now));
         self.counters.suspects_forgotten += u64::from(forgotten);
+        self.hints.forget(node);
+        self.refresh_early(now);
+        self.upkeep.wake(now);
         self.rendezvous_lost(now, &node.id);
         if self.members.is_empty() {
             self.all_lost(now);
@@ -157,7 +172,6 @@ impl Overlay {
         if self.upkeep.tick_at > now {
             return;
         }
-        self.upkeep.tick_at = now + TICK;
         let now_s = self.seconds(now);
         self.guard.handle_timeout(&mut self.rng, now);
         self.keeper.expire(now_s);
@@ -166,13 +180,31 @@ impl Overlay {
         if let Some(suspect) = self.suspects.next(now_s) {
             self.check(now, suspect);
         }
-        self.check_neighbour(now, now_s);
-        self.check_member(now, now_s);
+        if now_s >= self.upkeep.neighbour_s {
+            self.check_neighbour(now, now_s);
+        }
+        if now_s >= self.upkeep.member_s {
+            self.check_member(now, now_s);
+        }
         self.check_address(now);
         if now_s >= self.upkeep.view_s {
-            self.upkeep.view_s = now_s + VIEW_S / 2 + self.rng.below(VIEW_S / 2);
+            let pause_s = VIEW_S[usize::from(!self.is_small())] / 2;
+            self.upkeep.view_s = now_s + pause_s + self.rng.below(pause_s);
             self.ask_for_views(now);
         }
+        self.upkeep.tick_at = self.next_tick(now, now_s);
+    }
+
+    /// When something is due next, in a second at the earliest.
+    fn next_tick(&self, now: Instant, now_s: u32) -> Instant {
+        let busy = self.keeper.len() > 0
+            || self.lacks_rendezvous()
+            || self.reach.is_doubtful() && self.upkeep.doubts < DOUBTS_MAX;
+        let seconds = [self.upkeep.neighbour_s, self.upkeep.member_s, self.upkeep.view_s];
+        let next_s = seconds.into_iter().chain(self.suspects.next_s()).min().unwrap_or(now_s);
+        let pause = if busy { 1 } else { next_s.saturating_sub(now_s).max(1) };
+        let due = (now + TICK * pause).min(self.guard.next());
+        self.join_next(now).map_or(due, |at| at.min(due)).max(now + TICK)
     }
 
     /// Those who waited for the first witness may be contacted.
@@ -190,14 +222,22 @@ impl Overlay {
             self.upkeep.probe_at = Some(now + TICK);
             return;
         }
-        let large = self.members.len() >= LARGE;
-        for _ in 0..if large { 1 } else { PROBES_AT_ONCE } {
-            let Some(Node { address: to, .. }) = self.upkeep.probes.pop_front() else { break };
-            let claim = self.judge.claim();
-            self.ping(now, to, None, Purpose::Check, &NO_TOKEN, claim);
+        for _ in 0..PROBES_AT_ONCE {
+            let Some(node) = self.upkeep.probes.pop_front() else { break };
+            let (to, who, claim) = (node.address, Some(node.id), self.judge.claim());
+            self.ping(now, to, who, Purpose::Probe, &NO_TOKEN, claim);
         }
-        let pause = if large { PROBE_PAUSE_LARGE } else { PROBE_PAUSE };
-        self.upkeep.probe_at = (!self.upkeep.probes.is_empty()).then(|| now + pause);
+        self.upkeep.probe_at = (!self.upkeep.probes.is_empty()).then(|| now + PROBE_PAUSE);
+    }
+
+    /// Nobody answered where this node is said to be. That may be a datagram lost: where it was
+    /// proven elsewhere, it is asked there before the hint is given up.
+    pub(super) fn probe_missed(&mut self, now: Instant, node: &Node) {
+        match self.members.get(&node.id).map(Member::node) {
+            Some(there) if there.address == node.address => {}
+            Some(there) => self.check(now, there),
+            None => self.hints.forget(node),
+        }
     }
 
     /// Somebody sees us elsewhere than others did: they are asked, a few times.
@@ -213,29 +253,36 @@ impl Overlay {
         }
     }
 
+    /// Asks the neighbour that has been silent for longest, and proves those that are only named.
     fn check_neighbour(&mut self, now: Instant, now_s: u32) {
-        let mut longest: Option<(u32, Node)> = None;
-        for node in self.members.closest::<NEIGHBOURS>(&self.me.0, |m| !m.checking) {
-            let heard_s = self.members.get(&node.id).map_or(now_s, |m| m.heard_s);
-            if longest.is_none_or(|(s, _)| heard_s < s) {
-                longest = Some((heard_s, node));
+        for Named { node, .. } in self.closest_known::<NEIGHBOURS>(now, &self.me.0, false) {
+            if node.is_hint() {
+                self.consider(now, &node);
             }
         }
-        // Each pair has one of the two ask: whoever draws the shorter patience.
-        let patience_s = NEIGHBOUR_SILENT_S - self.rng.below(60);
-        if let Some((_, node)) = longest.filter(|(s, _)| now_s.saturating_sub(*s) >= patience_s) {
-            self.check(now, node);
+        let mut heard = heapless::Vec::<(u32, Node), NEIGHBOURS>::new();
+        for node in self.members.closest::<NEIGHBOURS>(&self.me.0, |m| !m.checking) {
+            let heard_s = self.members.get(&node.id).map_or(now_s, |m| m.heard_s);
+            heard.extend([(heard_s, node)]);
         }
+        heard.sort_unstable_by_key(|(heard_s, node)| (*heard_s, node.id));
+        let mut heard = heard.iter().peekable();
+        let silent = |(heard_s, _): &&(u32, Node)| now_s - heard_s >= NEIGHBOUR_SILENT_S;
+        if let Some((_, node)) = heard.next_if(|first| silent(first)) {
+            self.check(now, *node);
+        }
+        let next_s = heard.next().map_or(now_s, |(heard_s, _)| *heard_s) + NEIGHBOUR_SILENT_S;
+        self.upkeep.neighbour_s = (next_s + self.rng.below(NEIGHBOUR_JITTER_S)).max(now_s + 1);
     }
 
     fn check_member(&mut self, now: Instant, now_s: u32) {
-        for _ in 0..SCANNED_A_TICK.min(self.members.len()) {
-            self.upkeep.cursor = (self.upkeep.cursor + 1) % self.members.len();
-            let Some(member) = self.members.at(self.upkeep.cursor) else { return };
+        self.upkeep.member_s = now_s + MEMBER_PAUSE_S[usize::from(!self.is_small())];
+        let silent = |member: &Member| {
             let patience_s = MEMBER_SILENT_S - u32::from(member.id.0[15]);
-            if !member.checking && now_s.saturating_sub(member.heard_s) >= patience_s {
-                return self.check(now, member.node());
-            }
+            !member.checking && now_s.saturating_sub(member.heard_s) >= patience_s
+        };
+        if let Some(node) = self.members.oldest(&silent) {
+            self.check(now, node);
         }
     }
 

@@ -3,14 +3,16 @@
 
 use super::Overlay;
 use super::bootstrap::Join;
-use super::id::Node;
+use super::gossip::Gossip;
+use super::id::{Named, Node};
 use super::judge::Judge;
 use crate::net::NodeId;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
-/// Of those around its own place so many are known, on either side.
+/// Of those around its own place so many are proven, on either side, and so many anywhere.
 const NEAR: usize = 64;
+const FAR: usize = 192;
 
 impl Overlay {
     /// Makes this node, whose addresses were set, a member that has got to know `sorted`, all
@@ -20,13 +22,21 @@ impl Overlay {
         self.sign_addresses(now);
         let now_s = self.seconds(now);
         let here = sorted.partition_point(|(id, _)| *id < self.me);
-        let step = sorted.len().div_ceil(self.members.capacity().saturating_sub(2 * NEAR).max(1));
+        let step = sorted.len().div_ceil(FAR);
         let chosen = sorted.iter().enumerate().filter(|(at, (id, _))| {
             let known = at.abs_diff(here) <= NEAR || at % step == here % step;
             known && *id != self.me
         });
         let nodes = chosen.map(|(_, &(id, address))| Node { id, address });
         self.members.fill(nodes, now_s);
+        let (me, minute) = (self.me, self.minute(now));
+        // They announced themselves within the last day, and so did this node.
+        let hints = sorted
+            .iter()
+            .filter(|(id, _)| *id != me)
+            .map(|&(id, address)| Named { node: Node { id, address }, age_h: id.0[7] % 20 });
+        self.hints.fill(hints, sorted.len(), minute);
+        self.gossip = Gossip::announced(now, self.main_address(), &mut self.rng);
         self.join = Join::over();
         self.judge = Judge::known_member();
     }

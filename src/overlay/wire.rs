@@ -5,9 +5,10 @@
 //! get and a get's answer have the length of their body (2) after the kind and zeros after the
 //! tag: padding, so that an answer is never larger than its request and needs no proof of
 //! address. Numbers are in network byte order; an address is family (1: 4 or 6), IP, port (2); an
-//! optional record is its length (2), 0 for none, and its bytes. A relay carries a datagram of the
-//! channel in what is left of it. Parsing is strict: what is left
-//! over, a padding that is not zero, an unknown family refuse the datagram.
+//! optional record is its length (2), 0 for none, and its bytes. Whom an answer names is named by
+//! a hint: its age in hours, with the highest bit for IPv6 (1), the first half of the id (8), IP,
+//! port (2). A relay carries a datagram of the channel in what is left of it. Parsing is strict:
+//! what is left over, a padding that is not zero, an unknown family refuse the datagram.
 
 use super::id::{Node, Place};
 use super::reader::{Nodes, Others, Reader};
@@ -22,8 +23,12 @@ use std::net::SocketAddr;
 pub(super) const VERSION: u8 = 1;
 /// The size of a get and its answer.
 pub(super) const GET_BYTES: usize = 1100;
-/// The size of a find: room for 16 IPv4 members in the answer.
-pub(super) const FIND_BYTES: usize = 448;
+/// The size of a find: room for 22 hints of IPv4 in the answer, or 12 of IPv6.
+pub(super) const FIND_BYTES: usize = 400;
+/// In the first byte of a hint.
+pub(super) const NAMED_IPV6: u8 = 0x80;
+/// Zeros behind hints: room for an IPv6 address in the answer.
+pub(super) const HINTS_PADDING: usize = 8;
 /// Zeros behind a ping, a dial, a wish to be introduced: room for the addresses in the answer.
 pub(super) const PING_PADDING_MAX: usize = 19;
 /// See [`PING_PADDING_MAX`].
@@ -67,6 +72,8 @@ pub(super) mod kind {
     pub(in crate::overlay) const RELAY: u8 = 15;
     /// A datagram of the channel from somebody else.
     pub(in crate::overlay) const RELAYED: u8 = 16;
+    /// Spreads hints. Answered like a put.
+    pub(in crate::overlay) const HINTS: u8 = 17;
 }
 
 /// A stateless proof of address, made by who checks it; all zeros is none.
@@ -97,7 +104,7 @@ pub(super) struct Hello {
     pub(super) standing: Standing,
     /// Whether the answerer keeps the asker's flow.
     pub(super) kept: bool,
-    /// Drawn at the answerer's start: when it changes, its store was lost.
+    /// The end of the answerer's count of starts: when it changes, its store was lost.
     pub(super) start: u8,
     /// The asker's address as the answerer sees it.
     pub(super) observed: SocketAddr,
@@ -117,11 +124,14 @@ pub(super) enum Standing {
     Near = 3,
     /// A member.
     Listed = 4,
+    /// Nobody known, and nobody who needs to be: there are members enough.
+    Unwanted = 5,
 }
 
 impl Standing {
     pub(super) fn parse(byte: u8) -> Option<Self> {
-        [Self::Stranger, Self::Asking, Self::Unreachable, Self::Near, Self::Listed]
+        use Standing::{Asking, Listed, Near, Stranger, Unreachable, Unwanted};
+        [Stranger, Asking, Unreachable, Near, Listed, Unwanted]
             .into_iter()
             .find(|standing| *standing as u8 == byte)
     }
@@ -219,7 +229,7 @@ pub(super) enum Body<'a> {
     Pong(Hello),
     /// Who is closest to this place?
     Find(Token, Place),
-    /// These are.
+    /// These are, as far as is known.
     Nodes(Hello, Nodes<'a>),
     /// What is under this key, or of this owner under it?
     Get(Token, Key, Option<NodeId>),
@@ -245,6 +255,8 @@ pub(super) enum Body<'a> {
     Relay(Token, NodeId, &'a [u8]),
     /// This datagram of the channel is from this node. No answer.
     Relayed(NodeId, &'a [u8]),
+    /// Spread these hints among those who share so many leading bits with you.
+    Hints(Token, u8, Nodes<'a>),
 }
 
 /// The answer to a get.
@@ -368,6 +380,11 @@ impl<'a> Frame<'a> {
             kind::INTRODUCTION => Body::Introduction(r.node()?),
             kind::RELAY => Body::Relay(r.array()?, r.id()?, r.rest()),
             kind::RELAYED => Body::Relayed(r.id()?, r.rest()),
+            kind::HINTS => {
+                let (token, level, hints) = (r.array()?, r.u8()?, r.nodes()?);
+                r.padding(HINTS_PADDING)?;
+                Body::Hints(token, level, hints)
+            }
             _ => return None,
         };
         if r.0.is_empty() { Some(Self { sender, request, body }) } else { None }

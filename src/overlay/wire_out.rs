@@ -3,10 +3,10 @@
 //! An [`Encoder`] fills a buffer of its own with one datagram. Fields that do not fit are a
 //! programming error for everything of fixed size; lists of members are cut to the room there is.
 
-use super::id::{Node, Place};
+use super::id::{Named, Node, Place};
 use super::wire::{
-    Claim, DIAL_PADDING, Hello, INTRODUCE_PADDING, Introduced, PING_PADDING_MAX, Status, Token,
-    Touch, VERSION, Verdict, kind,
+    Claim, DIAL_PADDING, HINTS_PADDING, Hello, INTRODUCE_PADDING, Introduced, NAMED_IPV6,
+    PING_PADDING_MAX, Status, Token, Touch, VERSION, Verdict, kind,
 };
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
@@ -75,7 +75,7 @@ impl Encoder {
         sender: NodeId,
         request: u64,
         hello: &Hello,
-        nodes: &[Node],
+        nodes: &[Named],
         limit: usize,
     ) -> Self {
         let mut out = Self::new(kind::NODES, sender, request, limit);
@@ -109,7 +109,7 @@ impl Encoder {
         hello: &Hello,
         found: Option<(&[u8], Option<&[u8]>)>,
         others: &[(NodeId, u64)],
-        nodes: &[Node],
+        nodes: &[Named],
         limit: usize,
     ) -> Self {
         let mut out = Self::new(kind::VALUE, sender, request, limit);
@@ -239,6 +239,23 @@ impl Encoder {
         out
     }
 
+    /// So many hints, for those who share `level` leading bits with whom they go to.
+    pub(super) fn hints(
+        sender: NodeId,
+        request: u64,
+        token: &Token,
+        level: u8,
+        (count, hints): (u8, &[u8]),
+        to: &SocketAddr,
+    ) -> Self {
+        let mut out = Self::new(kind::HINTS, sender, request, usize::MAX);
+        out.put(token);
+        out.put(&[level, count]);
+        out.put(hints);
+        out.put(&[0; HINTS_PADDING][..if to.is_ipv4() { 0 } else { HINTS_PADDING }]);
+        out
+    }
+
     /// Tags the datagram and pads it to `pad_to` bytes where its kind is padded.
     pub(super) fn finish(&mut self, keys: &NetworkKeys, pad_to: usize) -> &[u8] {
         self.buf[1] = keys.key_id();
@@ -294,16 +311,38 @@ impl Encoder {
         self.address(&hello.observed);
     }
 
-    fn node_list(&mut self, nodes: &[Node]) {
+    fn node_list(&mut self, nodes: &[Named]) {
         let at = self.len;
         self.put(&[0]);
-        for node in nodes.iter().take(255) {
-            if self.room() < 16 + 19 {
+        for named in nodes.iter().take(255) {
+            let mut bytes = heapless::Vec::new();
+            named_bytes(named, &mut bytes);
+            if self.room() < bytes.len() {
                 break;
             }
-            self.put(&node.id.0);
-            self.address(&node.address);
+            self.put(&bytes);
             self.buf[at] += 1;
         }
     }
+}
+
+/// The most bytes of a hint.
+pub(super) const NAMED_BYTES_MAX: usize = 27;
+
+/// A hint as it is written.
+pub(super) fn named_bytes(named: &Named, out: &mut heapless::Vec<u8, NAMED_BYTES_MAX>) {
+    let Node { id, address } = named.node;
+    let six = address.is_ipv6();
+    let age_h = named.age_h.min(!NAMED_IPV6);
+    let mut put = |bytes: &[u8]| {
+        let fits = out.extend_from_slice(bytes);
+        debug_assert!(fits.is_ok(), "a hint is no longer than that");
+    };
+    put(&[if six { age_h | NAMED_IPV6 } else { age_h }]);
+    put(&id.0[..8]);
+    match address.ip() {
+        IpAddr::V4(ip) => put(&ip.octets()),
+        IpAddr::V6(ip) => put(&ip.octets()),
+    }
+    put(&address.port().to_be_bytes());
 }

@@ -1,10 +1,13 @@
 //! Behaviour of nodes together, over virtual time with real keys.
 
 mod abuse;
+mod gossip;
+mod hints;
 mod holders;
 mod hostile;
 mod net;
 mod reach;
+mod scale;
 mod secrets;
 mod store;
 mod wire;

@@ -1,13 +1,13 @@
 //! The wire format against committed bytes, and against bytes that are not of it.
 
 use super::super::fuzz;
-use super::super::id::Node;
+use super::super::id::{Named, Node};
 use super::super::port::Datagram;
 use super::super::wire::{
     Body, Claim, FIND_BYTES, Frame, FrameError, GET_BYTES, Hello, Introduced, Standing, Status,
     Token, Touch, Verdict, kind,
 };
-use super::super::wire_out::Encoder;
+use super::super::wire_out::{Encoder, named_bytes};
 use super::net::{address, identity};
 use crate::identity::NetworkKeys;
 use crate::identity::record::{AddressRecord, Contact, Key, Record};
@@ -54,9 +54,17 @@ fn nodes() -> [Node; 2] {
     ]
 }
 
+/// The same, as others name them.
+fn named() -> [Named; 2] {
+    let [mut one, mut two] = nodes();
+    one.id.0[8..].fill(0);
+    two.id.0[8..].fill(0);
+    [Named { node: one, age_h: 0 }, Named { node: two, age_h: 47 }]
+}
+
 /// Every kind once, by name.
 fn frames() -> Vec<(&'static str, Vec<u8>)> {
-    let (record, addresses, nodes) = (record(), addresses(), nodes());
+    let (record, addresses, nodes, named) = (record(), addresses(), nodes(), named());
     let touch = Touch { record: (KEY, 9), address_seq: 8, addresses: None };
     let told = Touch { addresses: Some(addresses.as_bytes()), ..touch };
     let found = Some((record.as_bytes(), Some(addresses.as_bytes())));
@@ -71,10 +79,10 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     add("ping", Encoder::ping(ME, REQUEST, &TOKEN, 142, Claim::Keep, &address(1)), 0);
     add("pong", Encoder::pong(ME, REQUEST, &hello), 0);
     add("find", Encoder::find(ME, REQUEST, &TOKEN, &KEY.0), FIND_BYTES);
-    add("nodes", Encoder::nodes(ME, REQUEST, &hello, &nodes, 1200), 0);
+    add("nodes", Encoder::nodes(ME, REQUEST, &hello, &named, 1200), 0);
     add("get", Encoder::get(ME, REQUEST, &TOKEN, &KEY, None), GET_BYTES);
     add("get-owner", Encoder::get(ME, REQUEST, &TOKEN, &KEY, owner), GET_BYTES);
-    let value = Encoder::value(ME, REQUEST, &hello, found, &others, &nodes, GET_BYTES);
+    let value = Encoder::value(ME, REQUEST, &hello, found, &others, &named, GET_BYTES);
     add("value", value, GET_BYTES);
     let none = Encoder::value(ME, REQUEST, &hello, None, &[], &[], GET_BYTES);
     add("value-none", none, GET_BYTES);
@@ -93,6 +101,16 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     add("introduction", Encoder::introduction(ME, &nodes[1]), 0);
     add("relay", Encoder::relay(ME, &TOKEN, &nodes[1].id, b"of the channel"), 0);
     add("relayed", Encoder::relayed(ME, &nodes[1].id, b"of the channel"), 0);
+    let mut hints = Vec::new();
+    for named in &named {
+        let mut bytes = heapless::Vec::new();
+        named_bytes(named, &mut bytes);
+        hints.extend(bytes);
+    }
+    let four = Encoder::hints(ME, REQUEST, &TOKEN, 9, (2, &hints), &address(1));
+    add("hints", four, 0);
+    let six = Encoder::hints(ME, REQUEST, &TOKEN, 9, (1, &hints[..15]), &nodes[1].address);
+    add("hints-6", six, 0);
     out
 }
 
@@ -153,7 +171,7 @@ fn what_was_written_is_read_back() {
             Body::Pong(seen) => assert_eq!(seen, hello()),
             Body::Nodes(seen, list) => {
                 assert_eq!(seen, hello());
-                assert!(list.iter().eq(nodes()));
+                assert!(list.iter().eq(named()));
             }
             Body::Stored(seen, status, newer) => {
                 assert_eq!(seen, hello());
@@ -162,7 +180,7 @@ fn what_was_written_is_read_back() {
             Body::Value(_, value) if name == "value" => {
                 assert_eq!(value.record.map(Record::parse), Some(Ok(record.clone())));
                 assert!(value.others.iter().eq([(NodeId([0xe1; 16]), 77)]));
-                assert!(value.nodes.iter().eq(nodes()));
+                assert!(value.nodes.iter().eq(named()));
             }
             Body::Value(_, value) => assert_eq!((value.record, value.addresses), (None, None)),
             Body::Dial(token, node) => assert_eq!((token, node), (TOKEN, nodes()[0])),
@@ -176,6 +194,11 @@ fn what_was_written_is_read_back() {
             Body::Relay(token, id, data) => {
                 assert_eq!((token, id, data), (TOKEN, nodes()[1].id, &b"of the channel"[..]));
             }
+            Body::Hints(token, level, hints) => {
+                assert_eq!((token, level), (TOKEN, 9));
+                let count = if name == "hints" { 2 } else { 1 };
+                assert!(hints.iter().eq(named().into_iter().take(count)));
+            }
             Body::Relayed(id, data) => {
                 assert_eq!((id, data), (nodes()[1].id, &b"of the channel"[..]));
             }
@@ -188,7 +211,7 @@ fn gets_and_their_answers_look_alike_from_outside() {
     for (name, data) in frames() {
         let len = match name {
             "get" | "get-owner" | "value" | "value-none" => 1100,
-            "find" => 448,
+            "find" => 400,
             _ => continue,
         };
         assert_eq!(data.len(), len, "{name}");
@@ -246,7 +269,7 @@ fn a_body_that_is_too_long_or_too_short_is_refused_under_a_good_tag() {
         let longer = retagged(&data, |body| body.push(1));
         assert_eq!(Frame::parse(&longer, &keys()).is_ok(), carries, "{name}");
         let shorter = retagged(&data, |body| body.truncate(body.len() - 1));
-        if !carries && !["ping", "dial", "introduce"].contains(&name) {
+        if !carries && !["ping", "dial", "introduce", "hints-6"].contains(&name) {
             assert_eq!(Frame::parse(&shorter, &keys()), Err(FrameError::Format), "{name}");
         }
     }
@@ -257,7 +280,7 @@ proptest! {
 
     #[test]
     fn hostile_bytes_neither_panic_nor_are_answered_with_more(
-        kind in 0u8..20,
+        kind in 0u8..21,
         body in proptest::collection::vec(any::<u8>(), 0..400),
     ) {
         let mut data = vec![1, 0, kind];
@@ -267,7 +290,7 @@ proptest! {
 
     #[test]
     fn frames_changed_under_a_good_tag_neither_panic_nor_are_answered_with_more(
-        which in 0usize..21,
+        which in 0usize..23,
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {

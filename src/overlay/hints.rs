@@ -1,0 +1,302 @@
+//! Hints: where others say that members are, 16 bytes each, which makes look-ups one hop.
+//!
+//! A hint is the first eight bytes of an id, an address, and when that was news. Nobody signs it
+//! and nobody here has proven it: it is asked, never believed. Both families have a sorted list,
+//! reserved once and touched as it fills; what is new waits in a small one beside it, and all of
+//! that is woven in at once, because a single insertion would move 128 kB. In the same pass go the
+//! hints that are older than two days (every router announces itself daily), those that were
+//! replaced, and new ones for an address that two other ids have already.
+//!
+//! Where not all fit, a stable sample stays: what a keyed hash of the prefix puts below a
+//! threshold, and whoever is close to this node. Each node has another sample, so that all of them
+//! together know everybody.
+
+use super::id::{Named, Node, Place, insert_closest, prefix};
+use super::rows::{
+    LIFE_MIN, PORT, ROW_BYTES, Rows, address_of, age_of, is_alive, is_by_gossip, kill, network_of,
+    prefix_of, read, write,
+};
+use crate::net::NodeId;
+use crate::rng::Rng;
+use heapless::VecView;
+use std::net::SocketAddr;
+
+/// Hints that are woven in at once.
+const BATCH: usize = 128;
+/// What came by gossip and comes so again is no news for so many minutes.
+const NEWS_MIN: u16 = 60;
+/// Ids that may be at one IPv4 address, or in one IPv6 /56.
+const IDS_PER_ADDRESS_MAX: u8 = 2;
+/// So many of the closest are kept, whatever the sample.
+const NEAR: usize = 64;
+
+/// Which hints are kept where not all fit.
+#[derive(Clone, Copy)]
+struct Sample {
+    me: u64,
+    key: u64,
+    /// What a keyed hash of the prefix must not be above.
+    threshold: u32,
+    /// Whoever shares so many bits with us is close.
+    near_bits: u32,
+}
+
+impl Sample {
+    fn wants(&self, prefix: u64) -> bool {
+        let mixed = (prefix ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed >> 32) as u32 <= self.threshold
+            || (prefix ^ self.me).leading_zeros() >= self.near_bits
+    }
+}
+
+/// All hints.
+pub(super) struct Hints {
+    sample: Sample,
+    /// IPv4 first.
+    sorted: [Rows; 2],
+    news: [Rows; 2],
+    bytes_max: usize,
+}
+
+impl Hints {
+    /// None yet, with room for what fits into `table_kb`.
+    pub(super) fn new(me: &NodeId, table_kb: u32, rng: &mut Rng) -> Self {
+        let bytes_max = table_kb as usize * 1024;
+        let rows = |capacity: usize, row| Rows { bytes: Vec::with_capacity(capacity), row };
+        let news = ROW_BYTES.map(|row| rows(BATCH * row, row));
+        // Few networks need room for both families: that of IPv6 is reserved when it is first used.
+        let sorted = [rows(bytes_max, ROW_BYTES[0]), rows(0, ROW_BYTES[1])];
+        let (me, key) = (prefix(me), rng.next_u64());
+        let sample = Sample { me, key, threshold: u32::MAX, near_bits: u64::BITS };
+        Self { sample, sorted, news, bytes_max }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows().map(Rows::len).sum()
+    }
+
+    /// Takes in that `named` was said at `minute`: whether that is to be passed on, where it came
+    /// by gossip, and how many hints were not entered because their address has its ids already.
+    pub(super) fn learn(&mut self, named: &Named, minute: u16, gossip: bool) -> (bool, u64) {
+        let node = &named.node;
+        let age_min = u16::from(named.age_h) * 60;
+        let (prefix, family) = (prefix(&node.id), usize::from(node.address.is_ipv6()));
+        if age_min >= LIFE_MIN || prefix == self.sample.me {
+            return (false, 0);
+        }
+        let mut row = [0; ROW_BYTES[1]];
+        let row = write(&mut row, node, minute.wrapping_sub(age_min), gossip);
+        for known in self.sorted.iter_mut().chain(&mut self.news) {
+            let Some(known) = known.find(prefix).filter(|row| is_alive(row, minute)) else {
+                continue;
+            };
+            let known_min = age_of(known, minute);
+            if known.len() == row.len() && known[PORT..] == row[PORT..] {
+                let old = known_min > age_min.saturating_add(NEWS_MIN);
+                let news = old || gossip && !is_by_gossip(known);
+                if known_min > age_min || news {
+                    known.copy_from_slice(row);
+                }
+                return (news, 0);
+            }
+            if known_min < age_min {
+                return (false, 0);
+            }
+        }
+        let mut crowded = 0;
+        if self.sample.wants(prefix) {
+            if let Some(other) = self.news[1 - family].find(prefix) {
+                kill(other);
+            }
+            self.news[family].put(row);
+            if self.news[family].len() >= BATCH {
+                crowded = self.merge(minute);
+            }
+        }
+        (true, crowded)
+    }
+
+    /// Enters what is sorted by id, of `count` in all, in place of what is known.
+    #[cfg(feature = "lab")]
+    pub(super) fn fill(&mut self, hints: impl Iterator<Item = Named>, count: usize, minute: u16) {
+        let room = self.bytes_max / ROW_BYTES[0];
+        if count > room {
+            self.sample.threshold = (((room as u64) << 32) / count as u64) as u32;
+            self.sample.near_bits = (count / NEAR).checked_ilog2().unwrap_or(0);
+        }
+        for rows in self.sorted.iter_mut().chain(&mut self.news) {
+            rows.bytes.clear();
+        }
+        for Named { node, age_h } in hints.filter(|it| self.sample.wants(prefix(&it.node.id))) {
+            let mut row = [0; ROW_BYTES[1]];
+            let minute = minute.wrapping_sub(u16::from(age_h) * 60);
+            let rows = &mut self.sorted[usize::from(node.address.is_ipv6())];
+            rows.bytes.extend_from_slice(write(&mut row, &node, minute, true));
+        }
+    }
+
+    /// Forgets that `node` is where it did not answer.
+    pub(super) fn forget(&mut self, node: &Node) {
+        // News first: what they replaced goes with them.
+        let mut replaced = false;
+        for known in self.news.iter_mut().chain(&mut self.sorted) {
+            let row = known.find(prefix(&node.id));
+            let there = |row: &&mut [u8]| replaced || address_of(row) == Some(node.address);
+            if let Some(row) = row.filter(there) {
+                kill(row);
+                replaced = true;
+            }
+        }
+    }
+
+    /// Puts the closest to `target` into `best`, but for those that `skip` names.
+    pub(super) fn closest_into(
+        &self,
+        target: &Place,
+        minute: u16,
+        skip: &dyn Fn(&NodeId) -> bool,
+        best: &mut VecView<Named>,
+    ) {
+        let wanted = best.capacity();
+        let at = prefix(&NodeId(*target));
+        for rows in self.rows() {
+            let mut bits = (rows.len() / wanted.max(1)).checked_ilog2().unwrap_or(0);
+            while bits > 0 && rows.within(at, bits).len() < 2 * wanted * rows.row {
+                bits -= 1;
+            }
+            for row in rows.within(at, bits).chunks_exact(rows.row) {
+                let Some(named) = read(row, minute) else { continue };
+                // What is in both was replaced.
+                let known = best.iter_mut().find(|known| known.node.id == named.node.id);
+                match known {
+                    Some(known) if known.age_h >= named.age_h => *known = named,
+                    Some(_) => {}
+                    None if skip(&named.node.id) => {}
+                    None => insert_closest(best, target, named),
+                }
+            }
+        }
+    }
+
+    /// Whether a hint names this address.
+    pub(super) fn has_address(&self, address: &SocketAddr) -> bool {
+        let of = |rows: &Rows| (0..rows.len()).any(|at| address_of(rows.at(at)) == Some(*address));
+        self.rows().any(of)
+    }
+
+    /// How many share so many bits with `place`.
+    pub(super) fn count_within(&self, place: &Place, bits: u32) -> usize {
+        let at = prefix(&NodeId(*place));
+        self.rows().map(|rows| rows.within(at, bits).len() / rows.row).sum()
+    }
+
+    /// One of those, by its number.
+    pub(super) fn nth_within(
+        &self,
+        place: &Place,
+        bits: u32,
+        mut number: usize,
+        minute: u16,
+    ) -> Option<Node> {
+        let at = prefix(&NodeId(*place));
+        for rows in self.rows() {
+            let mut within = rows.within(at, bits).chunks_exact(rows.row);
+            if number < within.len() {
+                return read(within.nth(number)?, minute).map(|named| named.node);
+            }
+            number -= within.len();
+        }
+        None
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Rows> {
+        self.sorted.iter().chain(&self.news)
+    }
+
+    /// Weaves the news in. Returns how many of them were not entered for want of room at their
+    /// address.
+    fn merge(&mut self, minute: u16) -> u64 {
+        let crowded = self.drop_crowded();
+        let [four, six] = &self.news;
+        for rows in &mut self.sorted {
+            rows.retain(&mut |row| {
+                let prefix = prefix_of(row);
+                is_alive(row, minute) && !four.has(prefix) && !six.has(prefix)
+            });
+        }
+        loop {
+            let used: usize = self.rows().map(|rows| rows.bytes.len()).sum();
+            if used <= self.bytes_max {
+                if used < self.bytes_max / 4 * 3 {
+                    let threshold = &mut self.sample.threshold;
+                    *threshold = threshold.saturating_add(*threshold / 16);
+                }
+                break;
+            }
+            self.sample.threshold -= self.sample.threshold / 16;
+            let everybody = ((self.len() as u64) << 32) / (u64::from(self.sample.threshold) + 1);
+            self.sample.near_bits = (everybody / NEAR as u64).checked_ilog2().unwrap_or(0);
+            let sample = self.sample;
+            for rows in self.sorted.iter_mut().chain(&mut self.news) {
+                rows.retain(&mut |row| sample.wants(prefix_of(row)));
+            }
+        }
+        for (rows, news) in self.sorted.iter_mut().zip(&mut self.news) {
+            if rows.bytes.capacity() == 0 && !news.bytes.is_empty() {
+                rows.bytes.reserve_exact(self.bytes_max);
+            }
+            rows.weave(news);
+        }
+        crowded
+    }
+
+    /// Drops from the news what is no hint any more, and each third id at an address.
+    fn drop_crowded(&mut self) -> u64 {
+        // How many ids are at each network of the news, which are few: most rows are passed by a
+        // look at one bit.
+        let mut counts = heapless::Vec::<(u64, u8), { 2 * BATCH }>::new();
+        let mut marks = [0u64; 32];
+        let mark = |network: u64| {
+            let hash = (network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53) as usize;
+            (hash / 64, 1u64 << (hash % 64))
+        };
+        let of_row = |rows: &'_ Rows, at: usize| network_of(rows.at(at));
+        for rows in &self.news {
+            for network in (0..rows.len()).filter_map(|at| of_row(rows, at)) {
+                let (word, bit) = mark(network);
+                marks[word] |= bit;
+                if !counts.iter().any(|(known, _)| *known == network) {
+                    let pushed = counts.push((network, 0));
+                    debug_assert!(pushed.is_ok(), "as many as there are news");
+                }
+            }
+        }
+        let [four, six] = &self.news;
+        for rows in &self.sorted {
+            for at in 0..rows.len() {
+                let Some(network) = of_row(rows, at) else { continue };
+                let (word, bit) = mark(network);
+                let replaced = || [four, six].iter().any(|news| news.has(prefix_of(rows.at(at))));
+                if marks[word] & bit != 0 && !replaced() {
+                    let known = counts.iter_mut().find(|(known, _)| *known == network);
+                    known.into_iter().for_each(|(_, count)| *count = count.saturating_add(1));
+                }
+            }
+        }
+        let mut dropped = 0;
+        for rows in &mut self.news {
+            rows.retain(&mut |row| {
+                let network = network_of(row);
+                let known = counts.iter_mut().find(|(known, _)| Some(*known) == network);
+                let Some((_, count)) = known else { return address_of(row).is_some() };
+                *count += 1;
+                let fits = *count <= IDS_PER_ADDRESS_MAX;
+                dropped += u64::from(!fits);
+                fits
+            });
+        }
+        dropped
+    }
+}

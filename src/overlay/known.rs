@@ -1,0 +1,98 @@
+//! Whom this node knows: proven members and hints together, and what moves from one to the other.
+//!
+//! A hint is probed where the member that it names is wanted proven: everybody in a small network,
+//! in a large one the neighbours; others when they are asked something. A proven address stands
+//! until it fails, whatever hints say. A proven member that gives way to another becomes a hint.
+
+use super::Overlay;
+use super::announce::NEIGHBOURS;
+use super::id::{Named, Node, Place, closer, same};
+use crate::limits::OVERLAY_MEMBERS_MAX;
+use crate::time::Instant;
+use core::cmp::Ordering;
+use heapless::VecView;
+
+impl Overlay {
+    /// Minutes since the start, as hints count them.
+    pub(super) fn minute(&self, now: Instant) -> u16 {
+        (self.seconds(now) / 60) as u16
+    }
+
+    /// The at most `N` closest to `target`, closest first: proven members that have not missed an
+    /// answer (or all, where `doubtful`), and hints of others.
+    pub(super) fn closest_known<const N: usize>(
+        &self,
+        now: Instant,
+        target: &Place,
+        doubtful: bool,
+    ) -> heapless::Vec<Named, N> {
+        let mut best = heapless::Vec::new();
+        self.closest_known_into(now, target, doubtful, best.as_mut_view());
+        best
+    }
+
+    fn closest_known_into(
+        &self,
+        now: Instant,
+        target: &Place,
+        doubtful: bool,
+        best: &mut VecView<Named>,
+    ) {
+        self.members.closest_into(target, &|m| doubtful || m.missed == 0, best);
+        let is_member = |id: &_| self.members.get(id).is_some();
+        self.hints.closest_into(target, self.minute(now), &is_member, best);
+    }
+
+    /// Whether everybody is to be proven.
+    pub(super) fn is_small(&self) -> bool {
+        self.hints.len() <= OVERLAY_MEMBERS_MAX
+    }
+
+    /// Somebody named a member, by gossip or in an answer. True where that is news.
+    pub(super) fn hear_hint(&mut self, now: Instant, named: &Named, gossip: bool) -> bool {
+        let node = &named.node;
+        if same(&node.id, &self.me) {
+            return false;
+        }
+        let (news, crowded) = self.hints.learn(named, self.minute(now), gossip);
+        self.counters.address_limit += crowded;
+        if news && self.suspects.get(&node.id).is_some_and(|there| there != node.address) {
+            // It has not died, it has moved.
+            self.suspects.remove(&node.id);
+        }
+        if self.members.get(&node.id).is_some() || self.is_small() || self.is_neighbour(node) {
+            self.consider(now, node);
+        }
+        news
+    }
+
+    /// Whether a node belongs to those nearest to us, whom we want proven.
+    pub(super) fn is_neighbour(&self, node: &Node) -> bool {
+        let nearest = self.members.closest::<NEIGHBOURS>(&self.me.0, |m| m.missed == 0);
+        let farther = |last: &Node| closer(&self.me.0, &node.id.0, &last.id.0) != Ordering::Greater;
+        !nearest.is_full() || nearest.last().is_some_and(farther)
+    }
+
+    /// Makes room for a proven member. The one that gives way becomes a hint.
+    pub(super) fn make_room(&mut self, now: Instant) {
+        if !self.members.is_full() {
+            return;
+        }
+        let neighbours = self.members.closest::<NEIGHBOURS>(&self.me.0, |_| true);
+        let oldest = self.members.oldest(&|member| {
+            let id = &member.id;
+            !(member.checking
+                || neighbours.iter().any(|near| near.id == *id)
+                || self.gossip.is_contact(id)
+                || self.rendezvous.token_of(id).is_some()
+                || self.publications.iter().any(|(_, p)| p.is_holder(id))
+                || self.requests.is_asked(&member.address()))
+        });
+        let Some(node) = oldest else { return };
+        let heard_s = self.members.remove(&node.id).map_or(0, |member| member.heard_s);
+        let age_h = self.seconds(now).saturating_sub(heard_s).div_ceil(3600).min(255) as u8;
+        self.counters.members_demoted += 1;
+        let (_, crowded) = self.hints.learn(&Named { node, age_h }, self.minute(now), false);
+        self.counters.address_limit += crowded;
+    }
+}

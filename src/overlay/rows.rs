@@ -1,0 +1,194 @@
+//! Rows of hints: how one is kept in 16 bytes, or 28, and a sorted list of those of one family.
+
+use super::id::{Named, Node};
+use crate::net::NodeId;
+use std::net::{IpAddr, SocketAddr};
+
+/// Bytes of a row, of IPv4 and of IPv6: prefix (8), minute (2), port (2), IP. Port 0: no hint any
+/// more.
+pub(super) const ROW_BYTES: [usize; 2] = [16, 28];
+/// Minutes until a hint that nobody renewed is forgotten.
+pub(super) const LIFE_MIN: u16 = 48 * 60;
+/// In the minute: it came by gossip.
+const BY_GOSSIP: u16 = 1 << 15;
+const MINUTE: usize = 8;
+/// From here on it is the address.
+pub(super) const PORT: usize = 10;
+const IP: usize = 12;
+
+/// Hints of one family, sorted by prefix.
+pub(super) struct Rows {
+    pub(super) bytes: Vec<u8>,
+    pub(super) row: usize,
+}
+
+impl Rows {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() / self.row
+    }
+
+    /// The row at a position.
+    pub(super) fn at(&self, index: usize) -> &[u8] {
+        self.bytes.get(index * self.row..).and_then(|rest| rest.get(..self.row)).unwrap_or(&[0; 28])
+    }
+
+    /// The first position whose prefix is not less.
+    fn lower(&self, prefix: u64) -> usize {
+        self.lower_of(self.len(), prefix)
+    }
+
+    /// The same, of the first `len` rows.
+    fn lower_of(&self, len: usize, prefix: u64) -> usize {
+        let (mut low, mut high) = (0, len);
+        while low < high {
+            let middle = low.midpoint(high);
+            if prefix_of(self.at(middle)) < prefix { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// The hints whose prefixes share so many bits with `prefix`.
+    pub(super) fn within(&self, prefix: u64, bits: u32) -> &[u8] {
+        let free = u64::MAX.checked_shr(bits).unwrap_or(0);
+        let end = match (prefix | free).checked_add(1) {
+            Some(next) => self.lower(next),
+            None => self.len(),
+        };
+        let start = self.lower(prefix & !free);
+        self.bytes.get(start * self.row..end * self.row).unwrap_or_default()
+    }
+
+    /// Whether there is one of this prefix.
+    pub(super) fn has(&self, prefix: u64) -> bool {
+        let at = self.lower(prefix);
+        at < self.len() && prefix_of(self.at(at)) == prefix
+    }
+
+    /// The row of this prefix, to change it.
+    pub(super) fn find(&mut self, prefix: u64) -> Option<&mut [u8]> {
+        let at = self.lower(prefix);
+        let row = self.bytes.get_mut(at * self.row..)?.get_mut(..self.row)?;
+        (prefix_of(row) == prefix).then_some(row)
+    }
+
+    /// Inserts a row, or replaces that of the same prefix.
+    pub(super) fn put(&mut self, row: &[u8]) {
+        let prefix = prefix_of(row);
+        if let Some(known) = self.find(prefix) {
+            return known.copy_from_slice(row);
+        }
+        let at = self.lower(prefix) * self.row;
+        self.bytes.extend_from_slice(row);
+        self.bytes[at..].rotate_right(self.row);
+    }
+
+    /// Drops the rows that `keep` does not want.
+    pub(super) fn retain(&mut self, keep: &mut dyn FnMut(&[u8]) -> bool) {
+        let (row, mut to) = (self.row, 0);
+        for from in (0..self.bytes.len()).step_by(row) {
+            if keep(&self.bytes[from..from + row]) {
+                if to != from {
+                    self.bytes.copy_within(from..from + row, to);
+                }
+                to += row;
+            }
+        }
+        self.bytes.truncate(to);
+    }
+
+    /// Moves all of `other` in, in one pass from the back; no prefix is in both.
+    pub(super) fn weave(&mut self, other: &mut Self) {
+        let mut end = self.bytes.len();
+        self.bytes.resize(end + other.bytes.len(), 0);
+        for left in (0..other.len()).rev() {
+            let row = other.at(left);
+            let at = self.lower_of(end / self.row, prefix_of(row)) * self.row;
+            self.bytes.copy_within(at..end, at + (left + 1) * self.row);
+            self.bytes[at + left * self.row..][..self.row].copy_from_slice(row);
+            end = at;
+        }
+        other.bytes.clear();
+    }
+}
+
+/// A hint as it is kept.
+pub(super) fn write<'a>(
+    row: &'a mut [u8; ROW_BYTES[1]],
+    node: &Node,
+    minute: u16,
+    gossip: bool,
+) -> &'a [u8] {
+    let minute = if gossip { minute | BY_GOSSIP } else { minute & !BY_GOSSIP };
+    row[..MINUTE].copy_from_slice(&node.id.0[..MINUTE]);
+    row[MINUTE..PORT].copy_from_slice(&minute.to_be_bytes());
+    row[PORT..IP].copy_from_slice(&node.address.port().to_be_bytes());
+    match node.address.ip() {
+        IpAddr::V4(ip) => {
+            row[IP..ROW_BYTES[0]].copy_from_slice(&ip.octets());
+            &row[..ROW_BYTES[0]]
+        }
+        IpAddr::V6(ip) => {
+            row[IP..].copy_from_slice(&ip.octets());
+            row
+        }
+    }
+}
+
+/// Makes a row no hint any more.
+pub(super) fn kill(row: &mut [u8]) {
+    row[PORT..IP].fill(0);
+}
+
+fn number_at<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
+    row.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+}
+
+/// Of whom it is.
+pub(super) fn prefix_of(row: &[u8]) -> u64 {
+    u64::from_be_bytes(number_at(row, 0))
+}
+
+/// Whether it came by gossip.
+pub(super) fn is_by_gossip(row: &[u8]) -> bool {
+    u16::from_be_bytes(number_at(row, MINUTE)) & BY_GOSSIP != 0
+}
+
+/// How many minutes ago it was news.
+pub(super) fn age_of(row: &[u8], minute: u16) -> u16 {
+    minute.wrapping_sub(u16::from_be_bytes(number_at(row, MINUTE))) & !BY_GOSSIP
+}
+
+/// Whether it is a hint, and not too old.
+pub(super) fn is_alive(row: &[u8], minute: u16) -> bool {
+    age_of(row, minute) < LIFE_MIN && row[PORT..IP] != [0, 0]
+}
+
+/// Where it says that the member is.
+pub(super) fn address_of(row: &[u8]) -> Option<SocketAddr> {
+    let port = u16::from_be_bytes(number_at(row, PORT));
+    let ip = if row.len() == ROW_BYTES[0] {
+        IpAddr::from(number_at::<4>(row, IP))
+    } else {
+        IpAddr::from(number_at::<16>(row, IP))
+    };
+    (port != 0).then(|| SocketAddr::new(ip, port))
+}
+
+/// What two ids may share: an IPv4 address or an IPv6 /56; none on loopback.
+pub(super) fn network_of(row: &[u8]) -> Option<u64> {
+    match address_of(row)?.ip() {
+        ip if ip.is_loopback() => None,
+        IpAddr::V4(ip) => Some(u64::from(ip.to_bits())),
+        IpAddr::V6(ip) => Some((ip.to_bits() >> 72) as u64 | 1 << 63),
+    }
+}
+
+/// The hint, if it is one.
+pub(super) fn read(row: &[u8], minute: u16) -> Option<Named> {
+    let address = address_of(row).filter(|_| is_alive(row, minute))?;
+    let mut id = NodeId([0; 16]);
+    id.0[..MINUTE].copy_from_slice(&row[..MINUTE]);
+    let age_h = age_of(row, minute).div_ceil(60) as u8;
+    Some(Named { node: Node { id, address }, age_h })
+}

@@ -1,0 +1,157 @@
+//! The table of hints against a plain list, and at its limits.
+
+use super::super::hints::Hints;
+use super::super::id::{Named, Node, closer, prefix};
+use super::super::rows::LIFE_MIN;
+use super::super::*;
+use std::net::Ipv6Addr;
+
+fn named(rng: &mut Rng, n: u32, six: bool) -> Named {
+    let mut id = NodeId(rng.bytes());
+    id.0[8..].fill(0);
+    let ip: std::net::IpAddr = if six {
+        Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(n) << 72 | 1).into()
+    } else {
+        [10, (n >> 16) as u8, (n >> 8) as u8, n as u8].into()
+    };
+    Named { node: Node { id, address: SocketAddr::new(ip, 5070) }, age_h: 0 }
+}
+
+fn closest<const N: usize>(hints: &Hints, target: &[u8; 16], minute: u16) -> Vec<Node> {
+    let mut best = heapless::Vec::<Named, N>::new();
+    hints.closest_into(target, minute, &|_| false, best.as_mut_view());
+    best.iter().map(|named| named.node).collect()
+}
+
+#[test]
+fn it_agrees_with_a_list_under_news_moves_and_losses() {
+    let mut rng = Rng::new([1; 32]);
+    let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+    let mut model: Vec<Node> = Vec::new();
+    for step in 0..4000 {
+        let minute = (step / 100) as u16;
+        match rng.below(4) {
+            0 if !model.is_empty() => {
+                let at = rng.below(model.len() as u32) as usize;
+                let gone = model.swap_remove(at);
+                hints.forget(&gone);
+            }
+            1 if !model.is_empty() => {
+                let at = rng.below(model.len() as u32) as usize;
+                let moved = named(&mut rng, step, step % 3 == 0).node.address;
+                model[at].address = moved;
+                assert!(hints.learn(&Named { node: model[at], age_h: 0 }, minute, true).0);
+            }
+            _ => {
+                let new = named(&mut rng, step, step % 3 == 0);
+                model.push(new.node);
+                assert_eq!(hints.learn(&new, minute, true), (true, 0));
+                assert_eq!(hints.learn(&new, minute, true), (false, 0));
+            }
+        }
+        if step % 50 == 0 {
+            let target = rng.bytes();
+            model.sort_by(|a, b| closer(&target, &a.id.0, &b.id.0));
+            let wanted: Vec<Node> = model.iter().take(16).copied().collect();
+            assert_eq!(closest::<16>(&hints, &target, minute), wanted, "{step}");
+            let bits = rng.below(6);
+            let within = model.iter().filter(|node| {
+                (prefix(&node.id) ^ prefix(&NodeId(target))).leading_zeros() >= bits
+            });
+            assert!(hints.count_within(&target, bits) >= within.count());
+        }
+    }
+}
+
+#[test]
+fn where_not_all_fit_a_stable_sample_stays_and_the_neighbourhood_is_whole() {
+    let mut rng = Rng::new([2; 32]);
+    let me = NodeId(rng.bytes());
+    let mut hints = Hints::new(&me, 16, &mut rng);
+    let all: Vec<Named> = (0..4000).map(|n| named(&mut rng, n, false)).collect();
+    for named in &all {
+        hints.learn(named, 1, false);
+    }
+    let first: Vec<bool> = all.iter().map(|n| hints.has_address(&n.node.address)).collect();
+    assert!((700..=1152).contains(&hints.len()), "{}", hints.len());
+    let mut near: Vec<Node> = all.iter().map(|named| named.node).collect();
+    near.sort_by(|a, b| closer(&me.0, &a.id.0, &b.id.0));
+    assert_eq!(closest::<32>(&hints, &me.0, 1), near[..32]);
+    // The same again, in another order: mostly the same stay.
+    for named in all.iter().rev() {
+        hints.learn(named, 2, false);
+    }
+    let again = all.iter().zip(first).filter(|(n, was)| *was && hints.has_address(&n.node.address));
+    assert!(again.count() > 650);
+    assert!(hints.len() <= 1152);
+}
+
+#[test]
+fn an_address_named_for_two_ids_takes_no_third() {
+    for six in [false, true] {
+        let mut rng = Rng::new([3; 32]);
+        let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+        let mut crowded = 0;
+        let mut learn =
+            |hints: &mut Hints, count: u32, address: Option<SocketAddr>, minute: u32| {
+                for n in 0..count {
+                    let mut new = named(&mut rng, minute * 1000 + n, six);
+                    new.node.address = address.unwrap_or(new.node.address);
+                    crowded += hints.learn(&new, minute as u16, true).1;
+                }
+                crowded
+            };
+        let at = named(&mut Rng::new([4; 32]), 999_999, six).node.address;
+        assert_eq!(learn(&mut hints, 1, Some(at), 1), 0);
+        assert_eq!(learn(&mut hints, 127, None, 1), 0, "woven in");
+        assert_eq!(learn(&mut hints, 5, Some(at), 2), 0);
+        assert_eq!(learn(&mut hints, 123, None, 2), 4, "woven in: one more beside the first");
+        let own = SocketAddr::from(([127, 0, 0, 1], 5070));
+        assert_eq!(learn(&mut hints, 256, Some(own), 3), 4, "loopback is nobody's alone");
+    }
+}
+
+#[test]
+fn a_hint_that_nobody_renews_is_forgotten_after_two_days_and_ages_on_its_way() {
+    let mut rng = Rng::new([5; 32]);
+    let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+    let one = named(&mut rng, 1, false);
+    hints.learn(&one, 100, true);
+    assert_eq!(closest::<1>(&hints, &one.node.id.0, 100 + LIFE_MIN - 1), [one.node]);
+    assert_eq!(closest::<1>(&hints, &one.node.id.0, 100 + LIFE_MIN), []);
+    let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+    // Old news does not make it younger, nor displaces what is newer.
+    let old = Named { age_h: 30, ..named(&mut rng, 2, false) };
+    hints.learn(&old, 200, false);
+    assert_eq!(closest::<1>(&hints, &old.node.id.0, 200 + 18 * 60), []);
+    let moved = named(&mut rng, 3, false).node.address;
+    let newer = Named { node: Node { address: moved, ..old.node }, age_h: 1 };
+    hints.learn(&newer, 300, false);
+    hints.learn(&old, 300, false);
+    assert_eq!(closest::<1>(&hints, &old.node.id.0, 300), [newer.node]);
+    let ancient = Named { age_h: 48, ..named(&mut rng, 4, false) };
+    assert_eq!(hints.learn(&ancient, 400, true), (false, 0));
+    // Minutes wrap.
+    let late = named(&mut rng, 5, false);
+    hints.learn(&late, u16::MAX - 5, true);
+    assert_eq!(closest::<1>(&hints, &late.node.id.0, 20), [late.node]);
+}
+
+#[test]
+fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_640_kb() {
+    let limits = Limits::default();
+    let slot = |bytes: usize| bytes + 12;
+    // Of 30,000 routers with three AORs each, twice its share of their twelve replicas.
+    let (stored, published) = (72, 8);
+    let parts = [
+        ("itself", size_of::<Overlay>()),
+        ("hints", limits.table_kb as usize * 1024 + 128 * (16 + 28)),
+        ("members", crate::limits::OVERLAY_MEMBERS_MAX * size_of::<table::Member>()),
+        ("store", (stored + published) * (slot(size_of::<store::Held>()) + 32)),
+        ("look-ups", limits.lookup_entries * slot(size_of::<lookup::Lookup>())),
+        ("publications", published * slot(size_of::<publication::Publication>())),
+        ("hints to be passed on", crate::limits::OVERLAY_GOSSIP_BYTES_MAX),
+    ];
+    let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
+    assert!(sum <= 640 * 1024, "{sum}: {parts:?}");
+}
