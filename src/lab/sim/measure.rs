@@ -85,6 +85,8 @@ pub struct Measured {
     pub curve: Vec<(u64, u64)>,
     /// How long records took that were found, in microseconds, sorted.
     pub latencies_us: Vec<u32>,
+    /// Members asked one after another until they came, sorted.
+    pub hops: Vec<u32>,
     /// How long it took to know that there is none, sorted.
     pub absent_us: Vec<u32>,
     /// Callees that had to be met before they could be called: all, and those that were.
@@ -134,6 +136,7 @@ impl Measured {
             first_minute: Score::default(),
             curve: vec![(0, 0); length.div_ceil(STEP_US) as usize],
             latencies_us: Vec::new(),
+            hops: Vec::new(),
             absent_us: Vec::new(),
             meetings: (0, 0),
             meetings_us: Vec::new(),
@@ -154,6 +157,7 @@ impl Measured {
             measured.take(network, asked, from);
         }
         measured.latencies_us.sort_unstable();
+        measured.hops.sort_unstable();
         measured.absent_us.sort_unstable();
         measured.meetings_us.sort_unstable();
         measured.find_faults(network, &tally);
@@ -185,7 +189,10 @@ impl Measured {
         self.score.count(verdict);
         self.take_meeting(asked);
         match asked.answer {
-            Some(answer) => self.latencies_us.push((answer.at - asked.at) as u32),
+            Some(answer) => {
+                self.latencies_us.push((answer.at - asked.at) as u32);
+                self.hops.push(u32::from(answer.hops));
+            }
             None if verdict == Verdict::Right => self.absent_us.push(took_us as u32),
             None => {}
         }

@@ -90,6 +90,8 @@ impl Measured {
             "endless": score.endless,
             "success_first_minute": self.first_minute.success(),
             "success_before_it_counts": (self.during.asked > 0).then(|| self.during.success()),
+            "hops_p50": percentile(&self.hops, 50),
+            "hops_p99": percentile(&self.hops, 99),
             "latency_ms_p50": ms(latencies, 50),
             "latency_ms_p99": ms(latencies, 99),
             "latency_rtts_p50": hundredths(ms(latencies, 50) / rtt_ms),

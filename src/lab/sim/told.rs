@@ -69,6 +69,7 @@ fn answer(now: u64, found: &Found, fault: Option<Fault>) -> Option<Answer> {
         owner: found.owner,
         seq: found.seq,
         generation: if fault == Some(Fault::TellsTheOld) { 0 } else { generation },
+        hops: found.hops,
         address: found.addresses.first().copied(),
     })
 }

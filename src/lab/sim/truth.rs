@@ -92,6 +92,8 @@ pub(super) struct Answer {
     pub(super) owner: NodeId,
     pub(super) seq: u64,
     pub(super) generation: u32,
+    /// Members asked one after another until it came.
+    pub(super) hops: u8,
     /// Where the owner is said to be.
     pub(super) address: Option<SocketAddr>,
 }
