@@ -7,7 +7,9 @@
 //! in a small network, they try it from a second port: such a node is listed as *near*, and keeps
 //! flows too if it is told nothing better, because routers exist that let a whole address in.
 //! Nobody's word is taken for what it knew before: firewalls come and go. For another member, an
-//! address is pinged once a minute, whatever its port.
+//! address is pinged once a minute, whatever its port; who was reached then was reached for
+//! everybody who asks within that minute. One no of several is a datagram lost, most likely: then
+//! two more are asked.
 
 use super::Overlay;
 use super::answer::Asker;
@@ -21,19 +23,24 @@ use crate::table::{Id, Table};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
-const ASKED_MAX: usize = 3;
+/// Members asked about a node, and where one of them says no: the ping may have been lost.
+const ASKED: usize = 3;
+const ASKED_MAX: usize = 5;
 /// So many say no: one may have lost a datagram.
 const NOES: u8 = 2;
 /// So many reached it from a second port: others need not be asked.
 const NEARS: u8 = 2;
 /// So often it is tried from a second port: datagrams are lost.
 const TRIES_MAX: u8 = 2;
-/// So long a refusal stands. Who asks for more has proven its address, and those whom it is sent
-/// to do not go there more often for that. Not much longer, for the router in front of it may be
-/// about to open its port: it has just started, as we saw.
+/// So long a refusal stands, or that an address is crowded. Who asks for more has proven its
+/// address, and those whom it is sent to do not go there more often for that. Not much longer, for
+/// the router in front of it may be about to open its port: it has just started, as we saw.
 const REFUSED_S: u32 = 5;
 /// Members among which those asked are drawn.
 const CHOICE: usize = 8;
+/// Nodes reached for others that are remembered, and for how long.
+const REACHED_MAX: usize = 16;
+const REACHED_S: u32 = 60;
 
 /// A node that wants to be listed.
 pub(super) struct Dial {
@@ -43,8 +50,8 @@ pub(super) struct Dial {
     nears: u8,
     /// How often it was tried from our second port.
     tries: u8,
-    /// When it was refused; none while others are being asked.
-    refused_s: Option<u32>,
+    /// What came of it, and when; none while others are being asked.
+    over: Option<(Standing, u32)>,
 }
 
 /// A dial-back for another member.
@@ -57,24 +64,44 @@ pub(super) struct Errand {
 pub(super) struct Dials {
     wishes: Table<Dial>,
     errands: Table<Errand>,
+    /// Who was reached for others lately, how, and when: newest last.
+    reached: heapless::Deque<(Node, Verdict, u32), REACHED_MAX>,
 }
 
 impl Dials {
     pub(super) fn new() -> Self {
-        Self { wishes: Table::with_capacity(DIALS_MAX), errands: Table::with_capacity(ERRANDS_MAX) }
+        Self {
+            wishes: Table::with_capacity(DIALS_MAX),
+            errands: Table::with_capacity(ERRANDS_MAX),
+            reached: heapless::Deque::new(),
+        }
+    }
+
+    fn note_reached(&mut self, node: &Node, verdict: Verdict, now_s: u32) {
+        if self.reached.is_full() {
+            self.reached.pop_front();
+        }
+        let noted = self.reached.push_back((*node, verdict, now_s));
+        debug_assert!(noted.is_ok(), "room was made");
+    }
+
+    fn was_reached(&self, node: &Node, now_s: u32) -> Option<Verdict> {
+        let recent = |since_s: u32| now_s.saturating_sub(since_s) < REACHED_S;
+        let found = self.reached.iter().rev().find(|(known, ..)| known == node);
+        found.filter(|(.., since_s)| recent(*since_s)).map(|(_, verdict, _)| *verdict)
     }
 
     fn of(&self, node: &Node) -> Option<(Id<Dial>, &Dial)> {
         self.wishes.iter().find(|(_, dial)| dial.node == *node)
     }
 
-    /// Makes room by the oldest refusal. False where everybody is still being asked about.
+    /// Makes room by the oldest that is over. False where everybody is still being asked about.
     fn make_room(&mut self) -> bool {
         if !self.wishes.is_full() {
             return true;
         }
-        let refused = self.wishes.iter().filter(|(_, dial)| dial.refused_s.is_some());
-        let oldest = refused.min_by_key(|(_, dial)| dial.refused_s).map(|(id, _)| id);
+        let over = self.wishes.iter().filter_map(|(id, dial)| Some((dial.over?.1, id)));
+        let oldest = over.min_by_key(|(since_s, _)| *since_s).map(|(_, id)| id);
         oldest.and_then(|id| self.wishes.remove(id)).is_some()
     }
 }
@@ -83,14 +110,15 @@ impl Overlay {
     /// What `node` is to us.
     pub(super) fn standing(&self, node: &Node) -> Standing {
         let member = self.members.get(&node.id).filter(|m| m.address() == node.address);
-        match (self.dials.of(node).map(|(_, dial)| dial.refused_s), member) {
+        match (self.dials.of(node).map(|(_, dial)| dial.over), member) {
             (Some(None), _) => Standing::Asking,
-            (Some(Some(_)), _) => Standing::Unreachable,
+            (Some(Some((standing, _))), _) => standing,
             (None, Some(member)) if member.near => Standing::Near,
             (None, Some(_)) => Standing::Listed,
             // It is alive, and did not hear us.
             (None, None) if self.suspects.contains(node) => Standing::Unreachable,
             (None, None) if !self.is_small() && !self.is_neighbour(node) => Standing::Unwanted,
+            (None, None) if self.members.is_crowded(node) => Standing::Unwanted,
             (None, None) => Standing::Stranger,
         }
     }
@@ -100,7 +128,7 @@ impl Overlay {
         let now_s = self.seconds(now);
         if let Some((id, dial)) = self.dials.of(node) {
             let over = |since_s: u32| now_s.saturating_sub(since_s) >= REFUSED_S;
-            if !dial.refused_s.is_some_and(over) {
+            if !dial.over.is_some_and(|(_, since_s)| over(since_s)) {
                 return;
             }
             self.dials.wishes.remove(id);
@@ -110,7 +138,7 @@ impl Overlay {
             return;
         }
         let asked = heapless::Vec::new();
-        let dial = Dial { node: *node, asked, noes: 0, nears: 0, tries: 0, refused_s: None };
+        let dial = Dial { node: *node, asked, noes: 0, nears: 0, tries: 0, over: None };
         if let Ok(id) = self.dials.wishes.insert(dial) {
             self.dial_on(now, id);
         }
@@ -126,12 +154,13 @@ impl Overlay {
             let fit = member.missed == 0 && member.id != node.id && apart(member.address());
             fit && !dial.asked.contains(&member.id)
         });
-        if let Some(witness) = chosen.first().filter(|_| !dial.asked.is_full()) {
+        let enough = if dial.noes == 0 { ASKED } else { ASKED_MAX };
+        if let Some(witness) = chosen.first().filter(|_| dial.asked.len() < enough) {
             let pushed = dial.asked.push(witness.id);
             debug_assert!(pushed.is_ok(), "not full");
             let witness = *witness;
             self.ask_to_vouch(now, id, &witness, &NO_TOKEN);
-        } else if dial.noes > 0 {
+        } else if dial.noes > dial.nears {
             self.refuse(now, id);
         } else if dial.nears > 0 {
             self.reached(now, id, true);
@@ -168,8 +197,8 @@ impl Overlay {
     fn refuse(&mut self, now: Instant, id: Id<Dial>) {
         let now_s = self.seconds(now);
         let Some(dial) = self.dials.wishes.get_mut(id) else { return };
-        self.counters.members_refused += u64::from(dial.refused_s.is_none());
-        dial.refused_s = Some(now_s);
+        self.counters.members_refused += u64::from(dial.over.is_none());
+        dial.over = Some((Standing::Unreachable, now_s));
         let node = dial.node;
         self.strike_off(now, &node);
     }
@@ -211,7 +240,15 @@ impl Overlay {
 
     /// A node is reachable after all.
     fn reached(&mut self, now: Instant, id: Id<Dial>, near: bool) {
-        let Some(Dial { node, .. }) = self.dials.wishes.remove(id) else { return };
+        let now_s = self.seconds(now);
+        let Some(dial) = self.dials.wishes.get_mut(id) else { return };
+        let node = dial.node;
+        if self.members.is_crowded(&node) {
+            self.counters.address_limit += 1;
+            dial.over = Some((Standing::Crowded, now_s));
+            return;
+        }
+        self.dials.wishes.remove(id);
         if self.address_of(node.id).is_some_and(|known| known != node.address) {
             // An id has one place: the old one has to be silent first.
             self.heard_at(now, &node);
@@ -241,6 +278,10 @@ impl Overlay {
         let now_s = self.seconds(now);
         let member = self.address_of(asker.node.id) == Some(asker.node.address);
         let target = contact(&node.address);
+        // Nothing is sent there for that, so no proof of address is wanted.
+        if let Some(verdict) = self.dials.was_reached(node, now_s) {
+            return self.answer_dialed(now, asker, verdict);
+        }
         if !(member || asker.proven) || !self.upkeep.errands.is_free(&target, now_s) {
             return self.answer_dialed(now, asker, Verdict::Unsure);
         }
@@ -275,6 +316,10 @@ impl Overlay {
             (true, true) => Verdict::Near,
             (false, _) => Verdict::No,
         };
+        if let Some(errand) = self.dials.errands.get(id).filter(|_| same) {
+            let (node, now_s) = (errand.node, self.seconds(now));
+            self.dials.note_reached(&node, verdict, now_s);
+        }
         self.end_errand(now, id, verdict);
     }
 

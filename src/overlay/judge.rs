@@ -128,7 +128,8 @@ impl Judge {
 impl Overlay {
     /// The first member is known: it is asked before anybody else is contacted.
     pub(super) fn first_member(&mut self, now: Instant) {
-        if self.judge.judged == Judged::Unknown && self.judge.at.is_none() {
+        let judge = &self.judge;
+        if judge.judged == Judged::Unknown && judge.at.is_none() && judge.witness.is_none() {
             self.judge.hold = Some(now + HOLD);
             self.judge_again(now);
         }
@@ -224,7 +225,11 @@ impl Overlay {
         match hello.standing {
             // Only with the proof of our address does it look.
             _ if first => self.ask_witness(now, witness, &hello.token),
-            Standing::Listed => self.decide(now, Judged::Member),
+            Standing::Listed | Standing::Crowded => self.decide(now, Judged::Member),
+            // It asked those alone whom we had contacted: no more than we knew.
+            Standing::Near if self.judge.judged == Judged::Member => {
+                self.decide(now, Judged::Member);
+            }
             Standing::Near => self.decide(now, Judged::Near),
             _ if polls < POLLS_MAX && hello.standing != Standing::Unreachable => {
                 self.judge.at = Some(now + POLL * u32::from(polls));
@@ -256,6 +261,7 @@ impl Overlay {
     }
 
     fn decide(&mut self, now: Instant, judged: Judged) {
+        let claimed = self.judge.claim();
         let before = core::mem::replace(&mut self.judge.judged, judged);
         (self.judge.witness, self.judge.hold) = (None, None);
         let again = match judged {
@@ -271,8 +277,10 @@ impl Overlay {
         self.judge.at = again.map(|pause| now + pause);
         self.judge.asked.clear();
         (self.judge.refusals, self.judge.unseen) = (0, false);
-        if before != judged {
+        if claimed != self.judge.claim() {
             self.judge.telling = Some((0, now));
+        }
+        if before != judged {
             self.rendezvous_wanted(now);
             self.addresses_changed(now);
         }

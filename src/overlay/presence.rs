@@ -154,7 +154,9 @@ impl Overlay {
     /// Somebody new answered where we asked: it is reachable, unless it had contacted us before.
     fn heard_new(&mut self, now: Instant, node: &Node) {
         let now_s = self.seconds(now);
-        if self.upkeep.contacts.contains(&contact(&node.address), now_s) {
+        if self.members.is_crowded(node) {
+            self.counters.address_limit += 1;
+        } else if self.upkeep.contacts.contains(&contact(&node.address), now_s) {
             self.want_listed(now, node);
         } else {
             self.list(now, node, false);

@@ -325,7 +325,7 @@ impl Members {
     }
 
     /// Whether as many others as may share the node's IPv4 address, or its IPv6 /56.
-    fn is_crowded(&self, node: &Node) -> bool {
+    pub(super) fn is_crowded(&self, node: &Node) -> bool {
         let ip = node.address.ip();
         let prefix_bytes = if ip.is_ipv4() { 16 } else { 7 };
         let octets = mapped(ip);

@@ -126,12 +126,14 @@ pub(super) enum Standing {
     Listed = 4,
     /// Nobody known, and nobody who needs to be: there are members enough.
     Unwanted = 5,
+    /// They can, and it is not listed: as many as may share its address are.
+    Crowded = 6,
 }
 
 impl Standing {
     pub(super) fn parse(byte: u8) -> Option<Self> {
-        use Standing::{Asking, Listed, Near, Stranger, Unreachable, Unwanted};
-        [Stranger, Asking, Unreachable, Near, Listed, Unwanted]
+        use Standing::{Asking, Crowded, Listed, Near, Stranger, Unreachable, Unwanted};
+        [Stranger, Asking, Unreachable, Near, Listed, Unwanted, Crowded]
             .into_iter()
             .find(|standing| *standing as u8 == byte)
     }

@@ -5,6 +5,7 @@ mod gossip;
 mod hints;
 mod holders;
 mod hostile;
+mod listed;
 mod net;
 mod reach;
 mod scale;
