@@ -25,21 +25,44 @@ impl Overlay {
         pad_to: usize,
         make: impl FnOnce(NodeId, u64) -> Encoder,
     ) -> bool {
+        let Some(request) = self.begin(now, to, node, purpose) else { return false };
+        let mut encoder = make(self.me, request);
+        self.send_request(to, purpose, pad_to, &mut encoder);
+        true
+    }
+
+    /// Notes a request, and returns its id; `None` where too many are under way.
+    fn begin(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        node: Option<NodeId>,
+        purpose: Purpose,
+    ) -> Option<u64> {
         let missed = node.and_then(|id| self.members.get(&id)).map_or(0, |member| member.missed);
         let timeout = match purpose {
             Purpose::Vouch(..) => VOUCH_PATIENCE,
             Purpose::Spread(..) | Purpose::Contact(..) => SPREAD_PATIENCE,
             _ => self.members.timeout(node.as_ref()) * (1 << missed.min(3)),
         };
-        let second = matches!(purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
         let started = self.requests.start(now, &mut self.rng, to, node, purpose, timeout);
-        let Some(id) = started else {
+        if started.is_none() {
             self.counters.requests_full += 1;
-            return false;
-        };
+            return None;
+        }
         let now_s = self.seconds(now);
         self.upkeep.sent.note(&SocketAddr::new(to.ip(), 0), now_s);
-        let mut encoder = make(self.me, id);
+        started
+    }
+
+    fn send_request(
+        &mut self,
+        to: SocketAddr,
+        purpose: Purpose,
+        pad_to: usize,
+        encoder: &mut Encoder,
+    ) {
+        let second = matches!(purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
         let data = encoder.finish(&self.keys, pad_to);
         if matches!(purpose, Purpose::Lookup(..)) {
             self.counters.lookup_bytes += data.len() as u64;
@@ -48,7 +71,6 @@ impl Overlay {
         if !self.outbox.push(via, to, 0, data) {
             self.counters.outbox_full += 1;
         }
-        true
     }
 
     /// Pings: see [`Self::ask`].
