@@ -1,10 +1,10 @@
-//! Seeded randomness: blake3 as an extendable-output function.
+//! Seeded randomness: blake3 with a key, over a counter.
 //!
 //! A core is given 32 bytes once; all that it draws follows from them, so one seed decides a
 //! whole simulation. The daemon's seed comes from the kernel, and nobody who sees branches, tags
 //! and ports can compute the next ones (blake3's output is a keyed pseudo-random function).
 
-const BLOCK_BYTES: usize = 64;
+const BLOCK_BYTES: usize = blake3::OUT_LEN;
 
 /// A generator of unpredictable bytes.
 #[derive(Clone)]
@@ -72,9 +72,7 @@ impl Rng {
     }
 
     fn refill(&mut self) {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&self.counter.to_le_bytes());
-        hasher.finalize_xof().fill(&mut self.block);
+        self.block = blake3::keyed_hash(&self.key, &self.counter.to_le_bytes()).into();
         self.counter += 1;
         self.used = 0;
     }

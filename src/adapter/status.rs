@@ -251,9 +251,7 @@ impl Adapter {
 
     fn counters_status(&self) -> Value {
         let mut counters = Map::new();
-        for (name, value) in self.counters.iter() {
-            counters.insert(name, json!(value));
-        }
+        add(&mut counters, "", &mut self.counters.iter());
         let sip = self.transactions.counters();
         let rtp = self.media.counters();
         let of_cores = [
@@ -274,24 +272,23 @@ impl Adapter {
             ("rtp_unheard", rtp.unheard),
             ("rtp_full", rtp.full),
         ];
-        for (name, value) in of_cores {
-            counters.insert(name, json!(value));
-        }
-        for (name, value) in self.portmap.counters().iter() {
-            counters.insert(&format!("portmap_{name}"), json!(value));
-        }
+        add(&mut counters, "", &mut of_cores.into_iter());
+        add(&mut counters, "portmap_", &mut self.portmap.counters().iter());
         counters.insert("work_done", json!(self.work_done()));
         if let Some(overlay) = &self.overlay {
-            for (name, value) in overlay.counters().iter() {
-                counters.insert(&format!("overlay_{name}"), json!(value));
-            }
+            add(&mut counters, "overlay_", &mut overlay.counters().iter());
         }
         if let Some(channel) = &self.channel {
-            for (name, value) in channel.counters().iter() {
-                counters.insert(&format!("channel_{name}"), json!(value));
-            }
+            add(&mut counters, "channel_", &mut channel.counters().iter());
         }
         Value::Object(counters)
+    }
+}
+
+/// Adds counters under their names, each with the prefix of its layer.
+fn add(to: &mut Map, prefix: &str, counters: &mut dyn Iterator<Item = (&'static str, u64)>) {
+    for (name, value) in counters {
+        to.insert(&format!("{prefix}{name}"), json!(value));
     }
 }
 

@@ -15,7 +15,9 @@ macro_rules! counters {
         impl $name {
             /// Every counter with its name.
             $vis fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($field), self.$field),)+].into_iter()
+                // The names once, in read-only data: pairs would be written by code, one by one.
+                const NAMES: &[&str] = &[$(stringify!($field),)+];
+                NAMES.iter().copied().zip([$(self.$field,)+])
             }
         }
     };

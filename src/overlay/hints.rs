@@ -163,7 +163,12 @@ impl Hints {
         let at = prefix(&NodeId(*target));
         for rows in self.rows() {
             let mut bits = (rows.len() / wanted.max(1)).checked_ilog2().unwrap_or(0);
-            while bits > 0 && rows.within(at, bits).len() < 2 * wanted * rows.row {
+            // Twice as many as wanted, for some are skipped. What was forgotten does not count.
+            let alive = |bits| {
+                let rows = rows.within(at, bits).chunks_exact(rows.row);
+                rows.filter(|row| is_alive(row, minute)).count()
+            };
+            while bits > 0 && alive(bits) < 2 * wanted {
                 bits -= 1;
             }
             for row in rows.within(at, bits).chunks_exact(rows.row) {

@@ -92,13 +92,18 @@ pub(super) fn services(
             Piece::End(_) => {}
         }
     }
-    found.sort_by_key(|(kind, _)| *kind);
     let base = base.unwrap_or_else(|| from.clone());
-    let known = found.into_iter().filter_map(|(kind, control)| {
-        let control = base.join(&control).filter(|url| url.host.ip() == from.host.ip())?;
-        Some(Service { kind: SERVICES[kind], control })
-    });
-    Ok(known.take(PORTMAP_SERVICES_MAX).collect())
+    let mut known = heapless::Vec::new();
+    for (rank, name) in SERVICES.into_iter().enumerate() {
+        for (_, control) in found.iter().filter(|(kind, _)| *kind == rank) {
+            let url = base.join(control).filter(|url| url.host.ip() == from.host.ip());
+            let Some(control) = url else { continue };
+            if known.push(Service { kind: name, control }).is_err() {
+                return Ok(known);
+            }
+        }
+    }
+    Ok(known)
 }
 
 /// An order to a WAN connection.

@@ -30,8 +30,8 @@ fn anchored(presentation: Presentation, homes: [usize; 2]) -> (Town, usize, [usi
     let seed = town.world.rng.bytes();
     let house = town.world.add(Node::Part(Part::B2bua(Box::new(B2bua::new(settings, seed)))));
     let phones = [phone(&mut town, homes[0], "alice"), phone(&mut town, homes[1], "bob")];
-    // Until a probe is answered: before, silence to one proves nothing.
-    town.world.run_ms(70_000);
+    // Until each has had a probe answered: before, silence to one proves nothing.
+    town.world.run_ms(130_000);
     let call = format!("sip:bob@{DOMAIN}");
     town.world.order(phones[0], |node, now| node.phone().call(now, &call));
     town.world.run_ms(5_000);
@@ -113,7 +113,8 @@ fn between_routers(packet: &Packet) -> bool {
 fn speech_that_flows_is_never_moved_though_the_server_is_down() {
     let (mut town, house, phones) = anchored(Presentation::Own, [0, 1]);
     town.server_is(Fate::Drop);
-    town.world.run_ms(70_000);
+    // A probe a minute, and then as long as it takes to be sure.
+    town.world.run_ms(100_000);
     assert_eq!([town.verdict(0), town.verdict(1)], ["down", "down"]);
     let before = heard(&mut town, phones);
     town.world.run_ms(5_000);
@@ -136,7 +137,7 @@ fn a_wish_to_move_what_the_other_end_still_hears_is_refused_and_counted() {
             || packet.from.ip() == alice && packet.to == server();
         if gone { Fate::Drop } else { Fate::Deliver }
     }));
-    town.world.run_ms(80_000);
+    town.world.run_ms(100_000);
     assert_eq!([town.verdict(0), town.verdict(1)], ["down", "up"]);
     let refused = counter(&mut town, 1, "media_moves_refused");
     assert!((1..=10).contains(&refused), "{refused}: asked a few times, refused each time");

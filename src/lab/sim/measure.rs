@@ -258,13 +258,13 @@ impl Measured {
     }
 }
 
-/// What was counted since `before`; who lost power took his counts along.
+/// What was counted since `before`.
 fn since(
     before: &[(&'static str, u64)],
     now: Vec<(&'static str, u64)>,
 ) -> Vec<(&'static str, u64)> {
     let pairs = now.into_iter().zip(before);
-    let more = pairs.map(|((name, now), (_, before))| (name, now.saturating_sub(*before)));
+    let more = pairs.map(|((name, now), (_, before))| (name, now - *before));
     more.filter(|(_, count)| *count > 0).collect()
 }
 

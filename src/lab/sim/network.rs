@@ -168,14 +168,11 @@ impl Network {
         sum
     }
 
-    /// What all adapters that live have counted, all together.
+    /// What all adapters have counted, all together.
     pub(super) fn counters(&self) -> Vec<(&'static str, u64)> {
         let routers = self.shards.iter().flat_map(|shard| &shard.routers);
         let mut sums: Vec<_> = Counters::default().iter().collect();
-        for overlay in routers.filter_map(|router| router.overlay.as_ref()) {
-            let pairs = sums.iter_mut().zip(overlay.counters().iter());
-            pairs.for_each(|((_, sum), (_, count))| *sum += count);
-        }
+        routers.for_each(|router| router.count_into(&mut sums));
         sums
     }
 

@@ -88,6 +88,8 @@ pub(super) struct Router {
     events: u32,
     starts: u32,
     saved: Vec<u8>,
+    /// What its adapters that were switched off had counted.
+    counted: Vec<(&'static str, u64)>,
     reached: Box<[u64; REACHED_WORDS]>,
 }
 
@@ -119,6 +121,7 @@ impl Router {
             events: 0,
             starts: 0,
             saved: Vec::new(),
+            counted: Vec::new(),
             reached: Box::new([0; REACHED_WORDS]),
             dice,
         };
@@ -150,10 +153,21 @@ impl Router {
     pub(super) fn die(&mut self) {
         if let Some(overlay) = self.overlay.take() {
             self.saved = overlay.save_peers();
+            let mut counted: Vec<_> = overlay.counters().iter().collect();
+            add_counts(&mut counted, self.counted.iter().copied());
+            self.counted = counted;
         }
         self.asking.clear();
         self.meetings.clear();
         self.armed = 0;
+    }
+
+    /// Adds what it has counted since it was first switched on.
+    pub(super) fn count_into(&self, sums: &mut [(&'static str, u64)]) {
+        add_counts(sums, self.counted.iter().copied());
+        if let Some(overlay) = &self.overlay {
+            add_counts(sums, overlay.counters().iter());
+        }
     }
 
     /// Its own time at `now`.
@@ -258,4 +272,9 @@ fn identity(dice: &mut Dice, stand_in: bool) -> Identity {
             return if stand_in { identity.standing_in() } else { identity };
         }
     }
+}
+
+/// Adds counts of the same names, in the same order.
+fn add_counts(sums: &mut [(&'static str, u64)], counts: impl Iterator<Item = (&'static str, u64)>) {
+    sums.iter_mut().zip(counts).for_each(|((_, sum), (_, count))| *sum += count);
 }
