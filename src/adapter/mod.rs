@@ -263,7 +263,7 @@ pub struct Adapter {
     channel_buffer: Vec<u8>,
     bootstrap: Vec<Vec<SocketAddr>>,
     askers: Map<LookupId, Asker>,
-    answers: Map<Ticket, Vec<crate::overlay::Found>>,
+    answers: Map<Ticket, status::Answering>,
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).

@@ -348,7 +348,7 @@ impl Adapter {
                 Some(Asker::Transfer) => self.transfer_found(now, found.lookup),
                 Some(Asker::Command(ticket)) => {
                     if let Some(answer) = self.answers.get_mut(&ticket) {
-                        answer.push(found);
+                        answer.found.push((now, found));
                     }
                 }
                 None => {}
@@ -357,7 +357,7 @@ impl Adapter {
                 Some(Asker::Call(call)) => self.lookup_done(now, call),
                 Some(Asker::Message(text)) => self.recipient_lookup_done(now, text),
                 Some(Asker::Transfer) => self.transfer_lookup_done(now, lookup),
-                Some(Asker::Command(ticket)) => self.answer_lookup(ticket),
+                Some(Asker::Command(ticket)) => self.answer_lookup(now, ticket),
                 None => {}
             },
             OverlayEvent::PublicAddress(address) => self.public_address_seen(now, address),

@@ -8,6 +8,13 @@ use crate::net::{Command, Event, Request, Ticket};
 use crate::overlay::Found;
 use crate::time::Instant;
 
+/// The look-up of a command, under way.
+pub(super) struct Answering {
+    asked: Instant,
+    /// What was found so far, and when.
+    pub(super) found: Vec<(Instant, Found)>,
+}
+
 impl Adapter {
     /// Carries out one command. Its reply is JSON, but for the ladder.
     pub(super) fn handle_command(&mut self, now: Instant, ticket: Ticket, words: Command<'_>) {
@@ -53,24 +60,29 @@ impl Adapter {
             return self.reply_command(ticket, error.to_string());
         };
         let lookup = overlay.lookup(now, &aor);
-        self.answers.insert(ticket, Vec::new());
+        self.answers.insert(ticket, Answering { asked: now, found: Vec::new() });
         self.askers.insert(lookup, Asker::Command(ticket));
     }
 
     /// The look-up of a command has ended.
-    pub(super) fn answer_lookup(&mut self, ticket: Ticket) {
-        let found = self.answers.remove(&ticket).unwrap_or_default();
-        let records: Vec<Value> = found.iter().map(|found| self.record_status(found)).collect();
-        self.reply_command(ticket, json!({ "records": records }).to_string());
+    pub(super) fn answer_lookup(&mut self, now: Instant, ticket: Ticket) {
+        let Some(Answering { asked, found }) = self.answers.remove(&ticket) else { return };
+        let micros = |at: Instant| at.since(asked).as_micros() as u64;
+        let records: Vec<Value> =
+            found.iter().map(|(at, found)| self.record_status(micros(*at), found)).collect();
+        let reply = json!({ "records": records, "took_us": micros(now) });
+        self.reply_command(ticket, reply.to_string());
     }
 
-    fn record_status(&self, found: &Found) -> Value {
+    fn record_status(&self, after_us: u64, found: &Found) -> Value {
         let addresses: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
         json!({
             "adapter": found.owner.to_string(),
             "here": found.owner == self.id,
             "addresses": addresses,
             "seq": found.seq,
+            "after_us": after_us,
+            "hops": found.hops,
         })
     }
 

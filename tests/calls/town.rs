@@ -314,7 +314,10 @@ impl Town {
     pub(crate) fn finds(&mut self, router: usize, aor: &str) -> usize {
         let reply = self.world.ask(self.routers[router].place, &["lookup", aor]);
         let reply: Value = serde_json::from_str(&reply).unwrap();
-        reply["records"].as_array().unwrap().len()
+        let records = reply["records"].as_array().unwrap();
+        let when = records.iter().map(|record| record["after_us"].as_u64().unwrap());
+        assert!(when.max() <= reply["took_us"].as_u64(), "none comes after the end: {reply}");
+        records.len()
     }
 
     /// Decides what becomes of all that the server is sent and sends.
