@@ -1,6 +1,6 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test calls lint fuzz bench soak sim texts
+.PHONY: help setup build demo test calls lint fuzz bench soak sim swarm texts
 .PHONY: cross cross-test sizes router-test feed package package-check image-overlay
 
 CARGO := scripts/cargo
@@ -44,6 +44,11 @@ sim: ## thousands of routers over virtual time -> target/sim [ROUTERS=N,.. SEED=
 	$(CARGO) build --locked --profile sim --features lab --bin cosip-lab
 	target/sim/cosip-lab sim --routers $(or $(ROUTERS),1000) --seed $(or $(SEED),1) \
 		$(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(MINUTES),--minutes $(MINUTES))
+
+swarm: build ## real routers beside simulated ones [PROCESSES=200 DELAY=20 BESIDE=opendht]
+	$(if $(BESIDE),scripts/setup.sh $(BESIDE))
+	target/release/cosip-lab swarm --processes $(or $(PROCESSES),200) \
+		--delay-ms $(or $(DELAY),20) $(if $(BESIDE),--beside $(BESIDE))
 
 cross: ## the daemon for routers, four processors -> target/cross/TRIPLE/cosip [TRIPLES=..]
 	cross/build $(TRIPLES)

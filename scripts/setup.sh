@@ -2,7 +2,8 @@
 # Installs what building and testing needs and this machine lacks: Debian packages, and Debian's
 # Rust where there is none or it is too old. Idempotent; touches nothing where nothing is missing.
 # Without root it names what is missing and the command, and fails. `setup.sh cross`: what building
-# and running for routers needs; `setup.sh router`: what playing a whole router needs besides.
+# and running for routers needs; `setup.sh router`: what playing a whole router needs besides;
+# `setup.sh opendht`: the DHT that a swarm of routers is compared with.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,6 +24,7 @@ cross_rust_packages="cargo-web rust-web-llvm rust-web-src rustc-web"
 # Machines, what their file system is made with, and the networks that they hang on.
 router_packages="apt busybox debian-archive-keyring dpkg iproute2 mount qemu-system-arm
     qemu-system-mips util-linux"
+opendht_packages="dhtnode iproute2 mount nftables python3-opendht util-linux"
 zig=target/tools/zig
 zig_version=0.15.2
 
@@ -41,6 +43,9 @@ cross)
     ;;
 router)
     packages=$router_packages
+    ;;
+opendht)
+    packages=$opendht_packages
     ;;
 *)
     scripts/cargo 2>/dev/null || packages="$packages $rust_packages"

@@ -14,7 +14,10 @@ usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--
        cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab router-test --triple TRIPLE --machine DIR [--out DIR] [--cosip FILE] [--keep]
        cosip-lab sim [--routers N] [--seed N] [--scenario NAME] [--minutes N] [--table-kb N]
-                     [--threads N] [--out DIR]
+                     [--threads N] [--delay-ms N] [--out DIR]
+       cosip-lab swarm [--processes N] [--delay-ms N] [--settle SECONDS] [--idle SECONDS]
+                       [--asks N] [--seed N] [--beside opendht] [--out DIR] [--cosip FILE]
+                       [--keep]
        cosip-lab server --listen ADDRESS:PORT [--password WORD]
        cosip-lab dht-client [--node] --listen ADDRESS:PORT [--bootstrap ADDRESS:PORT]
                             [--secret FILE]
@@ -32,7 +35,12 @@ router-test a router of another processor, a machine that qemu plays: its calls 
             dies, its memory, its start; needs root and what cross/machine made in DIR
 sim         thousands of routers over virtual time, by one seed: steady, renumber, restart,
             avalanche, partition, half-lost; writes summary.json and pictures into DIR
-            (target/sim)
+            (target/sim); --delay-ms has all packets take so long, and arrive
+swarm       hundreds of real routers on this machine, packets between them delayed, and the same
+            simulated: look-ups, traffic, memory, and look-ups when half are killed; fails where
+            the two are more than a fifth apart; --beside opendht puts Debian's OpenDHT through
+            the same; writes summary.json into DIR (target/swarm);
+            needs root
 server      a SIP registrar and proxy on UDP; tells on stdout what it carries; with a
             password it challenges every user for that one
 dht-client  a member of the overlay; without --node it reads `put KEY VALUE` and `get KEY`
@@ -57,6 +65,7 @@ fn command() -> Result<ExitCode, Box<dyn Error>> {
         Some(Value(word)) if word == "soak" => commands::soak(&mut arguments),
         Some(Value(word)) if word == "router-test" => commands::router_test(&mut arguments),
         Some(Value(word)) if word == "sim" => commands::sim(&mut arguments),
+        Some(Value(word)) if word == "swarm" => commands::swarm(&mut arguments),
         Some(Value(word)) if word == "server" => commands::server(&mut arguments),
         Some(Value(word)) if word == "dht-client" => commands::dht_client(&mut arguments),
         Some(Short('h') | Long("help")) => {

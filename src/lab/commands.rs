@@ -4,7 +4,7 @@ use super::bench::{self, Load};
 use super::demo::machine::{Image, Kind};
 use super::demo::{self, Options, ServerKind};
 use super::report::Fault;
-use super::{dht_client, hosts, router_test, server, sim, soak};
+use super::{dht_client, hosts, router_test, server, sim, soak, swarm};
 use lexopt::prelude::{Long, ValueExt};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -181,6 +181,46 @@ pub fn router_test(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn E
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// `swarm`: plays, and fails where the simulator is wrong about real processes.
+///
+/// # Errors
+/// What is wrong with the arguments; why it cannot run here.
+pub fn swarm(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
+    let mut options = options("target/swarm")?;
+    let seconds = Duration::from_secs;
+    let size = swarm::Size { routers: 200, settle: seconds(60), idle: seconds(120), asks: 1000 };
+    let mut load = swarm::Load { size, delay_ms: 20, seed: 1, beside: false };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("out") => options.out = arguments.value()?.into(),
+            Long("cosip") => options.cosip = arguments.value()?.into(),
+            Long("processes") => {
+                load.size.routers = arguments.value()?.parse::<u32>()?.clamp(8, 1000)
+            }
+            Long("delay-ms") => load.delay_ms = arguments.value()?.parse::<u64>()?.clamp(4, 1000),
+            Long("settle") => load.size.settle = seconds(arguments.value()?.parse()?),
+            Long("idle") => load.size.idle = seconds(arguments.value()?.parse::<u64>()?.max(1)),
+            Long("beside") => {
+                load.beside = match arguments.value()?.string()?.as_str() {
+                    "opendht" => true,
+                    _ => return Err("--beside takes opendht".into()),
+                };
+            }
+            Long("asks") => load.size.asks = arguments.value()?.parse()?,
+            Long("seed") => load.seed = arguments.value()?.parse()?,
+            Long("keep") => options.keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    hosts::enclose(swarm::programs(&load))?;
+    let results = swarm::run(&options, load)?;
+    print!("\n{}", results.table());
+    let faults = results.faults();
+    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
+    println!("\nsummary.json is in {}", options.out.display());
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// `server`: serves for ever.
 ///
 /// # Errors
@@ -242,6 +282,9 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             Long("minutes") => options.minutes = Some(arguments.value()?.parse()?),
             Long("table-kb") => options.table_kb = arguments.value()?.parse()?,
             Long("threads") => options.threads = arguments.value()?.parse()?,
+            Long("delay-ms") => {
+                options.links = sim::Links::even_ms(arguments.value()?.parse()?);
+            }
             Long("stand-in") => options.stand_in = true,
             other => return Err(other.unexpected().into()),
         }

@@ -17,10 +17,12 @@ const ENCLOSED: &str = "COSIP_LAB_ENCLOSED";
 /// Where iproute2 keeps the names of network namespaces.
 const NAMES: &str = "/run/netns";
 /// The Debian package of each program that the lab runs.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 9] = [
+    ("dhtnode", "dhtnode python3-opendht"),
     ("ip", "iproute2"),
     ("kamailio", "kamailio"),
     ("mount", "mount"),
+    ("nft", "nftables"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-mipsel", "qemu-system-mips"),
     ("setpriv", "util-linux"),

@@ -25,5 +25,6 @@ pub mod sim;
 pub mod soak;
 pub mod stage;
 mod svg;
+pub mod swarm;
 pub mod timeline;
 pub mod world;

@@ -95,6 +95,11 @@ impl Process {
         self.kill();
     }
 
+    /// Its number.
+    pub(in crate::lab) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used so far.
     pub(in crate::lab) fn usage(&self) -> Usage {
         let file = |name| {

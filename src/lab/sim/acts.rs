@@ -19,7 +19,8 @@ impl Shard {
             Act::Renumber => self.renumber(now, index),
             Act::Publish(place) => self.routers[index].publish(now, place),
             Act::Die => self.die(now, index),
-            Act::Boot => self.boot(world, now, index),
+            Act::Boot => self.boot(world, now, index, true),
+            Act::Start => self.boot(world, now, index, false),
             Act::Upgrade => self.upgrade(world, now, index),
             Act::Knock(lookup) => self.knock(world, now, index, lookup),
             Act::Attack(attack) => self.attack(world, now, index, attack),
@@ -94,7 +95,7 @@ impl Shard {
         }
     }
 
-    fn boot(&mut self, world: &World, now: u64, index: usize) {
+    fn boot(&mut self, world: &World, now: u64, index: usize, publishes: bool) {
         let pool = &mut self.pools[index / POOL as usize];
         let router = &mut self.routers[index];
         if router.overlay.is_some() {
@@ -107,7 +108,7 @@ impl Shard {
             router.move_to(now, home);
         }
         router.start(now, &world.common);
-        for place in 0..AORS as u8 {
+        for place in (0..AORS as u8).filter(|_| publishes) {
             router.publish(now, place);
         }
         self.live(now, 1);

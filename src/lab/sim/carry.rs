@@ -5,7 +5,6 @@ use super::address::{POOL, place};
 use super::attack::Shot;
 use super::dialect::{Versions, renew};
 use super::fault::{spoil, times};
-use super::link::{self, mishap};
 use super::packet::{Made, Packet, answers};
 use super::queue::{Event, What};
 use super::shard::{Shard, World};
@@ -133,8 +132,9 @@ impl Shard {
             return;
         };
         let ends = [packet.sender / POOL, pool].map(|pool| (pool, world.regions[pool as usize]));
-        let (late_us, twice) = mishap(&mut router.dice);
-        let at = now + line_us + late_us + link::way_us(world.common.seed, ends[0], ends[1]);
+        let links = world.common.links;
+        let (late_us, twice) = links.mishap(&mut router.dice);
+        let at = now + line_us + late_us + links.way_us(world.common.seed, ends[0], ends[1]);
         let event = |at, order| Event { at, order, whom: pool, what: What::Wake };
         let first = event(at, router.next_order());
         if twice {

@@ -22,6 +22,8 @@ const REGIONS: [(i32, i32); 8] =
 const PEOPLE: [usize; 16] = [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7];
 /// Jitter of a packet, at each tenth; the last tenth is a queue that stands for a moment.
 const JITTER_US: [u32; 11] = [0, 50, 100, 150, 250, 400, 600, 900, 1500, 3000, 12_000];
+/// How long a machine takes for a packet on an even link, on average, at either end.
+const HANDLING_US: u64 = 150;
 /// How long a line is good, and bad, on average.
 const GOOD_US: u64 = 12_000_000;
 const BAD_US: u64 = 200_000;
@@ -36,9 +38,52 @@ const TWICE: u32 = 1000;
 const HELD_UP: u32 = 1000;
 const HELD_UP_US: u64 = 60_000;
 
+/// What is between the routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// What the head of this module tells.
+    Internet,
+    /// Every packet takes as long as any other, and each arrives once. Machines take a moment for
+    /// it: without one, answers would come at the very microsecond at which they are expected.
+    Even {
+        /// How long, from one router to another.
+        one_way_us: u64,
+    },
+}
+
+impl Links {
+    /// Even links of so many milliseconds one way; shards need some.
+    pub fn even_ms(ms: u64) -> Self {
+        Self::Even { one_way_us: (ms * 1000).max(LEAST_US) }
+    }
+
+    /// A router's access line.
+    pub(super) fn line(self, dice: &mut Dice) -> Line {
+        match self {
+            Self::Internet => Line::new(dice),
+            Self::Even { .. } => Line { even: true, delay_us: 0, ..Line::new(dice) },
+        }
+    }
+
+    /// One way between two pools, without the lines at both ends.
+    pub(super) fn way_us(self, seed: u64, a: (u32, usize), b: (u32, usize)) -> u64 {
+        match self {
+            Self::Internet => way_us(seed, a, b),
+            Self::Even { one_way_us } => one_way_us,
+        }
+    }
+
+    /// What the way does to one packet besides: how much later it comes, and whether twice.
+    pub(super) fn mishap(self, dice: &mut Dice) -> (u64, bool) {
+        if self == Self::Internet { mishap(dice) } else { (0, false) }
+    }
+}
+
 /// One router's access line.
 pub(super) struct Line {
     delay_us: u64,
+    /// Whether it loses nothing, and every packet takes as long as any other.
+    even: bool,
     /// How long its processor takes for a packet: nearly nothing, but for slow ones.
     pub(super) slow_us: u64,
     pub(super) troubled: bool,
@@ -49,11 +94,14 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(dice: &mut Dice) -> Self {
         let delay_us = dice.of(&LINES_US);
-        Self { delay_us, slow_us: 0, troubled: false, bad: false, changes_at: 0 }
+        Self { delay_us, even: false, slow_us: 0, troubled: false, bad: false, changes_at: 0 }
     }
 
     /// How long a packet takes over it; `None` where it is lost there.
     pub(super) fn cross(&mut self, now: u64, dice: &mut Dice) -> Option<u64> {
+        if self.even {
+            return Some(dice.wait(HANDLING_US) + self.handling_us(dice));
+        }
         while self.changes_at <= now {
             self.bad = self.changes_at > 0 && !self.bad;
             // A line that nobody used for long is in any state.
@@ -65,8 +113,12 @@ impl Line {
         if dice.chance(lost) {
             return None;
         }
-        let slow_us = if self.slow_us > 0 { dice.wait(self.slow_us) } else { 0 };
+        let slow_us = self.handling_us(dice);
         Some(self.delay_us + dice.of(&JITTER_US) + slow_us)
+    }
+
+    fn handling_us(&self, dice: &mut Dice) -> u64 {
+        if self.slow_us > 0 { dice.wait(self.slow_us) } else { 0 }
     }
 }
 
@@ -75,7 +127,7 @@ pub(super) fn region(seed: u64, pool: u32) -> usize {
     PEOPLE[Dice::new(seed, "region", u64::from(pool)).below(PEOPLE.len() as u64) as usize]
 }
 
-/// One way between two pools, without the lines at both ends: the same in both directions.
+/// The same on the Internet, and in both directions.
 pub(super) fn way_us(seed: u64, a: (u32, usize), b: (u32, usize)) -> u64 {
     let ((ax, ay), (bx, by)) = (REGIONS[a.1], REGIONS[b.1]);
     let (dx, dy) = (u64::from(ax.abs_diff(bx)), u64::from(ay.abs_diff(by)));
@@ -85,8 +137,7 @@ pub(super) fn way_us(seed: u64, a: (u32, usize), b: (u32, usize)) -> u64 {
     LEAST_US + straight_us * detour / 100
 }
 
-/// What the way does to one packet besides: how much later it comes, and whether twice.
-pub(super) fn mishap(dice: &mut Dice) -> (u64, bool) {
+fn mishap(dice: &mut Dice) -> (u64, bool) {
     let late_us = if dice.chance(HELD_UP) { dice.wait(HELD_UP_US) } else { 0 };
     (late_us, dice.chance(TWICE))
 }

@@ -19,6 +19,7 @@
 //! | `meet`, `dialect`, `attack` | callees behind NATs; two wire versions; hostile routers |
 //! | `fault` | what may be wrong, to see the oracles notice |
 //! | `verdict`, `tally`, `measure` | which answers were right; counts; figures of a phase |
+//! | `rehearsal` | what real processes are put through, too |
 //! | `report`, `plot`, `progress` | what is written and shown |
 
 mod acts;
@@ -37,6 +38,7 @@ mod plot;
 mod population;
 mod progress;
 mod queue;
+mod rehearsal;
 mod report;
 mod router;
 mod scenario;
@@ -49,10 +51,14 @@ mod truth;
 mod verdict;
 
 pub use fault::Fault;
+pub use link::Links;
 pub use measure::{Measured, Score};
+pub(in crate::lab) use packet::{LOOKUP_KINDS, kind_name};
 pub use population::Population;
+pub(in crate::lab) use rehearsal::rehearse;
 pub use report::{Summary, write};
 pub use scenario::Scenario;
+pub(in crate::lab) use truth::{AORS, NOBODYS};
 
 use crate::time::Duration;
 use network::{Network, PUBLISHING_US};
@@ -73,6 +79,8 @@ pub struct Options {
     pub routers: u32,
     /// What decides everything.
     pub seed: u64,
+    /// What is between them.
+    pub links: Links,
     /// The phases, in order.
     pub scenarios: Vec<Scenario>,
     /// How long each lasts, where not as long as usual.
@@ -96,6 +104,7 @@ impl Default for Options {
         Self {
             routers: 1000,
             seed: 1,
+            links: Links::Internet,
             scenarios: Vec::from(Scenario::WHOLE),
             minutes: None,
             table_kb: 256,

@@ -5,7 +5,7 @@
 
 use super::address::{CARRIER_LIFE_S, POOL, Pool};
 use super::fault::Fault;
-use super::link::{LEAST_US, region, rtt_us, way_us};
+use super::link::{LEAST_US, region, rtt_us};
 use super::population::Population;
 use super::queue::{Act, Event, What};
 use super::router::{Common, Router};
@@ -52,6 +52,7 @@ impl Network {
             limits: Limits { table_kb: options.table_kb, ..Limits::default() },
             stand_in: options.stand_in || options.routers >= STAND_IN_FROM,
             population,
+            links: options.links,
             bootstrap: Vec::new(),
         };
         let regions = (0..pools).map(|pool| region(options.seed, pool)).collect();
@@ -151,7 +152,8 @@ impl Network {
                     let pool = router.number / POOL;
                     (pool, self.world.regions[pool as usize])
                 };
-                rtt_us(way_us(self.world.common.seed, end(a), end(b)), &a.line, &b.line)
+                let way_us = self.world.common.links.way_us(self.world.common.seed, end(a), end(b));
+                rtt_us(way_us, &a.line, &b.line)
             })
             .collect();
         rtts.sort_unstable();

@@ -33,7 +33,7 @@ pub(super) fn header_bytes(to: &SocketAddr) -> u64 {
 }
 
 /// What the kinds are called, by their byte in wire version 1; the last is all others.
-pub(super) const KINDS: [&str; 18] = [
+pub(in crate::lab) const KINDS: [&str; 18] = [
     "none",
     "ping",
     "pong",
@@ -54,6 +54,9 @@ pub(super) const KINDS: [&str; 18] = [
     "other",
 ];
 
+/// Those of a get and of its answer.
+pub(in crate::lab) const LOOKUP_KINDS: [&str; 2] = [KINDS[GET as usize], KINDS[VALUE as usize]];
+
 /// The kind byte of a get, and of its answer.
 pub(super) const GET: u8 = 5;
 pub(super) const VALUE: u8 = 6;
@@ -64,6 +67,11 @@ const ANSWERS: [u8; 6] = [2, 4, VALUE, 8, 11, 13];
 /// What a datagram says it is: its third byte, as the wire format has it.
 pub(super) fn kind(data: &[u8]) -> u8 {
     data.get(2).copied().unwrap_or(0)
+}
+
+/// What the kind of a datagram is called.
+pub(in crate::lab) fn kind_name(data: &[u8]) -> &'static str {
+    KINDS[usize::from(kind(data)).min(KINDS.len() - 1)]
 }
 
 /// Whether it is a get or the answer to one.

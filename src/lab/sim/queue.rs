@@ -53,7 +53,7 @@ pub(super) enum Act {
     Publish(u8),
     /// Loses power.
     Die,
-    /// Boots, with what it saved.
+    /// Boots, with what it saved, and publishes what it has.
     Boot,
     /// Its adapter is replaced by a newer one.
     Upgrade,
@@ -61,6 +61,8 @@ pub(super) enum Act {
     Knock(LookupId),
     /// Throws something at others.
     Attack(Attack),
+    /// Boots, with what it saved; its phones are still off.
+    Start,
 }
 
 const _: () = assert!(size_of::<Event>() <= 32);

@@ -4,7 +4,7 @@ use super::address::{Access, Home, Pool, key};
 use super::attack::Villain;
 use super::dialect::Dialect;
 use super::dice::{Dice, mix};
-use super::link::Line;
+use super::link::{Line, Links};
 use super::meet::Meeting;
 use super::population::Population;
 use super::tally::Load;
@@ -55,6 +55,7 @@ pub(super) struct Common {
     pub(super) limits: Limits,
     pub(super) stand_in: bool,
     pub(super) population: Population,
+    pub(super) links: Links,
     /// Addresses that never change: the operator's own.
     pub(super) bootstrap: Vec<SocketAddr>,
 }
@@ -106,7 +107,7 @@ impl Router {
             home,
             overlay: None,
             budget: Budget::new(Instant::ZERO),
-            line: Line::new(&mut dice),
+            line: common.links.line(&mut dice),
             truth: Truth::default(),
             published: [None; AORS as usize],
             asking: Vec::new(),

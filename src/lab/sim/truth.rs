@@ -10,11 +10,11 @@ use core::time::Duration;
 use std::net::SocketAddr;
 
 /// AORs of one router.
-pub(super) const AORS: u32 = 3;
+pub(in crate::lab) const AORS: u32 = 3;
 /// How long a change may take to be known everywhere.
 const SPREAD: Duration = Duration::from_secs(10);
 /// AORs from this number on are nobody's.
-pub(super) const NOBODYS: u32 = 1 << 31;
+pub(in crate::lab) const NOBODYS: u32 = 1 << 31;
 
 /// What an AOR is called.
 pub(super) fn name(aor: u32) -> String {
