@@ -71,9 +71,7 @@ impl Overlay {
 
     /// Somebody told whom it knows around a point.
     pub(super) fn harvested(&mut self, now: Instant, number: u8, nodes: Nodes<'_>) {
-        for named in nodes.iter() {
-            self.hear_hint(now, &named, false);
-        }
+        self.hear_hints(now, nodes, None);
         let Some(part) = self.harvest.parts.get_mut(usize::from(number)) else { return };
         part.waits = false;
         let Some(at) = part.at else { return };

@@ -4,6 +4,7 @@
 use super::event::{Found, OverlayEvent};
 use super::id::{Named, Node, same};
 use super::lookup::{Goal, Lookup, Word};
+use super::reader::Nodes;
 use super::request::{Missed, Purpose};
 use super::table::Member;
 use super::wire::{Body, Frame, Hello, Token, Value, Verdict};
@@ -51,9 +52,7 @@ impl Overlay {
                 Ok(())
             }
             (Purpose::Join, Body::Nodes(_, nodes)) => {
-                for named in nodes.iter() {
-                    self.hear_hint(now, &named, false);
-                }
+                self.hear_hints(now, nodes, None);
                 Ok(())
             }
             (Purpose::Harvest(part), Body::Nodes(_, nodes)) => {
@@ -66,7 +65,7 @@ impl Overlay {
             }
             (Purpose::Lookup(id, _), Body::Nodes(_, nodes)) => {
                 let hops = self.lookup_answered(now, id, &node, hello, Word::Yes);
-                self.lookup_learn(now, id, nodes.iter(), hops);
+                self.lookup_learn(now, id, nodes, hops);
                 self.drive(now, id);
                 Ok(())
             }
@@ -183,15 +182,8 @@ impl Overlay {
         hops
     }
 
-    fn lookup_learn(
-        &mut self,
-        now: Instant,
-        id: Id<Lookup>,
-        nodes: impl Iterator<Item = Named>,
-        hops: u8,
-    ) {
-        for named in nodes {
-            let node = named.node;
+    fn lookup_learn(&mut self, now: Instant, id: Id<Lookup>, nodes: Nodes<'_>, hops: u8) {
+        for Named { node, .. } in nodes.iter() {
             if same(&node.id, &self.me) {
                 continue;
             }
@@ -204,8 +196,8 @@ impl Overlay {
             if let Some(lookup) = self.lookups.get_mut(id) {
                 lookup.add(node, doubtful, hops);
             }
-            self.hear_hint(now, &named, false);
         }
+        self.hear_hints(now, nodes, None);
     }
 
     fn value_answered(
@@ -231,7 +223,7 @@ impl Overlay {
             None => Word::No,
         };
         let hops = self.lookup_answered(now, id, node, hello, word);
-        self.lookup_learn(now, id, value.nodes.iter(), hops);
+        self.lookup_learn(now, id, value.nodes, hops);
         let Some(record) = record.transpose()? else { return Ok(()) };
         let addresses = value.addresses.and_then(|data| AddressRecord::parse(data).ok());
         let addresses = addresses.filter(|list| list.owner() == record.owner());

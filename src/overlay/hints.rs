@@ -50,6 +50,29 @@ impl Sample {
     }
 }
 
+/// Which hints the news replace, asked in the order of their prefixes.
+struct Replaced<'a> {
+    news: &'a [Rows; 2],
+    passed: [usize; 2],
+}
+
+impl<'a> Replaced<'a> {
+    fn by(news: &'a [Rows; 2]) -> Self {
+        Self { news, passed: [0; 2] }
+    }
+
+    fn has(&mut self, prefix: u64) -> bool {
+        let mut has = false;
+        for (rows, passed) in self.news.iter().zip(&mut self.passed) {
+            while *passed < rows.len() && prefix_of(rows.at(*passed)) < prefix {
+                *passed += 1;
+            }
+            has |= *passed < rows.len() && prefix_of(rows.at(*passed)) == prefix;
+        }
+        has
+    }
+}
+
 /// All hints.
 pub(super) struct Hints {
     sample: Sample,
@@ -224,12 +247,9 @@ impl Hints {
     /// address.
     fn merge(&mut self, minute: u16) -> u64 {
         let crowded = self.drop_crowded();
-        let [four, six] = &self.news;
         for rows in &mut self.sorted {
-            rows.retain(&mut |row| {
-                let prefix = prefix_of(row);
-                is_alive(row, minute) && !four.has(prefix) && !six.has(prefix)
-            });
+            let mut replaced = Replaced::by(&self.news);
+            rows.retain(&mut |row| !replaced.has(prefix_of(row)) && is_alive(row, minute));
         }
         loop {
             let used: usize = self.rows().map(|rows| rows.bytes.len()).sum();
@@ -278,13 +298,12 @@ impl Hints {
                 }
             }
         }
-        let [four, six] = &self.news;
         for rows in &self.sorted {
+            let mut replaced = Replaced::by(&self.news);
             for at in 0..rows.len() {
                 let Some(network) = of_row(rows, at) else { continue };
                 let (word, bit) = mark(network);
-                let replaced = || [four, six].iter().any(|news| news.has(prefix_of(rows.at(at))));
-                if marks[word] & bit != 0 && !replaced() {
+                if marks[word] & bit != 0 && !replaced.has(prefix_of(rows.at(at))) {
                     let known = counts.iter_mut().find(|(known, _)| *known == network);
                     known.into_iter().for_each(|(_, count)| *count = count.saturating_add(1));
                 }

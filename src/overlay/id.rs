@@ -9,6 +9,7 @@
 
 use crate::net::NodeId;
 use core::cmp::Ordering;
+use core::ops::Range;
 use heapless::VecView;
 use std::net::SocketAddr;
 
@@ -81,11 +82,40 @@ pub(super) fn closer(target: &Place, a: &Place, b: &Place) -> Ordering {
     distance(target, a).cmp(&distance(target, b))
 }
 
-/// The smallest and the largest place that share the first `bits` bits with `place`.
-pub(super) fn range(place: &Place, bits: u32) -> (Place, Place) {
-    let free = u128::MAX.checked_shr(bits).unwrap_or(0);
-    let place = u128::from_be_bytes(*place);
-    ((place & !free).to_be_bytes(), (place | free).to_be_bytes())
+/// In a sorted list of `len` prefixes, of which `at` tells one: the first position whose prefix is
+/// not less. Ids are as if drawn, so it is sought near where it should be: a table of hints is
+/// larger than caches, and halving it reads a line of memory in each step.
+pub(super) fn position(len: usize, prefix: u64, at: &dyn Fn(usize) -> u64) -> usize {
+    let (mut low, mut high, mut step) = (0, len, 8);
+    let mut probe = (((prefix >> 32) * len as u64) >> 32) as usize;
+    while probe < high && probe >= low {
+        if at(probe) < prefix {
+            low = probe + 1;
+            probe = low + step;
+        } else {
+            high = probe;
+            probe = probe.wrapping_sub(step);
+        }
+        step *= 4;
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        if at(middle) < prefix { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+/// The positions in such a list of those that share the first `bits` bits with `prefix`.
+pub(super) fn positions_within(
+    len: usize,
+    prefix: u64,
+    bits: u32,
+    at: &dyn Fn(usize) -> u64,
+) -> Range<usize> {
+    let free = u64::MAX.checked_shr(bits).unwrap_or(0);
+    let start = position(len, prefix & !free, at);
+    let end = (prefix | free).checked_add(1).map_or(len, |next| position(len, next, at));
+    start..end
 }
 
 #[cfg(test)]
@@ -93,12 +123,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_holds_what_shares_the_prefix_and_nothing_else() {
-        let place = [0xa5; 16];
-        assert_eq!(range(&place, 0), ([0; 16], [255; 16]));
-        assert_eq!(range(&place, 128), (place, place));
-        let (low, high) = range(&place, 4);
-        assert_eq!((low[0], low[1], high[0], high[1]), (0xa0, 0, 0xaf, 255));
+    fn positions_are_those_of_a_search_that_halves() {
+        let mut rng = crate::rng::Rng::new([6; 32]);
+        for len in [0, 1, 2, 7, 100, 3000] {
+            for crowded in [false, true] {
+                let draw = |n: u64| if crowded { n >> 40 } else { n };
+                let mut list: Vec<u64> = (0..len).map(|_| draw(rng.next_u64())).collect();
+                list.sort_unstable();
+                let at = |at: usize| list[at];
+                let known: Vec<u64> = list.iter().map(|n| n.wrapping_add(1)).collect();
+                let drawn = (0..100).map(|_| rng.next_u64());
+                for wanted in list.iter().copied().chain(known).chain(drawn).chain([0, u64::MAX]) {
+                    let expected = list.partition_point(|n| *n < wanted);
+                    assert_eq!(position(list.len(), wanted, &at), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn those_within_share_the_prefix_and_nobody_else_does() {
+        let list: Vec<u64> = (0..=255).map(|n| n << 56 | 7).collect();
+        let within = |place, bits| positions_within(256, place, bits, &|at| list[at]);
+        assert_eq!(within(0xa5 << 56, 0), 0..256);
+        assert_eq!(within(0xa5 << 56, 4), 0xa0..0xb0);
+        assert_eq!(within(0xff << 56, 8), 0xff..0x100);
+        assert_eq!(within(0xa5 << 56, 64), 0xa5..0xa5);
+        assert_eq!(within(0xa5 << 56 | 7, 64), 0xa5..0xa6);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 use super::Overlay;
 use super::announce::NEIGHBOURS;
 use super::id::{Named, Node, Place, closer, same};
+use super::reader::Nodes;
 use crate::limits::OVERLAY_MEMBERS_MAX;
+use crate::net::NodeId;
 use crate::time::Instant;
 use core::cmp::Ordering;
 use heapless::VecView;
@@ -48,8 +50,27 @@ impl Overlay {
         self.hints.len() <= OVERLAY_MEMBERS_MAX
     }
 
-    /// Somebody named a member, by gossip or in an answer. True where that is news.
-    pub(super) fn hear_hint(&mut self, now: Instant, named: &Named, gossip: bool) -> bool {
+    /// Somebody named members, in an answer, or by gossip with this level of the tree: what is news
+    /// then is passed on.
+    pub(super) fn hear_hints(&mut self, now: Instant, hints: Nodes<'_>, level: Option<u8>) {
+        let near = self.nearest();
+        for named in hints.iter() {
+            let news = self.hear_hint(now, &named, near.as_ref(), level.is_some());
+            if let Some(level) = level.filter(|_| news) {
+                self.counters.hints_heard += 1;
+                self.gossip.push(level, &named);
+            }
+        }
+    }
+
+    /// One of those. `near` is the farthest of our neighbours, see [`Self::nearest`].
+    fn hear_hint(
+        &mut self,
+        now: Instant,
+        named: &Named,
+        near: Option<&NodeId>,
+        gossip: bool,
+    ) -> bool {
         let node = &named.node;
         if same(&node.id, &self.me) {
             return false;
@@ -60,17 +81,27 @@ impl Overlay {
             // It has not died, it has moved.
             self.suspects.remove(&node.id);
         }
-        if self.members.get(&node.id).is_some() || self.is_small() || self.is_neighbour(node) {
+        let wanted = self.is_small() || self.is_nearer(&node.id, near);
+        if wanted || self.members.get(&node.id).is_some() {
             self.consider(now, node);
         }
         news
     }
 
+    /// The farthest of those neighbours whom we want proven; none while there are too few.
+    fn nearest(&self) -> Option<NodeId> {
+        let nearest = self.members.closest::<NEIGHBOURS>(&self.me.0, |m| m.missed == 0);
+        nearest.last().filter(|_| nearest.is_full()).map(|last| last.id)
+    }
+
+    /// Whether `id` is no farther than `near`, where that is known.
+    fn is_nearer(&self, id: &NodeId, near: Option<&NodeId>) -> bool {
+        near.is_none_or(|near| closer(&self.me.0, &id.0, &near.0) != Ordering::Greater)
+    }
+
     /// Whether a node belongs to those nearest to us, whom we want proven.
     pub(super) fn is_neighbour(&self, node: &Node) -> bool {
-        let nearest = self.members.closest::<NEIGHBOURS>(&self.me.0, |m| m.missed == 0);
-        let farther = |last: &Node| closer(&self.me.0, &node.id.0, &last.id.0) != Ordering::Greater;
-        !nearest.is_full() || nearest.last().is_some_and(farther)
+        self.is_nearer(&node.id, self.nearest().as_ref())
     }
 
     /// Makes room for a proven member. The one that gives way becomes a hint.

@@ -1,6 +1,6 @@
 //! Rows of hints: how one is kept in 16 bytes, or 28, and a sorted list of those of one family.
 
-use super::id::{Named, Node};
+use super::id::{Named, Node, position, positions_within};
 use crate::net::NodeId;
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,34 +35,13 @@ impl Rows {
 
     /// The first position whose prefix is not less.
     fn lower(&self, prefix: u64) -> usize {
-        self.lower_of(self.len(), prefix)
-    }
-
-    /// The same, of the first `len` rows.
-    fn lower_of(&self, len: usize, prefix: u64) -> usize {
-        let (mut low, mut high) = (0, len);
-        while low < high {
-            let middle = low.midpoint(high);
-            if prefix_of(self.at(middle)) < prefix { low = middle + 1 } else { high = middle }
-        }
-        low
+        position(self.len(), prefix, &|at| prefix_of(self.at(at)))
     }
 
     /// The hints whose prefixes share so many bits with `prefix`.
     pub(super) fn within(&self, prefix: u64, bits: u32) -> &[u8] {
-        let free = u64::MAX.checked_shr(bits).unwrap_or(0);
-        let end = match (prefix | free).checked_add(1) {
-            Some(next) => self.lower(next),
-            None => self.len(),
-        };
-        let start = self.lower(prefix & !free);
-        self.bytes.get(start * self.row..end * self.row).unwrap_or_default()
-    }
-
-    /// Whether there is one of this prefix.
-    pub(super) fn has(&self, prefix: u64) -> bool {
-        let at = self.lower(prefix);
-        at < self.len() && prefix_of(self.at(at)) == prefix
+        let found = positions_within(self.len(), prefix, bits, &|at| prefix_of(self.at(at)));
+        self.bytes.get(found.start * self.row..found.end * self.row).unwrap_or_default()
     }
 
     /// The row of this prefix, to change it.
@@ -103,7 +82,8 @@ impl Rows {
         self.bytes.resize(end + other.bytes.len(), 0);
         for left in (0..other.len()).rev() {
             let row = other.at(left);
-            let at = self.lower_of(end / self.row, prefix_of(row)) * self.row;
+            let above = position(end / self.row, prefix_of(row), &|at| prefix_of(self.at(at)));
+            let at = above * self.row;
             self.bytes.copy_within(at..end, at + (left + 1) * self.row);
             self.bytes[at + left * self.row..][..self.row].copy_from_slice(row);
             end = at;

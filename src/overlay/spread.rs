@@ -242,12 +242,7 @@ impl Overlay {
             self.answer_stored(now, asker, Status::Full, None);
             return Ok(());
         }
-        for named in hints.iter() {
-            if self.hear_hint(now, &named, true) {
-                self.counters.hints_heard += 1;
-                self.gossip.push(level, &named);
-            }
-        }
+        self.hear_hints(now, hints, Some(level));
         self.gossip.hurry(now, self.hints.len());
         self.answer_stored(now, asker, Status::Stored, None);
         Ok(())

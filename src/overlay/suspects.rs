@@ -4,7 +4,7 @@
 //! second, and each suspect is asked less often the longer it is silent, so that routers switched
 //! off for the night cost next to nothing. Once one is back the others are asked at full rate.
 
-use super::id::{Node, same};
+use super::id::{Node, prefix, same};
 use crate::limits::OVERLAY_SUSPECTS_MAX;
 use crate::net::NodeId;
 use std::net::SocketAddr;
@@ -23,41 +23,65 @@ struct Suspect {
     next_s: u32,
 }
 
+fn print(id: &NodeId) -> u32 {
+    (prefix(id) >> 32) as u32
+}
+
 /// The silent members, longest silent first.
-pub(super) struct Suspects(Vec<Suspect>);
+pub(super) struct Suspects {
+    list: Vec<Suspect>,
+    /// The first bytes of their ids, in the same order: each hint is looked for among them.
+    prints: Vec<u32>,
+}
 
 impl Suspects {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(OVERLAY_SUSPECTS_MAX))
+        Self {
+            list: Vec::with_capacity(OVERLAY_SUSPECTS_MAX),
+            prints: Vec::with_capacity(OVERLAY_SUSPECTS_MAX),
+        }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// Adds one; the longest silent makes room. True where one had to.
     pub(super) fn add(&mut self, node: Node, now_s: u32) -> bool {
         self.remove(&node.id);
-        let full = self.0.len() >= OVERLAY_SUSPECTS_MAX;
+        let full = self.list.len() >= OVERLAY_SUSPECTS_MAX;
         if full {
-            self.0.remove(0);
+            self.remove_at(0);
         }
-        self.0.push(Suspect { node, since_s: now_s, next_s: now_s + INTERVAL_MIN_S });
+        self.list.push(Suspect { node, since_s: now_s, next_s: now_s + INTERVAL_MIN_S });
+        self.prints.push(print(&node.id));
         full
     }
 
     /// Takes `id` out; true where it was a suspect.
     pub(super) fn remove(&mut self, id: &NodeId) -> bool {
-        let found = self.0.iter().position(|suspect| same(&suspect.node.id, id));
-        found.map(|at| self.0.remove(at)).is_some()
+        let found = self.position(id);
+        found.into_iter().for_each(|at| self.remove_at(at));
+        found.is_some()
+    }
+
+    fn remove_at(&mut self, at: usize) {
+        self.list.remove(at);
+        self.prints.remove(at);
+    }
+
+    fn position(&self, id: &NodeId) -> Option<usize> {
+        let wanted = print(id);
+        let alike = (0..).zip(&self.prints).filter(|(_, print)| **print == wanted);
+        let mut alike = alike.map(|(at, _)| at);
+        alike.find(|at| self.list.get(*at).is_some_and(|suspect| same(&suspect.node.id, id)))
     }
 
     /// Where `id` fell silent.
     pub(super) fn get(&self, id: &NodeId) -> Option<SocketAddr> {
-        let found = self.0.iter().find(|suspect| same(&suspect.node.id, id));
-        found.map(|suspect| suspect.node.address)
+        self.list.get(self.position(id)?).map(|suspect| suspect.node.address)
     }
 
     /// Whether `id` is silent at this address.
@@ -67,14 +91,16 @@ impl Suspects {
 
     /// One came back: all the others are due.
     pub(super) fn hurry(&mut self, now_s: u32) {
-        self.0.iter_mut().for_each(|suspect| suspect.next_s = now_s);
+        self.list.iter_mut().for_each(|suspect| suspect.next_s = now_s);
     }
 
     /// The suspect to ask now, if one is due. Forgets those that were silent for a day.
     pub(super) fn next(&mut self, now_s: u32) -> Option<Node> {
-        self.0.retain(|suspect| now_s.saturating_sub(suspect.since_s) < KEPT_S);
-        let least_s = PAUSE_S * self.0.len() as u32;
-        let suspect = self.0.iter_mut().min_by_key(|suspect| suspect.next_s)?;
+        while self.list.first().is_some_and(|first| now_s.saturating_sub(first.since_s) >= KEPT_S) {
+            self.remove_at(0);
+        }
+        let least_s = PAUSE_S * self.list.len() as u32;
+        let suspect = self.list.iter_mut().min_by_key(|suspect| suspect.next_s)?;
         if suspect.next_s > now_s {
             return None;
         }
@@ -86,11 +112,11 @@ impl Suspects {
 
     /// When one is due next.
     pub(super) fn next_s(&self) -> Option<u32> {
-        self.0.iter().map(|suspect| suspect.next_s).min()
+        self.list.iter().map(|suspect| suspect.next_s).min()
     }
 
     /// Addresses to try when nobody else is left, last heard first.
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.0.iter().rev().map(|suspect| suspect.node.address)
+        self.list.iter().rev().map(|suspect| suspect.node.address)
     }
 }

@@ -9,7 +9,7 @@
 //! A small network is here as a whole. In a large one those are whom this node deals with; of the
 //! others it has [`super::hints`], and the one not heard for longest goes back to them.
 
-use super::id::{Named, Node, Place, insert_closest, prefix, range};
+use super::id::{Named, Node, Place, insert_closest, position, positions_within, prefix};
 use crate::limits::{OVERLAY_MEMBERS_MAX, OVERLAY_PEER_BURST};
 use crate::net::NodeId;
 use crate::time::Duration;
@@ -318,10 +318,9 @@ impl Members {
 
     /// Those that share so many bits with `target`.
     pub(super) fn within(&self, target: &Place, bits: u32) -> &[Member] {
-        let (low, high) = range(target, bits);
-        let start = self.sorted.partition_point(|member| member.id.0 < low);
-        let end = self.sorted.partition_point(|member| member.id.0 <= high);
-        self.sorted.get(start..end).unwrap_or_default()
+        let at = |at: usize| self.sorted.get(at).map_or(0, |member| prefix(&member.id));
+        let place = prefix(&NodeId(*target));
+        self.sorted.get(positions_within(self.len(), place, bits, &at)).unwrap_or_default()
     }
 
     /// Whether as many others as may share the node's IPv4 address, or its IPv6 /56.
@@ -336,6 +335,8 @@ impl Members {
     }
 
     fn find(&self, id: &NodeId) -> Result<usize, usize> {
-        self.sorted.binary_search_by_key(&prefix(id), |member| prefix(&member.id))
+        let at = |at: usize| self.sorted.get(at).map_or(0, |member| prefix(&member.id));
+        let found = position(self.len(), prefix(id), &at);
+        if found < self.len() && at(found) == prefix(id) { Ok(found) } else { Err(found) }
     }
 }
