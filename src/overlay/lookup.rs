@@ -6,7 +6,8 @@
 //! round trip later. Who is late keeps no farther one from being asked, for that one may know who
 //! is nearer. A look-up of records ends when three have answered, or as many as there are, and one
 //! of them had it; or when 4 of the 12 closest, or all that there are of those, say that there is
-//! nothing: who is farther has no reason to hold it. A member that has not been up for a refresh
+//! nothing: who is farther has no reason to hold it. No more are asked than may have to say so, for
+//! each question is a kilobyte. A member that has not been up for a refresh
 //! interval may lack what it should hold: its "no" alone does not count, and after three of those
 //! all replicas are asked.
 
@@ -173,9 +174,15 @@ impl Lookup {
             // It reads on until three have answered: one of them may have missed the newest.
             return None;
         }
-        let parallel = if self.widened { REPLICAS } else { PARALLEL };
-        let asked = |c: &&Candidate| c.state == State::Asked;
-        if self.candidates.iter().filter(asked).count() >= parallel {
+        let asked = self.candidates.iter().filter(|c| c.state == State::Asked).count();
+        let noes = self.candidates.iter().filter(|c| c.state == State::Answered { no: true });
+        let enough = match noes.count() {
+            _ if self.widened => REPLICAS,
+            // As many as have to say so.
+            noes if records && noes > 0 => PARALLEL.min(NO_QUORUM.saturating_sub(noes)),
+            _ => PARALLEL,
+        };
+        if asked >= enough {
             return None;
         }
         let waiting = |c: &Candidate| matches!(c.state, State::New | State::Asked);

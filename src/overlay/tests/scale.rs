@@ -48,6 +48,24 @@ fn three_are_asked_and_all_replicas_once_nobody_answers_for_as_long_as_most_take
 }
 
 #[test]
+fn where_there_is_nothing_no_more_are_asked_than_have_to_say_so() {
+    let mut lookup = lookup(20);
+    assert_eq!(asked(&mut lookup), [1, 2, 3].map(id));
+    lookup.answered(id(1), NO_TOKEN, Word::No);
+    assert_eq!(asked(&mut lookup), [id(4)]);
+    for n in [2, 3] {
+        lookup.answered(id(n), NO_TOKEN, Word::No);
+        assert_eq!(asked(&mut lookup), []);
+    }
+    // One is young: what it lacks says nothing, and another is asked for it.
+    lookup.answered(id(4), NO_TOKEN, Word::YoungNo);
+    assert_eq!(asked(&mut lookup), [id(5)]);
+    assert!(!lookup.is_done());
+    lookup.answered(id(5), NO_TOKEN, Word::No);
+    assert!(lookup.is_done());
+}
+
+#[test]
 fn who_is_late_keeps_nobody_behind_from_being_asked() {
     let mut lookup = lookup(20);
     asked(&mut lookup);
