@@ -47,7 +47,7 @@ impl Overlay {
                 self.verdict_heard(now, (id, proven), &node, hello, verdict);
                 Ok(())
             }
-            (Purpose::Meet(peer, repeated), Body::Introduced(_, how)) => {
+            (Purpose::Meet(peer, repeated, _), Body::Introduced(_, how)) => {
                 self.introduced(now, (peer, repeated), from, hello, how);
                 Ok(())
             }
@@ -127,6 +127,9 @@ impl Overlay {
             (Purpose::Announce(seq), Some(node)) => self.announce_missed(now, node, seq, over),
             (Purpose::Judge, Some(node)) => self.witness_missed(now, node, over),
             (Purpose::Held, Some(node)) if over => self.kept_missed(node),
+            (Purpose::Meet(peer, _, false), _) if !over => {
+                self.introduction_missed(now, peer, pending.to);
+            }
             (Purpose::Keep(_), Some(node)) => self.keep_missed(now, node, over),
             (Purpose::Probe, Some(id)) if over => {
                 self.probe_missed(now, &Node { id, address: pending.to });

@@ -77,7 +77,7 @@ impl Overlay {
         let others = rendezvous.iter().filter(|at| !is_detour(at) && !own.contains(at));
         for via in others.take(ASKED_MAX) {
             let token = self.learn_detour(now, peer, *via, true);
-            self.ask_to_introduce(now, peer, *via, &token);
+            self.ask_to_introduce(now, peer, *via, &token, false);
         }
         let detours = rendezvous.iter().filter_map(|via| self.detours.address(peer, *via));
         self.keeper.address_of(&peer).into_iter().chain(detours).take(2).collect()
@@ -87,7 +87,7 @@ impl Overlay {
     pub fn introduce_again(&mut self, now: Instant, peer: NodeId) {
         let known: heapless::Vec<_, ASKED_MAX> = self.detours.of(peer).take(ASKED_MAX).collect();
         for (via, token) in known {
-            self.ask_to_introduce(now, peer, via, &token);
+            self.ask_to_introduce(now, peer, via, &token, false);
         }
     }
 
@@ -108,11 +108,25 @@ impl Overlay {
         self.detours.hole(peer, now - HOLE_LIFE)
     }
 
-    fn ask_to_introduce(&mut self, now: Instant, peer: NodeId, via: SocketAddr, token: &Token) {
-        let purpose = Purpose::Meet(peer, *token != NO_TOKEN);
+    fn ask_to_introduce(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        via: SocketAddr,
+        token: &Token,
+        again: bool,
+    ) {
+        let purpose = Purpose::Meet(peer, *token != NO_TOKEN, again);
         self.ask(now, via, None, purpose, 0, |me, request| {
             Encoder::introduce(me, request, token, &peer)
         });
+    }
+
+    /// A rendezvous peer did not answer in time: it is asked once more, for a lost datagram would
+    /// else be a peer that cannot be met.
+    pub(super) fn introduction_missed(&mut self, now: Instant, peer: NodeId, via: SocketAddr) {
+        let token = self.learn_detour(now, peer, via, true);
+        self.ask_to_introduce(now, peer, via, &token, true);
     }
 
     /// A rendezvous peer says how an introduction went.
@@ -127,7 +141,7 @@ impl Overlay {
         self.detours.prove(peer, via, hello.token);
         match how {
             Introduced::NoToken if !repeated => {
-                self.ask_to_introduce(now, peer, via, &hello.token);
+                self.ask_to_introduce(now, peer, via, &hello.token, false);
             }
             Introduced::NoToken | Introduced::Busy | Introduced::NotKept => {
                 self.counters.introductions_failed += 1;
@@ -156,6 +170,10 @@ impl Overlay {
             return Introduced::NoToken;
         }
         let Some(address) = self.keeper.address_of(wanted) else { return Introduced::NotKept };
+        if self.pairs.has_just_met(now, wanted, &asker.node) {
+            // The answer was lost, most likely: it is told again, the client is not.
+            return Introduced::Told(address);
+        }
         let granted = self.pairs.may_meet(now, wanted, &asker.node)
             && self.keeper.charge_introduction(now, wanted);
         if !granted {

@@ -55,6 +55,12 @@ impl Pairs {
             && same < INTRODUCTIONS_PER_CLIENT_MAX
     }
 
+    /// Whether `guest` has just been introduced to `client`, from where it asks.
+    pub(super) fn has_just_met(&mut self, now: Instant, client: &NodeId, guest: &Node) -> bool {
+        self.of(client, &guest.id)
+            .is_some_and(|pair| now.since(pair.met) < MEET_PAUSE && pair.guest == *guest)
+    }
+
     /// Notes that `guest`, which may, meets `client`.
     pub(super) fn meet(&mut self, now: Instant, client: NodeId, guest: &Node) {
         if let Some(pair) = self.of(&client, &guest.id) {

@@ -40,8 +40,9 @@ pub(super) enum Purpose {
     Keep(bool),
     /// To see whether a client is still where its flow is kept, while it is heard elsewhere.
     Held,
-    /// To be introduced to this node; true where the address was proven.
-    Meet(NodeId, bool),
+    /// To be introduced to this node; true where the address was proven, and true where the first
+    /// wish or its answer was lost.
+    Meet(NodeId, bool, bool),
     /// To open a hole.
     Punch,
     /// To join through an address of which no id is known.

@@ -6,6 +6,7 @@ mod hints;
 mod holders;
 mod hostile;
 mod listed;
+mod meeting;
 mod net;
 mod reach;
 mod scale;

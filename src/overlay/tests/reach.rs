@@ -190,7 +190,7 @@ fn who_only_claims_to_be_reachable_is_not_listed() {
 }
 
 /// Has `a` meet `b`; the addresses at which each can hear the other, detours among them.
-fn meet(net: &mut Net, a: usize, b: usize) -> [Vec<SocketAddr>; 2] {
+pub(super) fn meet(net: &mut Net, a: usize, b: usize) -> [Vec<SocketAddr>; 2] {
     let name = aor(b);
     net.publish(b, &name, &contact(b));
     net.run_ms(2000);

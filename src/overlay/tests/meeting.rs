@@ -1,0 +1,31 @@
+//! Meeting clients over lines that lose datagrams.
+
+use super::super::*;
+use super::net::{address, aor, contact};
+use super::reach::{CLOSED, town};
+
+#[test]
+fn a_wish_to_be_introduced_that_is_lost_is_repeated_and_the_client_told_once() {
+    let (mut met, mut again) = (0, 0);
+    for seed in 0..100 {
+        let (mut net, client) = town(seed, 6, CLOSED[usize::from(seed) % CLOSED.len()]);
+        net.publish(client, &aor(1), &contact(1));
+        net.run_ms(2000);
+        let found = net.resolve(0, &aor(1)).0.pop().unwrap();
+        // Of one rendezvous peer only: the other must not make up for it.
+        let told = |net: &super::net::Net| -> u64 {
+            net.peers.iter().map(|peer| peer.node.counters().introductions).sum()
+        };
+        let before = told(&net);
+        net.loss_percent = 15;
+        let now = net.now;
+        let other = found.rendezvous.iter().copied().find(|at| *at != address(0)).unwrap();
+        net.with(0, |node| node.introduce(now, found.owner, &[other]));
+        net.run_ms(2000);
+        let reached = |event: &OverlayEvent| matches!(event, OverlayEvent::Reached { .. });
+        met += u32::from(net.peers[0].events.iter().any(reached));
+        again += told(&net).saturating_sub(before + 1);
+    }
+    assert!(again < 5, "{again} told twice: the answer was lost, and it took a second to notice");
+    assert!(met >= 70, "{met} of 100; half of them where none is repeated");
+}
