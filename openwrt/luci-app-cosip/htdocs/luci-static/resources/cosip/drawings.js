@@ -43,7 +43,8 @@ function timeline(server, uptime, hours) {
 		reason: ''
 	});
 
-	const shown = stretches.filter(s => s.to < span && s.from > s.to);
+	/* What is so now is shown, though it has begun this very second. */
+	const shown = stretches.filter(s => s.to < span && (s.from > s.to || !s.to));
 	const text = shown.map(s => {
 		const name = cosip.state(s.state)[0];
 
