@@ -31,6 +31,14 @@ fn options(out: &str) -> std::io::Result<Options> {
     })
 }
 
+/// Tells figures and faults, and where the files are; fails where there are faults.
+fn end(options: &Options, table: &str, faults: &[String], files: &str) -> ExitCode {
+    print!("\n{table}");
+    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
+    println!("\n{files} in {}", options.out.display());
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// `bench`: measures, and fails where calls failed.
 ///
 /// # Errors
@@ -119,11 +127,7 @@ pub fn demo(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
         hosts::enclose(&["kamailio"])?;
     }
     let summary = demo::run(&options)?;
-    print!("\n{}", summary.table());
-    let faults = summary.faults();
-    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
-    println!("\nsummary.json and timeline.svg are in {}", options.out.display());
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(end(&options, &summary.table(), &summary.faults(), "summary.json and timeline.svg are"))
 }
 
 /// `soak`: plays, and fails where a call went wrong or a router grew.
@@ -145,11 +149,7 @@ pub fn soak(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> 
     }
     let length = Duration::from_secs(seconds.clamp(60, 86_400));
     let results = soak::run(&options, soak::Load::of(length, seed))?;
-    print!("\n{}", results.table());
-    let faults = results.faults();
-    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
-    println!("\nsummary.json is in {}", options.out.display());
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(end(&options, &results.table(), &results.faults(), "summary.json is"))
 }
 
 /// `router-test`: plays, and fails where a call went wrong or a router needs too much.
@@ -174,11 +174,7 @@ pub fn router_test(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn E
     options.image = Some(Image { kind, folder });
     hosts::enclose(&[kind.player()])?;
     let results = router_test::run(&options, kind)?;
-    print!("\n{}", results.table());
-    let faults = results.faults();
-    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
-    println!("\nsummary.json is in {}", options.out.display());
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(end(&options, &results.table(), &results.faults(), "summary.json is"))
 }
 
 /// `swarm`: plays, and fails where the simulator is wrong about real processes.
@@ -214,11 +210,7 @@ pub fn swarm(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>>
     }
     hosts::enclose(swarm::programs(&load))?;
     let results = swarm::run(&options, load)?;
-    print!("\n{}", results.table());
-    let faults = results.faults();
-    faults.iter().for_each(|fault| eprintln!("cosip-lab: {fault}"));
-    println!("\nsummary.json is in {}", options.out.display());
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(end(&options, &results.table(), &results.faults(), "summary.json is"))
 }
 
 /// `server`: serves for ever.
