@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::request::Purpose;
 use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
-use crate::limits::BOOTSTRAP_ADDRESSES_MAX;
+use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, OVERLAY_MEMBERS_MAX};
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,6 +31,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const SWEEPS_MIN: u8 = 4;
 const SWEEPS_MAX: u8 = 12;
 const SWEEPS_AT_ONCE: usize = 2;
+/// Sweeps find about so many; where there are, there may be more.
+const HARVEST_MIN: usize = OVERLAY_MEMBERS_MAX / 2;
 
 /// How far joining has come.
 pub(super) struct Join {
@@ -165,7 +167,7 @@ impl Overlay {
         let more = self.join.sweeps < SWEEPS_MIN || known > self.join.known;
         if !more || self.join.sweeps >= SWEEPS_MAX || !self.is_small() {
             self.join.swept = true;
-            if !self.is_small() {
+            if self.hints.len() > HARVEST_MIN {
                 self.harvest.begin();
             }
             return;

@@ -24,8 +24,11 @@ use std::net::{IpAddr, SocketAddr};
 
 pub(super) const ROUND: Duration = Duration::from_secs(270);
 const ROUND_MIN: Duration = Duration::from_secs(60);
-/// A node announces itself at least every 24 h.
-pub(super) const ANNOUNCE: Duration = Duration::from_secs(20 * 3600);
+/// A node announces itself anew where its address has stayed for so long: more than a day, for most
+/// providers change it daily, and that is an announcement.
+pub(super) const ANNOUNCE: Duration = Duration::from_secs(25 * 3600);
+#[cfg(any(test, feature = "lab"))]
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Levels of the tree: no two ids share more bits by chance.
 pub(super) const BITS: usize = 40;
 /// Bytes of hints in a datagram.
@@ -103,7 +106,7 @@ impl Gossip {
     /// Everybody has been told of this address within the last day.
     #[cfg(any(test, feature = "lab"))]
     pub(super) fn announced(now: Instant, address: Option<SocketAddr>, rng: &mut Rng) -> Self {
-        let again = ANNOUNCE * rng.below(1 << 16) / (1 << 16);
+        let again = ANNOUNCE - DAY * rng.below(1 << 16) / (1 << 16);
         Self { announced: address, announce_at: Some(now + again), ..Self::new(now, rng) }
     }
 

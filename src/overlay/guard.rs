@@ -13,7 +13,8 @@ use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
 
-const TOKEN_PERIOD: Duration = Duration::from_secs(30 * 60);
+/// So a token outlives the hour until its holder is touched again.
+const TOKEN_PERIOD: Duration = Duration::from_secs(3600);
 
 /// A token bucket: `burst` at once, `per_s` in the long run.
 pub(super) struct Bucket {

@@ -4,7 +4,7 @@
 //! and nobody here has proven it: it is asked, never believed. Both families have a sorted list,
 //! reserved once and touched as it fills; what is new waits in a small one beside it, and all of
 //! that is woven in at once, because a single insertion would move 128 kB. In the same pass go the
-//! hints that are older than two days (every router announces itself daily), those that were
+//! hints that are older than 54 hours (every router announces itself about daily), those that were
 //! replaced, and new ones for an address that two other ids have already.
 //!
 //! Where not all fit, a stable sample stays: what a keyed hash of the prefix puts below a
@@ -111,7 +111,8 @@ impl Hints {
         }
         let mut row = [0; ROW_BYTES[1]];
         let row = write(&mut row, node, minute.wrapping_sub(age_min), gossip);
-        for known in self.sorted.iter_mut().chain(&mut self.news) {
+        // News first: what is sorted was replaced by them.
+        for known in self.news.iter_mut().chain(&mut self.sorted) {
             let Some(known) = known.find(prefix).filter(|row| is_alive(row, minute)) else {
                 continue;
             };
@@ -124,9 +125,12 @@ impl Hints {
                 }
                 return (news, 0);
             }
-            if known_min < age_min {
+            // Where others believe it is may be old by an hour, whatever age they name.
+            let hearsay = !gossip && is_by_gossip(known);
+            if known_min < age_min.saturating_add(if hearsay { NEWS_MIN } else { 0 }) {
                 return (false, 0);
             }
+            break;
         }
         let mut crowded = 0;
         if self.sample.wants(prefix) {
@@ -199,8 +203,7 @@ impl Hints {
                 // What is in both was replaced.
                 let known = best.iter_mut().find(|known| known.node.id == named.node.id);
                 match known {
-                    Some(known) if known.age_h >= named.age_h => *known = named,
-                    Some(_) => {}
+                    Some(known) => *known = named,
                     None if skip(&named.node.id) => {}
                     None => insert_closest(best, target, named),
                 }

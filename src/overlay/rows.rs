@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 /// Bytes of a row, of IPv4 and of IPv6: prefix (8), minute (2), port (2), IP. Port 0: no hint any
 /// more.
 pub(super) const ROW_BYTES: [usize; 2] = [16, 28];
-/// Minutes until a hint that nobody renewed is forgotten.
-pub(super) const LIFE_MIN: u16 = 48 * 60;
+/// Minutes until a hint that nobody renewed is forgotten: one announcement may be lost.
+pub(super) const LIFE_MIN: u16 = 54 * 60;
 /// In the minute: it came by gossip.
 const BY_GOSSIP: u16 = 1 << 15;
 const MINUTE: usize = 8;

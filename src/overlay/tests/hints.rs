@@ -112,7 +112,7 @@ fn an_address_named_for_two_ids_takes_no_third() {
 }
 
 #[test]
-fn a_hint_that_nobody_renews_is_forgotten_after_two_days_and_ages_on_its_way() {
+fn a_hint_that_nobody_renews_is_forgotten_after_its_life_and_ages_on_its_way() {
     let mut rng = Rng::new([5; 32]);
     let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
     let one = named(&mut rng, 1, false);
@@ -123,14 +123,22 @@ fn a_hint_that_nobody_renews_is_forgotten_after_two_days_and_ages_on_its_way() {
     // Old news does not make it younger, nor displaces what is newer.
     let old = Named { age_h: 30, ..named(&mut rng, 2, false) };
     hints.learn(&old, 200, false);
-    assert_eq!(closest::<1>(&hints, &old.node.id.0, 200 + 18 * 60), []);
+    assert_eq!(closest::<1>(&hints, &old.node.id.0, 200 + LIFE_MIN - 30 * 60), []);
     let moved = named(&mut rng, 3, false).node.address;
     let newer = Named { node: Node { address: moved, ..old.node }, age_h: 1 };
     hints.learn(&newer, 300, false);
     hints.learn(&old, 300, false);
     assert_eq!(closest::<1>(&hints, &old.node.id.0, 300), [newer.node]);
-    let ancient = Named { age_h: 48, ..named(&mut rng, 4, false) };
+    let ancient = Named { age_h: (LIFE_MIN / 60) as u8, ..named(&mut rng, 4, false) };
     assert_eq!(hints.learn(&ancient, 400, true), (false, 0));
+    // Where it said itself that it is, nobody who has not heard that displaces it.
+    let late = named(&mut rng, 6, false);
+    let before = Named { node: Node { address: moved, ..late.node }, age_h: 0 };
+    assert_eq!(hints.learn(&before, 500, true), (true, 0));
+    assert_eq!(hints.learn(&late, 510, true), (true, 0));
+    assert_eq!(hints.learn(&before, 510, false), (false, 0));
+    assert_eq!(closest::<1>(&hints, &late.node.id.0, 511), [late.node]);
+    assert_eq!(hints.learn(&before, 580, false), (true, 0));
     // Minutes wrap.
     let late = named(&mut rng, 5, false);
     hints.learn(&late, u16::MAX - 5, true);
