@@ -95,6 +95,7 @@ pub struct NetworkKeys {
     network: [u8; 16],
     sending: Derived,
     heard: heapless::Vec<Derived, { NETWORK_SECRETS_MAX - 1 }>,
+    aor_rounds: u32,
 }
 
 impl NetworkKeys {
@@ -102,7 +103,16 @@ impl NetworkKeys {
     pub fn new(secret: &[u8; 32], name: &str) -> Self {
         let mut network = [0; 16];
         network.copy_from_slice(&blake3::derive_key(CONTEXT_NAME, name.as_bytes())[..16]);
-        Self { network, sending: Derived::new(secret, name), heard: heapless::Vec::new() }
+        let (sending, heard) = (Derived::new(secret, name), heapless::Vec::new());
+        Self { network, sending, heard, aor_rounds: AOR_STRETCH_ROUNDS }
+    }
+
+    /// The same keys, under which blinding is quick: for so many simulated adapters that it would
+    /// be most of what they do.
+    #[cfg(feature = "lab")]
+    #[must_use]
+    pub fn standing_in(self) -> Self {
+        Self { aor_rounds: 1, ..self }
     }
 
     /// What stands for the network's name in everything signed: the same under every secret, so
@@ -169,14 +179,20 @@ impl NetworkKeys {
 
     /// The blinded key of `aor` under the secret that sends; see [`Self::aor_keys`].
     pub fn aor_key(&self, aor: &str) -> [u8; 32] {
-        stretch(&self.sending.aor, aor)
+        self.stretch(&self.sending, aor)
     }
 
     /// The blinded keys of `aor` under all secrets, that of sending first. Each costs
     /// [`AOR_STRETCH_ROUNDS`] hashes, to slow guessing of numbers: keep the result. `aor` is
     /// hashed as it is, so spell it one way.
     pub fn aor_keys(&self, aor: &str) -> impl Iterator<Item = [u8; 32]> {
-        self.all().map(move |keys| stretch(&keys.aor, aor))
+        self.all().map(move |keys| self.stretch(keys, aor))
+    }
+
+    fn stretch(&self, keys: &Derived, aor: &str) -> [u8; 32] {
+        let hash = |at: &[u8]| blake3::keyed_hash(&keys.aor, at);
+        let first = hash(aor.as_bytes());
+        *(0..self.aor_rounds).fold(first, |at, _| hash(at.as_bytes())).as_bytes()
     }
 
     fn all(&self) -> impl Iterator<Item = &Derived> {
@@ -189,12 +205,6 @@ impl fmt::Debug for NetworkKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.all().map(|keys| keys.id)).finish()
     }
-}
-
-fn stretch(key: &[u8; 32], aor: &str) -> [u8; 32] {
-    let first = blake3::keyed_hash(key, aor.as_bytes());
-    let last = (0..AOR_STRETCH_ROUNDS).fold(first, |at, _| blake3::keyed_hash(key, at.as_bytes()));
-    *last.as_bytes()
 }
 
 /// Constant time over all 16 bytes.

@@ -178,12 +178,13 @@ impl Hints {
         }
     }
 
-    /// Puts the closest to `target` into `best`, but for those that `skip` names.
+    /// Puts the closest to `target` into `best`, but for those that `skip` names, which is asked in
+    /// the order of ids for the most part.
     pub(super) fn closest_into(
         &self,
         target: &Place,
         minute: u16,
-        skip: &dyn Fn(&NodeId) -> bool,
+        skip: &mut dyn FnMut(&NodeId) -> bool,
         best: &mut VecView<Named>,
     ) {
         let wanted = best.capacity();
@@ -199,6 +200,10 @@ impl Hints {
                 bits -= 1;
             }
             for row in rows.within(at, bits).chunks_exact(rows.row) {
+                let farther = |far: &Named| prefix_of(row) ^ at > prefix(&far.node.id) ^ at;
+                if best.is_full() && best.last().is_some_and(farther) {
+                    continue;
+                }
                 let Some(named) = read(row, minute) else { continue };
                 // What is in both was replaced.
                 let known = best.iter_mut().find(|known| known.node.id == named.node.id);

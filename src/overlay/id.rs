@@ -64,12 +64,15 @@ pub(super) fn sibling(place: &Place, bit: u32) -> Place {
 /// Puts a member where it belongs in a list of the closest to `target`, if it does.
 pub(super) fn insert_closest(best: &mut VecView<Named>, target: &Place, named: Named) {
     let key = distance(target, &named.node.id.0);
+    if best.is_full() && best.last().is_some_and(|far| distance(target, &far.node.id.0) <= key) {
+        return;
+    }
     let at = best.partition_point(|other| distance(target, &other.node.id.0) < key);
-    if best.is_full() && at < best.len() {
+    if best.is_full() {
         best.pop();
     }
-    // What is farther than all is left out.
-    let _ = best.insert(at, named);
+    let inserted = best.insert(at, named);
+    debug_assert!(inserted.is_ok(), "room was made");
 }
 
 /// How far `a` is from `b`.

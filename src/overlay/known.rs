@@ -6,7 +6,7 @@
 
 use super::Overlay;
 use super::announce::NEIGHBOURS;
-use super::id::{Named, Node, Place, closer, same};
+use super::id::{Named, Node, Place, closer, common_bits, same};
 use super::reader::Nodes;
 use crate::limits::OVERLAY_MEMBERS_MAX;
 use crate::net::NodeId;
@@ -40,9 +40,10 @@ impl Overlay {
         doubtful: bool,
         best: &mut VecView<Named>,
     ) {
+        // Hints first: of many members only the few that are nearer than those are looked at.
+        let mut members = self.members.among();
+        self.hints.closest_into(target, self.minute(now), &mut |id| members.has(id), best);
         self.members.closest_into(target, &|m| doubtful || m.missed == 0, best);
-        let is_member = |id: &_| self.members.get(id).is_some();
-        self.hints.closest_into(target, self.minute(now), &is_member, best);
     }
 
     /// Whether everybody is to be proven.
@@ -101,7 +102,11 @@ impl Overlay {
 
     /// Whether a node belongs to those nearest to us, whom we want proven.
     pub(super) fn is_neighbour(&self, node: &Node) -> bool {
-        self.is_nearer(&node.id, self.nearest().as_ref())
+        // Whoever shares more bits with us is nearer: most nodes need no closer look.
+        let bits = common_bits(&self.me, &node.id) + 1;
+        let nearer = self.members.within(&self.me.0, bits).iter().filter(|m| m.missed == 0);
+        nearer.take(NEIGHBOURS).count() < NEIGHBOURS
+            && self.is_nearer(&node.id, self.nearest().as_ref())
     }
 
     /// Makes room for a proven member. The one that gives way becomes a hint.

@@ -1,6 +1,7 @@
 //! One iterative look-up: whom it knows, whom it asked, what it heard. Sends nothing itself.
 //!
-//! Three members are asked at a time, closest first (Kademlia s2.3). Where none of them has
+//! Three members are asked at a time, closest first (Kademlia s2.3); of the replicas of a record
+//! those whose answers take the shortest way, for each of them has it. Where none of them has
 //! answered within the time in which three of four answers come, or one is late, the look-up widens
 //! to all replicas that it knows: then half of them may be gone and the answer still comes one
 //! round trip later. Who is late keeps no farther one from being asked, for that one may know who
@@ -59,6 +60,8 @@ struct Candidate {
     asks: u8,
     /// How many members were asked one after another until it was asked.
     hops: u8,
+    /// How long its answer will take, likely.
+    rtt_us: u32,
 }
 
 /// What is known of one owner's record.
@@ -137,7 +140,7 @@ impl Lookup {
 
     /// Adds somebody to ask, unless too far away. `doubtful` are asked only once the look-up
     /// widens. Somebody `hops` away named it.
-    pub(super) fn add(&mut self, node: Node, doubtful: bool, hops: u8) {
+    pub(super) fn add(&mut self, node: Node, doubtful: bool, hops: u8, rtt_us: u32) {
         if let Some(known) = self.candidate(&node.id) {
             let elsewhere = known.node.address != node.address;
             let silent = matches!(known.state, State::Late | State::Gone);
@@ -158,7 +161,7 @@ impl Lookup {
         }
         let state = if doubtful { State::Late } else { State::New };
         let hops = hops.saturating_add(1);
-        let candidate = Candidate { node, token: NO_TOKEN, state, asks: 0, hops };
+        let candidate = Candidate { node, token: NO_TOKEN, state, asks: 0, hops, rtt_us };
         let added = self.candidates.insert(at, candidate);
         debug_assert!(added.is_ok(), "room was made");
     }
@@ -187,10 +190,16 @@ impl Lookup {
         }
         let waiting = |c: &Candidate| matches!(c.state, State::New | State::Asked);
         let widened = self.widened || !self.candidates.iter().any(waiting);
-        let (mut places, mut again) = (REPLICAS, None);
+        let (mut places, mut nearest, mut again) = (REPLICAS, None::<&mut Candidate>, None);
         for (at, candidate) in self.candidates.iter_mut().enumerate() {
             match candidate.state {
-                State::New => return Some(candidate.ask()),
+                State::New => {
+                    places -= 1;
+                    let nearer = |best: &&mut Candidate| records && candidate.rtt_us < best.rtt_us;
+                    if nearest.as_ref().is_none_or(nearer) {
+                        nearest = Some(candidate);
+                    }
+                }
                 State::Asked | State::Answered { .. } => places -= 1,
                 // Who is late keeps nobody behind from being asked.
                 State::Late if widened && candidate.may_hold(at) && again.is_none() => {
@@ -202,7 +211,7 @@ impl Lookup {
                 break;
             }
         }
-        again.map(Candidate::ask)
+        nearest.or(again).map(Candidate::ask)
     }
 
     /// Takes an answer in. Returns how far away the answerer is.

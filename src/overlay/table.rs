@@ -9,7 +9,9 @@
 //! A small network is here as a whole. In a large one those are whom this node deals with; of the
 //! others it has [`super::hints`], and the one not heard for longest goes back to them.
 
-use super::id::{Named, Node, Place, insert_closest, position, positions_within, prefix};
+use super::id::{
+    Named, Node, Place, common_bits, insert_closest, position, positions_within, prefix,
+};
 use crate::limits::{OVERLAY_MEMBERS_MAX, OVERLAY_PEER_BURST};
 use crate::net::NodeId;
 use crate::time::Duration;
@@ -129,6 +131,10 @@ fn mapped(ip: IpAddr) -> [u8; 16] {
     }
 }
 
+/// Of addresses that share so many bytes, one likely is as far away as another: an IPv4 /16, whose
+/// address is mapped into IPv6, and an IPv6 /32, as providers get them.
+const ALIKE_IPV4: usize = 14;
+const ALIKE_IPV6: usize = 4;
 /// Ids listed at one IPv4 address, or in one IPv6 /56.
 const IDS_PER_ADDRESS_MAX: usize = 2;
 
@@ -139,6 +145,28 @@ pub(super) enum NotEntered {
     Full,
     /// Two ids live at this address already.
     Address,
+}
+
+/// Tells which of others are members: quickly, where it is asked in the order of their ids.
+pub(super) struct Among<'a> {
+    members: &'a [Member],
+    at: usize,
+    last: u64,
+}
+
+impl Among<'_> {
+    pub(super) fn has(&mut self, id: &NodeId) -> bool {
+        let wanted = prefix(id);
+        let of = |at: usize| self.members.get(at).map_or(u64::MAX, |member| prefix(&member.id));
+        if wanted < self.last {
+            self.at = position(self.members.len(), wanted, &of);
+        }
+        while of(self.at) < wanted {
+            self.at += 1;
+        }
+        self.last = wanted;
+        self.at < self.members.len() && of(self.at) == wanted
+    }
 }
 
 /// The proven members, sorted by id.
@@ -269,6 +297,21 @@ impl Members {
         own.or_else(|| self.overall.timeout()).unwrap_or(RTO_INITIAL)
     }
 
+    /// How many microseconds an answer from `address` is likely to take: as long as from the member
+    /// whose address is most like it, or as from anybody.
+    pub(super) fn likely_rtt_us(&self, address: &SocketAddr) -> u32 {
+        let ip = mapped(address.ip());
+        let least = if address.is_ipv4() { ALIKE_IPV4 } else { ALIKE_IPV6 };
+        let (mut best, mut rtt_us) = (least, self.overall.smoothed_us);
+        for member in self.sorted.iter().filter(|member| member.rtt.smoothed_us > 0) {
+            let alike = member.ip.iter().zip(&ip).take_while(|(a, b)| a == b).count();
+            if alike > best || alike == best && member.rtt.smoothed_us < rtt_us {
+                (best, rtt_us) = (alike, member.rtt.smoothed_us);
+            }
+        }
+        rtt_us
+    }
+
     /// Three of four answers come within this time: of several, the first does.
     pub(super) fn usual(&self) -> Duration {
         Duration::from_micros(u64::from(self.usual_us)).clamp(USUAL_MIN, RTO_MAX)
@@ -285,23 +328,24 @@ impl Members {
         best.iter().map(|named| named.node).collect()
     }
 
-    /// The same, into an empty list.
+    /// The same, into a list of others.
     pub(super) fn closest_into(
         &self,
         target: &Place,
         accept: &dyn Fn(&Member) -> bool,
         best: &mut VecView<Named>,
     ) {
-        let mut bits = (self.sorted.len() / best.capacity().max(1)).checked_ilog2().unwrap_or(0);
-        loop {
-            best.clear();
-            for member in self.within(target, bits).iter().filter(|member| accept(member)) {
-                insert_closest(best, target, Named { node: member.node(), age_h: 0 });
-            }
-            if best.is_full() || bits == 0 {
-                return;
-            }
+        let room = best.capacity() - best.len();
+        let mut bits = match best.last() {
+            Some(last) if room == 0 => common_bits(&NodeId(*target), &last.node.id),
+            _ => (self.sorted.len() / room.max(1)).checked_ilog2().unwrap_or(0),
+        };
+        let fit = |bits| self.within(target, bits).iter().filter(|member| accept(member));
+        while bits > 0 && fit(bits).take(room).count() < room {
             bits -= 1;
+        }
+        for member in fit(bits) {
+            insert_closest(best, target, Named { node: member.node(), age_h: 0 });
         }
     }
 
@@ -332,6 +376,11 @@ impl Members {
             member.ip[..prefix_bytes] == octets[..prefix_bytes] && member.id != node.id
         };
         !ip.is_loopback() && self.sorted.iter().filter(near).count() >= IDS_PER_ADDRESS_MAX
+    }
+
+    /// Who of others is a member.
+    pub(super) fn among(&self) -> Among<'_> {
+        Among { members: &self.sorted, at: 0, last: u64::MAX }
     }
 
     fn find(&self, id: &NodeId) -> Result<usize, usize> {

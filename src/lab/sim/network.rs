@@ -46,11 +46,13 @@ impl Network {
     pub(super) fn new(options: &Options, population: Population) -> Self {
         let pools = options.routers.div_ceil(POOL);
         let shards = options.threads.clamp(1, pools);
+        let stand_in = options.stand_in || options.routers >= STAND_IN_FROM;
+        let keys = NetworkKeys::new(&[7; 32], "simulated");
         let common = Common {
             seed: options.seed,
-            keys: NetworkKeys::new(&[7; 32], "simulated"),
+            keys: if stand_in { keys.standing_in() } else { keys },
             limits: Limits { table_kb: options.table_kb, ..Limits::default() },
-            stand_in: options.stand_in || options.routers >= STAND_IN_FROM,
+            stand_in,
             population,
             links: options.links,
             bootstrap: Vec::new(),

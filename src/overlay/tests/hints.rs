@@ -19,7 +19,7 @@ fn named(rng: &mut Rng, n: u32, six: bool) -> Named {
 
 fn closest<const N: usize>(hints: &Hints, target: &[u8; 16], minute: u16) -> Vec<Node> {
     let mut best = heapless::Vec::<Named, N>::new();
-    hints.closest_into(target, minute, &|_| false, best.as_mut_view());
+    hints.closest_into(target, minute, &mut |_| false, best.as_mut_view());
     best.iter().map(|named| named.node).collect()
 }
 
