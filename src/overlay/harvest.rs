@@ -7,7 +7,7 @@
 //! minute and a half, for 400 kB in each direction.
 
 use super::Overlay;
-use super::id::prefix;
+use super::id::{Named, prefix};
 use super::reader::Nodes;
 use super::request::Purpose;
 use super::wire::{GET_BYTES, NO_TOKEN};
@@ -55,8 +55,9 @@ impl Overlay {
             };
             let Some(at) = part.at.filter(|_| self.harvest.steps < STEPS_MAX) else { continue };
             let anywhere = self.rng.bytes();
-            let chosen = self.members.closest::<1>(&anywhere, |m| m.missed == 0);
-            let Some(node) = chosen.first() else { return };
+            // Hints, too: those who come back together would ask the few whom all know.
+            let chosen = self.closest_known::<1>(now, &anywhere, false);
+            let Some(Named { node, .. }) = chosen.first() else { return };
             let mut place = [0; 16];
             place[..8].copy_from_slice(&at.to_be_bytes());
             let purpose = Purpose::Harvest(number as u8);

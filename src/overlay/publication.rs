@@ -64,6 +64,8 @@ pub(super) struct Publication {
     pub(super) place_wanted: bool,
     pub(super) told: bool,
     pub(super) refresh_at: Instant,
+    /// When its holders are searched for again.
+    pub(super) search_at: Instant,
 }
 
 impl Publication {
@@ -210,6 +212,7 @@ impl Overlay {
                 place_wanted: false,
                 told: false,
                 refresh_at: now,
+                search_at: now,
             };
             self.publications.insert(publication).map_err(|_| Full)?;
         }

@@ -6,7 +6,9 @@
 //! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
 //! extends the lifetime hourly; a holder that does not know the record asks for it. Where members
 //! vanish or start anew, holders will have done so too: one touch is due early for each, and none
-//! within a quarter of an hour of the last.
+//! within a quarter of an hour of the last. Holders are searched for again after as long as the
+//! node has been up: after a power cut for many it does not know yet where those are who have the
+//! older record.
 
 use super::event::OverlayEvent;
 use super::id::{Named, Node, distance, same};
@@ -119,6 +121,7 @@ impl Overlay {
         self.placing = self.placing.saturating_sub(1);
         let Some(publication) = self.publications.get_mut(id) else { return };
         publication.placing = false;
+        publication.search_at = now + (2 * now.since(self.started)).max(REPAIR_EARLY);
         for placement in lookup.holders() {
             self.place_at(now, id, placement.node, placement.token);
         }
@@ -283,7 +286,8 @@ impl Overlay {
     pub(super) fn publications_timeout(&mut self, now: Instant) {
         while let Some(slot) = self.publication_timers.pop_due(now) {
             let Some(id) = self.publications.id_at(slot) else { continue };
-            let Some(publication) = self.publications.get(id) else { continue };
+            let Some(publication) = self.publications.get_mut(id) else { continue };
+            publication.place_wanted |= publication.is_stored() && publication.search_at <= now;
             let over = publication.contact.is_none() && publication.record.is_some();
             if over && publication.is_settled() {
                 self.publications.remove(id);
