@@ -222,25 +222,26 @@ impl Overlay {
         let backoff = (BACKOFF_MIN * (1 << self.join.attempts.min(6))).min(BACKOFF_MAX);
         self.join.next = now + self.rng.jitter(backoff);
         let ours = self.reach.addresses();
+        let is_other = |address: &&SocketAddr| !ours.contains(address);
+        let bootstrap = self.join.bootstrap.iter().filter(is_other);
         let saved = self.join.saved.iter().map(|node| node.address);
-        let usable: heapless::Vec<SocketAddr, CHOICE_MAX> = self
-            .join
-            .bootstrap
-            .iter()
-            .copied()
-            .chain(saved)
-            .chain(self.suspects.addresses())
-            .filter(|address| !ours.contains(address))
-            .take(CHOICE_MAX)
-            .collect();
-        if usable.is_empty() {
-            return;
+        let others = saved.chain(self.suspects.addresses());
+        let mut usable = heapless::Vec::<SocketAddr, CHOICE_MAX>::new();
+        usable.extend(bootstrap.copied());
+        let firsts = usable.len();
+        usable.extend(others.filter(|it| is_other(&it)).take(CHOICE_MAX - firsts));
+        // One bootstrap peer, and two others where there are any: those who come back together
+        // would crush the few whom all know.
+        let turn = usize::from(self.me.0[15]) + self.join.attempts as usize;
+        let choice = if firsts > 0 { firsts } else { usable.len() };
+        if choice > 0 {
+            usable.swap(0, turn % choice);
         }
-        let first = self.join.attempts as usize * AT_ONCE % usable.len();
-        let chosen: heapless::Vec<SocketAddr, AT_ONCE> =
-            usable.iter().cycle().skip(first).take(AT_ONCE.min(usable.len())).copied().collect();
         self.join.attempts = self.join.attempts.saturating_add(1);
-        for to in chosen {
+        for number in 0..AT_ONCE.min(usable.len()) {
+            let rest = usable.len().saturating_sub(1).max(1);
+            let at = if number == 0 { 0 } else { 1 + (2 * turn + number) % rest };
+            let to = usable[at];
             self.ask_to_join(now, to);
         }
     }

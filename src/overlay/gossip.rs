@@ -83,7 +83,7 @@ impl Gossip {
             waits: false,
         };
         Self {
-            queue: Vec::with_capacity(OVERLAY_GOSSIP_BYTES_MAX),
+            queue: Vec::new(),
             round: 0,
             budget: 0,
             // Each node has a phase of its own.

@@ -188,7 +188,7 @@ impl Overlay {
             publication_timers: Timers::with_capacity(limits.publish_entries),
             publication_count: 0,
             placing: 0,
-            unsigned: VecDeque::with_capacity(limits.publish_entries),
+            unsigned: VecDeque::new(),
             store: store::Store::new(
                 identity.id(),
                 limits.store_entries,
@@ -206,13 +206,13 @@ impl Overlay {
             detours: relay::Detours::new(),
             addresses: None,
             addresses_unsigned: false,
-            announcing: Vec::with_capacity(announce::ANNOUNCEMENTS_MAX),
+            announcing: Vec::new(),
             join: bootstrap::Join::new(),
             harvest: harvest::Harvest::default(),
             upkeep: upkeep::Upkeep::new(now, &mut rng),
             aor_keys: aor::AorKeys::new(&mut rng),
             outbox: Outbox::with_capacity(OVERLAY_OUTBOX_MAX, OVERLAY_OUTBOX_BYTES_MAX),
-            events: VecDeque::with_capacity(OVERLAY_EVENTS_MAX),
+            events: VecDeque::new(),
             rng,
         }
     }

@@ -297,7 +297,10 @@ impl Overlay {
             let pace = if early { REPAIR_EARLY } else { REPAIR };
             self.publication_timers.set(slot, now + self.rng.jitter(pace));
             if publication.record.is_some() {
-                self.mend(now, id);
+                // Who does not know the network yet would put at whom it knows: it searches.
+                if self.join_next(now).is_none() {
+                    self.mend(now, id);
+                }
                 self.place(now, id);
             }
         }

@@ -37,10 +37,7 @@ pub(super) struct Suspects {
 impl Suspects {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self {
-            list: Vec::with_capacity(OVERLAY_SUSPECTS_MAX),
-            prints: Vec::with_capacity(OVERLAY_SUSPECTS_MAX),
-        }
+        Self { list: Vec::new(), prints: Vec::new() }
     }
 
     /// How many there are.
