@@ -147,6 +147,7 @@ pub mod map;
 pub mod media;
 pub mod net;
 pub mod observe;
+pub mod order;
 pub mod outbox;
 pub mod overlay;
 pub mod portmap;

@@ -17,6 +17,7 @@ use crate::limits::{
     SERVER_DOWN_AFTER, SERVER_DOWN_REQUESTS, SERVER_FLAPPING, SERVER_HISTORY_MAX, SERVER_HOLD_MAX,
     SERVER_HOLD_MIN, SERVER_REQUESTS_MAX, SERVER_RTT_SAMPLES,
 };
+use crate::order::order;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
 use heapless::{Deque, Vec};
@@ -329,7 +330,7 @@ impl ServerState {
         }
         self.samples.push(sample.min(SERVER_DOWN_AFTER)).unwrap_or_default();
         let mut sorted = self.samples.clone();
-        sorted.sort_unstable();
+        order(&mut sorted, |sample| *sample);
         self.rtt = sorted.get((sorted.len() - 1) / 2).copied();
     }
 

@@ -78,7 +78,7 @@ impl TargetList {
             Some(at) => 2 + at,
             None => usize::from(Some(target.addr) != accepted),
         };
-        order.sort_by_key(rank);
+        crate::order::order(&mut order, rank);
         order
     }
 

@@ -5,6 +5,7 @@
 //! characters never reach a terminal.
 
 use crate::json::{self, Map, Value, json};
+use crate::order::order;
 use std::fmt::Write;
 
 /// What comes first, in this order; the rest follows by the alphabet.
@@ -62,7 +63,7 @@ pub fn with_driver_counters(status: &[u8], driver: &[u8]) -> Vec<u8> {
 fn object(out: &mut String, fields: &Map, depth: usize) {
     let simple = |value: &Value| value.as_object().is_none() && !is_table(value);
     let mut entries: Vec<(&str, &Value)> = fields.iter().collect();
-    entries.sort_by_key(|(key, value)| (!simple(value), rank(key)));
+    order(&mut entries, |(key, value)| (!simple(value), rank(key)));
     let width = entries.iter().filter(|(_, value)| simple(value)).map(|(key, _)| key.len()).max();
     for (key, value) in entries {
         let key = harmless(key);
@@ -104,7 +105,7 @@ fn list(out: &mut String, items: &[Value], depth: usize) {
             columns.push(key);
         }
     }
-    columns.sort_by_key(|key| rank(key));
+    order(&mut columns, |key| rank(key));
     let mut rows = vec![columns.iter().map(|key| harmless(key)).collect::<Vec<String>>()];
     rows.extend(objects.iter().map(|fields| {
         columns.iter().map(|key| scalar(fields.get(key).unwrap_or(&Value::Null))).collect()

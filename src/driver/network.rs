@@ -15,6 +15,7 @@ use super::poll::{Key, Poll};
 use super::routes;
 use crate::limits::{NETWORK_RESCAN, NETWORK_REST};
 use crate::net::{Network, without_zone};
+use crate::order::order;
 use crate::time::{Instant, earlier};
 use nix::sys::socket::SockProtocol;
 use std::io;
@@ -61,7 +62,7 @@ impl Networks {
             on.map(|held| held.device.clone()).collect::<Vec<String>>()
         };
         let (mut devices, wan) = (with(&known.lan), with(&known.wan));
-        devices.sort();
+        order(&mut devices, |device| device.clone());
         devices.dedup();
         devices.retain(|device| !wan.contains(device) && device != "lo");
         devices
@@ -178,7 +179,7 @@ fn find(entries: &[String], names: &str, held: &[Held]) -> Vec<(IpAddr, bool)> {
             found.extend(of_device.map(|held| (held.address, held.carrier)));
         }
         if let Some(added) = found.get_mut(start..) {
-            added.sort_by_key(|(address, _)| address.is_ipv6());
+            order(added, |(address, _)| address.is_ipv6());
         }
     }
     let mut seen = Vec::new();

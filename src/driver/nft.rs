@@ -11,6 +11,7 @@
 //! transaction holds all.
 
 use super::netlink::{ACK, APPEND, CREATE, Message, Netlink};
+use crate::order::order;
 use nix::libc;
 use std::io;
 use std::net::IpAddr;
@@ -88,11 +89,11 @@ fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
     });
     batch.extend(set(DEVICES, DEVICE_NAMES, names));
     let mut ports: Vec<u16> = taken.iter().map(|taken| taken.port).collect();
-    ports.sort_unstable();
+    order(&mut ports, |port| *port);
     ports.dedup();
     batch.extend(set(PORTS, SERVICES, ports.into_iter().map(u16::to_be_bytes)));
     let mut kinds: Vec<(u8, IpAddr)> = taken.iter().map(|it| (it.protocol, it.to)).collect();
-    kinds.sort_unstable();
+    order(&mut kinds, |kind| *kind);
     kinds.dedup();
     for (protocol, to) in kinds {
         batch.push(rule("prerouting", |rule| {

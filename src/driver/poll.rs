@@ -125,7 +125,7 @@ impl Poll {
     /// Waits until something is ready, or until `timeout` has passed (`None`: for ever).
     pub(super) fn wait(&self, list: &mut ReadyList, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
-            let millis = timeout.as_micros().div_ceil(1000);
+            let millis = (timeout.as_micros() as u64).div_ceil(1000);
             let millis = i32::try_from(millis).unwrap_or(i32::MAX);
             EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
         });

@@ -187,7 +187,7 @@ fn render(ladder: &Ladder, out: &mut String) -> fmt::Result {
     out.push('\n');
     for entry in &ladder.entries {
         let since = entry.at.since(ladder.begun);
-        let (ms, tenth) = (since.as_millis(), since.as_micros() / 100 % 10);
+        let (ms, tenth) = (since.as_millis() as u64, since.subsec_micros() / 100 % 10);
         write!(out, "{:>10}  ", format!("{ms}.{tenth}"))?;
         write_row(entry, out)?;
     }

@@ -13,6 +13,7 @@ use super::{Node, Overlay, guard, reject};
 use crate::identity::record::{AddressRecord, Key, Record};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::{NodeId, Rejected};
+use crate::order::order;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -109,7 +110,7 @@ impl Overlay {
         let nodes = self.closest_known::<NODES_BESIDE_MAX>(now, &key.0, false);
         let mut set: heapless::Vec<&Held, OWNERS_MAX> =
             self.store.set(&key).take(OWNERS_MAX).collect();
-        set.sort_unstable_by_key(|held| {
+        order(&mut set, |held| {
             let named = owner == Some(held.owner());
             (!named, held.record.is_withdrawal(), held.owner())
         });

@@ -13,6 +13,7 @@ use super::request::Purpose;
 use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
 use crate::limits::{BOOTSTRAP_ADDRESSES_MAX, OVERLAY_MEMBERS_MAX};
+use crate::order::order;
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
 
@@ -113,7 +114,7 @@ impl Overlay {
     pub fn save_peers(&self) -> Vec<u8> {
         let mut peers: Vec<(u32, Node)> =
             self.members.iter().map(|member| (member.since_s, member.node())).collect();
-        peers.sort_unstable_by_key(|(since_s, node)| (*since_s, node.id));
+        order(&mut peers, |(since_s, node)| (*since_s, node.id));
         if peers.is_empty() {
             peers.extend(self.join.saved.iter().map(|node| (0, *node)));
         }

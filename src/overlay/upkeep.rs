@@ -16,6 +16,7 @@ use super::table::Member;
 use super::wire::{FIND_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
 use crate::net::NodeId;
+use crate::order::order;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
 
@@ -263,7 +264,7 @@ impl Overlay {
                 Some(member) => heard.extend([(member.heard_s, node)]),
             }
         }
-        heard.sort_unstable_by_key(|(heard_s, node)| (*heard_s, node.id));
+        order(&mut heard, |(heard_s, node)| (*heard_s, node.id));
         let mut heard = heard.iter().peekable();
         let silent = |(heard_s, _): &&(u32, Node)| now_s - heard_s >= NEIGHBOUR_SILENT_S;
         if let Some((_, node)) = heard.next_if(|first| silent(first)) {

@@ -174,7 +174,7 @@ impl Portmap {
         exchange.sent += 1;
         let interval = exchange.interval;
         // PCP wants each interval to vary by a tenth (RFC 6887 s8.1.1); it harms none.
-        let tenth = u32::try_from(interval.as_micros() / 10).unwrap_or(u32::MAX);
+        let tenth = u32::try_from(interval.as_micros() as u64 / 10).unwrap_or(u32::MAX);
         let vary = Duration::from_micros(self.rng.below(2 * tenth).into());
         exchange.due = now + interval - Duration::from_micros(tenth.into()) + vary;
         exchange.interval = interval * 2;

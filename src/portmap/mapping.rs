@@ -2,6 +2,7 @@
 
 use super::pcp::Nonce;
 use crate::limits::{PORTMAP_LIFETIME_S_MAX, PORTMAP_MAPPINGS_MAX, PORTMAP_RENEW_MIN};
+use crate::order::order;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use std::net::{IpAddr, SocketAddr};
@@ -67,7 +68,7 @@ impl Mappings {
         }
         // What matters most is asked for first.
         let rank = |mapping: &Mapping| ports.clone().position(|port| port == mapping.port);
-        self.all.sort_by_key(|mapping| rank(mapping).unwrap_or(usize::MAX));
+        order(&mut self.all, |mapping| rank(mapping).unwrap_or(usize::MAX));
         without
     }
 
@@ -202,7 +203,7 @@ impl Mapping {
 /// (RFC 6887 s11.2.1; NAT-PMP wants half too), each time.
 fn renewal(now: Instant, until: Instant, rng: &mut Rng) -> Instant {
     let left = until.since(now);
-    let spread = u32::try_from(left.as_millis() / 8).unwrap_or(u32::MAX);
+    let spread = u32::try_from(left.as_millis() as u64 / 8).unwrap_or(u32::MAX);
     let after = left / 2 + Duration::from_millis(rng.below(spread).into());
     now + after.max(PORTMAP_RENEW_MIN)
 }

@@ -2,9 +2,11 @@
 
 use crate::limits;
 use crate::net::Record;
+use crate::order::order;
 use crate::rng::Rng;
 use crate::sip::host_ip;
 use crate::sip::lex::is_host;
+use core::cmp::Reverse;
 
 /// The longest name that DNS can carry (RFC 1035 s2.3.4), in text.
 const NAME_BYTES_MAX: usize = 253;
@@ -22,7 +24,7 @@ pub(super) fn first_services(records: Vec<Record>) -> Vec<(u16, u16, u16, String
             Record::Address(_) => None,
         })
         .collect();
-    services.sort_by(|a, b| (a.0, b.1, &a.3, a.2).cmp(&(b.0, a.1, &b.3, b.2)));
+    order(&mut services, |it| (it.0, Reverse(it.1), it.3.clone(), it.2));
     services.truncate(limits::LOCATE_TARGETS_MAX);
     services
 }
