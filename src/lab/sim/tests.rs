@@ -113,7 +113,7 @@ fn a_router_that_is_crushed_is_noticed() {
 
 #[test]
 fn carriers_that_forget_flows_are_noticed() {
-    is_noticed(&broken(Fault::ForgetsFlows, Scenario::Clients, 2), "callees behind NATs met");
+    is_noticed(&broken(Fault::ForgetsFlows, Scenario::Clients, 6), "callees behind NATs met");
 }
 
 #[test]
