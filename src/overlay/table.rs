@@ -258,16 +258,22 @@ impl Members {
         }
     }
 
-    /// Enters nodes that nobody has to prove, heard at different times of the last hour, in place
-    /// of all that are known.
+    /// Enters nodes that nobody has to prove, heard at different times of the last hour and so far
+    /// away, in place of all that are known.
     #[cfg(feature = "lab")]
-    pub(super) fn fill(&mut self, sorted: impl Iterator<Item = Node>, now_s: u32) {
+    pub(super) fn fill(
+        &mut self,
+        sorted: impl Iterator<Item = Node>,
+        now_s: u32,
+        rtt: &dyn Fn(&SocketAddr) -> Duration,
+    ) {
         self.sorted.clear();
         for node in sorted.take(self.capacity) {
             let mut member = Member::new(node.id, now_s);
             let ago_s = u32::from(u16::from_be_bytes([node.id.0[14], node.id.0[15]])) % 3300;
             member.heard_s = now_s.saturating_sub(ago_s);
             member.set_address(node.address);
+            member.rtt.measure(rtt(&node.address));
             self.sorted.push(member);
         }
     }

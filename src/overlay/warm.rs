@@ -7,7 +7,7 @@ use super::gossip::Gossip;
 use super::id::{Named, Node};
 use super::judge::Judge;
 use crate::net::NodeId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 /// Of those around its own place so many are proven, on either side, and so many anywhere.
@@ -16,8 +16,13 @@ const FAR: usize = 192;
 
 impl Overlay {
     /// Makes this node, whose addresses were set, a member that has got to know `sorted`, all
-    /// members by rising id, as far as its table has room.
-    pub fn warm(&mut self, now: Instant, sorted: &[(NodeId, SocketAddr)]) {
+    /// members by rising id, as far as its table has room; `rtt` is how long their answers took.
+    pub fn warm(
+        &mut self,
+        now: Instant,
+        sorted: &[(NodeId, SocketAddr)],
+        rtt: &dyn Fn(&SocketAddr) -> Duration,
+    ) {
         // Nobody is known yet, so nobody is told: they knew it before.
         self.sign_addresses(now);
         let now_s = self.seconds(now);
@@ -28,7 +33,7 @@ impl Overlay {
             known && *id != self.me
         });
         let nodes = chosen.map(|(_, &(id, address))| Node { id, address });
-        self.members.fill(nodes, now_s);
+        self.members.fill(nodes, now_s, rtt);
         let (me, minute) = (self.me, self.minute(now));
         // They announced themselves within the last day, and so did this node.
         let hints = sorted

@@ -90,12 +90,12 @@ fn while_down_registers_are_paced_and_after_it_they_are_spread() {
     // Notice it, as a call would.
     let invite = phones[0].invite(&format!("sip:nobody@{DOMAIN}"), "c1");
     town.say(&phones[0].clone(), invite);
-    for _ in 0..35 {
+    for _ in 0..30 {
         a_minute(&mut town, &mut phones);
     }
     let asked: usize = per_second(&town, down, b"REGISTER").values().sum();
     let probes: usize = per_second(&town, down, b"OPTIONS").values().sum();
-    println!("35 min of outage: {asked} REGISTERs and {probes} OPTIONS, repeats included");
+    println!("30 min of outage: {asked} REGISTERs and {probes} OPTIONS, repeats included");
     // Each router asks once in 30 to 60 s, and more often at the beginning alone.
     assert!(asked > 0 && asked + probes <= 3 * 80, "{asked} and {probes}");
     let back = town.world.now.millis();

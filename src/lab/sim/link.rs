@@ -142,6 +142,11 @@ fn mishap(dice: &mut Dice) -> (u64, bool) {
     (late_us, dice.chance(TWICE))
 }
 
+/// The round-trip time between a line and most others.
+pub(super) fn usual_rtt_us(way_us: u64, line: &Line) -> u64 {
+    2 * (way_us + line.delay_us + u64::from(LINES_US[LINES_US.len() / 2]))
+}
+
 /// The round-trip time between two lines when nothing comes between.
 pub(super) fn rtt_us(way_us: u64, a: &Line, b: &Line) -> u64 {
     2 * (way_us + a.delay_us + b.delay_us)

@@ -3,9 +3,9 @@
 //! Shards run side by side for as long as no packet could cross from one to another, then
 //! exchange what they sent. What a router sees does not depend on how many shards there are.
 
-use super::address::{CARRIER_LIFE_S, POOL, Pool};
+use super::address::{CARRIER_LIFE_S, POOL, Pool, place};
 use super::fault::Fault;
-use super::link::{LEAST_US, region, rtt_us};
+use super::link::{LEAST_US, region, rtt_us, usual_rtt_us};
 use super::population::Population;
 use super::queue::{Act, Event, What};
 use super::router::{Common, Router};
@@ -16,6 +16,7 @@ use super::{Options, dice::Dice};
 use crate::identity::NetworkKeys;
 use crate::net::NodeId;
 use crate::overlay::{Counters, Limits};
+use crate::time::Duration;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -238,9 +239,16 @@ fn begin(shard: &mut Shard, world: &World, members: &[(NodeId, SocketAddr)]) {
         if joins {
             router.start(BEGIN_US + tick_us, &world.common);
         }
+        let end = |pool: u32| (pool, world.regions[pool as usize]);
+        let (links, seed) = (world.common.links, world.common.seed);
+        let (own, line) = (end(router.number / POOL), &router.line);
+        let rtt = |address: &SocketAddr| {
+            let there = place(address).map_or(own, |(pool, _)| end(pool));
+            Duration::from_micros(usual_rtt_us(links.way_us(seed, own, there), line))
+        };
         if let Some(overlay) = &mut router.overlay {
             if !joins && world.common.population != Population::Nobody {
-                overlay.warm(time, members);
+                overlay.warm(time, members, &rtt);
             }
             overlay.set_bootstrap(time, &world.common.bootstrap);
             overlay.handle_timeout(time);
