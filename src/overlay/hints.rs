@@ -22,7 +22,7 @@ use heapless::VecView;
 use std::net::SocketAddr;
 
 /// Hints that are woven in at once.
-const BATCH: usize = 128;
+const BATCH: usize = 256;
 /// What came by gossip and comes so again is no news for so many minutes.
 const NEWS_MIN: u16 = 60;
 /// Ids that may be at one IPv4 address, or in one IPv6 /56.
