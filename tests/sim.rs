@@ -55,6 +55,26 @@ fn routers_find_everything_while_their_adapters_are_replaced() {
 }
 
 #[test]
+fn routers_find_everything_when_many_come_back_together_and_halves_find_each_other() {
+    hold(250, 2, 15, &[Scenario::Avalanche, Scenario::Partition], 100);
+}
+
+#[test]
+fn routers_find_and_meet_everybody_behind_carriers_nats() {
+    hold(250, 1, 10, &[Scenario::Clients], 100);
+}
+
+#[test]
+fn routers_of_one_family_and_of_both_find_everything() {
+    hold(250, 1, 10, &[Scenario::Families], 100);
+}
+
+#[test]
+fn routers_find_everything_while_their_network_grows_from_one() {
+    hold(250, 1, 15, &[Scenario::Growth], 100);
+}
+
+#[test]
 fn a_thousand_routers_find_everything_by_a_fresh_seed() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     hold(1000, now.as_micros() as u64, 2, &[Scenario::Steady, Scenario::HalfLost], 300);
