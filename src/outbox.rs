@@ -1,4 +1,4 @@
-//! A bounded queue of bytes to send, that grows to what ever waited at once and stays so.
+//! A bounded queue of bytes to send, reserved once.
 //!
 //! What a core wants to send between one input and the draining that follows it waits here. A
 //! full outbox refuses: the caller counts the loss, and the protocol's own retransmission mends it.
@@ -18,7 +18,12 @@ pub struct Outbox<V = Via> {
 impl<V> Outbox<V> {
     /// An outbox for at most `heads_max` transmissions of `bytes_max` bytes together.
     pub fn with_capacity(heads_max: usize, bytes_max: usize) -> Self {
-        Self { heads: VecDeque::new(), bytes: VecDeque::new(), bytes_max, heads_max }
+        Self {
+            heads: VecDeque::with_capacity(heads_max),
+            bytes: VecDeque::with_capacity(bytes_max),
+            bytes_max,
+            heads_max,
+        }
     }
 
     /// Queues `data`. False where it does not fit: nothing was queued.

@@ -19,7 +19,7 @@ pub(super) struct AorKeys {
 
 impl AorKeys {
     pub(super) fn new(rng: &mut Rng) -> Self {
-        Self { known: VecDeque::new(), key: rng.bytes(), secrets: 0 }
+        Self { known: VecDeque::with_capacity(AOR_KEYS_MAX), key: rng.bytes(), secrets: 0 }
     }
 
     /// What stands for `aor` inside this node.

@@ -32,7 +32,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const SWEEPS_MIN: u8 = 4;
 const SWEEPS_MAX: u8 = 12;
 const SWEEPS_AT_ONCE: usize = 2;
-/// Sweeps find about so many; where there are, there may be more.
+/// Attempts that spare the bootstrap peers.
+const MIXED_ATTEMPTS: usize = 3;
+/// Who has heard of more than so many by then asks for all: sweeps find no more than twice that.
 const HARVEST_MIN: usize = OVERLAY_MEMBERS_MAX / 2;
 
 /// How far joining has come.
@@ -231,19 +233,23 @@ impl Overlay {
         usable.extend(bootstrap.copied());
         let firsts = usable.len();
         usable.extend(others.filter(|it| is_other(&it)).take(CHOICE_MAX - firsts));
-        // One bootstrap peer, and two others where there are any: those who come back together
-        // would crush the few whom all know.
-        let turn = usize::from(self.me.0[15]) + self.join.attempts as usize;
-        let choice = if firsts > 0 { firsts } else { usable.len() };
-        if choice > 0 {
-            usable.swap(0, turn % choice);
-        }
+        // At first one bootstrap peer and two others: those who come back together would crush the
+        // few whom all know. Then all in turn, and every second time bootstrap peers alone.
+        let attempts = self.join.attempts as usize;
+        let turn = usize::from(self.me.0[15]) + attempts;
+        let others = usable.len() - firsts;
+        let mixed = firsts > 0 && others >= 2 && attempts < MIXED_ATTEMPTS;
+        let choice = if firsts > 0 && attempts % 2 == 1 { firsts } else { usable.len() };
         self.join.attempts = self.join.attempts.saturating_add(1);
-        for number in 0..AT_ONCE.min(usable.len()) {
-            let rest = usable.len().saturating_sub(1).max(1);
-            let at = if number == 0 { 0 } else { 1 + (2 * turn + number) % rest };
-            let to = usable[at];
-            self.ask_to_join(now, to);
+        for number in 0..AT_ONCE.min(if mixed { AT_ONCE } else { choice }) {
+            let at = match number {
+                0 if mixed => turn % firsts,
+                _ if mixed => firsts + (2 * turn + number) % others,
+                _ => (AT_ONCE * turn + number) % choice,
+            };
+            if let Some(to) = usable.get(at).copied() {
+                self.ask_to_join(now, to);
+            }
         }
     }
 

@@ -9,9 +9,10 @@
 //! another contact of the same part is. What a round may cost is bounded, and what does not fit
 //! waits for the next.
 //!
-//! Only a node itself begins to spread its hint: when its address is new, and daily. Whoever passes
-//! hints on has proven its address, is where the level says, and brings no more than a share of
-//! what there may be: the nearer to the root a hint is said to be, the more of the share it takes.
+//! Only a node itself begins to spread its hint: when its address is new, and where it has stayed
+//! for 25 hours. Whoever passes hints on has proven its address, is where the level says, and brings
+//! no more than a share of what there may be: the nearer to the root a hint is said to be, the more
+//! of the share it takes.
 
 use super::id::{Named, Node};
 use super::wire::{NAMED_IPV6, NO_TOKEN, Token};
@@ -83,7 +84,7 @@ impl Gossip {
             waits: false,
         };
         Self {
-            queue: Vec::new(),
+            queue: Vec::with_capacity(OVERLAY_GOSSIP_BYTES_MAX),
             round: 0,
             budget: 0,
             // Each node has a phase of its own.

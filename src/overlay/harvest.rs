@@ -1,7 +1,7 @@
 //! Harvest: a node that has joined a large network asks for hints of all of it.
 //!
 //! Gossip tells of everybody within a day; a look-up wants them now. So the place is walked through
-//! from four points at once, each second a step at each of them: some member, another each time, is
+//! from four points at once, each second a step at each of them: somebody, another each time, is
 //! asked who is closest to the point, by a question as large as its answer. What surely lies within
 //! the answer is passed, and the next point is behind it. At 30,000 nodes a table is filled in a
 //! minute and a half, for 400 kB in each direction.
@@ -15,7 +15,7 @@ use super::wire_out::Encoder;
 use crate::time::Instant;
 
 const PARTS: usize = 4;
-const STEPS_MAX: u16 = 1000;
+const STEPS_MAX: u16 = 2000;
 
 /// One part of the search: where it is, and whether an answer is awaited.
 #[derive(Clone, Copy, Default)]
@@ -58,6 +58,10 @@ impl Overlay {
             // Hints, too: those who come back together would ask the few whom all know.
             let chosen = self.closest_known::<1>(now, &anywhere, false);
             let Some(Named { node, .. }) = chosen.first() else { return };
+            let now_s = self.seconds(now);
+            if node.is_hint() && self.upkeep.probed.is_recent(&node.address, now_s) {
+                continue;
+            }
             let mut place = [0; 16];
             place[..8].copy_from_slice(&at.to_be_bytes());
             let purpose = Purpose::Harvest(number as u8);

@@ -5,7 +5,7 @@ use super::event::{Found, OverlayEvent};
 use super::id::{Named, Node, same};
 use super::lookup::{Goal, Lookup, Word};
 use super::reader::Nodes;
-use super::request::{Missed, Purpose};
+use super::request::{Missed, Pending, Purpose};
 use super::table::Member;
 use super::wire::{Body, Frame, Hello, Token, Value, Verdict};
 use super::work::{Job, Reason};
@@ -42,7 +42,7 @@ impl Overlay {
             return Ok(());
         }
         match (pending.purpose, frame.body) {
-            (purpose, Body::Pong(_)) => self.pong_heard(now, purpose, &node, hello),
+            (_, Body::Pong(_)) => self.pong_heard(now, pending, &node, hello),
             (Purpose::Vouch(id, proven), Body::Dialed(_, verdict)) => {
                 self.verdict_heard(now, (id, proven), &node, hello, verdict);
                 Ok(())
@@ -81,8 +81,17 @@ impl Overlay {
                 self.announce_answered(now, &node, hello, status, seq);
                 Ok(())
             }
-            _ => Err(self.malformed()),
+            _ => Err(self.answered_amiss(now, pending)),
         }
+    }
+
+    /// It answered something else than it was asked: that is as good as no answer.
+    fn answered_amiss(&mut self, now: Instant, pending: Pending) -> Rejected {
+        if !pending.late {
+            self.request_missed(now, Missed::Late(pending));
+        }
+        self.request_missed(now, Missed::Over(pending));
+        self.malformed()
     }
 
     fn lookup_gone(&mut self, now: Instant, id: Id<Lookup>, expected: NodeId, named: bool) {
@@ -149,11 +158,11 @@ impl Overlay {
     fn pong_heard(
         &mut self,
         now: Instant,
-        purpose: Purpose,
+        pending: Pending,
         node: &Node,
         hello: &Hello,
     ) -> Result<(), Rejected> {
-        match purpose {
+        match pending.purpose {
             Purpose::Check | Purpose::Probe | Purpose::Introduce => {}
             Purpose::Judge => self.witness_answered(now, node, hello),
             Purpose::SecondPort(id) => self.second_port_answered(now, id, node.id),
@@ -164,7 +173,7 @@ impl Overlay {
             Purpose::Contact(bit, serial) => {
                 self.spread_answered(now, (bit, serial), node, hello, None);
             }
-            _ => return Err(self.malformed()),
+            _ => return Err(self.answered_amiss(now, pending)),
         }
         Ok(())
     }

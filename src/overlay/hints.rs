@@ -25,6 +25,9 @@ use std::net::SocketAddr;
 const BATCH: usize = 256;
 /// What came by gossip and comes so again is no news for so many minutes.
 const NEWS_MIN: u16 = 60;
+/// Where others believe somebody is may be old by so many minutes, whatever age they name: nearer
+/// than that, what was spread from its origin stays.
+const SAID_MIN: u16 = 60;
 /// Ids that may be at one IPv4 address, or in one IPv6 /56.
 const IDS_PER_ADDRESS_MAX: u8 = 2;
 /// So many of the closest are kept, whatever the sample.
@@ -117,6 +120,10 @@ impl Hints {
                 continue;
             };
             let known_min = age_of(known, minute);
+            let hearsay = !gossip && is_by_gossip(known);
+            if hearsay && known_min < age_min.saturating_add(SAID_MIN) {
+                return (false, 0);
+            }
             if known.len() == row.len() && known[PORT..] == row[PORT..] {
                 let old = known_min > age_min.saturating_add(NEWS_MIN);
                 let news = old || gossip && !is_by_gossip(known);
@@ -125,9 +132,7 @@ impl Hints {
                 }
                 return (news, 0);
             }
-            // Where others believe it is may be old by an hour, whatever age they name.
-            let hearsay = !gossip && is_by_gossip(known);
-            if known_min < age_min.saturating_add(if hearsay { NEWS_MIN } else { 0 }) {
+            if known_min < age_min {
                 return (false, 0);
             }
             break;
@@ -290,9 +295,9 @@ impl Hints {
         // How many ids are at each network of the news, which are few: most rows are passed by a
         // look at one bit.
         let mut counts = heapless::Vec::<(u64, u8), { 2 * BATCH }>::new();
-        let mut marks = [0u64; 32];
+        let mut marks = [0u64; 64];
         let mark = |network: u64| {
-            let hash = (network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53) as usize;
+            let hash = (network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
             (hash / 64, 1u64 << (hash % 64))
         };
         let of_row = |rows: &'_ Rows, at: usize| network_of(rows.at(at));

@@ -1,7 +1,7 @@
 //! One iterative look-up: whom it knows, whom it asked, what it heard. Sends nothing itself.
 //!
-//! Three members are asked at a time, closest first (Kademlia s2.3); of the replicas of a record
-//! those whose answers take the shortest way, for each of them has it. Where none of them has
+//! Three members are asked at a time, closest first (Kademlia s2.3); of the six closest replicas
+//! of a record those whose answers take the shortest way, for each has it. Where none of them has
 //! answered within the time in which three of four answers come, or one is late, the look-up widens
 //! to all replicas that it knows: then half of them may be gone and the answer still comes one
 //! round trip later. Who is late keeps no farther one from being asked, for that one may know who
@@ -28,6 +28,10 @@ pub(super) const OWNERS_MAX: usize = 8;
 /// A look-up ends at the latest after this time.
 const LOOKUP_MAX: Duration = Duration::from_millis(1500);
 const PARALLEL: usize = 3;
+/// Among so many of the closest those are asked whose answers take the shortest way. Behind them
+/// may be some that hold what was so before, or nothing: others know others, and who knows but half
+/// of a large network takes some that are not among the twelve for such.
+const SURE: usize = 6;
 pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
 const ASKS_MAX: u8 = 3;
@@ -146,6 +150,7 @@ impl Lookup {
             let silent = matches!(known.state, State::Late | State::Gone);
             if elsewhere && silent && known.asks > 0 && known.asks < ASKS_MAX {
                 (known.node.address, known.state) = (node.address, State::New);
+                known.rtt_us = rtt_us;
             }
             return;
         }
@@ -178,7 +183,8 @@ impl Lookup {
             return None;
         }
         let asked = self.candidates.iter().filter(|c| c.state == State::Asked).count();
-        let noes = self.candidates.iter().filter(|c| c.state == State::Answered { no: true });
+        let replicas = self.candidates.iter().take(REPLICAS);
+        let noes = replicas.filter(|c| c.state == State::Answered { no: true });
         let enough = match noes.count() {
             _ if self.widened => REPLICAS,
             // As many as have to say so.
@@ -195,7 +201,8 @@ impl Lookup {
             match candidate.state {
                 State::New => {
                     places -= 1;
-                    let nearer = |best: &&mut Candidate| records && candidate.rtt_us < best.rtt_us;
+                    let sure = records && places >= REPLICAS - SURE;
+                    let nearer = |best: &&mut Candidate| sure && candidate.rtt_us < best.rtt_us;
                     if nearest.as_ref().is_none_or(nearer) {
                         nearest = Some(candidate);
                     }

@@ -188,7 +188,7 @@ impl Overlay {
             publication_timers: Timers::with_capacity(limits.publish_entries),
             publication_count: 0,
             placing: 0,
-            unsigned: VecDeque::new(),
+            unsigned: VecDeque::with_capacity(limits.publish_entries),
             store: store::Store::new(
                 identity.id(),
                 limits.store_entries,
@@ -206,13 +206,13 @@ impl Overlay {
             detours: relay::Detours::new(),
             addresses: None,
             addresses_unsigned: false,
-            announcing: Vec::new(),
+            announcing: Vec::with_capacity(announce::ANNOUNCEMENTS_MAX),
             join: bootstrap::Join::new(),
             harvest: harvest::Harvest::default(),
             upkeep: upkeep::Upkeep::new(now, &mut rng),
             aor_keys: aor::AorKeys::new(&mut rng),
             outbox: Outbox::with_capacity(OVERLAY_OUTBOX_MAX, OVERLAY_OUTBOX_BYTES_MAX),
-            events: VecDeque::new(),
+            events: VecDeque::with_capacity(OVERLAY_EVENTS_MAX),
             rng,
         }
     }

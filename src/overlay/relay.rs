@@ -37,7 +37,7 @@ pub(super) struct Pairs(Vec<Pair>);
 
 impl Pairs {
     pub(super) fn new() -> Self {
-        Self(Vec::new())
+        Self(Vec::with_capacity(INTRODUCTIONS_MAX))
     }
 
     /// Whether `guest` may meet `client`: there is room, also for those who want to meet others,
@@ -98,7 +98,7 @@ pub(super) struct Detours {
 
 impl Detours {
     pub(super) fn new() -> Self {
-        Self { known: Vec::new(), count: 0 }
+        Self { known: Vec::with_capacity(DETOURS_MAX), count: 0 }
     }
 
     /// Notes a way; returns what proves our address to its member, if anything does, and whether

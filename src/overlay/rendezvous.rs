@@ -109,7 +109,7 @@ pub(super) struct Keeper(Vec<Kept>);
 
 impl Keeper {
     pub(super) fn new() -> Self {
-        Self(Vec::new())
+        Self(Vec::with_capacity(CLIENTS_MAX))
     }
 
     /// How many there are.

@@ -6,9 +6,9 @@
 //! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
 //! extends the lifetime hourly; a holder that does not know the record asks for it. Where members
 //! vanish or start anew, holders will have done so too: one touch is due early for each, and none
-//! within a quarter of an hour of the last. Holders are searched for again after as long as the
-//! node has been up: after a power cut for many it does not know yet where those are who have the
-//! older record.
+//! within a quarter of an hour of the last. Holders are searched for again after twice as long
+//! as the node has been up: after a power cut for many it does not know yet where those are who
+//! have the older record.
 
 use super::event::OverlayEvent;
 use super::id::{Named, Node, distance, same};
@@ -35,6 +35,8 @@ const EARLY: Duration = Duration::from_secs(120);
 const REFRESH: Duration = Duration::from_secs(3600);
 /// Where others vanish, one is touched early, but not again so soon after the last time.
 const REFRESH_EARLY: Duration = Duration::from_secs(2700);
+/// After so long a node compares holders with its table, whatever that has become.
+const SETTLED: Duration = Duration::from_secs(300);
 /// Owners mend within this time what a healed partition left behind.
 const HEAL: Duration = Duration::from_secs(30);
 
@@ -287,7 +289,8 @@ impl Overlay {
         while let Some(slot) = self.publication_timers.pop_due(now) {
             let Some(id) = self.publications.id_at(slot) else { continue };
             let Some(publication) = self.publications.get_mut(id) else { continue };
-            publication.place_wanted |= publication.is_stored() && publication.search_at <= now;
+            let due = publication.search_at <= now && !publication.placing;
+            publication.place_wanted |= due && publication.is_stored();
             let over = publication.contact.is_none() && publication.record.is_some();
             if over && publication.is_settled() {
                 self.publications.remove(id);
@@ -298,7 +301,7 @@ impl Overlay {
             self.publication_timers.set(slot, now + self.rng.jitter(pace));
             if publication.record.is_some() {
                 // Who does not know the network yet would put at whom it knows: it searches.
-                if self.join_next(now).is_none() {
+                if self.join_next(now).is_none() || now.since(self.started) > SETTLED {
                     self.mend(now, id);
                 }
                 self.place(now, id);

@@ -73,7 +73,8 @@ pub(super) struct Pending {
     pub(super) purpose: Purpose,
     /// When it was sent.
     pub(super) sent: Instant,
-    late: bool,
+    /// Whether it was told that the answer is late.
+    pub(super) late: bool,
     timeout: Duration,
 }
 

@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 const ROUND_JITTER_MS: u32 = 60_000;
-const ANNOUNCE_JITTER_S: u32 = 3600;
+const ANNOUNCE_JITTER_S: u32 = 2 * 3600;
 /// Headers of IP and UDP, and all of a datagram but its hints.
 const HEADER_BYTES: usize = 28 + 53;
 /// How often a datagram is sent, to the same contact and then to others.

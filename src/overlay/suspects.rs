@@ -37,7 +37,10 @@ pub(super) struct Suspects {
 impl Suspects {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self { list: Vec::new(), prints: Vec::new() }
+        Self {
+            list: Vec::with_capacity(OVERLAY_SUSPECTS_MAX),
+            prints: Vec::with_capacity(OVERLAY_SUSPECTS_MAX),
+        }
     }
 
     /// How many there are.

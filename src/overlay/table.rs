@@ -274,6 +274,7 @@ impl Members {
             member.heard_s = now_s.saturating_sub(ago_s);
             member.set_address(node.address);
             member.rtt.measure(rtt(&node.address));
+            self.overall.measure(rtt(&node.address));
             self.sorted.push(member);
         }
     }
@@ -308,14 +309,14 @@ impl Members {
     pub(super) fn likely_rtt_us(&self, address: &SocketAddr) -> u32 {
         let ip = mapped(address.ip());
         let least = if address.is_ipv4() { ALIKE_IPV4 } else { ALIKE_IPV6 };
-        let (mut best, mut rtt_us) = (least, self.overall.smoothed_us);
+        let mut best = (least, u32::MAX);
         for member in self.sorted.iter().filter(|member| member.rtt.smoothed_us > 0) {
             let alike = member.ip.iter().zip(&ip).take_while(|(a, b)| a == b).count();
-            if alike > best || alike == best && member.rtt.smoothed_us < rtt_us {
-                (best, rtt_us) = (alike, member.rtt.smoothed_us);
+            if alike > best.0 || alike == best.0 && member.rtt.smoothed_us < best.1 {
+                best = (alike, member.rtt.smoothed_us);
             }
         }
-        rtt_us
+        if best.1 < u32::MAX { best.1 } else { self.overall.smoothed_us }
     }
 
     /// Three of four answers come within this time: of several, the first does.
@@ -341,14 +342,15 @@ impl Members {
         accept: &dyn Fn(&Member) -> bool,
         best: &mut VecView<Named>,
     ) {
-        let room = best.capacity() - best.len();
-        let mut bits = match best.last() {
-            Some(last) if room == 0 => common_bits(&NodeId(*target), &last.node.id),
-            _ => (self.sorted.len() / room.max(1)).checked_ilog2().unwrap_or(0),
-        };
+        let wanted = best.capacity();
         let fit = |bits| self.within(target, bits).iter().filter(|member| accept(member));
-        while bits > 0 && fit(bits).take(room).count() < room {
-            bits -= 1;
+        let mut bits = (self.sorted.len() / wanted.max(1)).checked_ilog2().unwrap_or(0);
+        if let Some(last) = best.last().filter(|_| best.is_full()) {
+            bits = common_bits(&NodeId(*target), &last.node.id);
+        } else {
+            while bits > 0 && fit(bits).take(wanted).count() < wanted {
+                bits -= 1;
+            }
         }
         for member in fit(bits) {
             insert_closest(best, target, Named { node: member.node(), age_h: 0 });

@@ -256,13 +256,15 @@ impl Overlay {
 
     /// Asks the neighbour that has been silent for longest, and proves those that are only named.
     fn check_neighbour(&mut self, now: Instant, now_s: u32) {
-        let mut heard = heapless::Vec::<(u32, Node), NEIGHBOURS>::new();
         for Named { node, .. } in self.closest_known::<NEIGHBOURS>(now, &self.me.0, false) {
-            match self.members.get(&node.id) {
-                None => self.consider(now, &node),
-                Some(member) if member.checking => {}
-                Some(member) => heard.extend([(member.heard_s, node)]),
+            if node.is_hint() {
+                self.consider(now, &node);
             }
+        }
+        let mut heard = heapless::Vec::<(u32, Node), NEIGHBOURS>::new();
+        for node in self.members.closest::<NEIGHBOURS>(&self.me.0, |m| !m.checking) {
+            let heard_s = self.members.get(&node.id).map_or(now_s, |m| m.heard_s);
+            heard.extend([(heard_s, node)]);
         }
         order(&mut heard, |(heard_s, node)| (*heard_s, node.id));
         let mut heard = heard.iter().peekable();

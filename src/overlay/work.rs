@@ -87,8 +87,8 @@ impl Work {
     /// Nothing to do.
     pub(super) fn new(network: &[u8; 16], rng: &mut Rng) -> Self {
         Self {
-            found: VecDeque::new(),
-            store: VecDeque::new(),
+            found: VecDeque::with_capacity(OVERLAY_FOUND_MAX),
+            store: VecDeque::with_capacity(OVERLAY_STORE_MAX),
             remembered: vec![[0; 2]; OVERLAY_VERIFIED_MAX],
             key: rng.bytes(),
             network: *network,

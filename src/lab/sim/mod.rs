@@ -87,7 +87,8 @@ pub struct Options {
     pub minutes: Option<u64>,
     /// Memory for each table of members.
     pub table_kb: u32,
-    /// Whether a hash stands in for signatures, as it does for twenty thousand routers and more.
+    /// Whether a hash stands in for signatures, and one for the many that blind an AOR, as it does
+    /// for twenty thousand routers and more.
     pub stand_in: bool,
     /// Threads.
     pub threads: u32,

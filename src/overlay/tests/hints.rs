@@ -136,7 +136,10 @@ fn a_hint_that_nobody_renews_is_forgotten_after_its_life_and_ages_on_its_way() {
     let before = Named { node: Node { address: moved, ..late.node }, age_h: 0 };
     assert_eq!(hints.learn(&before, 500, true), (true, 0));
     assert_eq!(hints.learn(&late, 510, true), (true, 0));
-    assert_eq!(hints.learn(&before, 510, false), (false, 0));
+    let confirmed = Named { age_h: 0, ..late };
+    for hearsay in [before, confirmed, before] {
+        assert_eq!(hints.learn(&hearsay, 520, false), (false, 0));
+    }
     assert_eq!(closest::<1>(&hints, &late.node.id.0, 511), [late.node]);
     assert_eq!(hints.learn(&before, 580, false), (true, 0));
     // Minutes wrap.

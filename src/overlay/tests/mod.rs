@@ -1,6 +1,7 @@
 //! Behaviour of nodes together, over virtual time with real keys.
 
 mod abuse;
+mod closest;
 mod gossip;
 mod hints;
 mod holders;

@@ -1,0 +1,117 @@
+//! Whom a node takes for closest, whom of those it asks, and what it makes of answers that are none.
+
+use super::super::id::{Named, Node, closer, insert_closest};
+use super::super::lookup::{Goal, Lookup, Word};
+use super::super::table::Members;
+use super::super::wire::NO_TOKEN;
+use super::super::wire_out::Encoder;
+use super::super::*;
+use super::net::{Net, address};
+
+fn drawn(rng: &mut Rng, n: usize) -> Node {
+    Node { id: NodeId(rng.bytes()), address: address(n) }
+}
+
+#[test]
+fn members_join_those_known_already_as_in_one_list() {
+    let mut rng = Rng::new([7; 32]);
+    for round in 0..200 {
+        let mut members = Members::new(64);
+        let mut all: Vec<Node> = (0..round).map(|n| drawn(&mut rng, n)).collect();
+        all.iter().for_each(|node| assert!(members.prove(node, 1).is_ok()));
+        let target: [u8; 16] = rng.bytes();
+        let mut best = heapless::Vec::<Named, 12>::new();
+        for n in 0..round % 15 {
+            let node = drawn(&mut rng, 300 + n);
+            insert_closest(best.as_mut_view(), &target, Named { node, age_h: 0 });
+            all.push(node);
+        }
+        members.closest_into(&target, &|_| true, best.as_mut_view());
+        all.sort_by(|a, b| closer(&target, &a.id.0, &b.id.0));
+        let found: Vec<Node> = best.iter().map(|named| named.node).collect();
+        assert_eq!(found[..], all[..all.len().min(12)], "{round}");
+    }
+}
+
+fn look_up(rtts_us: &[u32]) -> Lookup {
+    let goal = Goal::Records(LookupId(1), [0; 32]);
+    let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1), Duration::from_secs(1));
+    for (n, rtt_us) in (100..).zip(rtts_us) {
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 0, *rtt_us);
+    }
+    lookup
+}
+
+fn asked(lookup: &mut Lookup) -> Vec<u8> {
+    core::iter::from_fn(|| lookup.next()).map(|(node, _)| node.id.0[0]).collect()
+}
+
+#[test]
+fn of_the_closest_those_are_asked_whose_answers_take_the_shortest_way() {
+    let mut lookup = look_up(&[70, 20, 90, 30, 80, 10, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(asked(&mut lookup), [105, 101, 103], "none of those who may be no replicas");
+}
+
+#[test]
+fn noes_of_those_who_are_not_among_the_closest_any_more_keep_nobody_from_being_asked() {
+    let mut lookup = look_up(&[1; 4]);
+    let first = asked(&mut lookup);
+    first.iter().for_each(|n| _ = lookup.answered(NodeId([*n; 16]), NO_TOKEN, Word::No));
+    for n in 1..=12 {
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, 1);
+    }
+    assert!(!lookup.is_done());
+    assert_eq!(asked(&mut lookup), [1, 2, 3]);
+}
+
+#[test]
+fn how_far_away_a_stranger_is_tell_members_of_its_network() {
+    let mut rng = Rng::new([8; 32]);
+    let mut members = Members::new(64);
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let mut prove = |members: &mut Members, address: &str, ms: u64| {
+        let node = Node { id: NodeId(rng.bytes()), address: at(address) };
+        assert!(members.prove(&node, 1).is_ok());
+        members.measure(&node.id, Duration::from_millis(ms));
+    };
+    prove(&mut members, "192.0.2.1:1", 300);
+    prove(&mut members, "192.0.7.1:1", 40);
+    prove(&mut members, "[2001:db8:1::1]:1", 90);
+    for _ in 0..50 {
+        prove(&mut members, "127.0.0.1:1", 5);
+    }
+    let ms = |address: &str| members.likely_rtt_us(&at(address)) / 1000;
+    assert_eq!(ms("192.0.2.9:5"), 300, "the same /24, though slower than most");
+    assert_eq!(ms("192.0.9.9:5"), 40, "the fastest of the same /16");
+    assert_eq!(ms("[2001:db8:9::1]:5"), 90);
+    assert!(ms("198.51.100.1:5") < 20, "like anybody");
+}
+
+#[test]
+fn an_answer_of_another_kind_keeps_no_search_waiting() {
+    let mut net = Net::joined(31, 6);
+    net.peers.iter_mut().skip(1).for_each(|peer| peer.alive = false);
+    net.record = true;
+    let now = net.now;
+    net.with(0, |node| {
+        node.harvest.begin();
+        node.harvest_tick(now);
+    });
+    let asked = core::mem::take(&mut net.peers[0].keep);
+    assert_eq!(asked.len(), 4);
+    for (to, data) in asked {
+        let request = Frame::parse(&data, &net.keys).unwrap().request;
+        let liar = net.peers.iter().find(|peer| peer.address == to).unwrap();
+        let asker = Node { id: net.peers[0].node.me, address: net.peers[0].address };
+        let hello = liar.node.hello(now, &asker);
+        let answer = { Encoder::pong(liar.node.me, request, &hello) }.finish(&net.keys, 0).to_vec();
+        let heard = net.with(0, |node| node.handle_datagram(now, to, &answer));
+        assert_eq!(heard, Err(Rejected::Malformed));
+    }
+    net.peers[0].keep.clear();
+    net.with(0, |node| node.harvest_tick(now));
+    let finds = |(_, data): &&(SocketAddr, Vec<u8>)| {
+        matches!(Frame::parse(data, &net.keys).unwrap().body, Body::Find(..))
+    };
+    assert_eq!(net.peers[0].keep.iter().filter(finds).count(), 4, "it asks others");
+}
