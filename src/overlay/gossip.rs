@@ -10,9 +10,9 @@
 //! waits for the next.
 //!
 //! Only a node itself begins to spread its hint: when its address is new, and where it has stayed
-//! for 25 hours. Whoever passes hints on has proven its address, is where the level says, and brings
-//! no more than a share of what there may be: the nearer to the root a hint is said to be, the more
-//! of the share it takes.
+//! for 25 hours. Whoever passes hints on has proven its address, is where the level says, and
+//! brings no more than a share of what there may be: the nearer to the root a hint is said to be,
+//! the more of the share it takes.
 
 use super::id::{Named, Node};
 use super::wire::{NAMED_IPV6, NO_TOKEN, Token};

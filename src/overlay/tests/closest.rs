@@ -1,4 +1,4 @@
-//! Whom a node takes for closest, whom of those it asks, and what it makes of answers that are none.
+//! Whom a node takes for closest, whom of those it asks, and which answers are none.
 
 use super::super::id::{Named, Node, closer, insert_closest};
 use super::super::lookup::{Goal, Lookup, Word};
