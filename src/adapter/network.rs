@@ -9,7 +9,7 @@ use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 
 /// A clock that shows less was never set.
-const YEAR_2024_S: u64 = 1_704_067_200;
+pub(super) const YEAR_2024_S: u64 = 1_704_067_200;
 
 /// Ports that `wan_sip_port 0` chooses from: above the well-known ones, below the kernel's own.
 const WAN_PORT_MIN: u16 = 10_000;
@@ -237,11 +237,16 @@ impl Adapter {
     pub(super) fn handle_clock(&mut self, now: Instant, unix_s: u64) {
         // A router starts in 1970: what was noted before the clock was set moves with it.
         let jump_s = unix_s.saturating_sub(self.unix_now(now));
-        if self.unix_s.is_none_or(|before| before < YEAR_2024_S) && unix_s >= YEAR_2024_S {
+        if !self.knows_time() && unix_s >= YEAR_2024_S {
             self.registrar.clock_set(jump_s, YEAR_2024_S);
         }
         self.unix_s = Some(unix_s);
         self.clock_at = now;
+    }
+
+    /// Whether a clock was told that was set.
+    pub(super) fn knows_time(&self) -> bool {
+        self.unix_s.is_some_and(|unix_s| unix_s >= YEAR_2024_S)
     }
 
     /// Seconds since 1970, or since our start where no clock was told.
@@ -338,7 +343,7 @@ impl Adapter {
         self.drop_idle_connections(now);
         self.forget_old_notices(now);
         self.forget_old_referrals(now);
-        if self.unix_s.is_some_and(|unix_s| unix_s >= YEAR_2024_S) {
+        if self.knows_time() {
             let unix_s = self.unix_now(now);
             self.registrar.forget_old(unix_s, self.config.adapter.survive_days);
         }

@@ -5,6 +5,7 @@
 //! media is relayed (DESIGN §2).
 
 use super::Adapter;
+use super::network::YEAR_2024_S;
 use super::registrar::Binding;
 use super::ways::unopened;
 use crate::limits::{
@@ -271,14 +272,20 @@ impl Adapter {
         if head.version != BINDINGS_FILE_VERSION {
             return None;
         }
-        let away_s = match self.unix_s {
+        let since_s = match self.unix_s {
             Some(_) => self.unix_now(now).saturating_sub(head.unix_s),
             None => 0,
         };
+        // Written before the clock was set: for how long we were away nobody knows.
+        let unset = self.knows_time() && head.unix_s < YEAR_2024_S;
+        let away_s = if unset { 0 } else { since_s };
         for _ in 0..head.phones.min(self.config.adapter.max_phones) {
             let (saved, left) = postcard::take_from_bytes::<Saved<'_>>(rest).ok()?;
             rest = left;
             self.restore_phone(now, &saved, away_s, volatile);
+        }
+        if unset {
+            self.registrar.clock_set(since_s, YEAR_2024_S);
         }
         Some(())
     }

@@ -92,7 +92,7 @@ impl Adapter {
             "mode": self.config.adapter.mode.as_str(),
             "running": true,
             "uptime_s": now.since(self.started).as_secs(),
-            "time_known": self.unix_s.is_some(),
+            "time_known": self.knows_time(),
             "network": {
                 "lan": strings(&self.network.lan),
                 "wan": strings(&self.network.wan),

@@ -11,6 +11,8 @@ mod answers;
 mod b2bua;
 mod behind;
 mod callee;
+#[cfg(feature = "lab")]
+mod clock;
 mod contacts;
 mod crossed;
 mod dialog;

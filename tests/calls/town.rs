@@ -16,6 +16,8 @@ pub(crate) const DOMAIN: &str = "example.net";
 /// Where the provider's server is.
 pub(crate) const SERVER: &str = "198.51.100.1:5060";
 pub(crate) const WAN_SIP_PORT: u16 = 5062;
+/// When the world began, in seconds since 1970.
+pub(crate) const EPOCH_S: u64 = 1_800_000_000;
 
 pub(crate) fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -149,6 +151,8 @@ pub(crate) struct Town {
     pub(crate) media_off: bool,
     /// The WAN address of the next router, where it is behind another one.
     pub(crate) behind: Option<IpAddr>,
+    /// What was, by the clock of a router that starts, when this world began: seconds since 1970.
+    pub(crate) epoch_s: u64,
     keys: NetworkKeys,
 }
 
@@ -170,13 +174,15 @@ impl Town {
         town
     }
 
-    fn empty(seed: u64) -> Self {
+    /// No router, and a server that says nothing.
+    pub(crate) fn empty(seed: u64) -> Self {
         Self {
             world: World::new(seed),
             routers: Vec::new(),
             strangers: BTreeSet::from([at("198.51.100.66:5060")]),
             media_off: false,
             behind: None,
+            epoch_s: EPOCH_S,
             keys: NetworkKeys::new(&[5; 32], "town"),
         }
     }
@@ -204,11 +210,16 @@ impl Town {
     /// What the driver tells a core first.
     fn start(&mut self, router: usize) {
         let Router { place, lan, wan, gateway, .. } = self.routers[router];
-        let seconds = 1_800_000_000 + self.world.now.millis() / 1000;
         let network =
             Network { lan: vec![lan], wan: vec![wan], wan_up: true, gateway, ..Network::default() };
-        self.world.input(place, Input::Clock(seconds));
+        self.set_clock(router);
         self.world.input(place, Input::Network(&network));
+    }
+
+    /// A router is told the time.
+    pub(crate) fn set_clock(&mut self, router: usize) {
+        let seconds = self.epoch_s + self.world.now.millis() / 1000;
+        self.world.input(self.routers[router].place, Input::Clock(seconds));
     }
 
     /// From now on a router is behind another one.
