@@ -6,10 +6,13 @@
 //! literal addresses, parallel forking only.
 
 pub mod b2bua;
+mod capacity;
 mod forward;
 mod registrar;
 #[cfg(test)]
 mod tests;
+
+pub use capacity::{Beyond, Capacity};
 
 use crate::lab::dialog::address;
 use crate::lab::stage::Stage;
@@ -20,8 +23,9 @@ use crate::rng::Rng;
 use crate::sip::transaction::{Flow, Incoming, ServerId, TransactionEvent, Transactions};
 use crate::sip::{Message, Method, Name};
 use crate::time::{Instant, earlier};
+use capacity::Load;
 use forward::Forward;
-use registrar::{EXPIRES_MAX, Registrar};
+use registrar::{EXPIRES_MAX, Registrar, Verdicted};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -33,6 +37,7 @@ const BIND_TICKET: Ticket = Ticket(0);
 pub struct Server {
     listen: SocketAddr,
     registrar: Registrar,
+    load: Load,
     transactions: Transactions,
     socket: Option<SocketId>,
     rng: Rng,
@@ -51,6 +56,7 @@ impl Server {
         Self {
             listen,
             registrar: Registrar::new(password, &mut rng),
+            load: Load::default(),
             transactions: Transactions::new(TRANSACTIONS_MAX, TRANSACTIONS_MAX * 2, &mut rng),
             socket: None,
             rng,
@@ -59,6 +65,11 @@ impl Server {
             next_forward: 0,
             log: VecDeque::new(),
         }
+    }
+
+    /// Decides what it can bear; as long as nothing is said, it bears all.
+    pub fn set_capacity(&mut self, capacity: Capacity) {
+        self.load.capacity = Some(capacity);
     }
 
     /// Whether its socket is open.
@@ -83,12 +94,17 @@ impl Server {
         message: &Message<'_>,
         flow: Flow,
     ) -> Result<(), Rejected> {
+        let register = message.method() == Method::Register;
+        let beyond = if register { self.load.beyond(now) } else { None };
+        if beyond == Some(Beyond::Unheard) {
+            return Err(Rejected::Full);
+        }
         let incoming =
             self.transactions.receive_request(now, message, flow).map_err(|_| Rejected::Full)?;
         match incoming {
-            Incoming::New(id) => match self.registrar.challenge(now, message) {
+            Incoming::New(id) => match self.first_answer(now, message, beyond) {
                 Some((status, extra)) => self.reply(now, id, message, status, &extra),
-                None if message.method() == Method::Register => {
+                None if register => {
                     let (status, contacts) = self.registrar.register(now, message);
                     let aor = registrar::registered(message).unwrap_or_default();
                     self.log.push_back(format!("REGISTER {aor}"));
@@ -105,6 +121,22 @@ impl Server {
             Incoming::Repeated | Incoming::Ack => {}
         }
         Ok(())
+    }
+
+    /// What a request is told before anything is done for it: that there are too many, or who is
+    /// it from?
+    fn first_answer(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        beyond: Option<Beyond>,
+    ) -> Option<Verdicted> {
+        match beyond {
+            Some(Beyond::Refused(after_s)) => {
+                Some((503, vec![(Name::RetryAfter, after_s.to_string())]))
+            }
+            _ => self.registrar.challenge(now, message),
+        }
     }
 
     /// Whether a Route or Request-URI names this server.
