@@ -17,7 +17,7 @@ use crate::time::{Duration, Instant, earlier};
 use crate::timer::Timers;
 pub use binding::{Accepted, Asked, Binding, Own};
 pub use identify::Applicant;
-pub use refresh::Renewed;
+pub use refresh::{Renewed, Shielded};
 
 /// Names a phone's registration.
 pub type BindingId = Id<Binding>;

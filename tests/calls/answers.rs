@@ -146,7 +146,8 @@ fn a_server_that_asks_for_patience_gets_it_and_the_phone_hears_nothing_of_it() {
     for _ in 0..5 {
         town.register(&mut alice, 3600);
         let answer = town.world.expect(alice.at, "200 REGISTER", 50);
-        assert!(answer.one("Contact").ends_with("expires=120"));
+        let given = answer.one("Contact").rsplit_once("expires=").unwrap().1.parse().unwrap();
+        assert!((60..=120).contains(&given), "{given}");
         town.world.run_ms(55_000);
     }
     assert_eq!(forwarded(&town).len(), before + 1, "once in 5 minutes");

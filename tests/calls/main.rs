@@ -8,6 +8,8 @@
 mod account;
 mod acts;
 mod answers;
+#[cfg(feature = "lab")]
+mod avalanche;
 mod b2bua;
 mod behind;
 mod callee;
@@ -16,6 +18,8 @@ mod clock;
 mod contacts;
 mod crossed;
 mod dialog;
+#[cfg(feature = "lab")]
+mod district;
 mod during;
 mod early;
 mod emergency;

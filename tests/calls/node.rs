@@ -3,7 +3,7 @@
 
 use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
-use cosip::lab::{part::Part, phone::Phone};
+use cosip::lab::{part::Part, phone::Phone, server::Server};
 use cosip::net::{Answer, Core, Event, Input, Rejected, Transmit};
 use cosip::time::Instant;
 
@@ -48,6 +48,15 @@ impl Node {
         match self {
             Self::Part(part) => part.phone_mut().expect("a telephone"),
             Self::Router(_) => panic!("no telephone"),
+        }
+    }
+
+    /// The lab's server that this is.
+    #[cfg(feature = "lab")]
+    pub(crate) fn server(&mut self) -> &mut Server {
+        match self {
+            Self::Part(part) => part.server_mut().expect("a server"),
+            Self::Router(_) => panic!("no server"),
         }
     }
 }

@@ -15,6 +15,14 @@ const RING: Duration = Duration::from_millis(400);
 /// A telephone of the lab behind a router, which registers.
 pub(crate) fn phone(town: &mut Town, router: usize, user: &str) -> usize {
     let host = 20 + town.world.nodes.len() as u8;
+    let core = telephone(town, router, host, user);
+    let place = town.world.add(core);
+    town.world.order(place, |node, now| node.phone().register(now));
+    place
+}
+
+/// A telephone of the lab behind a router, fresh from its box.
+pub(crate) fn telephone(town: &mut Town, router: usize, host: u8, user: &str) -> Node {
     let lan = std::net::IpAddr::from([192, 168, router as u8 + 1, host]);
     let settings = Settings {
         user: user.into(),
@@ -29,9 +37,7 @@ pub(crate) fn phone(town: &mut Town, router: usize, user: &str) -> usize {
         habits: Habits::default(),
     };
     let seed = town.world.rng.bytes();
-    let place = town.world.add(Node::Part(Part::Phone(Box::new(Phone::new(settings, seed)))));
-    town.world.order(place, |node, now| node.phone().register(now));
-    place
+    Node::Part(Part::Phone(Box::new(Phone::new(settings, seed))))
 }
 
 pub(crate) fn reports(town: &mut Town, place: usize) -> Vec<Report> {

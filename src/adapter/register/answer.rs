@@ -2,7 +2,7 @@
 
 use super::Registration;
 use crate::adapter::exchange::{ExchangeId, Purpose};
-use crate::adapter::registrar::{Accepted, BindingId};
+use crate::adapter::registrar::{Accepted, BindingId, Shielded};
 use crate::adapter::rewrite::split_list;
 use crate::adapter::{Adapter, crossing};
 use crate::sip::Name;
@@ -11,7 +11,7 @@ use crate::sip::proxy::copy_vias;
 use crate::sip::transaction::{Flow, ServerId};
 use crate::sip::{Message, delta_seconds};
 use crate::sip::{TooLong, Writer};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 impl Adapter {
@@ -168,8 +168,9 @@ impl Adapter {
         (registration, flow): (&Registration, Flow),
         again_at: Instant,
     ) {
-        let limit_s = self.config.adapter.phone_expires.as_secs() as u32;
-        let given_s = registration.expires_s.min(limit_s);
+        // Phones that came together, after a power cut or an outage, do not come together again.
+        let given_s = self.phone_expires_s(u32::MAX, registration.expires_s);
+        let given_s = self.rng.jitter(Duration::from_secs(given_s.into())).as_secs() as u32;
         let contact = registration.contact.as_str();
         self.counters.registrations_shielded += 1;
         self.shield_further(now, registration, flow, again_at);
@@ -183,7 +184,9 @@ impl Adapter {
             self.registrations_gone(now, &gone, Some(registration.asked));
         } else if !contact.is_empty() {
             let (unix_s, asked) = (self.unix_now(now), registration.asked);
-            self.registrar.shield(now, unix_s, binding, (flow, contact, given_s, asked), again_at);
+            let call_id = registration.call_id.as_str();
+            let shielded = Shielded { flow, contact, call_id, given_s, asked };
+            self.registrar.shield(now, unix_s, binding, &shielded, again_at);
             self.phone_is_here(now, binding);
             self.persist.bindings_changed(now, false);
         }
@@ -206,8 +209,9 @@ impl Adapter {
                 continue;
             }
             let given_s = self.phone_expires_s(u32::MAX, further.expires_s);
-            let what = (flow, further.contact.as_str(), given_s, asked);
-            self.registrar.shield(now, unix_s, binding, what, again_at);
+            let (contact, call_id) = (further.contact.as_str(), registration.call_id.as_str());
+            let shielded = Shielded { flow, contact, call_id, given_s, asked };
+            self.registrar.shield(now, unix_s, binding, &shielded, again_at);
             self.phone_is_here(now, binding);
         }
     }

@@ -22,6 +22,21 @@ pub struct Renewed {
     pub answer: Vec<u8>,
 }
 
+/// A REGISTER of a known phone that was answered without its server.
+#[derive(Clone, Copy, Debug)]
+pub struct Shielded<'a> {
+    /// Where it came from.
+    pub flow: Flow,
+    /// The Contact URI, exactly.
+    pub contact: &'a str,
+    /// Its Call-ID: another one, where the phone has started anew.
+    pub call_id: &'a str,
+    /// Seconds that the phone was given.
+    pub given_s: u32,
+    /// Its place among the phone's REGISTERs.
+    pub asked: Asked,
+}
+
 impl Registrar {
     /// A refresh was answered from the last 200.
     pub fn refresh(&mut self, now: Instant, id: BindingId, given_s: u32, asked: Asked) {
@@ -37,19 +52,20 @@ impl Registrar {
         now: Instant,
         unix_s: u64,
         id: BindingId,
-        (flow, contact, given_s, asked): (Flow, &str, u32, Asked),
+        shielded: &Shielded<'_>,
         forward_at: Instant,
     ) {
         self.unlink(id);
         if let Some(binding) = self.table.get_mut(id) {
-            binding.flow = flow;
-            binding.contact = contact.to_owned();
+            binding.flow = shielded.flow;
+            binding.contact = shielded.contact.to_owned();
+            binding.call_id = shielded.call_id.to_owned();
             binding.registered = true;
             binding.forward_at = forward_at;
             binding.known_since_s = unix_s.max(binding.known_since_s);
         }
         self.link(id);
-        self.refresh(now, id, given_s, asked);
+        self.refresh(now, id, shielded.given_s, shielded.asked);
     }
 
     /// A phone took leave.

@@ -136,12 +136,14 @@ fn a_registration_runs_out_but_the_phone_stays_known() {
     assert_eq!(bench.registrar.by_wan_user("p1"), None);
     let again = Accepted { contact: "sip:x".into(), flow: udp("10.0.0.1:1"), ..phone(1) };
     assert_eq!(bench.same(&again), Some(id));
-    let what = (udp("10.0.0.1:1"), "sip:x@10.0.0.1:1", 60, asked(3));
-    bench.registrar.shield(bench.now, 1_000_500, id, what, bench.now);
+    let (flow, contact, call_id) = (udp("10.0.0.1:1"), "sip:x@10.0.0.1:1", "after a restart");
+    let shielded = Shielded { flow, contact, call_id, given_s: 60, asked: asked(3) };
+    bench.registrar.shield(bench.now, 1_000_500, id, &shielded, bench.now);
     assert_eq!(bench.found("p1@example.net"), 1);
     let binding = bench.registrar.get(id).unwrap();
     assert_eq!((binding.contact.as_str(), binding.known_since_s), ("sip:x@10.0.0.1:1", 1_000_500));
     assert!(binding.forward_at <= bench.now, "the provider is to hear of it");
+    assert!(binding.is_refresh(flow, call_id, contact), "what it says next is the same again");
 }
 
 #[test]
