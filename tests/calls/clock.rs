@@ -1,13 +1,12 @@
 //! Routers without a clock: they start in 1970, and are told the time later, or never. Nothing that
 //! they do depends on it but how long phones are known, and these grow no older by the jump.
 
-use crate::net::Fate;
+use crate::net::{Fate, Packet};
 use crate::outages::{phone, reports};
 use crate::provider::{Proxy, registrar};
 use crate::town::{DOMAIN, EPOCH_S, Phone, Town, server, two};
 use cosip::config::{Account, Config, Secret};
 use cosip::net::File;
-use cosip::time::Instant;
 
 /// When the first two routers are told the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +43,15 @@ fn call(town: &mut Town, [from, to]: [usize; 2], user: &str) -> bool {
     heard == [true, true]
 }
 
-/// An evening with calls by the server and, when it has died, over the overlay. All that crossed
-/// the network, and whether the first router said that it knows the time, before and after.
-fn evening(told: Told) -> (Vec<(Instant, String, Vec<u8>)>, [bool; 2]) {
+struct Evening {
+    /// All that crossed the network.
+    packets: Vec<Packet>,
+    /// Whether the first router said that it knows the time: before some were told it, and after.
+    known: [bool; 2],
+}
+
+/// An evening with calls by the server and, when it has died, over the overlay.
+fn evening(told: Told) -> Evening {
     let mut town = Town::empty(1);
     town.epoch_s = if told == Told::AtTheStart { EPOCH_S } else { 0 };
     for number in 1..=3 {
@@ -87,21 +92,20 @@ fn evening(told: Told) -> (Vec<(Instant, String, Vec<u8>)>, [bool; 2]) {
     town.server_is(Fate::Drop);
     town.world.run_ms(60_000);
     assert!(call(&mut town, [phones[1], phones[0]], "alice"), "{told:?}: and back");
-    let crossed = town.world.log.iter();
-    let crossed = crossed.map(|it| (it.at, format!("{} > {}", it.from, it.to), it.data.clone()));
-    let crossed = crossed.collect();
+    let packets = town.world.log.clone();
     town.finish();
-    (crossed, [before, after])
+    Evening { packets, known: [before, after] }
 }
 
 #[test]
 fn not_a_byte_on_the_network_depends_on_the_time_or_on_a_jump_out_of_1970() {
     let [told, later, never] = [Told::AtTheStart, Told::Later, Told::Never].map(evening);
-    assert_eq!([told.1, later.1, never.1], [[true, true], [false, true], [false, false]]);
-    for other in [&later.0, &never.0] {
-        let differs = told.0.iter().zip(other).find(|(one, other)| one != other);
+    let known = [told.known, later.known, never.known];
+    assert_eq!(known, [[true, true], [false, true], [false, false]]);
+    for other in [&later.packets, &never.packets] {
+        let differs = told.packets.iter().zip(other).find(|(one, other)| one != other);
         assert!(differs.is_none(), "{differs:?}");
-        assert_eq!(told.0.len(), other.len());
+        assert_eq!(told.packets.len(), other.len());
     }
 }
 

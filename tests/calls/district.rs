@@ -1,5 +1,5 @@
-//! A district whose homes lose their power: adapters and phones are gone without a goodbye, and come
-//! back within seconds.
+//! A district whose homes lose their power: adapters and phones are gone without a goodbye, and
+//! come back within seconds.
 
 use crate::net::Packet;
 use crate::node::Node;
@@ -176,7 +176,8 @@ impl District {
         Talk { ends, id, rung }
     }
 
-    /// Ends a call. What was wrong with it, if anything: each end hears the other, and it rang once.
+    /// Ends a call. What was wrong with it, if anything: each end hears the other, and it rang
+    /// once.
     pub(crate) fn over(&mut self, talk: &Talk) -> Option<String> {
         let order = |node: &mut Node, now| {
             let report = node.phone().report(talk.id).clone();
