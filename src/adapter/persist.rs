@@ -319,12 +319,15 @@ impl Adapter {
         binding.call_id = saved.call_id.to_owned();
         binding.asked.cseq = saved.cseq;
         binding.granted_s = saved.granted_s;
-        binding.granted_until = left(saved.granted_left_s);
         (binding.chosen, binding.accepted_by) = (saved.chosen, saved.accepted_by);
         self.adopt_again(provider, saved.chosen);
         binding.known_since_s = saved.known_since_s;
         binding.own.template = saved.template.into();
         binding.registered = volatile && expires_at > now;
+        // What was granted to a phone that is only known, perhaps at another address, is over: it
+        // is not one that is kept registered without it.
+        let granted = binding.registered.then_some(saved.granted_left_s);
+        binding.granted_until = granted.map_or(now, left);
         if let Some(id) = self.registrar.restore(binding)
             && self.registrar.get(id).is_some_and(|b| b.registered)
         {

@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::outages::{reports, telephone};
 use crate::sip::{Msg, uri_of};
 use crate::town::{DOMAIN, Town, server};
+use cosip::config::{Account, Secret};
 use cosip::lab::part::Part;
 use cosip::lab::phone::{CallId, Report};
 use cosip::lab::server::Server;
@@ -33,15 +34,33 @@ pub(crate) struct District {
     pub(crate) homes: Vec<Vec<Telephone>>,
 }
 
+fn user(home: usize, number: usize) -> String {
+    format!("u{home}x{number}")
+}
+
+fn account(user: String) -> Account {
+    Account {
+        aor: format!("sip:{user}@{DOMAIN}"),
+        user,
+        realm: DOMAIN.into(),
+        password: Some(Secret::new("open")),
+        ..Account::default()
+    }
+}
+
 impl District {
-    /// Homes with so many phones each, all registered.
-    pub(crate) fn new(phones: &[usize]) -> Self {
+    /// Homes with so many phones each, all registered; their routers have accounts for them or not.
+    pub(crate) fn new(phones: &[usize], accounts: bool) -> Self {
         let mut town = Town::empty(1);
         // The one that the others join the overlay by comes first.
         let numbers = (1..=phones.len() as u8).filter(|number| *number != 3);
         for number in [3].into_iter().chain(numbers) {
-            let max_phones = phones[usize::from(number) - 1].max(32) as u16;
-            town.add_router(number, |config| config.adapter.max_phones = max_phones);
+            let home = usize::from(number) - 1;
+            let users = (0..phones[home]).map(|number| user(home, number));
+            town.add_router(number, |config| {
+                config.adapter.max_phones = phones[home].max(32) as u16;
+                config.accounts = users.clone().filter(|_| accounts).map(account).collect();
+            });
         }
         town.routers.sort_by_key(|router| router.lan);
         let house = Server::new(server(), None, town.world.rng.bytes());
@@ -51,7 +70,7 @@ impl District {
         for (home, count) in phones.iter().enumerate() {
             district.homes.push(Vec::new());
             for number in 0..*count {
-                let (user, host) = (format!("u{home}x{number}"), 20 + number as u8);
+                let (user, host) = (user(home, number), 20 + number as u8);
                 let phone = telephone(&mut district.town, home, host, &user);
                 let place = district.town.world.add(phone);
                 district.homes[home].push(Telephone { place, host, user });
