@@ -14,6 +14,8 @@ enum Told {
     AtTheStart,
     Later,
     Never,
+    /// At the start, and then that it is 1970.
+    Wrong,
 }
 
 /// Both phones have accounts: their routers register them by themselves, too.
@@ -53,7 +55,8 @@ struct Evening {
 /// An evening with calls by the server and, when it has died, over the overlay.
 fn evening(told: Told) -> Evening {
     let mut town = Town::empty(1);
-    town.epoch_s = if told == Told::AtTheStart { EPOCH_S } else { 0 };
+    let knows = [Told::AtTheStart, Told::Wrong].contains(&told);
+    town.epoch_s = if knows { EPOCH_S } else { 0 };
     for number in 1..=3 {
         town.add_router(number, accounts);
     }
@@ -73,8 +76,8 @@ fn evening(told: Told) -> Evening {
     town.world.order(phones[0], |node, now| node.phone().call(now, &aor));
     town.world.run_ms(5_000);
     let before = town.status(0)["time_known"].as_bool().unwrap();
-    if told == Told::Later {
-        town.epoch_s = EPOCH_S;
+    if [Told::Later, Told::Wrong].contains(&told) {
+        town.epoch_s = EPOCH_S - town.epoch_s;
         (0..2).for_each(|router| town.set_clock(router));
     }
     let after = town.status(0)["time_known"].as_bool().unwrap();
@@ -98,11 +101,13 @@ fn evening(told: Told) -> Evening {
 }
 
 #[test]
-fn not_a_byte_on_the_network_depends_on_the_time_or_on_a_jump_out_of_1970() {
-    let [told, later, never] = [Told::AtTheStart, Told::Later, Told::Never].map(evening);
-    let known = [told.known, later.known, never.known];
-    assert_eq!(known, [[true, true], [false, true], [false, false]]);
-    for other in [&later.packets, &never.packets] {
+fn not_a_byte_on_the_network_depends_on_the_time_or_on_a_jump_out_of_1970_or_back() {
+    let told = evening(Told::AtTheStart);
+    let others = [Told::Later, Told::Never, Told::Wrong].map(evening);
+    assert_eq!(told.known, [true, true]);
+    let known = others.each_ref().map(|other| other.known);
+    assert_eq!(known, [[false, true], [false, false], [true, false]]);
+    for other in others.iter().map(|other| &other.packets) {
         let differs = told.packets.iter().zip(other).find(|(one, other)| one != other);
         assert!(differs.is_none(), "{differs:?}");
         assert_eq!(told.packets.len(), other.len());
