@@ -82,9 +82,9 @@ fn played(beyond: Beyond, accounts: bool, within_s: u64) -> (District, Vec<usize
     let (all, pause_ms) = (seen.seconds.values().sum::<usize>(), seen.shortest_pause_ms());
     let overlay = district.busiest_overlay(began);
     println!(
-        "{beyond:?}: {all} REGISTERs of {phones} phones, at most {first} in one of the first {FIRST_S} s \
-         and {later} after that, {pause_ms} ms apart at least, the last new one accepted after \
-         {:?} ms; at most {overlay} overlay datagrams for a router in a second",
+        "{beyond:?}: {all} REGISTERs of {phones} phones, at most {first} in one of the first \
+         {FIRST_S} s and {later} after that, {pause_ms} ms apart at least, the last new one \
+         accepted after {:?} ms; at most {overlay} overlay datagrams for a router in a second",
         seen.accepted.values().max()
     );
     assert!(overlay <= OVERLAY_MAX, "{overlay} overlay datagrams for one router in a second");
