@@ -153,7 +153,8 @@ impl Hints {
     /// Enters what is sorted by id, of `count` in all, in place of what is known.
     #[cfg(feature = "lab")]
     pub(super) fn fill(&mut self, hints: impl Iterator<Item = Named>, count: usize, minute: u16) {
-        let room = self.bytes_max / ROW_BYTES[0];
+        // As it is after the sample has been made smaller: what is drawn never fills it to the brim.
+        let room = self.bytes_max / ROW_BYTES[0] / 16 * 15;
         if count > room {
             self.sample.threshold = (((room as u64) << 32) / count as u64) as u32;
             self.sample.near_bits = (count / NEAR).checked_ilog2().unwrap_or(0);

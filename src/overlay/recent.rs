@@ -12,7 +12,9 @@ const WAYS: usize = 4;
 
 /// Addresses and when something happened to them.
 pub(super) struct Recent {
-    places: Vec<(u32, u32)>,
+    /// What stands for an address, zero for none, and the low half of the second: eighteen hours
+    /// later what happened long ago seems to have happened lately, once more.
+    places: Vec<(u16, u16)>,
     key: u64,
     seconds: u32,
 }
@@ -48,9 +50,7 @@ impl Recent {
     pub(super) fn contains(&self, address: &SocketAddr, now_s: u32) -> bool {
         let (at, print) = self.place(address);
         let mut places = self.places.iter().skip(at).take(WAYS);
-        places.any(|(known, since_s)| {
-            *known == print && now_s.saturating_sub(*since_s) < self.seconds
-        })
+        places.any(|(known, since_s)| *known == print && age_s(*since_s, now_s) < self.seconds)
     }
 
     /// Notes `address` in its place, or that of one that is over, or of the oldest where that is to
@@ -58,19 +58,21 @@ impl Recent {
     fn take(&mut self, address: &SocketAddr, now_s: u32, yields: bool) -> bool {
         let (at, print) = self.place(address);
         let seconds = self.seconds;
-        let is_over = |(print, since_s): &(u32, u32)| {
-            *print == 0 || now_s.saturating_sub(*since_s) >= seconds
+        let is_over = |(print, since_s): &(u16, u16)| {
+            *print == 0 || age_s(*since_s, now_s) >= seconds
         };
         let places = self.places.iter_mut().skip(at).take(WAYS);
-        let best = places.min_by_key(|place| (place.0 != print, !is_over(place), place.1));
+        let best = places.min_by_key(|place| {
+            (place.0 != print, !is_over(place), u32::MAX - age_s(place.1, now_s))
+        });
         let Some(best) = best.filter(|best| yields || best.0 == print || is_over(best)) else {
             return false;
         };
-        *best = (print, now_s);
+        *best = (print, now_s as u16);
         true
     }
 
-    fn place(&self, address: &SocketAddr) -> (usize, u32) {
+    fn place(&self, address: &SocketAddr) -> (usize, u16) {
         let ip = match address.ip() {
             IpAddr::V4(ip) => u128::from(ip.to_bits()),
             IpAddr::V6(ip) => ip.to_bits(),
@@ -80,6 +82,10 @@ impl Recent {
             .into_iter()
             .fold(self.key, |at, part| (at ^ part).wrapping_mul(self.key).rotate_left(29));
         let groups = (self.places.len() / WAYS).max(1);
-        ((mixed >> 32) as usize % groups * WAYS, mixed as u32 | 1)
+        ((mixed >> 32) as usize % groups * WAYS, mixed as u16 | 1)
     }
+}
+
+fn age_s(since_s: u16, now_s: u32) -> u32 {
+    u32::from((now_s as u16).wrapping_sub(since_s))
 }

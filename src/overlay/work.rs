@@ -78,7 +78,8 @@ fn pop(queue: &mut VecDeque<Job>) -> Option<Job> {
 pub(super) struct Work {
     found: VecDeque<Job>,
     store: VecDeque<Job>,
-    remembered: Vec<[u64; 2]>,
+    /// Fingerprints, each in its place.
+    remembered: Vec<u64>,
     key: [u8; 32],
     network: [u8; 16],
 }
@@ -89,7 +90,7 @@ impl Work {
         Self {
             found: VecDeque::with_capacity(OVERLAY_FOUND_MAX),
             store: VecDeque::with_capacity(OVERLAY_STORE_MAX),
-            remembered: vec![[0; 2]; OVERLAY_VERIFIED_MAX],
+            remembered: vec![0; OVERLAY_VERIFIED_MAX],
             key: rng.bytes(),
             network: *network,
         }
@@ -154,9 +155,8 @@ impl Work {
 
     /// Remembers what we signed ourselves as verified.
     pub(super) fn remember(&mut self, signed: &[u8]) {
-        let print = self.fingerprint(signed);
-        let at = print[0] as usize % OVERLAY_VERIFIED_MAX;
-        self.remembered[at] = print;
+        let (place, print) = self.fingerprint(signed);
+        self.remembered[place] = print;
     }
 
     fn check(
@@ -166,8 +166,8 @@ impl Work {
         counters: &mut Counters,
         verify: impl FnOnce(&[u8; 16]) -> bool,
     ) -> Option<bool> {
-        let print = self.fingerprint(signed);
-        if self.remembered[print[0] as usize % OVERLAY_VERIFIED_MAX] == print {
+        let (place, print) = self.fingerprint(signed);
+        if self.remembered[place] == print {
             counters.verified_before += 1;
             return Some(true);
         }
@@ -180,13 +180,12 @@ impl Work {
         Some(good)
     }
 
-    fn fingerprint(&self, signed: &[u8]) -> [u64; 2] {
+    /// The place of a signature, and what stands for it there: never zero.
+    fn fingerprint(&self, signed: &[u8]) -> (usize, u64) {
         let hash = blake3::keyed_hash(&self.key, signed);
-        let half = |at: usize| {
-            let bytes = hash.as_bytes().get(at..).and_then(|rest| rest.first_chunk());
-            u64::from_be_bytes(bytes.copied().unwrap_or_default())
-        };
-        [half(0) | 1, half(8)]
+        let (halves, _) = hash.as_bytes().as_chunks();
+        let [place, print] = [0, 1].map(|at| halves.get(at).map_or(0, |it| u64::from_be_bytes(*it)));
+        (place as usize % OVERLAY_VERIFIED_MAX, print | 1)
     }
 }
 
