@@ -205,9 +205,8 @@ impl Overlay {
                 || self.suspects.contains(&node);
             // A hint never displaces the address that we proved, unless that is silent.
             let node = proven.filter(|member| member.missed == 0).map_or(node, Member::node);
-            let rtt_us = self.members.likely_rtt_us(&node.address);
             if let Some(lookup) = self.lookups.get_mut(id) {
-                lookup.add(node, doubtful, hops, rtt_us);
+                lookup.add(node, doubtful, hops, || self.members.likely_rtt_us(&node.address));
             }
         }
         self.hear_hints(now, nodes, None);

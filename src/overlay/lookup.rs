@@ -143,14 +143,16 @@ impl Lookup {
     }
 
     /// Adds somebody to ask, unless too far away. `doubtful` are asked only once the look-up
-    /// widens. Somebody `hops` away named it.
-    pub(super) fn add(&mut self, node: Node, doubtful: bool, hops: u8, rtt_us: u32) {
+    /// widens. Somebody `hops` away named it. `rtt_us` tells how long its answer will take, likely.
+    pub(super) fn add(&mut self, node: Node, doubtful: bool, hops: u8, rtt_us: impl Fn() -> u32) {
+        let records = matches!(self.goal, Goal::Records(..));
+        let rtt_us = || if records { rtt_us() } else { 0 };
         if let Some(known) = self.candidate(&node.id) {
             let elsewhere = known.node.address != node.address;
             let silent = matches!(known.state, State::Late | State::Gone);
             if elsewhere && silent && known.asks > 0 && known.asks < ASKS_MAX {
                 (known.node.address, known.state) = (node.address, State::New);
-                known.rtt_us = rtt_us;
+                known.rtt_us = rtt_us();
             }
             return;
         }
@@ -166,6 +168,7 @@ impl Lookup {
         }
         let state = if doubtful { State::Late } else { State::New };
         let hops = hops.saturating_add(1);
+        let rtt_us = rtt_us();
         let candidate = Candidate { node, token: NO_TOKEN, state, asks: 0, hops, rtt_us };
         let added = self.candidates.insert(at, candidate);
         debug_assert!(added.is_ok(), "room was made");

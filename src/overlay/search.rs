@@ -69,7 +69,7 @@ impl Overlay {
         let mut lookup = Lookup::new(goal, target, now, self.members.usual());
         for Named { node, .. } in self.closest_known::<CANDIDATES_MAX>(now, &target, true) {
             let doubtful = self.members.get(&node.id).is_some_and(|member| member.missed > 0);
-            lookup.add(node, doubtful, 0, self.members.likely_rtt_us(&node.address));
+            lookup.add(node, doubtful, 0, || self.members.likely_rtt_us(&node.address));
         }
         let at = lookup.next_at();
         let id = self.lookups.insert(lookup).ok()?;
