@@ -2,10 +2,11 @@
 //!
 //! A hint is the first eight bytes of an id, an address, and when that was news. Nobody signs it
 //! and nobody here has proven it: it is asked, never believed. Both families have a sorted list,
-//! reserved once and touched as it fills; what is new waits in a small one beside it, and all of
-//! that is woven in at once, because a single insertion would move 128 kB. In the same pass go the
-//! hints that are older than 54 hours (every router announces itself about daily), those that were
-//! replaced, and new ones for an address that two other ids have already.
+//! reserved once and touched as it fills; what is news waits in a small one beside it, and is
+//! entered all at once, because a single insertion would move 128 kB, and to see that an address
+//! has two other ids already takes a look at all of them. Who has moved keeps its place; when
+//! somebody new is woven in, the hints go that are older than 54 hours (every router announces
+//! itself about daily).
 //!
 //! Where not all fit, a stable sample stays: what a keyed hash of the prefix puts below a
 //! threshold, and whoever is close to this node. Each node has another sample, so that all of them
@@ -50,29 +51,6 @@ impl Sample {
         let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         (mixed >> 32) as u32 <= self.threshold
             || (prefix ^ self.me).leading_zeros() >= self.near_bits
-    }
-}
-
-/// Which hints the news replace, asked in the order of their prefixes.
-struct Replaced<'a> {
-    news: &'a [Rows; 2],
-    passed: [usize; 2],
-}
-
-impl<'a> Replaced<'a> {
-    fn by(news: &'a [Rows; 2]) -> Self {
-        Self { news, passed: [0; 2] }
-    }
-
-    fn has(&mut self, prefix: u64) -> bool {
-        let mut has = false;
-        for (rows, passed) in self.news.iter().zip(&mut self.passed) {
-            while *passed < rows.len() && prefix_of(rows.at(*passed)) < prefix {
-                *passed += 1;
-            }
-            has |= *passed < rows.len() && prefix_of(rows.at(*passed)) == prefix;
-        }
-        has
     }
 }
 
@@ -257,13 +235,22 @@ impl Hints {
         self.sorted.iter().chain(&self.news)
     }
 
-    /// Weaves the news in. Returns how many of them were not entered for want of room at their
-    /// address.
+    /// Enters the news. Returns how many of them were not entered for want of room at their address.
     fn merge(&mut self, minute: u16) -> u64 {
         let crowded = self.drop_crowded();
+        for (family, news) in self.news.iter_mut().enumerate() {
+            let sorted = &mut self.sorted;
+            news.retain(&mut |row| {
+                sorted[1 - family].find(prefix_of(row)).into_iter().for_each(kill);
+                let known = sorted[family].find(prefix_of(row));
+                known.map(|known| known.copy_from_slice(row)).is_none()
+            });
+        }
+        if self.news.iter().all(|news| news.bytes.is_empty()) {
+            return crowded;
+        }
         for rows in &mut self.sorted {
-            let mut replaced = Replaced::by(&self.news);
-            rows.retain(&mut |row| !replaced.has(prefix_of(row)) && is_alive(row, minute));
+            rows.retain(&mut |row| is_alive(row, minute));
         }
         loop {
             let used: usize = self.rows().map(|rows| rows.bytes.len()).sum();
@@ -296,9 +283,9 @@ impl Hints {
         // How many ids are at each network of the news, which are few: most rows are passed by a
         // look at one bit.
         let mut counts = heapless::Vec::<(u64, u8), { 2 * BATCH }>::new();
-        let mut marks = [0u64; 64];
+        let mut marks = [0u64; 256];
         let mark = |network: u64| {
-            let hash = (network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
+            let hash = (network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50) as usize;
             (hash / 64, 1u64 << (hash % 64))
         };
         let of_row = |rows: &'_ Rows, at: usize| network_of(rows.at(at));
@@ -313,13 +300,16 @@ impl Hints {
             }
         }
         for rows in &self.sorted {
-            let mut replaced = Replaced::by(&self.news);
             for at in 0..rows.len() {
                 let Some(network) = of_row(rows, at) else { continue };
                 let (word, bit) = mark(network);
-                if marks[word] & bit != 0 && !replaced.has(prefix_of(rows.at(at))) {
-                    let known = counts.iter_mut().find(|(known, _)| *known == network);
-                    known.into_iter().for_each(|(_, count)| *count = count.saturating_add(1));
+                if marks[word] & bit == 0 {
+                    continue;
+                }
+                let known = counts.iter_mut().find(|(known, _)| *known == network);
+                let replaced = || self.news.iter().any(|news| news.has(prefix_of(rows.at(at))));
+                if let Some((_, count)) = known.filter(|_| !replaced()) {
+                    *count = count.saturating_add(1);
                 }
             }
         }

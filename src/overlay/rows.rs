@@ -44,22 +44,32 @@ impl Rows {
         self.bytes.get(found.start * self.row..found.end * self.row).unwrap_or_default()
     }
 
+    /// Where the row of this prefix is, or would be.
+    fn place(&self, prefix: u64) -> Result<usize, usize> {
+        let at = self.lower(prefix);
+        if at < self.len() && prefix_of(self.at(at)) == prefix { Ok(at) } else { Err(at) }
+    }
+
+    /// Whether there is a row of this prefix.
+    pub(super) fn has(&self, prefix: u64) -> bool {
+        self.place(prefix).is_ok()
+    }
+
     /// The row of this prefix, to change it.
     pub(super) fn find(&mut self, prefix: u64) -> Option<&mut [u8]> {
-        let at = self.lower(prefix);
-        let row = self.bytes.get_mut(at * self.row..)?.get_mut(..self.row)?;
-        (prefix_of(row) == prefix).then_some(row)
+        let at = self.place(prefix).ok()? * self.row;
+        self.bytes.get_mut(at..)?.get_mut(..self.row)
     }
 
     /// Inserts a row, or replaces that of the same prefix.
     pub(super) fn put(&mut self, row: &[u8]) {
-        let prefix = prefix_of(row);
-        if let Some(known) = self.find(prefix) {
-            return known.copy_from_slice(row);
+        match self.place(prefix_of(row)) {
+            Ok(at) => self.bytes[at * self.row..][..self.row].copy_from_slice(row),
+            Err(at) => {
+                self.bytes.extend_from_slice(row);
+                self.bytes[at * self.row..].rotate_right(self.row);
+            }
         }
-        let at = self.lower(prefix) * self.row;
-        self.bytes.extend_from_slice(row);
-        self.bytes[at..].rotate_right(self.row);
     }
 
     /// Drops the rows that `keep` does not want.

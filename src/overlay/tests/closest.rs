@@ -37,7 +37,7 @@ fn look_up(rtts_us: &[u32]) -> Lookup {
     let goal = Goal::Records(LookupId(1), [0; 32]);
     let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1), Duration::from_secs(1));
     for (n, rtt_us) in (100..).zip(rtts_us) {
-        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 0, *rtt_us);
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 0, || *rtt_us);
     }
     lookup
 }
@@ -58,7 +58,7 @@ fn noes_of_those_who_are_not_among_the_closest_any_more_keep_nobody_from_being_a
     let first = asked(&mut lookup);
     first.iter().for_each(|n| _ = lookup.answered(NodeId([*n; 16]), NO_TOKEN, Word::No));
     for n in 1..=12 {
-        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, 1);
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, || 1);
     }
     assert!(!lookup.is_done());
     assert_eq!(asked(&mut lookup), [1, 2, 3]);
