@@ -162,21 +162,14 @@ impl<T> Table<T> {
 /// Finds the entries of a [`Table`] by a key that they hold: open addressing over slot numbers.
 ///
 /// The hash is keyed by a random secret, so that nobody on the wire can choose keys that collide
-/// (siphash-1-3, as in the standard library's maps). It stores 8 bytes an entry, twice over.
+/// (siphash-1-3, as in the standard library's maps). It stores 4 bytes an entry, twice over.
 pub struct Index {
-    /// Zero: empty; else the hash in the high half, the slot + 1 in the low one. Plain numbers,
-    /// so that fresh pages come from the kernel as they are and stay untouched.
-    buckets: Vec<u64>,
+    /// Zero: empty; else the slot + 1 in the low bits, as many as number the buckets, and in the
+    /// others what fits of the hash. Plain numbers, so that fresh pages come from the kernel as they
+    /// are and stay untouched.
+    buckets: Vec<u32>,
     keys: (u64, u64),
     len: usize,
-}
-
-fn pack(hash: u32, slot: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(slot + 1)
-}
-
-fn hash_of(bucket: u64) -> u32 {
-    (bucket >> 32) as u32
 }
 
 impl Index {
@@ -189,15 +182,17 @@ impl Index {
     /// Notes that the entry in `slot` has `key`. Keys need not be unique.
     ///
     /// # Panics
-    /// Where more keys are noted than twice the capacity it was made for: a programming error.
+    /// Where more keys are noted than twice the capacity it was made for, or of a slot that is not
+    /// below that: a programming error.
     pub fn insert<K: Hash + ?Sized>(&mut self, key: &K, slot: u32) {
-        assert!(self.len < self.buckets.len() - 1, "an index holds at most twice its capacity");
+        let room = self.len < self.buckets.len() - 1 && (slot as usize) < self.buckets.len() - 1;
+        assert!(room, "an index holds at most twice its capacity, and its slots");
         let hash = self.hash(key);
         let mut at = self.home(hash);
         while self.buckets[at] != 0 {
             at = self.next(at);
         }
-        self.buckets[at] = pack(hash, slot);
+        self.buckets[at] = hash | (slot + 1);
         self.len += 1;
     }
 
@@ -205,7 +200,7 @@ impl Index {
     pub fn remove<K: Hash + ?Sized>(&mut self, key: &K, slot: u32) {
         let hash = self.hash(key);
         let mut at = self.home(hash);
-        while self.buckets[at] != pack(hash, slot) {
+        while self.buckets[at] != hash | (slot + 1) {
             if self.buckets[at] == 0 {
                 return;
             }
@@ -226,8 +221,8 @@ impl Index {
                     return None;
                 }
                 at = self.next(at);
-                if hash_of(bucket) == hash {
-                    return Some(bucket as u32 - 1);
+                if bucket & !self.slots() == hash {
+                    return Some((bucket & self.slots()) - 1);
                 }
             }
         })
@@ -243,7 +238,7 @@ impl Index {
                 break;
             }
             let mask = self.buckets.len() - 1;
-            let distance_home = at.wrapping_sub(self.home(hash_of(bucket))) & mask;
+            let distance_home = at.wrapping_sub(self.home(bucket)) & mask;
             let distance_gap = at.wrapping_sub(gap) & mask;
             if distance_home >= distance_gap {
                 self.buckets[gap] = bucket;
@@ -253,14 +248,22 @@ impl Index {
         self.buckets[gap] = 0;
     }
 
+    /// The bits of a bucket that hold a slot.
+    fn slots(&self) -> u32 {
+        self.buckets.len() as u32 - 1
+    }
+
+    /// The other bits of a bucket.
     fn hash<K: Hash + ?Sized>(&self, key: &K) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         key.hash(&mut hasher);
-        hasher.finish() as u32
+        hasher.finish() as u32 & !self.slots()
     }
 
+    /// Where a hash belongs: its upper bits say so. Where those are fewer than number the buckets,
+    /// which are then more than 65,536, only each so-manieth is a home.
     fn home(&self, hash: u32) -> usize {
-        hash as usize & (self.buckets.len() - 1)
+        ((u64::from(hash & !self.slots()) * self.buckets.len() as u64) >> 32) as usize
     }
 
     fn next(&self, at: usize) -> usize {
@@ -306,6 +309,18 @@ mod tests {
             found.sort_unstable();
             let expected: Vec<u32> = (0..64).filter(|s| model[*s as usize] == Some(key)).collect();
             assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn an_index_larger_than_its_hashes_finds_each_of_its_keys() {
+        let mut rng = Rng::new([4; 32]);
+        let mut index = Index::with_capacity(100_000, &mut rng);
+        (0..100_000).for_each(|slot| index.insert(&slot, slot));
+        for slot in (0..100_000).step_by(97) {
+            assert!(index.find(&slot).any(|found| found == slot));
+            index.remove(&slot, slot);
+            assert!(!index.find(&slot).any(|found| found == slot));
         }
     }
 }

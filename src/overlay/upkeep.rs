@@ -19,6 +19,7 @@ use crate::net::NodeId;
 use crate::order::order;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
+use std::collections::VecDeque;
 
 const TICK: Duration = Duration::from_secs(1);
 const PROBES_MAX: usize = 128;
@@ -49,7 +50,7 @@ pub(super) struct Upkeep {
     neighbour_s: u32,
     member_s: u32,
     view_s: u32,
-    probes: heapless::Deque<Node, PROBES_MAX>,
+    probes: VecDeque<Node>,
     probe_at: Option<Instant>,
     pub(super) probed: Recent,
     pub(super) introduced: Recent,
@@ -72,7 +73,7 @@ impl Upkeep {
             neighbour_s: 0,
             member_s: 0,
             view_s: VIEW_S[0] / 2 + rng.below(VIEW_S[0] / 2),
-            probes: heapless::Deque::new(),
+            probes: VecDeque::with_capacity(PROBES_MAX),
             probe_at: None,
             probed: Recent::new(rng, RECENT, RECENT_S),
             introduced: Recent::new(rng, RECENT, RECENT_S),
@@ -110,15 +111,14 @@ impl Overlay {
     pub(super) fn consider(&mut self, now: Instant, node: &Node) {
         let known = self.members.get(&node.id).is_some_and(|m| m.address() == node.address)
             || self.suspects.contains(node);
-        if known || node.id == self.me || self.upkeep.probes.is_full() {
+        if known || node.id == self.me || self.upkeep.probes.len() >= PROBES_MAX {
             return;
         }
         let now_s = self.seconds(now);
         if self.upkeep.probed.is_recent(&node.address, now_s) {
             return;
         }
-        let queued = self.upkeep.probes.push_back(*node);
-        debug_assert!(queued.is_ok(), "not full");
+        self.upkeep.probes.push_back(*node);
         if self.upkeep.probe_at.is_none() {
             self.upkeep.probe_at = Some(now);
         }
@@ -229,6 +229,10 @@ impl Overlay {
             self.ping(now, to, who, Purpose::Probe, &NO_TOKEN, claim);
         }
         self.upkeep.probe_at = (!self.upkeep.probes.is_empty()).then(|| now + PROBE_PAUSE);
+        if self.upkeep.probe_at.is_none() {
+            // The next one goes where the memory begins: no more is touched than ever waited.
+            self.upkeep.probes.clear();
+        }
     }
 
     /// Nobody answered where this node is said to be. That may be a datagram lost: where it was
