@@ -6,6 +6,11 @@ use lexopt::prelude::{Long, Short, Value};
 use std::error::Error;
 use std::process::ExitCode;
 
+/// Simulated routers that boot anew get memory of those that are gone: here it is of the same kind,
+/// or has been given back meanwhile, where another allocator touches anew what tables reserve.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const HELP: &str = "\
 usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--media PATH]
                       [--out DIR] [--cosip FILE] [--second FILE] [--keep]
