@@ -19,7 +19,7 @@ usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--
        cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab router-test --triple TRIPLE --machine DIR [--out DIR] [--cosip FILE] [--keep]
        cosip-lab sim [--routers N] [--seed N] [--scenario NAME] [--minutes N] [--table-kb N]
-                     [--threads N] [--delay-ms N] [--out DIR]
+                     [--threads N] [--delay-ms N] [--ipv6] [--out DIR]
        cosip-lab swarm [--processes N] [--delay-ms N] [--settle SECONDS] [--idle SECONDS]
                        [--asks N] [--seed N] [--beside opendht] [--out DIR] [--cosip FILE]
                        [--keep]
@@ -40,7 +40,8 @@ router-test a router of another processor, a machine that qemu plays: its calls 
             dies, its memory, its start; needs root and what cross/machine made in DIR
 sim         thousands of routers over virtual time, by one seed: steady, renumber, restart,
             avalanche, partition, half-lost; writes summary.json and pictures into DIR
-            (target/sim); --delay-ms has all packets take so long, and arrive
+            (target/sim); --delay-ms has all packets take so long, and arrive; --ipv6 has routers
+            speak that alone
 swarm       hundreds of real routers on this machine, packets between them delayed, and the same
             simulated: look-ups, traffic, memory, and look-ups when half are killed; fails where
             the two are more than a fifth apart; --beside opendht puts Debian's OpenDHT through

@@ -277,6 +277,7 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             Long("delay-ms") => {
                 options.links = sim::Links::even_ms(arguments.value()?.parse()?);
             }
+            Long("ipv6") => options.ipv6 = true,
             Long("stand-in") => options.stand_in = true,
             other => return Err(other.unexpected().into()),
         }

@@ -24,7 +24,7 @@ use std::os::fd::AsFd;
 /// The secret of the lab's network: known to everybody, and so no secret.
 const LAB_SECRET: &[u8; 32] = b"cosip lab network, not a secret!";
 /// The name of the lab's network.
-const LAB_NETWORK: &str = "lab";
+pub(super) const LAB_NETWORK: &str = "lab";
 /// A put that nobody acknowledged by then has failed.
 const PUT_MAX: Duration = Duration::from_secs(10);
 /// Room for the keys and questions of a measurement.

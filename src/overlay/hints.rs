@@ -128,11 +128,14 @@ impl Hints {
         (true, crowded)
     }
 
-    /// Enters what is sorted by id, of `count` in all, in place of what is known.
+    /// Enters what is sorted by id, of `count` in all, in place of what is known: most have addresses
+    /// of the first one's family.
     #[cfg(feature = "lab")]
     pub(super) fn fill(&mut self, hints: impl Iterator<Item = Named>, count: usize, minute: u16) {
+        let mut hints = hints.peekable();
+        let family = hints.peek().map_or(0, |it| usize::from(it.node.address.is_ipv6()));
         // As it is after the sample has been made smaller: what is drawn never fills it to the brim.
-        let room = self.bytes_max / ROW_BYTES[0] / 16 * 15;
+        let room = self.bytes_max / ROW_BYTES[family] / 16 * 15;
         if count > room {
             self.sample.threshold = (((room as u64) << 32) / count as u64) as u32;
             self.sample.near_bits = (count / NEAR).checked_ilog2().unwrap_or(0);
@@ -140,6 +143,7 @@ impl Hints {
         for rows in self.sorted.iter_mut().chain(&mut self.news) {
             rows.bytes.clear();
         }
+        self.sorted[family].bytes.reserve_exact(self.bytes_max);
         for Named { node, age_h } in hints.filter(|it| self.sample.wants(prefix(&it.node.id))) {
             let mut row = [0; ROW_BYTES[1]];
             let minute = minute.wrapping_sub(u16::from(age_h) * 60);

@@ -85,6 +85,8 @@ pub struct Options {
     pub scenarios: Vec<Scenario>,
     /// How long each lasts, where not as long as usual.
     pub minutes: Option<u64>,
+    /// Whether members have IPv6 alone, who have IPv4 alone otherwise.
+    pub ipv6: bool,
     /// Memory for each table of members.
     pub table_kb: u32,
     /// Whether a hash stands in for signatures, and one for the many that blind an AOR, as it does
@@ -108,6 +110,7 @@ impl Default for Options {
             links: Links::Internet,
             scenarios: Vec::from(Scenario::WHOLE),
             minutes: None,
+            ipv6: false,
             table_kb: 256,
             stand_in: false,
             threads: 2,
@@ -123,9 +126,12 @@ pub fn run(options: &Options) -> Summary {
     let mut progress = Progress::new(options.tell);
     progress.say(&format!("{} routers, SEED={}", options.routers, options.seed));
     let (mut phases, mut event_hash, mut memory) = (Vec::new(), 0, 0);
-    let of = |scenario: &Scenario| scenario.population();
+    let of = |scenario: &Scenario| match scenario.population() {
+        Population::Members if options.ipv6 => Population::Ipv6Members,
+        population => population,
+    };
     for scenarios in options.scenarios.chunk_by(|one, next| of(one) == of(next)) {
-        let mut network = ready(options, scenarios[0].population(), &mut progress);
+        let mut network = ready(options, of(&scenarios[0]), &mut progress);
         for scenario in scenarios {
             let minutes = options.minutes.unwrap_or_else(|| scenario.minutes());
             phases.push(play(&mut network, *scenario, minutes * MINUTE_US, &mut progress));

@@ -9,7 +9,9 @@ use super::network::OPERATORS;
 pub enum Population {
     /// Routers that others reach, over IPv4, and that have known one another for hours.
     Members,
-    /// As those, but a third of them are behind carriers: clients, which have just joined.
+    /// As those, over IPv6.
+    Ipv6Members,
+    /// As the first, but a third of them are behind carriers: clients, which have just joined.
     Clients,
     /// Half of them have both families, half IPv6 alone.
     Families,
@@ -25,7 +27,7 @@ impl Population {
         match self {
             Self::Clients if !operators && one_of(3) => Access::Shared,
             Self::Families if operators || one_of(2) => Access::Both,
-            Self::Families => Access::V6,
+            Self::Families | Self::Ipv6Members => Access::V6,
             Self::Members | Self::Clients | Self::Nobody => Access::V4,
         }
     }

@@ -6,6 +6,7 @@ use crate::control::encode;
 use crate::driver::{Folders, ask};
 use crate::lab::demo::Error;
 use crate::lab::demo::process::{Process, Usage};
+use crate::lab::dht_client::LAB_NETWORK;
 use crate::lab::phone::{Habits, Phone, Settings};
 use crate::lab::sim::{AORS, NOBODYS};
 use crate::lab::stage::Stage;
@@ -27,6 +28,7 @@ const SIP_PORT: u16 = 5060;
 const WAN_SIP_PORT: u16 = 5062;
 const DOMAIN: &str = "swarm.example";
 const PASSWORD: &str = "rings";
+const SECRET: &str = "network.key";
 /// No phone has to register again while the swarm lives.
 const EXPIRES: Duration = Duration::from_secs(3600);
 const REGISTERED_MAX: Duration = Duration::from_secs(5);
@@ -76,6 +78,11 @@ impl Member {
         stream.write_all(encode(words).as_bytes())?;
         stream.set_nonblocking(true)?;
         Ok(stream)
+    }
+
+    /// The network's secret.
+    pub(super) fn secret(&self) -> PathBuf {
+        self.folders.state.join(SECRET)
     }
 
     /// Its status.
@@ -141,7 +148,7 @@ fn write(folder: &PathBuf, number: u32) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     fs::write(folder.join("config"), settings(number))?;
-    let secret = folder.join("network.key");
+    let secret = folder.join(SECRET);
     // The secret of a network that lives some minutes on one machine.
     fs::write(&secret, format!("{}\n", "5a".repeat(32)))?;
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))
@@ -167,8 +174,8 @@ fn settings(number: u32) -> String {
          config media 'media'\n\
          \toption path 'user'\n\n\
          config overlay 'overlay'\n\
-         \toption name '{DOMAIN}'\n\
-         \toption secret_file 'network.key'\n\
+         \toption name '{LAB_NETWORK}'\n\
+         \toption secret_file '{SECRET}'\n\
          \toption port '{OVERLAY_PORT}'\n"
     );
     // Writing to a String does not fail.

@@ -12,6 +12,7 @@ mod member;
 mod memory;
 mod opendht;
 pub(in crate::lab) mod plan;
+mod puts;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -24,12 +25,13 @@ use super::demo::process::Process;
 use super::demo::{Error, Interrupt, Options, Scratch};
 use super::sim::rehearse;
 use asking::{Asked, ask_all};
-use figures::Figures;
+use figures::{Answers, Figures};
 use member::{Member, NETWORK};
 use memory::Memory;
 use nix::poll::poll;
 use nix::sys::signal::Signal;
 use plan::Plan;
+use puts::Putter;
 use std::time::{Duration, Instant};
 use wire::Wire;
 
@@ -57,6 +59,8 @@ pub(in crate::lab) struct Costs {
     busiest_bytes_per_s: f64,
     /// From a command to its answer, look-up included.
     commands_us: Vec<u32>,
+    /// Keys that one member more put, one after another.
+    puts: Answers,
     /// Packets that the wire had no room for.
     lost: u64,
 }
@@ -148,6 +152,13 @@ impl<'p> Swarm<'p> {
         self.wait_until(plan.idle_until())?;
         let (idled, cpu) = (self.wire.count(), self.cpu().saturating_sub(cpu));
         let memory: Vec<Memory> = self.members.iter().map(Member::memory).collect();
+        let since = Instant::now();
+        let secret = self.members[0].secret();
+        let mut putter = Putter::join(plan.size.routers, &secret, self.interrupt)?;
+        let puts = putter.put_all(self.interrupt)?;
+        // The plan goes on where it was left.
+        self.began += since.elapsed();
+        let idled_and_put = self.wire.count();
         let Asked { answers: settled, commands_us } = self.ask(&plan.asks)?;
         self.wait_until(plan.vanish_at())?;
         let asked = self.wire.count();
@@ -163,9 +174,10 @@ impl<'p> Swarm<'p> {
                 / f64::from(plan.size.routers),
             busiest_bytes_per_s: idled.busiest_bytes_per_s(&began),
             commands_us,
+            puts,
             lost,
         };
-        let asking = asked.since(&idled);
+        let asking = asked.since(&idled_and_put);
         Process::end_all(self.members.into_iter().map(Member::into_process).collect());
         Ok((Figures { joining, idle, asking, settled, halved, counters }, costs))
     }

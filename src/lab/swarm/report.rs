@@ -132,6 +132,10 @@ impl Results {
                 "busiest_bytes_per_s": rounded(self.costs.busiest_bytes_per_s),
                 "command_ms_p50": quantile_ms(&self.costs.commands_us, 50),
                 "command_ms_p99": quantile_ms(&self.costs.commands_us, 99),
+                "put_ms_p50": self.costs.puts.found_ms(50),
+                "put_ms_p99": self.costs.puts.found_ms(99),
+                "puts": self.costs.puts.asked,
+                "put_percent": self.costs.puts.right_percent(),
             },
             "joining_bytes_per_s_by_kind": self.by_kind(|figures| &figures.joining),
             "idle_bytes_per_s_by_kind": self.by_kind(|figures| &figures.idle),
@@ -187,7 +191,8 @@ impl Results {
         let _ = writeln!(
             text,
             "of a process: {} kB alone, {} kB shared out, {} kB in use; {:.3} ms of CPU a second; \
-             busiest {:.1} B/s sent and received; a command {:.1} / {:.1} ms (p50 / p99)",
+             busiest {:.1} B/s sent and received; a command {:.1} / {:.1} ms (p50 / p99); {} of {} \
+             puts, {:.1} / {:.1} ms",
             memory.uss_kb,
             memory.pss_kb,
             memory.rss_kb,
@@ -195,6 +200,10 @@ impl Results {
             costs.busiest_bytes_per_s,
             quantile_ms(&costs.commands_us, 50),
             quantile_ms(&costs.commands_us, 99),
+            costs.puts.right,
+            costs.puts.asked,
+            costs.puts.found_ms(50),
+            costs.puts.found_ms(99),
         );
         if let Some(beside) = &self.beside {
             text += &self.beside_table(beside);
@@ -203,7 +212,7 @@ impl Results {
     }
 
     /// What OpenDHT shows, and what we do: where less is better.
-    fn against(&self, beside: &Beside) -> [(&'static str, f64, f64); 9] {
+    fn against(&self, beside: &Beside) -> [(&'static str, f64, f64); 11] {
         let routers = f64::from(self.load.size.routers);
         let (real, costs) = (&self.real, &self.costs);
         let ours = |of: &Sent| rate(of, of.bytes(), routers);
@@ -214,6 +223,8 @@ impl Results {
             ("halved_found_ms_p50", beside.halved.found_ms(50), real.halved.found_ms(50)),
             ("halved_found_ms_p90", beside.halved.found_ms(90), real.halved.found_ms(90)),
             ("halved_found_ms_p99", beside.halved.found_ms(99), real.halved.found_ms(99)),
+            ("put_ms_p50", beside.put.found_ms(50), costs.puts.found_ms(50)),
+            ("put_ms_p99", beside.put.found_ms(99), costs.puts.found_ms(99)),
             (IDLE, ours(&beside.idle), ours(&real.idle)),
             ("uss_kb", beside.memory.uss_kb as f64, costs.memory.uss_kb as f64),
             ("rss_kb", beside.memory.rss_kb as f64, costs.memory.rss_kb as f64),
@@ -229,8 +240,6 @@ impl Results {
         json!({
             "figures": figures.collect::<BTreeMap<_, _>>(),
             "ours_to_theirs": ratios.collect::<BTreeMap<_, _>>(),
-            "put_ms_p50": beside.put.found_ms(50),
-            "put_ms_p99": beside.put.found_ms(99),
             "puts": beside.put.asked,
             "put_percent": beside.put.right_percent(),
             "gets": beside.settled.asked,
@@ -247,20 +256,13 @@ impl Results {
             let _ = writeln!(text, "{name:<26}{theirs:>12.2}{ours:>12.2}{:>8.2}", ours / theirs);
         }
         for (what, theirs, ours) in [
+            ("put", &beside.put, &self.costs.puts),
             ("right", &beside.settled, &self.real.settled),
             ("right after half vanished", &beside.halved, &self.real.halved),
         ] {
             let share = |it: &Answers| format!("{}/{}", it.right, it.asked);
             let _ = writeln!(text, "{what:<26}{:>12}{:>12}", share(theirs), share(ours));
         }
-        let _ = writeln!(
-            text,
-            "OpenDHT's puts: {}/{}, {:.1} / {:.1} ms (p50 / p99)",
-            beside.put.right,
-            beside.put.asked,
-            beside.put.found_ms(50),
-            beside.put.found_ms(99)
-        );
         text
     }
 }
