@@ -153,6 +153,7 @@ pub mod overlay;
 pub mod portmap;
 #[cfg(test)]
 mod properties;
+pub mod queue;
 pub mod rng;
 pub mod sip;
 pub mod table;

@@ -4,6 +4,7 @@
 //! full outbox refuses: the caller counts the loss, and the protocol's own retransmission mends it.
 
 use crate::net::{Transmit, Via};
+use crate::queue;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -40,11 +41,7 @@ impl<V> Outbox<V> {
     /// Moves the oldest transmission into `buf`. One that is larger than `buf` is dropped.
     pub fn pop(&mut self, buf: &mut [u8]) -> Option<Transmit<V>> {
         loop {
-            let head = self.heads.pop_front()?;
-            if self.heads.is_empty() {
-                // As the bytes do: no more memory is touched than ever waited at once.
-                self.heads.clear();
-            }
+            let head = queue::pop(&mut self.heads)?;
             if head.len > buf.len() {
                 self.bytes.drain(..head.len);
                 continue;

@@ -260,8 +260,8 @@ impl Index {
         hasher.finish() as u32 & !self.slots()
     }
 
-    /// Where a hash belongs: its upper bits say so. Where those are fewer than number the buckets,
-    /// which are then more than 65,536, only each so-manieth is a home.
+    /// Where a hash belongs: its upper bits say so. Of more than 65,536 buckets it has too few bits
+    /// to name each: then only every second one is a home, or every fourth, and so on.
     fn home(&self, hash: u32) -> usize {
         ((u64::from(hash & !self.slots()) * self.buckets.len() as u64) >> 32) as usize
     }

@@ -276,22 +276,26 @@ impl Adapter {
             Some(_) => self.unix_now(now).saturating_sub(head.unix_s),
             None => 0,
         };
-        // Written before the clock was set: for how long we were away nobody knows.
+        // Written before the clock was set: for how long we were away nobody knows, and what was
+        // noted on that clock was noted so much later on this one.
         let unset = self.knows_time() && head.unix_s < YEAR_2024_S;
-        let away_s = if unset { 0 } else { since_s };
+        let (away_s, later_s) = if unset { (0, since_s) } else { (since_s, 0) };
         for _ in 0..head.phones.min(self.config.adapter.max_phones) {
             let (saved, left) = postcard::take_from_bytes::<Saved<'_>>(rest).ok()?;
             rest = left;
-            self.restore_phone(now, &saved, away_s, volatile);
-        }
-        if unset {
-            self.registrar.clock_set(since_s, YEAR_2024_S);
+            self.restore_phone(now, &saved, (away_s, later_s), volatile);
         }
         Some(())
     }
 
     /// A phone of the last run: still registered where its time is not over, else only known.
-    fn restore_phone(&mut self, now: Instant, saved: &Saved<'_>, away_s: u64, volatile: bool) {
+    fn restore_phone(
+        &mut self,
+        now: Instant,
+        saved: &Saved<'_>,
+        (away_s, later_s): (u64, u64),
+        volatile: bool,
+    ) {
         let domain = saved.domain;
         let Some(provider) = self.providers.find(|p| p.options.domain == domain) else {
             return;
@@ -322,6 +326,9 @@ impl Adapter {
         (binding.chosen, binding.accepted_by) = (saved.chosen, saved.accepted_by);
         self.adopt_again(provider, saved.chosen);
         binding.known_since_s = saved.known_since_s;
+        if saved.known_since_s < YEAR_2024_S {
+            binding.known_since_s += later_s;
+        }
         binding.own.template = saved.template.into();
         binding.registered = volatile && expires_at > now;
         // What was granted to a phone that is only known, perhaps at another address, is over: it

@@ -221,12 +221,13 @@ impl Registrar {
         self.table.remove(id);
     }
 
-    /// A phone's registration ran out: it stays known.
+    /// A phone's registration ran out: it stays known. What the provider granted is renewed no
+    /// longer, and so is over as well.
     pub fn expire(&mut self, id: BindingId) {
         self.expiry.stop(id.slot());
         self.renewals.stop(id.slot());
         if let Some(binding) = self.table.get_mut(id) {
-            binding.registered = false;
+            (binding.registered, binding.granted_until) = (false, Instant::ZERO);
         }
     }
 

@@ -41,7 +41,7 @@ router-test a router of another processor, a machine that qemu plays: its calls 
 sim         thousands of routers over virtual time, by one seed: steady, renumber, restart,
             avalanche, partition, half-lost; writes summary.json and pictures into DIR
             (target/sim); --delay-ms has all packets take so long, and arrive; --ipv6 has routers
-            speak that alone
+            speak that alone (but for clients, families, growth)
 swarm       hundreds of real routers on this machine, packets between them delayed, and the same
             simulated: look-ups, traffic, memory, and look-ups when half are killed; fails where
             the two are more than a fifth apart; --beside opendht puts Debian's OpenDHT through

@@ -4,9 +4,8 @@
 //! and nobody here has proven it: it is asked, never believed. Both families have a sorted list,
 //! reserved once and touched as it fills; what is news waits in a small one beside it, and is
 //! entered all at once, because a single insertion would move 128 kB, and to see that an address
-//! has two other ids already takes a look at all of them. Who has moved keeps its place; when
-//! somebody new is woven in, the hints go that are older than 54 hours (every router announces
-//! itself about daily).
+//! has two other ids already takes a look at all of them. That sees, too, which are older than 54
+//! hours (every router announces itself about daily), and those go. Who has moved keeps its place.
 //!
 //! Where not all fit, a stable sample stays: what a keyed hash of the prefix puts below a
 //! threshold, and whoever is close to this node. Each node has another sample, so that all of them
@@ -128,12 +127,15 @@ impl Hints {
         (true, crowded)
     }
 
-    /// Enters what is sorted by id, of `count` in all, in place of what is known: most have addresses
-    /// of the first one's family.
+    /// Enters what is sorted by id, of `count` in all, in place of what is known.
     #[cfg(feature = "lab")]
-    pub(super) fn fill(&mut self, hints: impl Iterator<Item = Named>, count: usize, minute: u16) {
-        let mut hints = hints.peekable();
-        let family = hints.peek().map_or(0, |it| usize::from(it.node.address.is_ipv6()));
+    pub(super) fn fill(
+        &mut self,
+        hints: impl Iterator<Item = Named> + Clone,
+        count: usize,
+        minute: u16,
+    ) {
+        let family = usize::from(hints.clone().any(|it| it.node.address.is_ipv6()));
         // As it is after the sample has been made smaller: what is drawn never fills it to the brim.
         let room = self.bytes_max / ROW_BYTES[family] / 16 * 15;
         if count > room {
@@ -241,20 +243,22 @@ impl Hints {
 
     /// Enters the news. Returns how many of them were not entered for want of room at their address.
     fn merge(&mut self, minute: u16) -> u64 {
-        let crowded = self.drop_crowded();
+        let (crowded, mut dead) = self.drop_crowded(minute);
         for (family, news) in self.news.iter_mut().enumerate() {
             let sorted = &mut self.sorted;
             news.retain(&mut |row| {
-                sorted[1 - family].find(prefix_of(row)).into_iter().for_each(kill);
+                if let Some(moved) = sorted[1 - family].find(prefix_of(row)) {
+                    kill(moved);
+                    dead = true;
+                }
                 let known = sorted[family].find(prefix_of(row));
                 known.map(|known| known.copy_from_slice(row)).is_none()
             });
         }
-        if self.news.iter().all(|news| news.bytes.is_empty()) {
-            return crowded;
-        }
-        for rows in &mut self.sorted {
-            rows.retain(&mut |row| is_alive(row, minute));
+        if dead {
+            for rows in &mut self.sorted {
+                rows.retain(&mut |row| is_alive(row, minute));
+            }
         }
         loop {
             let used: usize = self.rows().map(|rows| rows.bytes.len()).sum();
@@ -282,8 +286,9 @@ impl Hints {
         crowded
     }
 
-    /// Drops from the news what is no hint any more, and each third id at an address.
-    fn drop_crowded(&mut self) -> u64 {
+    /// Drops from the news what is no hint any more, and each third id at an address. Returns how
+    /// many of those there were, and whether anything sorted is no hint any more.
+    fn drop_crowded(&mut self, minute: u16) -> (u64, bool) {
         // How many ids are at each network of the news, which are few: most rows are passed by a
         // look at one bit.
         let mut counts = heapless::Vec::<(u64, u8), { 2 * BATCH }>::new();
@@ -292,9 +297,8 @@ impl Hints {
             let hash = (network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50) as usize;
             (hash / 64, 1u64 << (hash % 64))
         };
-        let of_row = |rows: &'_ Rows, at: usize| network_of(rows.at(at));
         for rows in &self.news {
-            for network in (0..rows.len()).filter_map(|at| of_row(rows, at)) {
+            for network in (0..rows.len()).filter_map(|at| network_of(rows.at(at))) {
                 let (word, bit) = mark(network);
                 marks[word] |= bit;
                 if !counts.iter().any(|(known, _)| *known == network) {
@@ -303,9 +307,14 @@ impl Hints {
                 }
             }
         }
+        let mut dead = false;
         for rows in &self.sorted {
             for at in 0..rows.len() {
-                let Some(network) = of_row(rows, at) else { continue };
+                if !is_alive(rows.at(at), minute) {
+                    dead = true;
+                    continue;
+                }
+                let Some(network) = network_of(rows.at(at)) else { continue };
                 let (word, bit) = mark(network);
                 if marks[word] & bit == 0 {
                     continue;
@@ -329,6 +338,6 @@ impl Hints {
                 fits
             });
         }
-        dropped
+        (dropped, dead)
     }
 }

@@ -89,6 +89,7 @@ use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{OVERLAY_EVENTS_MAX, OVERLAY_OUTBOX_BYTES_MAX, OVERLAY_OUTBOX_MAX};
 use crate::net::{NodeId, Rejected, Transmit};
 use crate::outbox::Outbox;
+use crate::queue;
 use crate::rng::Rng;
 use crate::table::Table;
 use crate::time::{Duration, Instant, earlier};
@@ -321,12 +322,7 @@ impl Overlay {
 
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<OverlayEvent> {
-        let event = self.events.pop_front();
-        if self.events.is_empty() {
-            // The next one goes where its memory begins: no more is touched than ever waited.
-            self.events.clear();
-        }
-        event
+        queue::pop(&mut self.events)
     }
 
     /// The network said that `to` cannot be reached: requests to it fail now.

@@ -29,7 +29,7 @@ const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// A flow that was not refreshed for so long is given up by whoever keeps it.
 const KEPT_S: u32 = 90;
 /// Members that refused or failed are left alone for so long.
-const AVOIDED_S: u32 = 30;
+const AVOIDED_S: u16 = 30;
 const AVOIDED: usize = 64;
 /// Closest members among which rendezvous peers are chosen.
 const CHOICE: usize = 16;

@@ -17,6 +17,7 @@ use super::wire::{FIND_BYTES, NO_TOKEN};
 use super::wire_out::Encoder;
 use crate::net::NodeId;
 use crate::order::order;
+use crate::queue;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
 use std::collections::VecDeque;
@@ -37,9 +38,9 @@ const MEMBER_PAUSE_S: [u32; 2] = [30, 240];
 const VIEW_S: [u32; 2] = [600, 1800];
 const MOVES_MAX: usize = 16;
 const RECENT: usize = 256;
-const RECENT_S: u32 = 60;
+const RECENT_S: u16 = 60;
 /// Longer than NATs keep a binding that nobody uses: five minutes (RFC 4787 s4.3).
-const CONTACTS_S: u32 = 330;
+const CONTACTS_S: u16 = 330;
 const CONTACTS: usize = 1024;
 const DOUBTS_MAX: u8 = 4;
 const DOUBT_ASKED: usize = 3;
@@ -224,15 +225,11 @@ impl Overlay {
             return;
         }
         for _ in 0..PROBES_AT_ONCE {
-            let Some(node) = self.upkeep.probes.pop_front() else { break };
+            let Some(node) = queue::pop(&mut self.upkeep.probes) else { break };
             let (to, who, claim) = (node.address, Some(node.id), self.judge.claim());
             self.ping(now, to, who, Purpose::Probe, &NO_TOKEN, claim);
         }
         self.upkeep.probe_at = (!self.upkeep.probes.is_empty()).then(|| now + PROBE_PAUSE);
-        if self.upkeep.probe_at.is_none() {
-            // The next one goes where the memory begins: no more is touched than ever waited.
-            self.upkeep.probes.clear();
-        }
     }
 
     /// Nobody answered where this node is said to be. That may be a datagram lost: where it was

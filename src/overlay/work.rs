@@ -15,6 +15,7 @@ use crate::budget::{Budget, Wanted};
 use crate::identity::record::{AddressRecord, Key, Record};
 use crate::limits::{OVERLAY_FOUND_MAX, OVERLAY_STORE_MAX, OVERLAY_VERIFIED_MAX};
 use crate::net::{NodeId, Rejected};
+use crate::queue;
 use crate::rng::Rng;
 use crate::table::Id;
 use crate::time::Instant;
@@ -62,16 +63,6 @@ enum Step {
     Bad(Job),
     /// An operation was done and another is needed.
     Again(Job),
-}
-
-/// The oldest job. An empty queue begins where its memory begins: no more of that is touched than
-/// ever waited at once.
-fn pop(queue: &mut VecDeque<Job>) -> Option<Job> {
-    let job = queue.pop_front();
-    if queue.is_empty() {
-        queue.clear();
-    }
-    job
 }
 
 /// The queues and the memory.
@@ -184,7 +175,8 @@ impl Work {
     fn fingerprint(&self, signed: &[u8]) -> (usize, u64) {
         let hash = blake3::keyed_hash(&self.key, signed);
         let (halves, _) = hash.as_bytes().as_chunks();
-        let [place, print] = [0, 1].map(|at| halves.get(at).map_or(0, |it| u64::from_be_bytes(*it)));
+        let [place, print] =
+            [0, 1].map(|at| halves.get(at).map_or(0, |it| u64::from_be_bytes(*it)));
         (place as usize % OVERLAY_VERIFIED_MAX, print | 1)
     }
 }
@@ -202,14 +194,14 @@ impl Overlay {
     /// Does one public-key operation. False where none waits, or only such as the budget does not
     /// pay for yet.
     pub fn work(&mut self, now: Instant, budget: &mut Budget) -> bool {
-        if let Some(job) = pop(&mut self.work.found) {
+        if let Some(job) = queue::pop(&mut self.work.found) {
             self.work_on(now, job);
             return true;
         }
         if self.sign_one(now) {
             return true;
         }
-        while let Some(job) = pop(&mut self.work.store) {
+        while let Some(job) = queue::pop(&mut self.work.store) {
             // Perhaps the same was verified while it waited.
             let step = self.work.step(job, 0, &mut self.counters);
             let Some(job) = self.conclude(now, step) else { continue };

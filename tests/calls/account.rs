@@ -10,14 +10,19 @@ use std::net::SocketAddr;
 
 const PASSWORD: &str = "open";
 
-fn account(config: &mut Config) {
-    config.accounts.push(Account {
-        aor: format!("sip:alice@{DOMAIN}"),
-        user: "alice".into(),
+/// The credentials of one user.
+pub(crate) fn account(user: &str) -> Account {
+    Account {
+        aor: format!("sip:{user}@{DOMAIN}"),
+        user: user.into(),
         realm: DOMAIN.into(),
         password: Some(Secret::new(PASSWORD)),
         ..Account::default()
-    });
+    }
+}
+
+fn with_account(config: &mut Config) {
+    config.accounts.push(account("alice"));
 }
 
 fn md5(text: &str) -> String {
@@ -129,7 +134,7 @@ fn proves(town: &mut Town, alice: &mut Phone, expires_s: u32) {
 }
 
 fn town(ways: Ways) -> (Town, Phone) {
-    let mut town = Town::with(1, account);
+    let mut town = Town::with(1, with_account);
     town.world.autos.insert(server(), Box::new(registrar(ways)));
     let alice = registered(&mut town, 3600);
     (town, alice)
@@ -178,7 +183,7 @@ fn a_new_wan_address_costs_seconds_with_credentials_and_half_the_phone_s_time_wi
     for with in [true, false] {
         let mut town = Town::with(1, |config| {
             if with {
-                account(config)
+                with_account(config)
             }
         });
         town.world.autos.insert(server(), Box::new(registrar(Ways::default())));
@@ -226,7 +231,7 @@ fn registered_again(town: &mut Town, alice: &mut Phone) {
 #[test]
 fn a_wrong_password_is_told_once_and_the_phone_s_own_goes_on() {
     let mut town = Town::with(1, |config| {
-        account(config);
+        with_account(config);
         config.accounts[0].password = Some(Secret::new("wrong"));
     });
     town.world.autos.insert(server(), Box::new(registrar(Ways::default())));
@@ -245,7 +250,7 @@ fn a_wrong_password_is_told_once_and_the_phone_s_own_goes_on() {
 #[test]
 fn the_provider_s_shortest_time_is_kept_to() {
     let ways = Ways { min_expires_s: 600, ..Ways::default() };
-    let mut town = Town::with(1, account);
+    let mut town = Town::with(1, with_account);
     town.world.autos.insert(server(), Box::new(registrar(Ways::default())));
     let mut alice = registered(&mut town, 300);
     town.world.autos.insert(server(), Box::new(registrar(ways)));
@@ -330,7 +335,7 @@ fn a_challenge_to_the_bye_of_a_late_answer_is_answered_by_the_account() {
 #[test]
 fn in_mode_overlay_a_phone_whose_contact_another_device_takes_is_gone() {
     let mut town = Town::with(1, |config| {
-        account(config);
+        with_account(config);
         config.adapter.mode = Mode::Overlay;
         config.providers[0].server = None;
     });
@@ -387,5 +392,39 @@ fn a_phone_that_its_server_forbids_to_call_is_registered_again() {
     town.refused(&alice, "403", &format!("sip:nobody@{DOMAIN}"), 2_000);
     town.world.run_ms(3_000);
     assert!(sent(&town).len() > before);
+    town.finish();
+}
+
+/// A server that wants to be left alone for a while.
+fn busy(message: &Msg) -> Option<Vec<(SocketAddr, Vec<u8>)>> {
+    let refusal = || answer(message, 503, "s", &[("Retry-After", "20")], "");
+    message.is_request().then(|| vec![(message.from, refusal())])
+}
+
+/// What was granted before it took leave is nothing that anybody keeps up.
+#[test]
+fn a_phone_that_took_leave_and_is_refused_for_a_while_is_registered_when_the_server_wants() {
+    let (mut town, mut alice) = town(Ways::default());
+    town.world.run_ms(60_000);
+    proves(&mut town, &mut alice, 0);
+    let registrar = town.world.autos.insert(server(), Box::new(busy)).unwrap();
+    alice.call_id = "anew".into();
+    town.register(&mut alice, 3600);
+    town.world.expect(alice.at, "200 REGISTER", 100);
+    let before = sent(&town).len();
+    town.world.autos.insert(server(), registrar);
+    refresh_for(&mut town, &mut alice, 2);
+    assert!(sent(&town).len() > before, "nobody asked the server again");
+    town.finish();
+}
+
+#[test]
+fn a_second_that_a_phone_asks_for_while_its_server_is_busy_is_no_goodbye() {
+    let (mut town, mut alice) = town(Ways::default());
+    town.world.autos.insert(server(), Box::new(busy));
+    alice.call_id = "anew".into();
+    town.register(&mut alice, 1);
+    let answer = town.world.expect(alice.at, "200 REGISTER", 100);
+    assert!(answer.one("Contact").ends_with("expires=1"), "{}", answer.one("Contact"));
     town.finish();
 }

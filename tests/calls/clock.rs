@@ -1,11 +1,12 @@
 //! Routers without a clock: they start in 1970, and are told the time later, or never. Nothing that
 //! they do depends on it but how long phones are known, and these grow no older by the jump.
 
+use crate::account::account;
 use crate::net::{Fate, Packet};
 use crate::outages::{phone, reports};
 use crate::provider::{Proxy, registrar};
 use crate::town::{DOMAIN, EPOCH_S, Phone, Town, server, two};
-use cosip::config::{Account, Config, Secret};
+use cosip::config::Config;
 use cosip::net::File;
 
 /// When the first two routers are told the time.
@@ -20,15 +21,7 @@ enum Told {
 
 /// Both phones have accounts: their routers register them by themselves, too.
 fn accounts(config: &mut Config) {
-    config.accounts = ["alice", "bob"]
-        .map(|user| Account {
-            aor: format!("sip:{user}@{DOMAIN}"),
-            user: user.into(),
-            realm: DOMAIN.into(),
-            password: Some(Secret::new("open")),
-            ..Account::default()
-        })
-        .into();
+    config.accounts = ["alice", "bob"].map(account).into();
 }
 
 /// A call that stands for 3 s; whether both ends were heard.

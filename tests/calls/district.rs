@@ -1,12 +1,12 @@
 //! A district whose homes lose their power: adapters and phones are gone without a goodbye, and
 //! come back within seconds.
 
+use crate::account::account;
 use crate::net::Packet;
 use crate::node::Node;
 use crate::outages::{reports, telephone};
 use crate::sip::{Msg, uri_of};
 use crate::town::{DOMAIN, Town, server};
-use cosip::config::{Account, Secret};
 use cosip::lab::part::Part;
 use cosip::lab::phone::{CallId, Report};
 use cosip::lab::server::Server;
@@ -38,16 +38,6 @@ fn user(home: usize, number: usize) -> String {
     format!("u{home}x{number}")
 }
 
-fn account(user: String) -> Account {
-    Account {
-        aor: format!("sip:{user}@{DOMAIN}"),
-        user,
-        realm: DOMAIN.into(),
-        password: Some(Secret::new("open")),
-        ..Account::default()
-    }
-}
-
 impl District {
     /// Homes with so many phones each, all registered; their routers have accounts for them or not.
     pub(crate) fn new(phones: &[usize], accounts: bool) -> Self {
@@ -59,7 +49,8 @@ impl District {
             let users = (0..phones[home]).map(|number| user(home, number));
             town.add_router(number, |config| {
                 config.adapter.max_phones = phones[home].max(32) as u16;
-                config.accounts = users.clone().filter(|_| accounts).map(account).collect();
+                config.accounts =
+                    users.clone().filter(|_| accounts).map(|user| account(&user)).collect();
             });
         }
         town.routers.sort_by_key(|router| router.lan);

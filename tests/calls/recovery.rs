@@ -1,9 +1,9 @@
 //! After an outage: adapters come back to the server one after another, never as a storm.
 
+use crate::account::account;
 use crate::net::{Fate, Packet};
 use crate::provider::registrar;
 use crate::town::{DOMAIN, Phone, Town, server};
-use cosip::config::{Account, Secret};
 use std::collections::BTreeMap;
 
 /// Requests to the server in each whole second, sent again or not.
@@ -48,15 +48,7 @@ fn phones_of_the_last_run_are_registered_over_a_quarter_of_an_hour_too() {
     const PHONES: u8 = 20;
     let user = |number: u8| format!("p{number}");
     let mut town = Town::with(1, |config| {
-        config.accounts = (0..PHONES)
-            .map(|number| Account {
-                aor: format!("sip:{}@{DOMAIN}", user(number)),
-                user: user(number),
-                realm: DOMAIN.into(),
-                password: Some(Secret::new("open")),
-                ..Account::default()
-            })
-            .collect();
+        config.accounts = (0..PHONES).map(|number| account(&user(number))).collect();
     });
     let mut phones: Vec<Phone> =
         (0..PHONES).map(|number| town.phone(0, number, &user(number))).collect();

@@ -169,8 +169,9 @@ impl Adapter {
         again_at: Instant,
     ) {
         // Phones that came together, after a power cut or an outage, do not come together again.
-        let given_s = self.phone_expires_s(u32::MAX, registration.expires_s);
-        let given_s = self.rng.jitter(Duration::from_secs(given_s.into())).as_secs() as u32;
+        let most_s = self.phone_expires_s(u32::MAX, registration.expires_s);
+        let drawn_s = self.rng.jitter(Duration::from_secs(most_s.into())).as_secs() as u32;
+        let given_s = drawn_s.max(most_s.min(1));
         let contact = registration.contact.as_str();
         self.counters.registrations_shielded += 1;
         self.shield_further(now, registration, flow, again_at);

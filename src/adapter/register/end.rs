@@ -54,11 +54,12 @@ impl Adapter {
 
     /// A live server acts as if it did not know a phone: perhaps it was restarted, too fast to be
     /// missed, and has lost its table. The phone is registered again, or its next REGISTER
-    /// forwarded: once for each grant, so that what was a mistake costs little.
+    /// forwarded: once for each grant, so that what was a mistake costs little. Where it has
+    /// granted nothing, it has nothing to lose, and is asked when it wants to be.
     pub(crate) fn registration_doubted(&mut self, now: Instant, id: BindingId) {
         let Some(binding) = self.registrar.get(id).filter(|b| b.registered) else { return };
         let granted_at = binding.granted_until - Duration::from_secs(binding.granted_s.into());
-        let due = binding.forward_at <= now;
+        let due = binding.forward_at <= now || binding.granted_until <= now;
         let up = self.providers.state_of(binding.provider) == State::Up;
         if due || !up || now < granted_at + LOST_PLACE_AGE {
             return;

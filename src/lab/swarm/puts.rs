@@ -1,15 +1,20 @@
 //! Puts: one more member of the swarm, a process that takes orders, publishes keys one after
-//! another, as one node of OpenDHT does.
+//! another, as one node of OpenDHT does. It stays until the end, for whoever vanishes is missed: one
+//! router more than are simulated.
 
 use super::figures::Answers;
 use super::member::{OVERLAY_PORT, wan};
 use crate::lab::demo::{Error, Interrupt};
+use nix::poll::{PollFd, PollFlags, poll};
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Keys that are put.
 const PUTS: u32 = 100;
+/// Longer than it waits for members that acknowledge.
+const ANSWER_MAX_MS: u16 = 20_000;
 
 /// The member; it stays until it is dropped.
 pub(super) struct Putter {
@@ -56,7 +61,12 @@ impl Putter {
         Ok(answers)
     }
 
+    /// What it says next.
     fn line(&mut self) -> io::Result<String> {
+        let mut polled = [PollFd::new(self.stdout.get_ref().as_fd(), PollFlags::POLLIN)];
+        if poll(&mut polled, ANSWER_MAX_MS)? == 0 {
+            return Err(io::Error::other("it says nothing"));
+        }
         let mut line = String::new();
         match self.stdout.read_line(&mut line)? {
             0 => Err(io::Error::other("it ended")),

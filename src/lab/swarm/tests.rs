@@ -91,7 +91,7 @@ fn what_passes_is_counted_by_its_kind_and_by_who_sends_it() {
 
 #[test]
 fn figures_that_are_too_far_apart_are_faults() {
-    let answers = |found_us| figures::Answers {
+    let answers = |found_us| Answers {
         asked: 10,
         right: 10,
         found_us: vec![found_us; 8],

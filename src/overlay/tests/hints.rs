@@ -87,6 +87,44 @@ fn where_not_all_fit_a_stable_sample_stays_and_the_neighbourhood_is_whole() {
 }
 
 #[test]
+fn what_is_no_hint_any_more_goes_though_nobody_new_comes() {
+    let mut rng = Rng::new([7; 32]);
+    let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+    let all: Vec<Named> = (0..512).map(|n| named(&mut rng, n, false)).collect();
+    all.iter().for_each(|named| assert!(hints.learn(named, 1, true).0));
+    let (gone, there) = all.split_at(100);
+    gone.iter().for_each(|named| hints.forget(&named.node));
+    for (n, named) in (1000..).zip(&there[..256]) {
+        let address = SocketAddr::from(([10, 9, (n >> 8) as u8, n as u8], 5070));
+        let moved = Node { address, ..named.node };
+        assert!(hints.learn(&Named { node: moved, age_h: 0 }, 2, true).0);
+    }
+    assert_eq!(hints.len(), there.len());
+}
+
+#[test]
+fn a_sample_becomes_larger_again_where_the_network_becomes_smaller() {
+    let mut rng = Rng::new([8; 32]);
+    let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+    let mut all: Vec<Named> = (0..16_000).map(|n| named(&mut rng, n, false)).collect();
+    all.iter().for_each(|named| assert!(hints.learn(named, 1, true).0));
+    all.truncate(4000);
+    let mut number = 16_000;
+    for day in 1..=12 {
+        for named in &mut all {
+            number += 1;
+            named
+                .node
+                .address
+                .set_ip([11, (number >> 16) as u8, (number >> 8) as u8, number as u8].into());
+            assert!(hints.learn(named, day * 24 * 60, true).0);
+        }
+    }
+    let known = all.iter().filter(|named| hints.has_address(&named.node.address)).count();
+    assert!(known > 2800, "{known} of 4000");
+}
+
+#[test]
 fn an_address_named_for_two_ids_takes_no_third() {
     for six in [false, true] {
         let mut rng = Rng::new([3; 32]);
@@ -162,6 +200,9 @@ fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_640_kb
         ("look-ups", limits.lookup_entries * slot(size_of::<lookup::Lookup>())),
         ("publications", published * slot(size_of::<publication::Publication>())),
         ("hints to be passed on", crate::limits::OVERLAY_GOSSIP_BYTES_MAX),
+        ("probes", 128 * size_of::<id::Node>()),
+        ("what happened lately", (2 * 256 + 3 * 1024 + 64) * 4),
+        ("signatures verified", crate::limits::OVERLAY_VERIFIED_MAX * 8),
     ];
     let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
     assert!(sum <= 640 * 1024, "{sum}: {parts:?}");

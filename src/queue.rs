@@ -1,0 +1,30 @@
+//! Queues whose room is reserved once: no more of it is touched than ever waited at once.
+
+use std::collections::VecDeque;
+
+/// Takes the oldest out. A queue that is empty then begins anew where its memory begins; one that
+/// went round would come to touch all that is reserved.
+pub fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let oldest = queue.pop_front();
+    if queue.is_empty() {
+        queue.clear();
+    }
+    oldest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_an_empty_queue_is_where_its_memory_begins() {
+        let mut queue = VecDeque::with_capacity(8);
+        queue.push_back(0);
+        let begins = queue.as_slices().0.as_ptr();
+        for n in 1..20 {
+            assert_eq!(pop(&mut queue), Some(n - 1));
+            queue.push_back(n);
+            assert_eq!(queue.as_slices().0.as_ptr(), begins);
+        }
+    }
+}
