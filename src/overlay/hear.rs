@@ -37,8 +37,7 @@ impl Overlay {
         if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
             && !same(&expected, &node.id)
         {
-            // Who lives there now is no word for who was to be asked.
-            self.lookup_gone(now, id, expected, named);
+            self.lookup_gone(now, id, expected, named, &frame.body);
             return Ok(());
         }
         match (pending.purpose, frame.body) {
@@ -94,10 +93,21 @@ impl Overlay {
         self.malformed()
     }
 
-    fn lookup_gone(&mut self, now: Instant, id: Id<Lookup>, expected: NodeId, named: bool) {
-        if let Some(lookup) = self.lookups.get_mut(id) {
-            lookup.naming = lookup.naming.saturating_sub(u8::from(named));
-            lookup.drop(&expected);
+    /// Somebody else lives where one who was asked was said to be: that is no word for who was to be
+    /// asked, but may tell where that is.
+    fn lookup_gone(
+        &mut self,
+        now: Instant,
+        id: Id<Lookup>,
+        expected: NodeId,
+        named: bool,
+        told: &Body<'_>,
+    ) {
+        let Some(lookup) = self.lookups.get_mut(id) else { return };
+        lookup.naming = lookup.naming.saturating_sub(u8::from(named));
+        let hops = lookup.drop(&expected);
+        if let Body::Nodes(_, nodes) | Body::Value(_, Value { nodes, .. }) = *told {
+            self.lookup_learn(now, id, nodes, hops);
         }
         self.drive(now, id);
     }

@@ -272,9 +272,11 @@ impl Lookup {
         (self.widened, self.hedge) = (true, now + usual);
     }
 
-    /// Notes that it is not there.
-    pub(super) fn drop(&mut self, id: &NodeId) {
-        self.candidate(id).into_iter().for_each(|candidate| candidate.state = State::Gone);
+    /// Notes that it is not there. Returns how far away who is there is.
+    pub(super) fn drop(&mut self, id: &NodeId) -> u8 {
+        let Some(candidate) = self.candidate(id) else { return 0 };
+        candidate.state = State::Gone;
+        candidate.hops
     }
 
     /// Notes that no answer will come.
@@ -296,11 +298,11 @@ impl Lookup {
             if self.has_found() {
                 return !self.candidates.iter().any(|c| c.state == State::Asked);
             }
-            // Whether those are there or not.
-            let replicas = || self.candidates.iter().take(REPLICAS);
-            let known = replicas().filter(|c| c.state != State::Gone).count();
-            let noes = replicas().filter(|c| c.state == State::Answered { no: true }).count();
-            if known > 0 && noes >= known.min(NO_QUORUM) {
+            // Whether those are there or not: where fewer of the closest are left than have to say
+            // so, they may be elsewhere, and all others are heard.
+            let replicas = self.candidates.iter().take(REPLICAS);
+            let noes = replicas.filter(|c| c.state == State::Answered { no: true }).count();
+            if noes > 0 && noes >= self.candidates.len().min(NO_QUORUM) {
                 return true;
             }
         }

@@ -6,7 +6,7 @@ use super::super::table::Members;
 use super::super::wire::NO_TOKEN;
 use super::super::wire_out::Encoder;
 use super::super::*;
-use super::net::{Net, address};
+use super::net::{Net, address, aor, contact};
 
 fn drawn(rng: &mut Rng, n: usize) -> Node {
     Node { id: NodeId(rng.bytes()), address: address(n) }
@@ -62,6 +62,41 @@ fn noes_of_those_who_are_not_among_the_closest_any_more_keep_nobody_from_being_a
     }
     assert!(!lookup.is_done());
     assert_eq!(asked(&mut lookup), [1, 2, 3]);
+}
+
+#[test]
+fn that_the_closest_are_not_where_they_were_said_to_be_is_no_word_for_there_being_nothing() {
+    let mut lookup = look_up(&[1; 20]);
+    let mut all = Vec::new();
+    while !all.contains(&111) {
+        let now = asked(&mut lookup);
+        now.iter().filter(|n| **n < 111).for_each(|n| _ = lookup.drop(&NodeId([*n; 16])));
+        all.extend(now);
+    }
+    lookup.answered(NodeId([111; 16]), NO_TOKEN, Word::No);
+    assert!(!lookup.is_done(), "one of the twelve closest has said so");
+    lookup.add(Node { id: NodeId([101; 16]), address: address(1) }, false, 1, || 1);
+    assert!(!lookup.is_done());
+    assert!(asked(&mut lookup).contains(&101), "it may be elsewhere");
+}
+
+/// As after a night in which all addresses were given to others.
+#[test]
+fn those_who_live_where_the_closest_were_said_to_be_tell_where_they_are() {
+    const NODES: usize = 40;
+    let mut net = Net::joined(32, NODES);
+    let now = net.now;
+    net.with(1, |node| node.publish(now, &aor(1), &contact(1)).unwrap());
+    net.run_ms(5_000);
+    net.add(NODES, &[]);
+    for n in 0..NODES {
+        let node = Node { id: net.peers[n].node.me, address: address((n + 7) % NODES) };
+        net.with(NODES, |asker| asker.hints.learn(&Named { node, age_h: 0 }, 0, true));
+    }
+    let now = net.now;
+    net.with(NODES, |asker| asker.lookup(now, &aor(1)));
+    net.run_ms(2_000);
+    assert_eq!(net.peers[NODES].found.len(), 1);
 }
 
 #[test]
