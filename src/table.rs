@@ -165,8 +165,8 @@ impl<T> Table<T> {
 /// (siphash-1-3, as in the standard library's maps). It stores 4 bytes an entry, twice over.
 pub struct Index {
     /// Zero: empty; else the slot + 1 in the low bits, as many as number the buckets, and in the
-    /// others what fits of the hash. Plain numbers, so that fresh pages come from the kernel as they
-    /// are and stay untouched.
+    /// others what fits of the hash. Plain numbers, so that fresh pages come from the kernel as
+    /// they are and stay untouched.
     buckets: Vec<u32>,
     keys: (u64, u64),
     len: usize,

@@ -93,8 +93,8 @@ impl Overlay {
         self.malformed()
     }
 
-    /// Somebody else lives where one who was asked was said to be: that is no word for who was to be
-    /// asked, but may tell where that is.
+    /// Somebody else lives where one who was asked was said to be: that is no word for who was to
+    /// be asked, but may tell where that is.
     fn lookup_gone(
         &mut self,
         now: Instant,

@@ -136,7 +136,7 @@ impl Hints {
         minute: u16,
     ) {
         let family = usize::from(hints.clone().any(|it| it.node.address.is_ipv6()));
-        // As it is after the sample has been made smaller: what is drawn never fills it to the brim.
+        // As after the sample was made smaller: what is drawn never fills it to the brim.
         let room = self.bytes_max / ROW_BYTES[family] / 16 * 15;
         if count > room {
             self.sample.threshold = (((room as u64) << 32) / count as u64) as u32;
@@ -241,7 +241,7 @@ impl Hints {
         self.sorted.iter().chain(&self.news)
     }
 
-    /// Enters the news. Returns how many of them were not entered for want of room at their address.
+    /// Enters the news. Returns how many of them were not, for want of room at their address.
     fn merge(&mut self, minute: u16) -> u64 {
         let (crowded, mut dead) = self.drop_crowded(minute);
         for (family, news) in self.news.iter_mut().enumerate() {

@@ -85,8 +85,8 @@ pub struct Options {
     pub scenarios: Vec<Scenario>,
     /// How long each lasts, where not as long as usual.
     pub minutes: Option<u64>,
-    /// Whether members have IPv6 alone, who have IPv4 alone otherwise; in scenarios with networks of
-    /// their own that is as ever.
+    /// Whether members have IPv6 alone, who have IPv4 alone otherwise; in scenarios with networks
+    /// of their own that is as ever.
     pub ipv6: bool,
     /// Memory for each table of members.
     pub table_kb: u32,

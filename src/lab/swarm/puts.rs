@@ -1,6 +1,6 @@
 //! Puts: one more member of the swarm, a process that takes orders, publishes keys one after
-//! another, as one node of OpenDHT does. It stays until the end, for whoever vanishes is missed: one
-//! router more than are simulated.
+//! another, as one node of OpenDHT does. It stays until the end, for whoever vanishes is missed:
+//! one router more than are simulated.
 
 use super::figures::Answers;
 use super::member::{OVERLAY_PORT, wan};
