@@ -212,7 +212,14 @@ impl Hints {
         self.rows().any(of)
     }
 
-    /// How many share so many bits with `place`.
+    /// Whether anybody shares so many bits with `place`.
+    pub(super) fn is_anybody_within(&self, place: &Place, bits: u32, minute: u16) -> bool {
+        let at = prefix(&NodeId(*place));
+        let mut rows = self.rows().flat_map(|it| it.within(at, bits).chunks_exact(it.row));
+        rows.any(|row| is_alive(row, minute))
+    }
+
+    /// How many share so many bits with `place`; some are no hints any more.
     pub(super) fn count_within(&self, place: &Place, bits: u32) -> usize {
         let at = prefix(&NodeId(*place));
         self.rows().map(|rows| rows.within(at, bits).len() / rows.row).sum()

@@ -19,9 +19,12 @@ const ROUND_JITTER_MS: u32 = 60_000;
 const ANNOUNCE_JITTER_S: u32 = 2 * 3600;
 /// Headers of IP and UDP, and all of a datagram but its hints.
 const HEADER_BYTES: usize = 28 + 53;
-/// How often a datagram is sent, to the same contact and then to others.
-const TRIES_MAX: u8 = 5;
+/// How often a datagram is sent, to the same contact and then to others: where four of five are
+/// gone, or have moved, one that is there is found all but surely.
+const TRIES_MAX: u8 = 16;
 const TRIES_SAME: u8 = 2;
+/// As so many tries counts one that waits for the next round.
+const TRIES_WAITED: u8 = 4;
 /// Hints of a part of the tree that are tried where nobody there is proven.
 const CHOICES: usize = 8;
 
@@ -43,11 +46,11 @@ impl Overlay {
         if self.gossip.round == 0 {
             self.gossip.round = self.gossip.queue.len();
         }
-        let me = self.me;
+        let (me, minute) = (self.me, self.minute(now));
         // Where nobody is any more, nobody is behind that either.
         let is_end = |bit: &u32| {
             let members = self.members.within(&me.0, *bit);
-            members.is_empty() && self.hints.count_within(&me.0, *bit) == 0
+            members.is_empty() && !self.hints.is_anybody_within(&me.0, *bit, minute)
         };
         let depth = (0..BITS as u32).find(is_end).map_or(BITS, |bit| bit as usize);
         self.gossip.depth = depth;
@@ -104,7 +107,7 @@ impl Overlay {
         } else {
             self.contact(now, bit)
         };
-        let over = contact.is_none() && (count == 0 || !self.is_anybody_at(bit));
+        let over = contact.is_none() && (count == 0 || !self.is_anybody_at(now, bit));
         let Some(branch) = self.gossip.branches.get_mut(at) else { return };
         branch.end = end as u32;
         let Some((node, token)) = contact else {
@@ -113,7 +116,7 @@ impl Overlay {
                 return self.gossip.end_round();
             }
             // Who is there may be proven until the next round.
-            return self.spread_failed(bit, true);
+            return self.spread_failed(bit, true, TRIES_WAITED);
         };
         branch.serial = branch.serial.wrapping_add(1);
         let serial = branch.serial;
@@ -131,9 +134,10 @@ impl Overlay {
     }
 
     /// Whether anybody is known who differs from us in this bit first.
-    fn is_anybody_at(&self, bit: u8) -> bool {
+    fn is_anybody_at(&self, now: Instant, bit: u8) -> bool {
         let (place, bits) = (sibling(&self.me.0, u32::from(bit)), u32::from(bit) + 1);
-        !self.members.within(&place, bits).is_empty() || self.hints.count_within(&place, bits) > 0
+        !self.members.within(&place, bits).is_empty()
+            || self.hints.is_anybody_within(&place, bits, self.minute(now))
     }
 
     /// Who is asked to spread what is for those who differ from us in this bit first.
@@ -156,12 +160,10 @@ impl Overlay {
         let mut chosen = fit().nth(chosen).map(|member| member.node());
         let hints = self.hints.count_within(&place, bits) as u32;
         let first = self.rng.below(hints) as usize;
-        for number in first..first + CHOICES.min(hints as usize) {
-            let number = number % hints as usize;
-            chosen = chosen.or_else(|| {
-                let node = self.hints.nth_within(&place, bits, number, minute)?;
-                (!self.upkeep.probed.is_recent(&node.address, now_s)).then_some(node)
-            });
+        if chosen.is_none() {
+            let nth = |number| self.hints.nth_within(&place, bits, number % hints as usize, minute);
+            let mut some = (first..first + hints as usize).filter_map(nth).take(CHOICES);
+            chosen = some.find(|node| !self.upkeep.probed.is_recent(&node.address, now_s));
         }
         (branch.contact, branch.token) = (chosen, NO_TOKEN);
         chosen.map(|node| (node, NO_TOKEN))
@@ -187,9 +189,9 @@ impl Overlay {
                 (branch.done, branch.tries) = (branch.end, 0);
                 self.gossip.end_round();
             }
-            Some(Status::NoToken) => self.spread_failed(bit, false),
+            Some(Status::NoToken) => self.spread_failed(bit, false, 1),
             // It has too many already: they wait for the next round.
-            Some(_) => return self.spread_failed(bit, true),
+            Some(_) => return self.spread_failed(bit, true, TRIES_WAITED),
         }
         self.spread(now, bit);
     }
@@ -202,13 +204,13 @@ impl Overlay {
         }
         branch.waits = false;
         let other = branch.tries + 1 >= TRIES_SAME || branch.token == NO_TOKEN;
-        self.spread_failed(bit, other);
+        self.spread_failed(bit, other, 1);
         self.spread(now, bit);
     }
 
-    fn spread_failed(&mut self, bit: u8, other: bool) {
+    fn spread_failed(&mut self, bit: u8, other: bool, tries: u8) {
         let Some(branch) = self.gossip.branches.get_mut(usize::from(bit)) else { return };
-        branch.tries += 1;
+        branch.tries += tries;
         if other {
             branch.contact = None;
         }

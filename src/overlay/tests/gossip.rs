@@ -107,6 +107,24 @@ fn lost_datagrams_lose_no_hint() {
     assert!(known >= wanted * 999 / 1000, "{known} of {wanted}");
 }
 
+/// As when a district loses power: most of those whom anybody would ask to spread are gone.
+#[test]
+fn where_most_are_gone_the_tree_finds_those_who_are_left() {
+    const N: usize = 600;
+    let mut net = converged(11, N);
+    (0..N).filter(|i| i % 6 > 0).for_each(|i| net.peers[i].alive = false);
+    let moved: Vec<usize> = (0..N).step_by(60).collect();
+    for i in &moved {
+        net.move_to(*i, address(2000 + i));
+        net.run_ms(1000);
+    }
+    net.run_ms(1_800_000);
+    let known: usize = moved.iter().map(|i| knowing(&net, *i, address(2000 + i))).sum();
+    // The dead know nothing new.
+    let wanted = moved.len() * N / 6;
+    assert!(known >= wanted * 9 / 10, "{known} of {wanted}");
+}
+
 #[test]
 fn an_idle_member_of_a_large_network_costs_less_than_its_neighbours_budget() {
     const N: usize = 600;
