@@ -71,9 +71,10 @@ test('what is taken from phones, what passes by, and what is in the way are told
 	const honest = web.call.bind(web);
 	const service = '[data-part=service]';
 
-	await on('overview', async page =>
-		assert.match(await textOf(page, service), /know their provider alone are not served/)
-	);
+	await on('overview', async page => {
+		assert.match(await textOf(page, service), /know their provider alone are not served/);
+		assert.doesNotMatch(await textOf(page, service), /time not yet known/);
+	});
 
 	try {
 		web.call = async (...args) => {
@@ -82,12 +83,18 @@ test('what is taken from phones, what passes by, and what is in the way are told
 			return [
 				code,
 				reply.interception
-					? { ...reply, ...said, phones: [...reply.phones, ...said.phones] }
+					? {
+							...reply,
+							...said,
+							phones: [...reply.phones, ...said.phones],
+							time_known: false
+						}
 					: reply
 			];
 		};
 		await on('overview', async page => {
 			assert.match(await textOf(page, service), /are served too \(tproxy\)\./);
+			assert.match(await textOf(page, service), /· time not yet known ·/);
 			assert.match(
 				await textOf(page, '[data-part=phones]'),
 				/not known\s+192\.168\.1\.11\s+not protected: TLS\s+no/

@@ -155,6 +155,7 @@ return view.extend({
 							' · ',
 							_('version %s').format(status.version),
 							' · ',
+							...(status.time_known === false ? [_('time not yet known'), ' · '] : []),
 							E(
 								'a',
 								{
