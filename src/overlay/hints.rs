@@ -5,7 +5,8 @@
 //! reserved once and touched as it fills; what is news waits in a small one beside it, and is
 //! entered all at once, because a single insertion would move 128 kB, and to see that an address
 //! has two other ids already takes a look at all of them. That sees, too, which are older than 54
-//! hours (every router announces itself about daily), and those go. Who has moved keeps its place.
+//! hours (every router announces itself about daily), and those go. Whether two of the news are at
+//! an address is seen at once. Who has moved keeps its place.
 //!
 //! Where not all fit, a stable sample stays: what a keyed hash of the prefix puts below a
 //! threshold, and whoever is close to this node. Each node has another sample, so that all of them
@@ -116,6 +117,9 @@ impl Hints {
         }
         let mut crowded = 0;
         if self.sample.wants(prefix) {
+            if self.is_crowded(row, family, minute) {
+                return (true, 1);
+            }
             if let Some(other) = self.news[1 - family].find(prefix) {
                 kill(other);
             }
@@ -246,6 +250,22 @@ impl Hints {
 
     fn rows(&self) -> impl Iterator<Item = &Rows> {
         self.sorted.iter().chain(&self.news)
+    }
+
+    /// Whether the address of `row` has its ids: among the news, and in what is sorted while that
+    /// is no more. The rest of it is looked at when the news are entered.
+    fn is_crowded(&self, row: &[u8], family: usize, minute: u16) -> bool {
+        let Some(network) = network_of(row) else { return false };
+        let (news, sorted) = (&self.news[family], &self.sorted[family]);
+        let beside = |known: &&[u8]| {
+            network_of(known) == Some(network)
+                && prefix_of(known) != prefix_of(row)
+                && is_alive(known, minute)
+        };
+        let few = sorted.bytes.chunks_exact(sorted.row).take_while(|_| sorted.len() <= BATCH);
+        let few = few.filter(beside).filter(|it| !self.news.iter().any(|n| n.has(prefix_of(it))));
+        let news = news.bytes.chunks_exact(news.row).filter(beside);
+        news.chain(few).nth(usize::from(IDS_PER_ADDRESS_MAX) - 1).is_some()
     }
 
     /// Enters the news. Returns how many of them were not, for want of room at their address.

@@ -141,11 +141,45 @@ fn an_address_named_for_two_ids_takes_no_third() {
             };
         let at = named(&mut Rng::new([4; 32]), 999_999, six).node.address;
         assert_eq!(learn(&mut hints, 1, Some(at), 1), 0);
-        assert_eq!(learn(&mut hints, 255, None, 1), 0, "woven in");
-        assert_eq!(learn(&mut hints, 5, Some(at), 2), 0);
-        assert_eq!(learn(&mut hints, 251, None, 2), 4, "woven in: one more beside the first");
+        assert_eq!(learn(&mut hints, 511, None, 1), 0, "woven in");
+        assert_eq!(learn(&mut hints, 5, Some(at), 2), 3, "news themselves are two at most");
+        assert_eq!(learn(&mut hints, 254, None, 2), 4, "woven in: one more beside the first");
         let own = SocketAddr::from(([127, 0, 0, 1], 5070));
         assert_eq!(learn(&mut hints, 512, Some(own), 3), 4, "loopback is nobody's alone");
+    }
+}
+
+#[test]
+fn a_network_too_small_for_a_batch_knows_two_ids_at_an_address_too() {
+    for (six, woven) in [(false, 0), (true, 0), (false, 256), (true, 256)] {
+        let mut rng = Rng::new([9; 32]);
+        let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+        let at = named(&mut rng, 999_999, six).node.address;
+        let mut all: Vec<Named> = (0..5).map(|n| named(&mut rng, n, six)).collect();
+        all.iter_mut().for_each(|named| named.node.address = at);
+        assert_eq!(hints.learn(&all[0], 1, true), (true, 0));
+        for n in 1..woven {
+            hints.learn(&named(&mut rng, n, six), 1, true);
+        }
+        assert_eq!(hints.learn(&all[1], 1, true), (true, 0));
+        for named in &all[2..] {
+            assert_eq!(hints.learn(named, 1, true), (true, 1), "passed on, not kept");
+        }
+        assert_eq!(hints.learn(&Named { age_h: 0, ..all[0] }, 70, true), (true, 0), "itself");
+        let there = |hints: &Hints| {
+            let known = closest::<300>(hints, &[0; 16], 70);
+            known.iter().filter(|node| node.address == at).count()
+        };
+        assert_eq!(there(&hints), 2);
+        // Who has gone elsewhere, or is forgotten, makes room.
+        let moved = named(&mut rng, 1000, six).node.address;
+        let moved = Node { address: moved, ..all[0].node };
+        assert_eq!(hints.learn(&Named { node: moved, age_h: 0 }, 71, true), (true, 0));
+        assert_eq!(hints.learn(&all[2], 72, true), (true, 0));
+        hints.forget(&all[1].node);
+        assert_eq!(hints.learn(&all[3], 73, true), (true, 0));
+        assert_eq!(hints.learn(&all[4], 74, true), (true, 1));
+        assert_eq!(hints.learn(&all[4], 75 + LIFE_MIN, true), (true, 0));
     }
 }
 
