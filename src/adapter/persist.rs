@@ -2,7 +2,7 @@
 //!
 //! Under `--run` every change is written at once, those that follow within a second together;
 //! under `--state`, which is flash, at most hourly, on a new address and at a stop, and never while
-//! media is relayed (DESIGN §2).
+//! media is relayed (DESIGN §2); peers once soon after a start, then daily.
 
 use super::Adapter;
 use super::network::YEAR_2024_S;
@@ -27,6 +27,8 @@ pub(super) struct Persist {
     bindings_at: Option<Instant>,
     bindings_written: Instant,
     peers_at: Option<Instant>,
+    /// Whether peers were written since the start.
+    peers_saved: bool,
 }
 
 /// How far the files of the last run are taken in.
@@ -48,6 +50,7 @@ impl Persist {
             bindings_at: None,
             bindings_written: now,
             peers_at: Some(now + PEERS_FILE_INTERVAL),
+            peers_saved: false,
         }
     }
 
@@ -77,9 +80,18 @@ impl Persist {
         }
     }
 
-    /// The overlay was joined: its members are worth remembering soon.
+    /// The overlay was joined: its members are worth remembering soon, but for those of whom the
+    /// flash knows since this start: each outage of the line has it joined again.
     pub(super) fn peers_changed(&mut self, now: Instant) {
-        self.peers_at = earlier(self.peers_at, Some(now + STATE_FILE_PAUSE));
+        if !self.peers_saved {
+            self.peers_at = earlier(self.peers_at, Some(now + STATE_FILE_PAUSE));
+        }
+    }
+
+    /// It was the peers' turn, and they were written if there were any.
+    fn peers_done(&mut self, now: Instant, saved: bool) {
+        self.peers_at = Some(now + PEERS_FILE_INTERVAL);
+        self.peers_saved |= saved;
     }
 
     /// When the next file is due.
@@ -199,8 +211,8 @@ impl Adapter {
             self.save_bindings(now, File::Bindings);
         }
         if is_due(self.persist.peers_at) {
-            self.persist.peers_at = Some(now + PEERS_FILE_INTERVAL);
-            self.save_peers();
+            let saved = self.save_peers();
+            self.persist.peers_done(now, saved);
         }
     }
 
@@ -213,13 +225,16 @@ impl Adapter {
         self.persist.bindings_at = None;
     }
 
-    fn save_peers(&mut self) {
-        let Some(overlay) = &self.overlay else { return };
+    /// Whether there are any.
+    fn save_peers(&mut self) -> bool {
+        let Some(overlay) = &self.overlay else { return false };
         let status = overlay.status();
-        if status.peers + status.suspects > 0 {
+        let any = status.peers + status.suspects > 0;
+        if any {
             let data = overlay.save_peers();
             self.wish(super::Wish::Nothing, Request::Save(File::Peers, data));
         }
+        any
     }
 
     fn save_bindings(&mut self, now: Instant, file: File) {

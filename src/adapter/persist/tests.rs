@@ -40,3 +40,22 @@ fn flash_waits_while_somebody_speaks() {
     assert_eq!((persist.bindings_at, persist.peers_at), (next, next), "not due, not moved");
     assert!(persist.take_volatile(later), "no flash, no wait");
 }
+
+#[test]
+fn peers_are_written_soon_once_and_then_daily_however_often_everybody_is_lost() {
+    let mut now = Instant::from_micros(1);
+    let mut persist = Persist::new(now);
+    persist.peers_changed(now);
+    now += STATE_FILE_PAUSE;
+    assert_eq!(persist.due(), Some(now));
+    persist.peers_done(now, false);
+    persist.peers_changed(now);
+    assert_eq!(persist.due(), Some(now + STATE_FILE_PAUSE), "nobody was there");
+    persist.peers_done(now, true);
+    let daily = Some(now + PEERS_FILE_INTERVAL);
+    for _ in 0..10 {
+        now += Duration::from_secs(3600);
+        persist.peers_changed(now);
+        assert_eq!(persist.due(), daily, "joined again");
+    }
+}
