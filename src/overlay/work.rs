@@ -10,6 +10,7 @@ use super::event::Counters;
 use super::id::Node;
 use super::lookup::Lookup;
 use super::publication::Publication;
+use super::wire::Status;
 use super::{Overlay, reject};
 use crate::budget::{Budget, Wanted};
 use crate::identity::record::{AddressRecord, Key, Record};
@@ -188,6 +189,12 @@ impl Overlay {
         let Some(job) = self.conclude(now, step) else { return Ok(()) };
         let Err(job) = self.work.push(job) else { return Ok(()) };
         self.dropped(now, &job);
+        if let Reason::Store { from, sender, request, len, touched: None } = job.reason {
+            // Whoever puts waits and tries others, rather than to repeat it here.
+            let node = Node { id: sender, address: from };
+            let asker = Asker { node, request, proven: true, len: usize::from(len) };
+            self.answer_stored(now, &asker, Status::Full, None);
+        }
         Err(reject(&mut self.counters.work_full, Rejected::Full))
     }
 

@@ -208,6 +208,47 @@ fn a_member_that_puts_ever_new_records_takes_a_fifth_of_the_time() {
 }
 
 #[test]
+fn who_puts_where_too_much_waits_is_told_so_and_tries_later() {
+    let mut net = Net::joined(27, 2);
+    let keys = NetworkKeys::new(&SECRET, "test");
+    let (now, sender) = (net.now, net.peers[1].node.id());
+    let token = net.peers[0].node.guard.token(&address(1));
+    net.record = true;
+    let mut least = usize::MAX;
+    for n in 0..80u64 {
+        let aor_key = [n as u8; 32];
+        let record = Record::sign(&identity(1), keys.network(), &aor_key, n, Some(&contact(1)));
+        let put = Encoder::put_record(sender, n, &token, record.as_bytes(), None);
+        let put = { put }.finish(&keys, 0).to_vec();
+        least = least.min(put.len());
+        let _ = net.with(0, |node| node.handle_datagram(now, address(1), &put));
+    }
+    assert_eq!(net.peers[0].node.counters().work_full, 16);
+    let mut refused = Vec::new();
+    for (to, data) in core::mem::take(&mut net.peers[0].keep) {
+        let frame = Frame::parse(&data, &keys).unwrap();
+        if let Body::Stored(_, wire::Status::Full, None) = frame.body {
+            assert!(to == address(1) && data.len() < least, "{} of {least}", data.len());
+            refused.push(frame.request);
+        }
+    }
+    assert_eq!(refused, (64..80).collect::<Vec<_>>());
+    // An owner waits for its next turn.
+    net.publish(1, &aor(1), &contact(1));
+    net.run_ms(1000);
+    let puts = |net: &mut Net| {
+        let kept = core::mem::take(&mut net.peers[1].keep).into_iter();
+        let bodies = kept.filter(|(_, data)| {
+            matches!(Frame::parse(data, &keys).map(|frame| frame.body), Ok(Body::Put(..)))
+        });
+        bodies.count()
+    };
+    assert!(puts(&mut net) <= 2, "one without proof, one with it");
+    net.run_ms(120_000);
+    assert_eq!(net.peers[1].node.is_published(&aor(1)), Some(1));
+}
+
+#[test]
 fn our_own_id_from_elsewhere_is_told_once_and_not_heard() {
     let mut net = Net::joined(23, 4);
     let mut twin = net.fresh(2, 9);
