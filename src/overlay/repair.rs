@@ -204,14 +204,15 @@ impl Overlay {
         Ok(())
     }
 
-    /// A holder has a record of ours, verified, that is newer than what we publish: the count of
-    /// starts was lost. Numbers never go back, so we continue above it.
+    /// A holder has a record of ours, verified, that is newer than the one we publish: the count of
+    /// starts was lost. Numbers never go back, so we continue above it, and above all others.
     pub(super) fn own_record_found(&mut self, now: Instant, id: Id<Publication>, job: &Job) {
         let Some(record) = &job.record else { return };
-        if record.owner_id() != self.me || record.seq() <= self.seq {
+        let newer = self.publications.get(id).is_some_and(|p| record.seq() > p.seq);
+        if record.owner_id() != self.me || !newer {
             return;
         }
-        self.seq = record.seq();
+        self.seq = self.seq.max(record.seq());
         let seq = self.next_seq();
         let Some(publication) = self.publications.get_mut(id) else { return };
         publication.seq = seq;

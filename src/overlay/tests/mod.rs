@@ -230,6 +230,28 @@ fn an_owner_that_lost_its_count_of_starts_continues_above_its_old_records() {
 }
 
 #[test]
+fn an_owner_that_lost_its_count_of_starts_continues_above_all_of_its_old_records() {
+    let mut net = Net::joined(11, 15);
+    net.peers[5].starts = 9;
+    net.restart(5, &[], &[address(0)]);
+    net.run_ms(3000);
+    for n in 0..4 {
+        net.publish(5, &aor(n), &contact(5));
+    }
+    net.run_ms(2000);
+    net.peers[5].starts = 0;
+    net.restart(5, &[], &[address(0)]);
+    net.run_ms(3000);
+    for n in 0..4 {
+        net.publish(5, &aor(n), &contact(6));
+    }
+    net.run_ms(20_000);
+    for n in 0..4 {
+        assert_eq!(net.resolve(9, &aor(n)).0.last().unwrap().contact, contact(6), "{n}");
+    }
+}
+
+#[test]
 fn records_outlive_hours_by_touches_and_end_three_hours_after_their_owner() {
     let mut net = Net::joined(12, 15);
     net.publish(5, &aor(5), &contact(5));
