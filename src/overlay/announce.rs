@@ -1,6 +1,6 @@
 //! Telling a new address: to the holders of own records and to the neighbours, at once.
 //!
-//! Half of the routers change their address daily, within the same minutes of the night. One
+//! Routers change their address daily, many of them within the same minutes of the night. One
 //! signature covers the list of addresses; some fifty small datagrams carry it to everybody who
 //! would be asked for this node.
 

@@ -10,8 +10,10 @@ use super::population::Population;
 /// What can be played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
-    /// Routers get other addresses as at the busiest hour of a night.
+    /// Each router gets another address once a day, at any time of it.
     Steady,
+    /// A tenth of the day's changes within minutes: when providers end the connections of the day.
+    Night,
     /// All of them within an hour.
     Renumber,
     /// One router in ten is slow: what it handles waits a third of a second, on average.
@@ -65,8 +67,9 @@ impl Scenario {
     ];
 
     /// All that can be played, in an order in which one leaves the world fit for the next.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Steady,
+        Self::Night,
         Self::Renumber,
         Self::Slow,
         Self::BadRegion,
@@ -85,6 +88,7 @@ impl Scenario {
     const fn traits(self) -> Traits {
         let (name, minutes, counts_from_s, right_ppm) = match self {
             Self::Steady => ("steady", 60, 0, 999_900),
+            Self::Night => ("night", 10, 0, 999_900),
             Self::Renumber => ("renumber", 60, 0, 999_900),
             Self::Slow => ("slow", 10, 0, 999_000),
             Self::BadRegion => ("bad-region", 10, 0, 999_000),

@@ -57,6 +57,8 @@ pub(in crate::lab::sim) fn plan(network: &mut Network, scenario: Scenario, lengt
     };
     match scenario {
         Scenario::Steady => plan.renumber_all(DAY),
+        // One in ten.
+        Scenario::Night => plan.renumber_all(10 * length),
         Scenario::Slow => plan.slow_down(),
         Scenario::BadRegion => plan.trouble_a_region(),
         Scenario::Peak => plan.everybody_calls(),
