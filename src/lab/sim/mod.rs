@@ -91,7 +91,7 @@ pub struct Options {
     /// Memory for each table of members.
     pub table_kb: u32,
     /// Whether a hash stands in for signatures, and one for the many that blind an AOR, as it does
-    /// for twenty thousand routers and more.
+    /// for thirty thousand routers and more.
     pub stand_in: bool,
     /// Threads.
     pub threads: u32,

@@ -30,7 +30,7 @@ pub(super) const PUBLISHING_US: u64 = 120_000_000;
 /// Routers of the operator: they keep their address, and others join through them.
 pub(super) const OPERATORS: u32 = 3;
 /// From so many routers on, a hash stands in for signatures, and for blinding.
-const STAND_IN_FROM: u32 = 20_000;
+const STAND_IN_FROM: u32 = 30_000;
 /// Pairs of routers whose round-trip times are looked at.
 const PAIRS: u64 = 20_000;
 
