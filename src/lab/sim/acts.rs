@@ -120,6 +120,8 @@ impl Shard {
         if router.overlay.is_none() {
             return;
         }
+        // A clean stop.
+        router.save(now, 0);
         router.die();
         router.dialect = Some(Dialect::default());
         router.start(now, &world.common);

@@ -29,6 +29,7 @@ const BEGIN_US: u64 = BOOTED_US + 2 * 3600 * 1_000_000;
 pub(super) const PUBLISHING_US: u64 = 120_000_000;
 /// Routers of the operator: they keep their address, and others join through them.
 pub(super) const OPERATORS: u32 = 3;
+const DAY_US: u64 = 24 * 3600 * 1_000_000;
 /// From so many routers on, a hash stands in for signatures, and for blinding.
 const STAND_IN_FROM: u32 = 30_000;
 /// Pairs of routers whose round-trip times are looked at.
@@ -252,6 +253,11 @@ fn begin(shard: &mut Shard, world: &World, members: &[(NodeId, SocketAddr)]) {
             }
             overlay.set_bootstrap(time, &world.common.bootstrap);
             overlay.handle_timeout(time);
+        }
+        // Who was a member for days has written its file at any hour of the last; here, now.
+        if !joins {
+            let next_us = router.dice.below(DAY_US);
+            router.save(BEGIN_US, next_us);
         }
         shard.settle(world, BEGIN_US + 1_000_000, index);
     }

@@ -12,6 +12,7 @@ use super::truth::{AORS, Truth};
 use crate::budget::Budget;
 use crate::identity::record::Contact;
 use crate::identity::{Identity, NetworkKeys};
+use crate::limits::{PEERS_FILE_INTERVAL, STATE_FILE_PAUSE};
 use crate::net::NodeId;
 use crate::overlay::{Limits, LookupId, Overlay, PublishId};
 use crate::time::Instant;
@@ -88,7 +89,10 @@ pub(super) struct Router {
     armed: u64,
     events: u32,
     starts: u32,
+    /// Its file of peers, when it is written next, and whether it was since the start.
     saved: Vec<u8>,
+    save_at: u64,
+    has_saved: bool,
     /// What its adapters that were switched off had counted.
     counted: Vec<(&'static str, u64)>,
     reached: Box<[u64; REACHED_WORDS]>,
@@ -122,6 +126,8 @@ impl Router {
             events: 0,
             starts: 0,
             saved: Vec::new(),
+            save_at: 0,
+            has_saved: false,
             counted: Vec::new(),
             reached: Box::new([0; REACHED_WORDS]),
             dice,
@@ -148,12 +154,37 @@ impl Router {
         set_local(overlay, at, &self.home);
         overlay.set_bootstrap(at, &common.bootstrap);
         overlay.load_peers(at, &self.saved);
+        (self.save_at, self.has_saved) = (now + PEERS_FILE_INTERVAL.as_micros() as u64, false);
+    }
+
+    /// It has joined, and writes its file of peers as the daemon does: after a minute, once, and
+    /// then daily.
+    pub(super) fn joined(&mut self, now: u64) {
+        if !self.has_saved {
+            self.save_at = self.save_at.min(now + STATE_FILE_PAUSE.as_micros() as u64);
+        }
+    }
+
+    /// Writes its file of peers, if it is time for that.
+    pub(super) fn save_due(&mut self, now: u64) {
+        if now >= self.save_at {
+            self.save(now, PEERS_FILE_INTERVAL.as_micros() as u64);
+        }
+    }
+
+    /// Writes its file of peers, and the next time after so long.
+    pub(super) fn save(&mut self, now: u64, next_us: u64) {
+        self.save_at = now + next_us;
+        let Some(overlay) = &self.overlay else { return };
+        let status = overlay.status();
+        if status.peers + status.suspects > 0 {
+            (self.saved, self.has_saved) = (overlay.save_peers(), true);
+        }
     }
 
     /// The power is gone.
     pub(super) fn die(&mut self) {
         if let Some(overlay) = self.overlay.take() {
-            self.saved = overlay.save_peers();
             let mut counted: Vec<_> = overlay.counters().iter().collect();
             add_counts(&mut counted, self.counted.iter().copied());
             self.counted = counted;

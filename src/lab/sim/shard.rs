@@ -194,6 +194,7 @@ impl Shard {
             overlay.handle_timeout(time);
             overlay.work(time, &mut router.budget);
         }
+        router.save_due(now);
         router.note(now, u64::MAX, &[]);
         self.settle(world, now, index);
     }
