@@ -81,6 +81,11 @@ impl Hints {
         self.rows().map(Rows::len).sum()
     }
 
+    /// What they take.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.rows().map(|rows| rows.bytes.len()).sum()
+    }
+
     /// Takes in that `named` was said at `minute`: whether that is to be passed on, where it came
     /// by gossip, and how many hints were not entered because their address has its ids already.
     pub(super) fn learn(&mut self, named: &Named, minute: u16, gossip: bool) -> (bool, u64) {
@@ -288,7 +293,7 @@ impl Hints {
             }
         }
         loop {
-            let used: usize = self.rows().map(|rows| rows.bytes.len()).sum();
+            let used = self.used_bytes();
             if used <= self.bytes_max {
                 if used < self.bytes_max / 4 * 3 {
                     let threshold = &mut self.sample.threshold;

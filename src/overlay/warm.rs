@@ -6,6 +6,7 @@ use super::bootstrap::Join;
 use super::gossip::Gossip;
 use super::id::{Named, Node};
 use super::judge::Judge;
+use super::table::Member;
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
@@ -44,5 +45,10 @@ impl Overlay {
         self.gossip = Gossip::announced(now, self.main_address(), &mut self.rng);
         self.join = Join::over();
         self.judge = Judge::known_member();
+    }
+
+    /// Bytes that hints take, and members.
+    pub fn table_bytes(&self) -> [usize; 2] {
+        [self.hints.used_bytes(), self.members.len() * size_of::<Member>()]
     }
 }

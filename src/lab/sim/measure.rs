@@ -107,6 +107,8 @@ pub struct Measured {
     pub kinds: Vec<(&'static str, f64)>,
     /// What the adapters counted in it, all together, where that is not zero.
     pub counters: Vec<(&'static str, u64)>,
+    /// What a router's hints and members take at the end, on average.
+    pub table_bytes: u64,
     /// Datagrams that arrived.
     pub datagrams: u64,
     /// Wake-ups of adapters.
@@ -147,6 +149,7 @@ impl Measured {
             lookup_bytes_per_s: tally.lookup_bytes as f64 / lived_s,
             kinds: kinds(&tally, lived_s),
             counters: since(before, network.counters()),
+            table_bytes: network.table_bytes(),
             datagrams: tally.datagrams,
             wakes: tally.wakes,
             faults: Vec::new(),

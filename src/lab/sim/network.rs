@@ -174,6 +174,15 @@ impl Network {
         sum
     }
 
+    /// What a router's hints and members take, on average.
+    pub(super) fn table_bytes(&self) -> u64 {
+        let routers = self.shards.iter().flat_map(|shard| &shard.routers);
+        let overlays = routers.filter_map(|router| router.overlay.as_ref());
+        let of_each = overlays.map(|overlay| overlay.table_bytes().iter().sum::<usize>() as u64);
+        let (count, sum) = of_each.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
+        sum / u64::max(count, 1)
+    }
+
     /// What all adapters have counted, all together.
     pub(super) fn counters(&self) -> Vec<(&'static str, u64)> {
         let routers = self.shards.iter().flat_map(|shard| &shard.routers);

@@ -48,10 +48,11 @@ impl Summary {
         let value = json!({
             "routers": self.routers,
             "seed": self.seed,
+            "table_kb": self.table_kb,
             "event_hash": format!("{:016x}", self.event_hash),
             "ok": self.faults().is_empty(),
             "memory_bytes_per_router": self.memory_per_router,
-            "phases": self.phases.iter().map(|it| it.json(self.table_kb)).collect::<Vec<_>>(),
+            "phases": self.phases.iter().map(Measured::json).collect::<Vec<_>>(),
             "faults": self.faults(),
         });
         format!("{value:#}\n")
@@ -74,7 +75,7 @@ pub fn write(summaries: &[Summary], folder: &Path) -> io::Result<()> {
 }
 
 impl Measured {
-    fn json(&self, table_kb: u32) -> Value {
+    fn json(&self) -> Value {
         let ms = |sorted: &[u32], percent| hundredths(f64::from(percentile(sorted, percent)) / 1e3);
         let (score, latencies) = (&self.score, &self.latencies_us);
         let rtt_ms = self.rtt_us as f64 / 1e3;
@@ -111,7 +112,7 @@ impl Measured {
             "bytes_per_s_by_kind": self.by_kind(),
             "counters": self.counters.iter().map(|&(name, count)| (name.to_owned(), json!(count)))
                 .collect::<Value>(),
-            "table_bytes": u64::from(table_kb) * 1024,
+            "table_bytes": self.table_bytes,
             "datagrams": self.datagrams,
             "wakes": self.wakes,
             "cpu_s": hundredths(self.cpu_s),

@@ -155,4 +155,7 @@ fn the_pictures_show_every_phase() {
     let json: serde_json::Value = serde_json::from_str(&summary.json()).unwrap();
     assert_eq!(json["phases"][0]["name"], "steady");
     assert!(json["phases"][0]["bytes_per_s"].as_f64().unwrap() > 0.0);
+    // Each knows the 63 others as hints, and is listed with most of them.
+    let table = json["phases"][0]["table_bytes"].as_u64().unwrap();
+    assert!((63 * 16..63 * (16 + 64) + 1).contains(&table), "{table}");
 }
