@@ -1,6 +1,6 @@
 //! What may be wrong with the world, so that the oracles can be seen to notice.
 
-use super::packet::{GET, VALUE, answers, kind};
+use super::packet::{GET, PING, VALUE, answers, kind};
 
 /// Which router storms, where one does.
 const STORMY: u32 = 5;
@@ -18,6 +18,8 @@ pub enum Fault {
     ForgetsToEnd,
     /// One router asks for each record 1,200 times.
     Storms,
+    /// Each ping is sent 20 times.
+    Chatters,
     /// Carriers forget a flow before it is used again.
     ForgetsFlows,
     /// What is upgraded speaks nothing else any more.
@@ -37,6 +39,9 @@ pub(super) fn spoil(fault: Option<Fault>, data: &mut Vec<u8>) {
 
 /// How often a router says something.
 pub(super) fn times(fault: Option<Fault>, router: u32, data: &[u8]) -> usize {
-    let storms = fault == Some(Fault::Storms) && router == STORMY && kind(data) == GET;
-    if storms { 1200 } else { 1 }
+    match fault {
+        Some(Fault::Storms) if router == STORMY && kind(data) == GET => 1200,
+        Some(Fault::Chatters) if kind(data) == PING => 20,
+        _ => 1,
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::network::Network;
 use super::packet::KINDS;
+use super::population::Population;
 use super::queue::Act;
 use super::scenario::Scenario;
 use super::shard::Shard;
@@ -226,6 +227,7 @@ impl Measured {
         if met * 1_000_000 < wanted * MET_PPM {
             self.fault(format!("{met} of {wanted} callees behind NATs met"));
         }
+        self.find_dear(network.world.common.population);
         self.find_idle();
         let Score { asked, right, endless, .. } = self.score;
         if endless + self.during.endless > 0 {
@@ -237,6 +239,18 @@ impl Measured {
         }
         for broken in broken_limits(network) {
             self.fault(broken);
+        }
+    }
+
+    /// What a router sends and receives is more than is planned for it. What goes in waves of a
+    /// minute, and what was begun before, shows in shorter phases alone.
+    fn find_dear(&mut self, population: Population) {
+        let six = usize::from(population == Population::Ipv6Members);
+        let budget = self.scenario.bytes_per_s_max().map(|families| families[six]);
+        let whole = self.minutes >= self.scenario.minutes();
+        if let Some(budget) = budget.filter(|budget| whole && self.bytes_per_s > f64::from(*budget))
+        {
+            self.fault(format!("{:.1} B/s of a router, {budget} planned", self.bytes_per_s));
         }
     }
 

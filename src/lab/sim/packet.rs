@@ -57,6 +57,8 @@ pub(in crate::lab) const KINDS: [&str; 18] = [
 /// Those of a get and of its answer.
 pub(in crate::lab) const LOOKUP_KINDS: [&str; 2] = [KINDS[GET as usize], KINDS[VALUE as usize]];
 
+/// The kind byte of a ping.
+pub(super) const PING: u8 = 1;
 /// The kind byte of a get, and of its answer.
 pub(super) const GET: u8 = 5;
 pub(super) const VALUE: u8 = 6;

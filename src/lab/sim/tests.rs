@@ -112,6 +112,15 @@ fn a_router_that_is_crushed_is_noticed() {
 }
 
 #[test]
+fn more_traffic_than_planned_is_noticed_in_a_phase_of_its_whole_length() {
+    let of =
+        |fault, minutes| run(&Options { routers: 16, fault, minutes, ..small(3) }).phases.remove(0);
+    assert_eq!(of(None, None).faults, Vec::<String>::new());
+    is_noticed(&of(Some(Fault::Chatters), None), "B/s of a router");
+    assert_eq!(of(Some(Fault::Chatters), Some(1)).faults, Vec::<String>::new());
+}
+
+#[test]
 fn carriers_that_forget_flows_are_noticed() {
     is_noticed(&broken(Fault::ForgetsFlows, Scenario::Clients, 6), "callees behind NATs met");
 }

@@ -128,6 +128,16 @@ impl Scenario {
         words.split(',').map(of).collect()
     }
 
+    /// What a router may send and receive each second without look-ups, over IPv4 and over IPv6,
+    /// where that is planned.
+    pub(super) fn bytes_per_s_max(self) -> Option<[u16; 2]> {
+        match self {
+            Self::Steady => Some([40, 60]),
+            Self::Renumber => Some([400, 700]),
+            _ => None,
+        }
+    }
+
     /// How many minutes it lasts.
     pub fn minutes(self) -> u64 {
         self.traits().minutes
