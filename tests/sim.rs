@@ -35,6 +35,11 @@ fn a_thousand_routers_find_everything_when_half_of_them_vanish() {
 }
 
 #[test]
+fn routers_find_everything_in_a_night_of_changes_and_when_all_of_them_get_other_addresses() {
+    hold(250, 3, 10, &[Scenario::Night, Scenario::Renumber], 300);
+}
+
+#[test]
 fn routers_find_everything_when_most_get_another_address_or_boot() {
     hold(250, 1, 5, &[Scenario::Restart], 100);
 }
