@@ -16,8 +16,24 @@ use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Adapter {
-    /// Opens the channel to an adapter that a look-up found.
+    /// Opens the channel to an adapter that a look-up found. Its neighbours are asked where it is,
+    /// too, unless it was heard just now.
     pub(super) fn open_to(&mut self, now: Instant, found: &Found) {
+        self.open_ways(now, found);
+        let silent = self.heard(found.owner).is_none_or(|at| now.since(at) >= CHANNEL_FRESH);
+        if let Some(overlay) = self.overlay.as_mut().filter(|_| silent) {
+            overlay.seek(now, found.owner);
+        }
+    }
+
+    /// When another adapter was last heard, where a session stands.
+    pub(super) fn heard(&self, peer: NodeId) -> Option<Instant> {
+        let mut sessions = self.channel.iter().flat_map(|channel| channel.sessions());
+        sessions.find(|session| session.peer == peer).map(|session| session.heard)
+    }
+
+    /// Opens the channel at the addresses of a record.
+    pub(super) fn open_ways(&mut self, now: Instant, found: &Found) {
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else { return };
         let own = found.addresses.iter().filter(|address| !is_detour(address));
         let mut ways: heapless::Vec<SocketAddr, 4> = own.copied().collect();

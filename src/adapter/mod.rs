@@ -10,6 +10,7 @@ mod alg;
 mod bootstrap;
 mod call;
 mod connections;
+mod contacts;
 mod credentials;
 mod crossing;
 mod earshot;
@@ -115,6 +116,8 @@ pub(crate) enum Asker {
     Message(exchange::ExchangeId),
     /// A REFER of another adapter.
     Transfer,
+    /// A callee that is kept found.
+    Contact,
     /// `cosip lookup`.
     Command(Ticket),
 }
@@ -134,6 +137,8 @@ crate::observe::counters! {
         invites_out_of_earshot,
         /// Notices pushed out by later ones before their call came.
         notices_dropped,
+        /// Callees kept found that made room for others.
+        contacts_forgotten,
         /// Legs of one call beyond their limit.
         legs_refused_full,
         /// Requests that came back as they had left.
@@ -265,6 +270,7 @@ pub struct Adapter {
     askers: Map<LookupId, Asker>,
     answers: Map<Ticket, status::Answering>,
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
+    contacts: contacts::Contacts,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
@@ -335,6 +341,7 @@ impl Adapter {
             askers: Map::new(),
             answers: Map::new(),
             notices: List::new(),
+            contacts: contacts::Contacts::default(),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: Map::new(),

@@ -264,6 +264,7 @@ impl Adapter {
         let old = core::mem::replace(&mut self.config, merged);
         self.restart_pending = pending;
         self.config_error = None;
+        self.contacts.clear();
         self.look_in_front(now);
         self.providers.configure(&self.config.providers);
         if old.adapter.mode != self.config.adapter.mode {
@@ -343,6 +344,7 @@ impl Adapter {
         self.drop_idle_connections(now);
         self.forget_old_notices(now);
         self.forget_old_referrals(now);
+        self.contacts_due(now);
         if self.knows_time() {
             let unix_s = self.unix_now(now);
             self.registrar.forget_old(unix_s, self.config.adapter.survive_days);

@@ -217,8 +217,9 @@ impl Adapter {
         if now >= self.maintenance_at {
             self.maintenance_at = now + MAINTENANCE_INTERVAL;
             self.maintain(now);
+        } else {
+            self.work(now);
         }
-        self.work(now);
         self.save_due(now);
         self.stop_due(now);
     }
@@ -317,8 +318,7 @@ impl Adapter {
     pub(super) fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
         match payload {
             Payload::Sip(bytes) => {
-                let flow = super::names::peer_flow(peer);
-                let local = Local::Overlay(self.id);
+                let (flow, local) = (super::names::peer_flow(peer), Local::Overlay(self.id));
                 let source = Source { path: Path::Peer(peer), flow, local };
                 let _ = self.handle_sip(now, source, bytes);
             }
@@ -346,6 +346,7 @@ impl Adapter {
                 Some(Asker::Call(call)) => self.callee_found(now, call, &found),
                 Some(Asker::Message(text)) => self.recipient_found(now, text, &found),
                 Some(Asker::Transfer) => self.transfer_found(now, found.lookup),
+                Some(Asker::Contact) => self.contact_found(now, &found),
                 Some(Asker::Command(ticket)) => {
                     if let Some(answer) = self.answers.get_mut(&ticket) {
                         answer.found.push((now, found));
@@ -358,6 +359,7 @@ impl Adapter {
                 Some(Asker::Message(text)) => self.recipient_lookup_done(now, text),
                 Some(Asker::Transfer) => self.transfer_lookup_done(now, lookup),
                 Some(Asker::Command(ticket)) => self.answer_lookup(now, ticket),
+                Some(Asker::Contact) => self.contacts.settle(lookup),
                 None => {}
             },
             OverlayEvent::PublicAddress(address) => self.public_address_seen(now, address),
@@ -366,6 +368,7 @@ impl Adapter {
             OverlayEvent::Joined => {
                 log::info!("overlay joined");
                 self.persist.peers_changed(now);
+                self.contacts_again(now);
             }
             OverlayEvent::IdInUse(address) => {
                 log::error!(

@@ -182,6 +182,7 @@ impl Adapter {
             "suspects": status.suspects,
             "stored": status.stored,
             "published": status.published,
+            "contacts": self.contacts.len(),
             "public_address": status.public_address.map(|address| address.to_string()),
         })
     }

@@ -103,6 +103,20 @@ pub const AOR_STRETCH_ROUNDS: u32 = 2000;
 /// Sessions kept with other adapters; the least recently used makes room.
 pub const CHANNEL_SESSIONS_MAX: usize = 64;
 
+/// Callees that are kept found, as long as others have half of the sessions; the least recently
+/// called makes room.
+pub const CONTACTS_MAX: usize = CHANNEL_SESSIONS_MAX / 2;
+
+/// The adapter of such a callee is asked whether it is there after half to all of this since it was
+/// heard: 160 B with their headers, 0.18 B/s.
+pub const CONTACT_PAUSE: Duration = Duration::from_secs(20 * 60);
+
+/// How often that pause doubles while nobody is there.
+pub const CONTACT_DOUBLINGS_MAX: u32 = 5;
+
+/// What is kept of a callee spares no look-up once it is older: as long as a record lives.
+pub const CONTACT_AGE: Duration = Duration::from_secs(3 * 3600);
+
 /// Handshakes under way that we opened, and as many again that others opened.
 pub const CHANNEL_HANDSHAKES_MAX: usize = 8;
 

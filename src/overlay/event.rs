@@ -298,6 +298,8 @@ crate::observe::counters! {
         announcements_dropped,
         /// Members heard from two addresses in turn.
         two_addresses,
+        /// Members asked where somebody close to them is.
+        neighbours_asked,
         /// Look-ups finished.
         lookups_done,
         /// Nodes not listed: others did not reach them.

@@ -58,6 +58,10 @@ impl Overlay {
                 self.harvested(now, part, nodes);
                 Ok(())
             }
+            (Purpose::Seek(peer), Body::Nodes(_, nodes)) => {
+                nodes.iter().for_each(|named| self.sought(peer, &named.node));
+                Ok(())
+            }
             (Purpose::Spread(bit, serial), Body::Stored(_, status, _)) => {
                 self.spread_answered(now, (bit, serial), &node, hello, Some(status));
                 Ok(())

@@ -57,6 +57,8 @@ pub(super) enum Purpose {
     Contact(u8, u8),
     /// To spread hints; the same.
     Spread(u8, u8),
+    /// To be told where this node is.
+    Seek(NodeId),
     /// To be told of members everywhere, in this part of the search.
     Harvest(u8),
 }

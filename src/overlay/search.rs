@@ -2,16 +2,19 @@
 
 use super::Overlay;
 use super::event::{LookupId, OverlayEvent};
-use super::id::{Named, Node, Place};
+use super::id::{Named, Node, Place, same};
 use super::lookup::{CANDIDATES_MAX, Goal, Lookup, OWNERS_MAX};
 use super::request::Purpose;
-use super::wire::{FIND_BYTES, GET_BYTES, Token};
+use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN, SEEK_BYTES, Token};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
 use crate::identity::record::Key;
-use crate::net::NodeId;
+use crate::net::{NodeId, is_detour};
 use crate::table::Id;
 use crate::time::Instant;
+
+/// Members asked where somebody is, or one less where it is known here.
+const SOUGHT_MAX: usize = 3;
 
 impl Overlay {
     /// Looks `aor` up. [`OverlayEvent::Found`] follows for each owner, then
@@ -51,6 +54,31 @@ impl Overlay {
                 self.lookups.remove(id);
                 self.lookup_timers.stop(slot);
             }
+        }
+    }
+
+    /// Asks who is closest to `peer` where it is: neighbours hear of a new address at once.
+    /// [`OverlayEvent::Reached`] follows for each address that they name, and for the one known
+    /// here.
+    pub fn seek(&mut self, now: Instant, peer: NodeId) {
+        for Named { node, .. } in self.closest_known::<SOUGHT_MAX>(now, &peer.0, false) {
+            if same(&node.id, &peer) {
+                self.sought(peer, &node);
+                continue;
+            }
+            let purpose = Purpose::Seek(peer);
+            let asked =
+                self.ask(now, node.address, Some(node.id), purpose, SEEK_BYTES, |me, request| {
+                    Encoder::find(me, request, &NO_TOKEN, &peer.0)
+                });
+            self.counters.neighbours_asked += u64::from(asked);
+        }
+    }
+
+    /// Somebody is said to be `peer`.
+    pub(super) fn sought(&mut self, peer: NodeId, named: &Node) {
+        if same(&named.id, &peer) && !is_detour(&named.address) {
+            self.tell(OverlayEvent::Reached { peer, address: named.address });
         }
     }
 

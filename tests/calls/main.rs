@@ -71,6 +71,7 @@ mod transfer;
 mod unheard;
 mod verdict;
 mod wan;
+mod warm;
 mod ways;
 mod withheld;
 mod wrong;

@@ -136,6 +136,7 @@ impl Adapter {
         call.redirects += 1;
         self.trace_note(now, id, "redirected");
         self.look_up_callee(now, id);
+        self.tell_kept(now, id);
     }
 
     /// What came while the phone's next INVITE was waited for is told to that.

@@ -60,6 +60,10 @@ impl Adapter {
         if self.config.adapter.mode != Mode::Overlay && !referred {
             self.open_server_leg(now, id, message, None);
         }
+        if lookup {
+            // The notice tells of the session that the leg to the server offers.
+            self.tell_kept(now, id);
+        }
         self.advance(now, id);
     }
 
@@ -150,6 +154,10 @@ impl Adapter {
             if call.emergency.is_some() {
                 return self.advance_emergency(now, id);
             }
+            if call.lacks_kept() {
+                self.search_callee(now, id);
+                continue;
+            }
             let next_target = self.next_target_at(now, call);
             if next_target.is_some_and(|at| now >= at) {
                 self.open_next_target(now, id);
@@ -239,6 +247,23 @@ impl Adapter {
     }
 }
 
+impl Call {
+    /// Whether it is out over the overlay already, and waits for an answer: who else has the callee
+    /// is rung, too.
+    pub(super) fn is_out(&self) -> bool {
+        let carrying = self.upstreams.first().is_some_and(|u| u.state == UpstreamState::Carrying);
+        let open = matches!(overlay_view(self), OverlayLeg::Open { .. });
+        carrying && open && self.winner.is_none()
+    }
+
+    /// Whether nobody whom it was kept to be with has the callee.
+    fn lacks_kept(&self) -> bool {
+        let view = overlay_view(self);
+        let lacks = matches!(view, OverlayLeg::Missing | OverlayLeg::Refused(404));
+        lacks && matches!(self.search, Search::Kept)
+    }
+}
+
 /// How `decide` sees the overlay legs.
 fn overlay_view(call: &Call) -> OverlayLeg {
     let legs = || call.legs.iter().filter(|l| matches!(l.path, Path::Peer(_)));
@@ -251,7 +276,7 @@ fn overlay_view(call: &Call) -> OverlayLeg {
         Search::Barred => OverlayLeg::Barred,
         _ if untried => OverlayLeg::Found,
         Search::Looking(_) => OverlayLeg::Looking,
-        Search::Done => match call.best_refusal(false) {
+        Search::Kept | Search::Done => match call.best_refusal(false) {
             Some((code, _)) => OverlayLeg::Refused(code),
             None => OverlayLeg::Missing,
         },

@@ -207,6 +207,8 @@ pub(crate) enum Search {
     /// Not looked up.
     #[default]
     Barred,
+    /// Spared: it is kept found.
+    Kept,
     /// The look-up runs.
     Looking(LookupId),
     /// The look-up has ended; see [`Call::callees`].

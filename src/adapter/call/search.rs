@@ -44,8 +44,29 @@ impl Adapter {
             && callee != caller
     }
 
+    /// Looks the callee of a call up, unless what is kept of it spares that for now.
     pub(crate) fn look_up_callee(&mut self, now: Instant, id: CallId) {
         self.stop_search(id);
+        let Some(call) = self.calls.get(id) else { return };
+        let (_, spares) = self.kept_contact(now, &call.callee.clone());
+        match self.calls.get_mut(id).filter(|_| spares) {
+            Some(call) => call.search = Search::Kept,
+            None => self.search_callee(now, id),
+        }
+    }
+
+    /// Tells the adapters that are kept for the callee of the call; the next step is left to
+    /// [`Self::advance`].
+    pub(crate) fn tell_kept(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(id) else { return };
+        let (kept, _) = self.kept_contact(now, &call.callee.clone());
+        for found in &kept {
+            self.add_callee(now, id, found);
+        }
+    }
+
+    /// Looks the callee of a call up in the overlay.
+    pub(super) fn search_callee(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         let Some(overlay) = &mut self.overlay else { return };
         let lookup = overlay.lookup(now, &call.callee);
@@ -56,12 +77,24 @@ impl Adapter {
 
     /// The overlay names an adapter that has the callee: CALLS §3.2, the notice.
     pub(crate) fn callee_found(&mut self, now: Instant, id: CallId, found: &Found) {
+        let Some(callee) = self.calls.get(id).map(|call| call.callee.clone()) else { return };
+        self.keep_contact(now, &callee, found);
+        self.add_callee(now, id, found);
+        if self.calls.get(id).is_some_and(Call::is_out) {
+            self.open_overlay_legs(now, id);
+        }
+        self.advance(now, id);
+    }
+
+    fn add_callee(&mut self, now: Instant, id: CallId, found: &Found) {
         let Some(call) = self.calls.get_mut(id) else { return };
         if let Some(known) = call.callees.iter_mut().find(|c| c.node == found.owner) {
             // A newer record: the adapter may have moved.
-            known.absent = false;
-            self.open_to(now, found);
-            return;
+            if core::mem::take(&mut known.absent) {
+                known.opened = false;
+                return self.open_channel(now, id, found);
+            }
+            return self.open_to(now, found);
         }
         let own = found.owner == self.id;
         let callee = Callee { acknowledged: own, ..Callee::new(found.owner) };
@@ -74,7 +107,6 @@ impl Adapter {
         } else {
             self.open_channel(now, id, found);
         }
-        self.advance(now, id);
     }
 
     /// Opens the channel to an adapter that has the callee, and tells it of the call.
@@ -131,6 +163,10 @@ impl Adapter {
                 open.then_some((callee.node, count + 1))
             })
             .collect();
+        if !due.is_empty() && self.calls.get(id).is_some_and(|c| matches!(c.search, Search::Kept)) {
+            // Kept, and silent: perhaps it is elsewhere by now.
+            self.search_callee(now, id);
+        }
         for (node, count) in due {
             self.send_notice(now, id, node, count);
         }
@@ -149,7 +185,9 @@ impl Adapter {
     /// The look-up has ended.
     pub(crate) fn lookup_done(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        call.search = Search::Done;
+        if let Search::Looking(lookup) = core::mem::replace(&mut call.search, Search::Done) {
+            self.contacts.settle(lookup);
+        }
         if call.callees.is_empty() {
             self.trace_note(now, id, "not in the overlay");
         }
@@ -161,6 +199,9 @@ impl Adapter {
         let asked = |call: &Call| call.callees.iter().any(|c| c.node == peer);
         let Some(id) = self.find_keyed(Role::Caller, key, asked) else { return };
         let Some(call) = self.calls.get_mut(id) else { return };
+        if !here {
+            self.contacts.disown(&call.callee, peer);
+        }
         for callee in call.callees.iter_mut().filter(|c| c.node == peer) {
             callee.acknowledged = here;
             callee.notice = None;
