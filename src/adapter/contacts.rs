@@ -36,9 +36,9 @@ struct Contact {
     failures: u32,
 }
 
-/// Callees, the one called last at the end.
+/// Callees, the one called last at the end; and when the next one may be seen to.
 #[derive(Default)]
-pub(super) struct Contacts(List<Contact, CONTACTS_MAX>);
+pub(super) struct Contacts(List<Contact, CONTACTS_MAX>, Instant);
 
 impl Contacts {
     /// How many there are.
@@ -99,7 +99,7 @@ impl Adapter {
                 found: List::new(),
                 looked_up: now,
                 lookup: None,
-                due: now + self.rng.jitter(CONTACT_PAUSE),
+                due: now + CONTACT_PAUSE,
                 asked: None,
                 failures: 0,
             });
@@ -127,8 +127,13 @@ impl Adapter {
         (kept, sure)
     }
 
-    /// Sees to the contact that is due, if one is.
+    /// Sees to a contact that is due, as part of the regular care. Its look-up may have to blind
+    /// the address, which is a piece of work.
     pub(super) fn contacts_due(&mut self, now: Instant) {
+        if now < self.contacts.1 {
+            return;
+        }
+        self.contacts.1 = self.maintenance_at;
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &self.channel) else { return };
         let due = self.contacts.0.iter_mut().find(|contact| contact.due <= now);
         let Some(contact) = due.filter(|_| self.network.wan_up) else { return };

@@ -344,7 +344,6 @@ impl Adapter {
         self.drop_idle_connections(now);
         self.forget_old_notices(now);
         self.forget_old_referrals(now);
-        self.contacts_due(now);
         if self.knows_time() {
             let unix_s = self.unix_now(now);
             self.registrar.forget_old(unix_s, self.config.adapter.survive_days);

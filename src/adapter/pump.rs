@@ -217,9 +217,8 @@ impl Adapter {
         if now >= self.maintenance_at {
             self.maintenance_at = now + MAINTENANCE_INTERVAL;
             self.maintain(now);
-        } else {
-            self.work(now);
         }
+        self.work(now);
         self.save_due(now);
         self.stop_due(now);
     }

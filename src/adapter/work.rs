@@ -31,8 +31,10 @@ impl Adapter {
         let budget = &mut self.waiting.budget;
         let done = self.channel.as_mut().is_some_and(|channel| channel.work(now, budget))
             || self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget));
-        if !done {
-            self.publish_one(now);
+        match done {
+            true => {}
+            false if self.waiting.unpublished.is_empty() => self.contacts_due(now),
+            false => self.publish_one(now),
         }
     }
 
