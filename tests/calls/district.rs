@@ -41,7 +41,7 @@ fn user(home: usize, number: usize) -> String {
 impl District {
     /// Homes with so many phones each, all registered; their routers have accounts for them or not.
     pub(crate) fn new(phones: &[usize], accounts: bool) -> Self {
-        let mut town = Town::empty(1);
+        let mut town = Town::empty(4);
         // The one that the others join the overlay by comes first.
         let numbers = (1..=phones.len() as u8).filter(|number| *number != 3);
         for number in [3].into_iter().chain(numbers) {

@@ -1,7 +1,7 @@
 //! Meeting clients over lines that lose datagrams.
 
 use super::super::*;
-use super::net::{address, aor, contact};
+use super::net::{Net, address, aor, contact};
 use super::reach::{CLOSED, town};
 
 #[test]
@@ -13,7 +13,7 @@ fn a_wish_to_be_introduced_that_is_lost_is_repeated_and_the_client_told_once() {
         net.run_ms(2000);
         let found = net.resolve(0, &aor(1)).0.pop().unwrap();
         // Of one rendezvous peer only: the other must not make up for it.
-        let told = |net: &super::net::Net| -> u64 {
+        let told = |net: &Net| -> u64 {
             net.peers.iter().map(|peer| peer.node.counters().introductions).sum()
         };
         let before = told(&net);
@@ -28,4 +28,23 @@ fn a_wish_to_be_introduced_that_is_lost_is_repeated_and_the_client_told_once() {
     }
     assert!(again < 5, "{again} told twice: the answer was lost, and it took a second to notice");
     assert!(met >= 70, "{met} of 100; half of them where none is repeated");
+}
+
+#[test]
+fn whoever_missed_that_a_node_has_moved_is_told_so_by_those_close_to_it() {
+    const MOVED: usize = 5;
+    const READER: usize = 12;
+    let mut net = Net::joined(71, 30);
+    // The reader hears nothing of it.
+    net.peers[READER].side = 1;
+    net.move_to(MOVED, address(500));
+    net.run_ms(500);
+    net.peers[READER].side = 0;
+    let (now, moved) = (net.now, net.peers[MOVED].node.id());
+    assert_eq!(net.peers[READER].node.address_of(moved), Some(address(MOVED)));
+    net.with(READER, |node| node.seek(now, moved));
+    net.run_ms(100);
+    let reached = OverlayEvent::Reached { peer: moved, address: address(500) };
+    assert!(net.peers[READER].events.contains(&reached));
+    assert_eq!(net.peers[READER].node.counters().neighbours_asked, 2);
 }
