@@ -8,6 +8,7 @@
 //! of the daemon alone, and a reload forgets them.
 
 use super::{Adapter, Asker};
+use crate::channel::SessionStatus;
 use crate::limits::{
     CALL_LEGS_MAX, CHANNEL_GIVE_UP, CONTACT_AGE, CONTACT_DOUBLINGS_MAX, CONTACT_PAUSE, CONTACTS_MAX,
 };
@@ -15,6 +16,7 @@ use crate::list::List;
 use crate::net::NodeId;
 use crate::overlay::{Found, LookupId};
 use crate::time::Instant;
+use std::rc::Rc;
 
 /// Who can only be met through others costs more to ask, and is asked so many times less often.
 const MET_RARELY: u32 = 8;
@@ -23,7 +25,7 @@ const MET_RARELY: u32 = 8;
 struct Contact {
     aor: String,
     /// Who has it.
-    found: List<Found, CALL_LEGS_MAX>,
+    found: List<Rc<Found>, CALL_LEGS_MAX>,
     /// When the overlay last said so.
     looked_up: Instant,
     /// The look-up of the contact itself.
@@ -77,7 +79,7 @@ impl Contact {
         if self.found.is_full() {
             self.found.remove(0);
         }
-        let _has_room = self.found.push(found.clone());
+        let _has_room = self.found.push(Rc::new(found.clone()));
     }
 }
 
@@ -112,7 +114,7 @@ impl Adapter {
     /// What is kept of a callee, who is called now; true where that spares the look-up: a session
     /// stands with each, and what the overlay said is not older than a record may be. Whoever has
     /// a phone here is found here.
-    pub(super) fn kept_contact(&mut self, now: Instant, aor: &str) -> (Vec<Found>, bool) {
+    pub(super) fn kept_contact(&mut self, now: Instant, aor: &str) -> (Vec<Rc<Found>>, bool) {
         let contacts = &mut self.contacts.0;
         let known = contacts.iter().position(|contact| contact.aor == aor);
         let Some(at) = known.filter(|_| self.registrar.by_aor(aor).next().is_none()) else {
@@ -122,8 +124,7 @@ impl Adapter {
         let kept = contact.found.to_vec();
         let young = now.since(contact.looked_up) < CONTACT_AGE;
         let _has_room = contacts.push(contact);
-        let stands = |found: &Found| self.heard(found.owner).is_some();
-        let sure = young && kept.iter().all(stands);
+        let sure = young && kept.iter().all(|it| self.session_with(it.owner).is_some());
         (kept, sure)
     }
 
@@ -134,36 +135,47 @@ impl Adapter {
             return;
         }
         self.contacts.1 = self.maintenance_at;
-        let (Some(overlay), Some(channel)) = (&mut self.overlay, &self.channel) else { return };
         let due = self.contacts.0.iter_mut().find(|contact| contact.due <= now);
         let Some(contact) = due.filter(|_| self.network.wan_up) else { return };
-        let owns = |peer: NodeId| contact.found.iter().any(|found| found.owner == peer);
-        let last = channel.sessions().filter(|s| owns(s.peer)).max_by_key(|session| session.heard);
-        let met = contact.found.iter().any(|found| !found.rendezvous.is_empty());
-        let pause = self.rng.jitter(CONTACT_PAUSE) * if met { MET_RARELY } else { 1 };
-        let Some(asked) = contact.asked.take() else {
-            if let Some(last) = last.filter(|session| now.since(session.heard) < pause / 2) {
-                contact.due = last.heard + pause;
-                return;
+        let (found, asked) = (contact.found.to_vec(), contact.asked.take());
+        let mut pause = CONTACT_PAUSE;
+        let mut last: Option<SessionStatus> = None;
+        for found in &found {
+            if !found.rendezvous.is_empty() {
+                pause = CONTACT_PAUSE * MET_RARELY;
             }
-            (contact.asked, contact.due) = (Some(now), now + 4 * CHANNEL_GIVE_UP);
-            let anew = last.is_none();
-            let stands = |peer| channel.sessions().any(|session| session.peer == peer);
-            let all = contact.found.iter();
-            let wanted: Vec<_> = all.filter(|it| anew || stands(it.owner)).cloned().collect();
-            for found in &wanted {
-                self.open_ways(now, found);
+            let session = self.session_with(found.owner);
+            if last.map(|last| last.heard) < session.map(|session| session.heard) {
+                last = session;
+            }
+        }
+        let pause = self.rng.jitter(pause);
+        let heard = last.map_or(Instant::ZERO, |last| last.heard);
+        let lately = asked.is_none() && now.since(heard) < pause / 2;
+        if asked.is_none() && !lately {
+            for found in &found {
+                if last.is_none() || self.session_with(found.owner).is_some() {
+                    self.open_ways(now, found);
+                }
+            }
+        }
+        let due = self.contacts.0.iter_mut().find(|contact| contact.due <= now);
+        let (Some(contact), Some(overlay)) = (due, &mut self.overlay) else { return };
+        let Some(asked) = asked else {
+            contact.due = heard + pause;
+            if !lately {
+                (contact.asked, contact.due) = (Some(now), now + 4 * CHANNEL_GIVE_UP);
             }
             return;
         };
         // Who has to make a session anew each time has too many others to talk to.
-        let as_before = last.is_some_and(|last| last.heard >= asked && last.established < asked);
+        let as_before = heard >= asked && last.is_some_and(|last| last.established < asked);
         contact.failures = if as_before { 0 } else { contact.failures + 1 };
         contact.due = now + pause * (1 << contact.failures.min(CONTACT_DOUBLINGS_MAX));
-        if last.is_none_or(|last| last.heard < asked) {
+        if heard < asked {
             let lookup = overlay.lookup(now, &contact.aor);
             contact.lookup = Some(lookup);
-            self.askers.insert(lookup, Asker::Contact);
+            self.note_asker(lookup, Asker::Contact);
         }
     }
 

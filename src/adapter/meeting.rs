@@ -7,7 +7,7 @@
 //! the BYE of a long call, the next call.
 
 use super::Adapter;
-use crate::channel::Payload;
+use crate::channel::{Payload, SessionStatus};
 use crate::identity::record::RendezvousList;
 use crate::limits::CHANNEL_FRESH;
 use crate::net::{NodeId, is_detour};
@@ -20,16 +20,16 @@ impl Adapter {
     /// too, unless it was heard just now.
     pub(super) fn open_to(&mut self, now: Instant, found: &Found) {
         self.open_ways(now, found);
-        let silent = self.heard(found.owner).is_none_or(|at| now.since(at) >= CHANNEL_FRESH);
-        if let Some(overlay) = self.overlay.as_mut().filter(|_| silent) {
+        let session = self.session_with(found.owner);
+        let lately = session.is_some_and(|session| now.since(session.heard) < CHANNEL_FRESH);
+        if let Some(overlay) = self.overlay.as_mut().filter(|_| !lately) {
             overlay.seek(now, found.owner);
         }
     }
 
-    /// When another adapter was last heard, where a session stands.
-    pub(super) fn heard(&self, peer: NodeId) -> Option<Instant> {
-        let mut sessions = self.channel.iter().flat_map(|channel| channel.sessions());
-        sessions.find(|session| session.peer == peer).map(|session| session.heard)
+    /// The session with another adapter, where one stands.
+    pub(super) fn session_with(&self, peer: NodeId) -> Option<SessionStatus> {
+        self.channel.as_ref()?.sessions().find(|session| session.peer == peer)
     }
 
     /// Opens the channel at the addresses of a record.
@@ -83,8 +83,8 @@ impl Adapter {
     /// A session stands: where that is by a detour, a hole may have opened before, when nothing
     /// could use it yet.
     pub(super) fn leave_detour(&mut self, now: Instant, peer: NodeId) {
+        let session = self.session_with(peer);
         let (Some(overlay), Some(channel)) = (&self.overlay, &mut self.channel) else { return };
-        let session = channel.sessions().find(|session| session.peer == peer);
         let by_detour = session.is_some_and(|session| is_detour(&session.address));
         if let Some(hole) = overlay.hole(now, peer).filter(|_| by_detour) {
             channel.reachable_at(now, peer, hole);
