@@ -9,7 +9,7 @@ use super::exchange::Purpose;
 use super::inbound::Source;
 use super::names::{Local, uri_address};
 use super::{Adapter, ClientOwner};
-use crate::sip::{Message, Method, Name, NameAddr, host_ip};
+use crate::sip::{Message, Method, host_ip};
 use std::net::IpAddr;
 
 /// What was seen of an ALG.
@@ -67,9 +67,8 @@ impl Adapter {
     /// address may have the same user part; then both are in it.
     fn contact_is_altered(&self, owner: ClientOwner, message: &Message<'_>) -> bool {
         let Some(ours) = self.contact_asked_for(owner) else { return false };
-        let contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
         let (mut altered, mut intact) = (false, false);
-        for uri in contacts.map(|contact| contact.uri) {
+        for uri in message.contacts().map(|contact| contact.uri) {
             if ours == super::names::uri_user(uri) {
                 let here = uri_address(uri).is_some_and(|ip| self.is_ours_outside(ip));
                 (altered, intact) = (altered || !here, intact || here);

@@ -203,18 +203,18 @@ impl<'a> Message<'a> {
 
     /// Every value of every such header, in order. Lists are split at commas outside of quotes
     /// and angle brackets; empty elements are left out.
-    pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> {
-        self.elements(name).filter(move |value| !name.is_list() || !value.is_empty())
+    pub fn values(&self, name: Name) -> Values<'_, 'a> {
+        Values { empty: !name.is_list(), ..self.elements(name) }
+    }
+
+    /// The Contacts that are addresses.
+    pub fn contacts(&self) -> impl Iterator<Item = NameAddr<'a>> {
+        self.values(Name::Contact).filter_map(|value| NameAddr::parse(value).ok())
     }
 
     /// As [`Self::values`], with the empty elements of lists.
-    pub(super) fn elements(&self, name: Name) -> impl Iterator<Item = &'a str> {
-        let lines = self.headers.iter().filter(move |header| header.name == name);
-        lines.flat_map(move |header| {
-            let list = name.is_list();
-            let single = (!list).then_some(header.value);
-            single.into_iter().chain(Split::new(if list { header.value } else { "" }, b','))
-        })
+    pub(super) fn elements(&self, name: Name) -> Values<'_, 'a> {
+        Values { lines: self.headers.iter(), name, list: Split::new("", b','), empty: true }
     }
 
     /// The topmost Via. `None` where it is missing or malformed.
@@ -263,6 +263,41 @@ impl<'a> Message<'a> {
     /// The bytes of the message, without line ends before and bytes behind it.
     pub fn raw(&self) -> &'a [u8] {
         self.raw
+    }
+}
+
+/// The values of one header, see [`Message::values`]. One type for all who ask: adapters of the
+/// standard library would be made anew for each.
+#[derive(Clone, Debug)]
+pub struct Values<'m, 'a> {
+    lines: core::slice::Iter<'m, Header<'a>>,
+    name: Name,
+    /// What is left of a line with a list.
+    list: Split<'a>,
+    /// Whether an empty value is one.
+    empty: bool,
+}
+
+impl<'a> Iterator for Values<'_, 'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            let value = match self.list.next() {
+                Some(value) => value,
+                None => {
+                    let value = self.lines.find(|header| header.name == self.name)?.value;
+                    if self.name.is_list() {
+                        self.list = Split::new(value, b',');
+                        continue;
+                    }
+                    value
+                }
+            };
+            if self.empty || !value.is_empty() {
+                return Some(value);
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ mod write;
 pub use check::Invalid;
 pub use header::{Header, NameAddr, Params, Via};
 pub(crate) use lex::Split;
-pub use message::{Message, ParseError, delta_seconds};
+pub use message::{Message, ParseError, Values, delta_seconds};
 pub use name::{Method, Name};
 pub use route_set::RouteSet;
 pub use stream::{Frame, FrameError, Framer};

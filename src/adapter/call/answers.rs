@@ -10,7 +10,7 @@ use crate::adapter::Adapter;
 use crate::adapter::names::Path;
 use crate::limits::{CALL_RETRY_WAIT, REDIRECTS_MAX};
 use crate::sip::proxy::rank;
-use crate::sip::{Message, Name, NameAddr};
+use crate::sip::{Message, Name};
 use crate::time::Instant;
 
 impl Call {
@@ -122,7 +122,7 @@ impl Adapter {
         }
         let answer = call.legs[at].answer.clone();
         let Ok(message) = Message::parse(&answer) else { return };
-        let mut contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
+        let mut contacts = message.contacts();
         let callee = contacts.find_map(|contact| {
             let callee = self.spell(call.provider, contact.uri)?;
             let both = (call.caller.as_str(), callee.as_str());

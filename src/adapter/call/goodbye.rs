@@ -11,7 +11,7 @@ use crate::adapter::own_request::OwnRequest;
 use crate::adapter::{Adapter, crossing};
 use crate::media::multipart;
 use crate::sip::transaction::ClientId;
-use crate::sip::{Message, Method, Name, NameAddr, RouteSet, Uri};
+use crate::sip::{Message, Method, Name, RouteSet, Uri};
 use crate::time::Instant;
 
 /// The reason of a BYE to a leg whose call goes on by another (RFC 3326).
@@ -159,7 +159,7 @@ impl Adapter {
             from: invite.header(Name::From).unwrap_or_default().to_owned(),
             to: response.header(Name::To).unwrap_or_default().to_owned(),
         };
-        let contact = response.values(Name::Contact).find_map(|value| NameAddr::parse(value).ok());
+        let contact = response.contacts().next();
         let uri = contact.map_or_else(|| invite.request_uri(), |contact| contact.uri).to_owned();
         let number = response.cseq().map_or(1, |(number, _)| number);
         let mut ack = OwnRequest::new(Method::Ack, uri, (flow, local), name).numbered(number);

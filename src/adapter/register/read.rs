@@ -101,8 +101,7 @@ impl Adapter {
         let mut dropped = 0;
         let mut further: heapless::Vec<Further, CONTACTS_FURTHER_MAX> = heapless::Vec::new();
         let hosts = [Some(source.flow.to.ip()), uri_address(&first.contact)];
-        let contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
-        for parsed in contacts {
+        for parsed in message.contacts() {
             let contact = parsed.uri;
             let seen = first.contact == contact || further.iter().any(|f| f.contact == contact);
             let at = uri_address(contact);
@@ -147,16 +146,15 @@ pub(super) fn names_instance(message: &Message<'_>) -> bool {
 /// The Contact that a REGISTER is about: the first that stays, where a phone takes back another
 /// one of its own (RFC 3261 s10.2.2) in the same request.
 fn primary<'m>(message: &Message<'m>) -> Option<NameAddr<'m>> {
-    let contacts = || message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
     let stays = |contact: &NameAddr<'_>| {
         contact.params.get("expires").and_then(delta_seconds).is_none_or(|seconds| seconds > 0)
     };
-    contacts().find(stays).or_else(|| contacts().next())
+    message.contacts().find(stays).or_else(|| message.contacts().next())
 }
 
 /// Contacts that the phone takes back.
 fn taken_back<'m>(message: &Message<'m>) -> impl Iterator<Item = &'m str> {
-    let contacts = message.values(Name::Contact).filter_map(|v| NameAddr::parse(v).ok());
+    let contacts = message.contacts();
     contacts.filter(|c| c.params.get("expires").and_then(delta_seconds) == Some(0)).map(|c| c.uri)
 }
 
@@ -195,10 +193,8 @@ impl Registration {
         message: &Message<'_>,
     ) -> Option<u32> {
         let header = message.header(Name::Expires).and_then(delta_seconds);
-        let ours = message
-            .values(Name::Contact)
-            .filter_map(|value| NameAddr::parse(value).ok())
-            .find(|contact| self.user_at_ours(contact.uri) == Some(wan_user))?;
+        let ours =
+            message.contacts().find(|contact| self.user_at_ours(contact.uri) == Some(wan_user))?;
         let parameter = ours.params.get("expires").and_then(delta_seconds);
         let granted = parameter.or(header).unwrap_or(asked_s);
         (granted > 0).then_some(granted)
