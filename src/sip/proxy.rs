@@ -9,7 +9,7 @@ use super::lex::trim;
 use super::{Message, Name, NameAddr, Scheme, Uri, Via, Writer};
 use core::fmt;
 use core::hash::Hasher;
-use siphasher::sip::SipHasher24;
+use siphasher::sip::SipHasher13;
 use std::net::{IpAddr, SocketAddr};
 
 /// What Max-Forwards becomes where the request has none (section 16.6).
@@ -99,7 +99,7 @@ impl LoopDetector {
     /// The value of a request as received. Method and Via are left out: a CANCEL has its
     /// request's value, and a loop that comes back by another way is still one.
     pub fn value(&self, message: &Message<'_>) -> LoopValue {
-        let mut hasher = SipHasher24::new_with_key(&self.key);
+        let mut hasher = SipHasher13::new_with_key(&self.key);
         let mut add = |text: &str| {
             hasher.write(text.as_bytes());
             hasher.write_u8(0xff); // Never part of UTF-8: no two lists run together.
