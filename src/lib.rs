@@ -24,8 +24,8 @@
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
 //!
 //! Below them are small things that all use: [`time`], [`timer`], [`table`], [`list`], [`map`],
-//! [`outbox`], [`json`], [`rng`], the capacities in [`limits`], what work for others may cost in
-//! [`budget`], and [`net`], the contract between cores and drivers.
+//! [`outbox`], [`json`], [`text`], [`rng`], the capacities in [`limits`], what work for others may
+//! cost in [`budget`], and [`net`], the contract between cores and drivers.
 //! No layer uses another than the table says (a test holds that); only the programs know both
 //! [`adapter`] and [`driver`].
 //!
@@ -157,5 +157,6 @@ pub mod queue;
 pub mod rng;
 pub mod sip;
 pub mod table;
+pub mod text;
 pub mod time;
 pub mod timer;

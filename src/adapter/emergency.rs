@@ -19,6 +19,7 @@ use super::spelling;
 use crate::limits::{CALL_LEGS_MAX, EMERGENCY_TRYING};
 use crate::sip::transaction::Room;
 use crate::sip::{Message, Method};
+use crate::text;
 use crate::time::{Duration, Instant, earlier};
 
 /// What an emergency call has tried, beside its legs.
@@ -64,7 +65,7 @@ fn is_stale(challenge: &Message<'_>) -> bool {
     let challenges = challenge.headers().iter();
     challenges.filter(|h| matches!(h.name, ProxyAuthenticate | WwwAuthenticate)).any(|h| {
         let value = h.value.to_ascii_lowercase();
-        value.contains("stale=true") || value.contains("stale=\"true\"")
+        text::has(&value, "stale=true") || text::has(&value, "stale=\"true\"")
     })
 }
 

@@ -37,7 +37,7 @@ impl Url {
 
     /// Reads a URL that may be relative to this one: absolute, or a path.
     pub(super) fn join(&self, text: &str) -> Option<Self> {
-        if text.contains("://") {
+        if crate::text::has(text, "://") {
             return Self::parse(text);
         }
         let plain = text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -6,6 +6,7 @@
 use super::http::{self, Url};
 use super::xml::{self, Piece};
 use crate::limits::PORTMAP_SERVICES_MAX;
+use crate::text;
 use crate::time::Duration;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -45,7 +46,7 @@ pub(super) fn location(data: &[u8]) -> Option<Url> {
     }
     let kind = http::header(text, "st")?;
     let gateway = ["InternetGatewayDevice", "WANIPConnection", "WANPPPConnection"];
-    gateway.iter().any(|name| kind.contains(name)).then_some(())?;
+    gateway.iter().any(|name| text::has(kind, name)).then_some(())?;
     Url::parse(http::header(text, "location")?)
 }
 

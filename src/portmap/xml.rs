@@ -5,6 +5,7 @@
 //! grows here.
 
 use crate::limits::PORTMAP_XML_DEPTH_MAX;
+use crate::text::split_once;
 
 /// The document is none, or nests too deep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +41,13 @@ impl<'d> Reader<'d> {
         }
         loop {
             if let Some(after) = self.rest.strip_prefix("<!--") {
-                self.rest = after.split_once("-->").ok_or(Malformed)?.1;
+                self.rest = split_once(after, "-->").ok_or(Malformed)?.1;
             } else if let Some(after) = self.rest.strip_prefix("<![CDATA[") {
-                let (text, after) = after.split_once("]]>").ok_or(Malformed)?;
+                let (text, after) = split_once(after, "]]>").ok_or(Malformed)?;
                 self.rest = after;
                 return Ok(Some(Piece::Text(text)));
             } else if let Some(after) = self.rest.strip_prefix("<?") {
-                self.rest = after.split_once("?>").ok_or(Malformed)?.1;
+                self.rest = split_once(after, "?>").ok_or(Malformed)?.1;
             } else if let Some(after) = self.rest.strip_prefix("<!") {
                 let (doctype, after) = after.split_once('>').ok_or(Malformed)?;
                 if doctype.contains('[') {
@@ -126,13 +127,16 @@ pub(super) fn text_of(document: &str, name: &str) -> Option<String> {
 
 /// Text without the entities of XML itself.
 pub(super) fn plain(text: &str) -> String {
-    let mut out = text.to_owned();
-    for (entity, plain) in
-        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")]
-    {
-        if out.contains(entity) {
-            out = out.replace(entity, plain);
-        }
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, _)) = rest.split_once('&') {
+        let from = &rest[before.len()..];
+        let mut known = entities.iter();
+        let found = known.find_map(|(entity, plain)| Some((*plain, from.strip_prefix(entity)?)));
+        let (plain, after) = found.unwrap_or_else(|| from.split_at(1));
+        out.extend([before, plain]);
+        rest = after;
     }
-    out
+    out + rest
 }

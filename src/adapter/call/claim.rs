@@ -12,6 +12,7 @@ use crate::limits::CLAIMS_MAX;
 use crate::media::multipart;
 use crate::media::sdp::origin::Origin;
 use crate::sip::{Message, Name, NameAddr, Uri};
+use crate::text;
 use std::net::IpAddr;
 
 /// What is known of the caller of a leg, or of a call that a notice tells of.
@@ -111,7 +112,7 @@ pub(crate) fn withholds(message: &Message<'_>) -> bool {
     let privacy =
         message.values(Name::Privacy).any(|v| v.split(';').any(|value| hides(value.trim())));
     let anonymous =
-        message.from().is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous@"));
+        message.from().is_some_and(|from| text::has(&from.uri.to_ascii_lowercase(), "anonymous@"));
     privacy || anonymous
 }
 

@@ -6,6 +6,7 @@
 
 use super::{LOCAL_DIGITS_MIN, SEPARATORS, Text, is_number};
 use crate::config::Provider;
+use crate::text::find;
 
 /// Fewest digits of a number with its country code: short codes begin like them.
 const INTERNATIONAL_DIGITS_MIN: usize = 7;
@@ -67,7 +68,7 @@ pub(super) fn e164(user: Text, number: bool, provider: &Provider) -> Option<Text
 /// The number without separators, and without the trunk prefix that is shown but not dialled
 /// after a country code: "+49 (0)89".
 fn bare(user: &str, provider: &Provider) -> Option<Text> {
-    let shown = user.find("(0)").filter(|at| is_country(&user[..*at], provider));
+    let shown = find(user, "(0)").filter(|at| is_country(&user[..*at], provider));
     let mut digits = Text::new();
     for (at, c) in user.char_indices() {
         let skipped = shown.is_some_and(|from| (from..from + 3).contains(&at));

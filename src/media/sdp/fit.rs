@@ -6,6 +6,7 @@
 //! was said to take and that it takes itself.
 
 use super::lines;
+use crate::text;
 
 /// How a description of another far end fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl<'a> Section<'a> {
 
     /// Whether its keys are agreed on with one far end only, in a handshake (RFC 5763).
     fn is_dtls(&self) -> bool {
-        self.protocol.to_ascii_uppercase().contains("TLS")
+        text::has(&self.protocol.to_ascii_uppercase(), "TLS")
     }
 
     fn takes(&self, codec: &str) -> bool {

@@ -113,6 +113,7 @@ fn xml_is_read_as_far_as_needed() {
     ];
     assert_eq!(pieces, wanted);
     assert_eq!(xml::text_of("<a><b> 4&amp;2 </b></a>", "b").as_deref(), Some("4&2"));
+    assert_eq!(xml::plain("&&lt;&amp;lt;&quot;&x; &"), "&<&lt;\"&x; &");
     let deep = "<a>".repeat(100);
     for bad in ["<a>", "</a>", "<a></b>", "<a", "<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "<>", &deep] {
         assert!(xml::Reader::new(bad).any(|piece| piece.is_err()), "{bad}");
