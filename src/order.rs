@@ -7,8 +7,11 @@
 /// entries.
 pub fn order<T, K: Ord>(list: &mut [T], rank: impl Fn(&T) -> K) {
     for new in 1..list.len() {
-        let before = list[..new].partition_point(|entry| rank(entry) <= rank(&list[new]));
-        list[before..=new].rotate_right(1);
+        let mut at = new;
+        while at > 0 && rank(&list[at]) < rank(&list[at - 1]) {
+            list.swap(at, at - 1);
+            at -= 1;
+        }
     }
 }
 
