@@ -7,6 +7,7 @@
 use crate::net::Failure;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -73,6 +74,17 @@ fn write_new(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
     }
     file.write_all(data)?;
     if durable { file.sync_all() } else { Ok(()) }
+}
+
+/// A standard stream as a file. The standard library's own have a buffer and a lock each, which are
+/// two kilobytes of flash.
+pub(super) fn standard(stream: BorrowedFd<'_>) -> io::Result<fs::File> {
+    stream.try_clone_to_owned().map(fs::File::from)
+}
+
+/// Writes to standard output. Without a reader there is nobody to tell either.
+pub(super) fn put_out(text: &[u8]) {
+    let _ = standard(rustix::stdio::stdout()).and_then(|mut output| output.write_all(text));
 }
 
 /// An error of a file, with its name.

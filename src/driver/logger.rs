@@ -9,7 +9,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use simple_logger::SimpleLogger;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The longest line: what a pipe that is reported writable takes without waiting (PIPE_BUF).
@@ -62,9 +62,9 @@ impl Log for Logger {
         }
         let line = line.get(..=used).unwrap_or_default();
         let written = if record.level() <= Level::Warn {
-            write_at_once(std::io::stderr().as_fd(), line)
+            write_at_once(rustix::stdio::stderr(), line)
         } else {
-            write_at_once(std::io::stdout().as_fd(), line)
+            write_at_once(rustix::stdio::stdout(), line)
         };
         if !written {
             LOST.fetch_add(1, Ordering::Relaxed);

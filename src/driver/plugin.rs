@@ -4,6 +4,7 @@
 //! it writes replace a file as a whole, readable by its owner alone; the settings are written by
 //! the program `uci`.
 
+use super::files::standard;
 use super::tools::print;
 use super::{Folders, ask, program, settings, start, uci};
 use crate::config::{Config, Secret, show};
@@ -37,7 +38,8 @@ pub fn rpcd(places: &Places<'_>, words: &[String]) -> ExitCode {
     };
     let mut arguments = String::new();
     let limit = crate::limits::CONTROL_COMMAND_BYTES_MAX as u64;
-    let _ = io::stdin().lock().take(limit).read_to_string(&mut arguments);
+    let _ = standard(rustix::stdio::stdin())
+        .and_then(|input| input.take(limit).read_to_string(&mut arguments));
     let Some(wish) = wish(method, &arguments) else {
         return print(&error("no such method, or an argument is missing"));
     };

@@ -1,6 +1,7 @@
 //! What a core asks for, done: sockets, connections, names, files, replies.
 
 use super::control::{self, Reply};
+use super::files::put_out;
 use super::folders::Folders;
 use super::intercept::Interceptor;
 use super::lines::LineSource;
@@ -23,7 +24,7 @@ use crate::net::{
 use crate::time::Instant;
 use smol::LocalExecutor;
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -272,9 +273,7 @@ impl Io {
                 if !reply.ends_with(b"\n") {
                     reply.push(b'\n');
                 }
-                let mut output = io::stdout().lock();
-                // Without a reader there is nobody to tell either.
-                let _ = output.write_all(&reply).and_then(|()| output.flush());
+                put_out(&reply);
             }
             None => {}
         }

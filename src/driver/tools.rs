@@ -1,9 +1,10 @@
 //! The tools of the command line: they ask the daemon, or check the settings, and print.
 
+use super::files::put_out;
 use super::{Folders, ask, start};
 use crate::config;
 use crate::control::render;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -61,6 +62,6 @@ fn unanswered(
 /// Prints, where somebody reads.
 pub fn print(text: &str) -> ExitCode {
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(io::stdout(), "{text}{end}");
+    put_out(format!("{text}{end}").as_bytes());
     ExitCode::SUCCESS
 }
