@@ -7,9 +7,11 @@ mod read;
 
 pub use read::parse;
 
+use crate::net::{Mac, NodeId};
 use core::fmt::{self, Write};
 use core::ops::Index;
 use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 
 /// A JSON value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -206,16 +208,17 @@ impl ToJson for bool {
     }
 }
 
-macro_rules! numbers {
-    ($($number:ty)*) => {
-        $(impl ToJson for $number {
+macro_rules! as_written {
+    ($form:ident: $($type:ty)*) => {
+        $(impl ToJson for $type {
             fn to_json(&self) -> Value {
-                Value::Number(self.to_string())
+                Value::$form(self.to_string())
             }
         })*
     };
 }
-numbers!(u8 u16 u32 u64 usize i32);
+as_written!(Number: u8 u16 u32 u64 usize i32);
+as_written!(String: IpAddr SocketAddr NodeId Mac);
 
 impl<T: ToJson> ToJson for Option<T> {
     fn to_json(&self) -> Value {

@@ -108,10 +108,10 @@ impl Adapter {
         let opened: Vec<Value> = self
             .portmap
             .opened()
-            .map(|(own, external)| json!({ "port": own.port(), "external": external.to_string() }))
+            .map(|(own, external)| json!({ "port": own.port(), "external": external }))
             .collect();
         json!({
-            "gateway": self.network.gateway.map(|gateway| gateway.to_string()),
+            "gateway": self.network.gateway,
             "state": self.portmap.report(),
             "opened": opened,
         })

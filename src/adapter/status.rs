@@ -75,11 +75,10 @@ impl Adapter {
     }
 
     fn record_status(&self, after_us: u64, found: &Found) -> Value {
-        let addresses: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
         json!({
-            "adapter": found.owner.to_string(),
+            "adapter": found.owner,
             "here": found.owner == self.id,
-            "addresses": addresses,
+            "addresses": found.addresses[..],
             "seq": found.seq,
             "after_us": after_us,
             "hops": found.hops,
@@ -94,9 +93,9 @@ impl Adapter {
             "uptime_s": now.since(self.started).as_secs(),
             "time_known": self.knows_time(),
             "network": {
-                "lan": strings(&self.network.lan),
-                "wan": strings(&self.network.wan),
-                "public_address": self.outside.address().map(|ip| ip.to_string()),
+                "lan": self.network.lan,
+                "wan": self.network.wan,
+                "public_address": self.outside.address(),
                 "wan_sip_port": self.wan_sip_port,
                 "port_mapping": self.mapping_status(),
                 "alg_in_front": self.outside.alg.evidence(),
@@ -152,7 +151,7 @@ impl Adapter {
                     "domain": provider.options.domain,
                     "state": state.state().as_str(),
                     "reason": state.reason().to_string(),
-                    "address": address.map(|target| target.addr.to_string()),
+                    "address": address.map(|target| target.addr),
                     "rtt_ms": state.rtt().map(|rtt| rtt.as_millis() as u64),
                     "since_s": now.since(state.since()).as_secs(),
                     "history": history,
@@ -173,7 +172,7 @@ impl Adapter {
         let status = overlay.status();
         json!({
             "peers": status.peers,
-            "id": status.id.to_string(),
+            "id": status.id,
             "reachable": status.reachable.as_str(),
             "reason": self.reason_of(&status),
             "rendezvous": status.rendezvous,
@@ -183,7 +182,7 @@ impl Adapter {
             "stored": status.stored,
             "published": status.published,
             "contacts": self.contacts.len(),
-            "public_address": status.public_address.map(|address| address.to_string()),
+            "public_address": status.public_address,
         })
     }
 
@@ -192,7 +191,7 @@ impl Adapter {
         let over_tls = self.sockets.intercepting.over_tls().iter().map(|ip| {
             json!({
                 "aor": Value::Null,
-                "address": ip.to_string(),
+                "address": ip,
                 "registered": false,
                 "note": "not protected: TLS",
             })
@@ -209,13 +208,13 @@ impl Adapter {
                     "aor": binding.aor,
                     "aliases": binding.aliases,
                     "contact": binding.contact,
-                    "address": binding.flow.to.to_string(),
-                    "mac": binding.mac.map(|mac| mac.to_string()),
+                    "address": binding.flow.to,
+                    "mac": binding.mac,
                     "registered": binding.registered,
                     "expires_s": binding.expires_at.since(now).as_secs(),
                     "provider_expires_s": binding.granted_until.since(now).as_secs(),
                     "silent": binding.silent,
-                    "chosen_server": binding.chosen.map(|to| to.to_string()),
+                    "chosen_server": binding.chosen,
                     "replicas": replicas,
                 })
             })
@@ -252,8 +251,8 @@ impl Adapter {
             .flat_map(|channel| channel.sessions())
             .map(|session| {
                 json!({
-                    "adapter": session.peer.to_string(),
-                    "address": session.address.to_string(),
+                    "adapter": session.peer,
+                    "address": session.address,
                     "heard_s": now.since(session.heard).as_secs(),
                     "rtt_ms": session.rtt.map(|rtt| rtt.as_millis() as u64),
                 })
@@ -312,10 +311,6 @@ fn media_status(stats: crate::media::Stats) -> Value {
         "to_phone": flow(stats.to_phone),
         "foreign": stats.foreign,
     })
-}
-
-fn strings<T: ToString>(values: &[T]) -> Vec<String> {
-    values.iter().map(ToString::to_string).collect()
 }
 
 fn path_name(path: Path) -> &'static str {
