@@ -211,21 +211,9 @@ impl Index {
     }
 
     /// The slots whose key may be `key`, for the caller to compare.
-    pub fn find<K: Hash + ?Sized>(&self, key: &K) -> impl Iterator<Item = u32> + '_ {
+    pub fn find<K: Hash + ?Sized>(&self, key: &K) -> Slots<'_> {
         let hash = self.hash(key);
-        let mut at = self.home(hash);
-        core::iter::from_fn(move || {
-            loop {
-                let bucket = self.buckets[at];
-                if bucket == 0 {
-                    return None;
-                }
-                at = self.next(at);
-                if bucket & !self.slots() == hash {
-                    return Some((bucket & self.slots()) - 1);
-                }
-            }
-        })
+        Slots { index: self, hash, at: self.home(hash) }
     }
 
     /// Moves later entries of the probe sequence back, so that no tombstone is needed.
@@ -255,9 +243,13 @@ impl Index {
 
     /// The other bits of a bucket.
     fn hash<K: Hash + ?Sized>(&self, key: &K) -> u32 {
-        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        let mut hasher = self.hasher();
         key.hash(&mut hasher);
         hasher.finish() as u32 & !self.slots()
+    }
+
+    fn hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.keys.0, self.keys.1)
     }
 
     /// Where a hash belongs: its upper bits say so. Of more than 65,536 buckets it has too few bits
@@ -268,6 +260,30 @@ impl Index {
 
     fn next(&self, at: usize) -> usize {
         (at + 1) & (self.buckets.len() - 1)
+    }
+}
+
+/// The slots whose key may be the one looked for.
+pub struct Slots<'a> {
+    index: &'a Index,
+    hash: u32,
+    at: usize,
+}
+
+impl Iterator for Slots<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            let bucket = self.index.buckets[self.at];
+            if bucket == 0 {
+                return None;
+            }
+            self.at = self.index.next(self.at);
+            if bucket & !self.index.slots() == self.hash {
+                return Some((bucket & self.index.slots()) - 1);
+            }
+        }
     }
 }
 
