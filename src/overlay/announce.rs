@@ -42,6 +42,7 @@ impl Overlay {
     /// neighbours at once.
     pub fn set_local(&mut self, now: Instant, global: &[SocketAddr], private: &[SocketAddr]) {
         if self.reach.set_local(global, private) {
+            self.first_family();
             self.addresses_changed(now);
             self.flows_moved(now);
             self.port_changed(now);

@@ -63,7 +63,9 @@ impl Overlay {
                 self.reply(from, asker.limit(), 0, pong);
             }
             Body::Find(_, target) => {
-                let nodes = self.closest_known::<NODES_MAX>(now, &target, false);
+                let mut nodes = heapless::Vec::<_, NODES_MAX>::new();
+                let who = (&from, len >= GET_BYTES);
+                self.name_into(now, who, &target, nodes.as_mut_view());
                 let limit = asker.limit();
                 let answer = Encoder::nodes(self.me, frame.request, &hello, &nodes, limit);
                 self.reply(from, limit, 0, answer);
@@ -107,7 +109,8 @@ impl Overlay {
     }
 
     fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {
-        let nodes = self.closest_known::<NODES_BESIDE_MAX>(now, &key.0, false);
+        let mut nodes = heapless::Vec::<_, NODES_BESIDE_MAX>::new();
+        self.name_into(now, (&asker.node.address, false), &key.0, nodes.as_mut_view());
         let mut set: heapless::Vec<&Held, OWNERS_MAX> =
             self.store.set(&key).take(OWNERS_MAX).collect();
         order(&mut set, |held| {

@@ -225,7 +225,7 @@ impl Overlay {
         let backoff = (BACKOFF_MIN * (1 << self.join.attempts.min(6))).min(BACKOFF_MAX);
         self.join.next = now + self.rng.jitter(backoff);
         let ours = self.reach.addresses();
-        let is_other = |address: &&SocketAddr| !ours.contains(address);
+        let is_other = |to: &&SocketAddr| !ours.contains(to) && self.reach.has(to.is_ipv6());
         let bootstrap = self.join.bootstrap.iter().filter(is_other);
         let saved = self.join.saved.iter().map(|node| node.address);
         let others = saved.chain(self.suspects.addresses());
@@ -262,10 +262,10 @@ impl Overlay {
 
     /// Asks a bootstrap address that is no member's: islands that started apart find each other.
     pub(super) fn ask_absent_bootstrap(&mut self, now: Instant) {
-        let ours = self.reach.addresses();
+        let (ours, six) = (self.reach.addresses(), self.hints.six);
         let absent = |to: &&SocketAddr| {
             let member = self.members.iter().any(|member| member.address() == **to);
-            !(ours.contains(to) || member || self.hints.has_address(to))
+            to.is_ipv6() == six && !(ours.contains(to) || member || self.hints.has_address(to))
         };
         let count = self.join.bootstrap.iter().filter(absent).count();
         let at = self.rng.below(count as u32) as usize;

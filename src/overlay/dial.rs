@@ -111,6 +111,8 @@ impl Overlay {
     pub(super) fn standing(&self, node: &Node) -> Standing {
         let member = self.members.get(&node.id).filter(|m| m.address() == node.address);
         match (self.dials.of(node).map(|(_, dial)| dial.over), member) {
+            // Who has the other family alone is a client.
+            _ if !self.is_ours(&node.address) => Standing::Unreachable,
             (Some(None), _) => Standing::Asking,
             (Some(Some((standing, _))), _) => standing,
             (None, Some(member)) if member.near => Standing::Near,
@@ -126,6 +128,9 @@ impl Overlay {
     /// `node` proved its address and wants to be listed: others are asked whether they reach it.
     pub(super) fn want_listed(&mut self, now: Instant, node: &Node) {
         let now_s = self.seconds(now);
+        if !self.is_ours(&node.address) {
+            return;
+        }
         if let Some((id, dial)) = self.dials.of(node) {
             let over = |since_s: u32| now_s.saturating_sub(since_s) >= REFUSED_S;
             if !dial.over.is_some_and(|(_, since_s)| over(since_s)) {

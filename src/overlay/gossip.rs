@@ -65,7 +65,8 @@ pub(super) struct Gossip {
     pub(super) branches: Vec<Branch>,
     /// From this bit on nobody else is there.
     pub(super) depth: usize,
-    pub(super) announced: Option<SocketAddr>,
+    /// Addresses of which everybody was told, IPv4 first.
+    pub(super) announced: [Option<SocketAddr>; 2],
     pub(super) announce_at: Option<Instant>,
     senders: [u32; SENDERS],
     senders_s: u32,
@@ -92,7 +93,7 @@ impl Gossip {
             next: now + ROUND * rng.below(1 << 16) / (1 << 16),
             branches: vec![none; BITS],
             depth: BITS,
-            announced: None,
+            announced: [None; 2],
             announce_at: None,
             senders: [0; SENDERS],
             senders_s: 0,
@@ -104,11 +105,11 @@ impl Gossip {
         earlier(Some(self.next), self.announce_at)
     }
 
-    /// Everybody has been told of this address within the last day.
+    /// Everybody has been told of these addresses within the last day.
     #[cfg(any(test, feature = "lab"))]
-    pub(super) fn announced(now: Instant, address: Option<SocketAddr>, rng: &mut Rng) -> Self {
+    pub(super) fn announced(now: Instant, own: [Option<SocketAddr>; 2], rng: &mut Rng) -> Self {
         let again = ANNOUNCE - DAY * rng.below(1 << 16) / (1 << 16);
-        Self { announced: address, announce_at: Some(now + again), ..Self::new(now, rng) }
+        Self { announced: own, announce_at: Some(now + again), ..Self::new(now, rng) }
     }
 
     /// Whether hints are spread through this node.

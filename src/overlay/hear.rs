@@ -210,7 +210,7 @@ impl Overlay {
 
     fn lookup_learn(&mut self, now: Instant, id: Id<Lookup>, nodes: Nodes<'_>, hops: u8) {
         for Named { node, .. } in nodes.iter() {
-            if same(&node.id, &self.me) {
+            if same(&node.id, &self.me) || !self.is_ours(&node.address) {
                 continue;
             }
             let proven = self.members.get(&node.id);

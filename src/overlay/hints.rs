@@ -2,15 +2,17 @@
 //!
 //! A hint is the first eight bytes of an id, an address, and when that was news. Nobody signs it
 //! and nobody here has proven it: it is asked, never believed. Both families have a sorted list,
-//! reserved once and touched as it fills; what is news waits in a small one beside it, and is
-//! entered all at once, because a single insertion would move 128 kB, and to see that an address
-//! has two other ids already takes a look at all of them. That sees, too, which are older than 54
-//! hours (every router announces itself about daily), and those go. Whether two of the news are at
-//! an address is seen at once. Who has moved keeps its place.
+//! and a member may be in both; this node deals with those of one (see [`super::family`]), and
+//! keeps the other for those who ask in it. A list is reserved once and touched as it fills; what
+//! is news waits in a small one beside it, and is entered all at once, because a single insertion
+//! would move 128 kB, and to see that an address has two other ids already takes a look at all of
+//! them. That sees, too, which are older than 54 hours (every router announces itself about daily),
+//! and those go. Whether two of the news are at an address is seen at once. Who has moved keeps its
+//! place.
 //!
 //! Where not all fit, a stable sample stays: what a keyed hash of the prefix puts below a
-//! threshold, and whoever is close to this node. Each node has another sample, so that all of them
-//! together know everybody.
+//! threshold, and whoever is close to this node; of the other family an eighth of those. Each node
+//! has another sample, so that all of them together know everybody.
 
 use super::id::{Named, Node, Place, insert_closest, prefix};
 use super::rows::{
@@ -33,6 +35,8 @@ const SAID_MIN: u16 = 60;
 const IDS_PER_ADDRESS_MAX: u8 = 2;
 /// So many of the closest are kept, whatever the sample.
 const NEAR: usize = 64;
+/// Of the other family one of 2^3 is kept then.
+const OTHER_SHIFT: u32 = 3;
 
 /// Which hints are kept where not all fit.
 #[derive(Clone, Copy)]
@@ -46,16 +50,23 @@ struct Sample {
 }
 
 impl Sample {
-    fn wants(&self, prefix: u64) -> bool {
+    fn wants(&self, prefix: u64, ours: bool) -> bool {
         let mixed = (prefix ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed >> 32) as u32 <= self.threshold
+        (mixed >> 32) as u32 <= self.threshold >> self.shift(ours)
             || (prefix ^ self.me).leading_zeros() >= self.near_bits
+    }
+
+    /// How often what is kept of a family is to be doubled, to be as it is of the other.
+    fn shift(&self, ours: bool) -> u32 {
+        if ours || self.threshold == u32::MAX { 0 } else { OTHER_SHIFT }
     }
 }
 
 /// All hints.
 pub(super) struct Hints {
+    /// Whether this node deals with those of IPv6; else with those of IPv4.
+    pub(super) six: bool,
     sample: Sample,
     /// IPv4 first.
     sorted: [Rows; 2],
@@ -73,17 +84,25 @@ impl Hints {
         let sorted = [rows(bytes_max, ROW_BYTES[0]), rows(0, ROW_BYTES[1])];
         let (me, key) = (prefix(me), rng.next_u64());
         let sample = Sample { me, key, threshold: u32::MAX, near_bits: u64::BITS };
-        Self { sample, sorted, news, bytes_max }
+        Self { six: false, sample, sorted, news, bytes_max }
     }
 
-    /// How many there are.
+    /// How many there are of our family.
     pub(super) fn len(&self) -> usize {
-        self.rows().map(Rows::len).sum()
+        self.rows(self.six).map(Rows::len).sum()
+    }
+
+    /// About how many members are heard of in each family, beside one another.
+    pub(super) fn counts(&self) -> [usize; 2] {
+        [false, true].map(|six| {
+            let kept: usize = self.rows(six).map(Rows::len).sum();
+            kept << self.sample.shift(six == self.six)
+        })
     }
 
     /// What they take.
     pub(super) fn used_bytes(&self) -> usize {
-        self.rows().map(|rows| rows.bytes.len()).sum()
+        self.sorted.iter().chain(&self.news).map(|rows| rows.bytes.len()).sum()
     }
 
     /// Takes in that `named` was said at `minute`: whether that is to be passed on, where it came
@@ -98,7 +117,7 @@ impl Hints {
         let mut row = [0; ROW_BYTES[1]];
         let row = write(&mut row, node, minute.wrapping_sub(age_min), gossip);
         // News first: what is sorted was replaced by them.
-        for known in self.news.iter_mut().chain(&mut self.sorted) {
+        for known in [&mut self.news[family], &mut self.sorted[family]] {
             let Some(known) = known.find(prefix).filter(|row| is_alive(row, minute)) else {
                 continue;
             };
@@ -107,7 +126,7 @@ impl Hints {
             if hearsay && known_min < age_min.saturating_add(SAID_MIN) {
                 return (false, 0);
             }
-            if known.len() == row.len() && known[PORT..] == row[PORT..] {
+            if known[PORT..] == row[PORT..] {
                 let old = known_min > age_min.saturating_add(NEWS_MIN);
                 let news = old || gossip && !is_by_gossip(known);
                 if known_min > age_min || news {
@@ -121,12 +140,9 @@ impl Hints {
             break;
         }
         let mut crowded = 0;
-        if self.sample.wants(prefix) {
+        if self.sample.wants(prefix, (family == 1) == self.six) {
             if self.is_crowded(row, family, minute) {
                 return (true, 1);
-            }
-            if let Some(other) = self.news[1 - family].find(prefix) {
-                kill(other);
             }
             self.news[family].put(row);
             if self.news[family].len() >= BATCH {
@@ -136,7 +152,7 @@ impl Hints {
         (true, crowded)
     }
 
-    /// Enters what is sorted by id, of `count` in all, in place of what is known.
+    /// Enters what is sorted by id, of `count` members in all, in place of what is known.
     #[cfg(feature = "lab")]
     pub(super) fn fill(
         &mut self,
@@ -144,21 +160,28 @@ impl Hints {
         count: usize,
         minute: u16,
     ) {
-        let family = usize::from(hints.clone().any(|it| it.node.address.is_ipv6()));
         // As after the sample was made smaller: what is drawn never fills it to the brim.
-        let room = self.bytes_max / ROW_BYTES[family] / 16 * 15;
-        if count > room {
-            self.sample.threshold = (((room as u64) << 32) / count as u64) as u32;
+        let room = self.bytes_max / 16 * 15;
+        let row = |named: Named| ROW_BYTES[usize::from(named.node.address.is_ipv6())];
+        let wanted: usize = hints.clone().map(row).sum();
+        if wanted > room {
+            self.sample.threshold = (((room as u64) << 32) / wanted as u64) as u32;
             self.sample.near_bits = (count / NEAR).checked_ilog2().unwrap_or(0);
         }
         for rows in self.sorted.iter_mut().chain(&mut self.news) {
             rows.bytes.clear();
         }
-        self.sorted[family].bytes.reserve_exact(self.bytes_max);
-        for Named { node, age_h } in hints.filter(|it| self.sample.wants(prefix(&it.node.id))) {
+        for Named { node, age_h } in hints {
+            let six = node.address.is_ipv6();
+            if !self.sample.wants(prefix(&node.id), six == self.six) {
+                continue;
+            }
             let mut row = [0; ROW_BYTES[1]];
             let minute = minute.wrapping_sub(u16::from(age_h) * 60);
-            let rows = &mut self.sorted[usize::from(node.address.is_ipv6())];
+            let rows = &mut self.sorted[usize::from(six)];
+            if rows.bytes.is_empty() {
+                rows.bytes.reserve_exact(self.bytes_max);
+            }
             rows.bytes.extend_from_slice(write(&mut row, &node, minute, true));
         }
     }
@@ -167,7 +190,8 @@ impl Hints {
     pub(super) fn forget(&mut self, node: &Node) {
         // News first: what they replaced goes with them.
         let mut replaced = false;
-        for known in self.news.iter_mut().chain(&mut self.sorted) {
+        let family = usize::from(node.address.is_ipv6());
+        for known in [&mut self.news[family], &mut self.sorted[family]] {
             let row = known.find(prefix(&node.id));
             let there = |row: &&mut [u8]| replaced || address_of(row) == Some(node.address);
             if let Some(row) = row.filter(there) {
@@ -177,18 +201,26 @@ impl Hints {
         }
     }
 
-    /// Puts the closest to `target` into `best`, but for those that `skip` names, which is asked in
-    /// the order of ids for the most part.
+    /// Where a member is said to be in the other family.
+    pub(super) fn elsewhere(&self, id: &NodeId, minute: u16) -> Option<Named> {
+        let other = usize::from(!self.six);
+        let mut rows = [&self.news[other], &self.sorted[other]].into_iter();
+        rows.find_map(|rows| read(rows.get(prefix(id))?, minute))
+    }
+
+    /// Puts the closest of a family to `target` into `best`, but for those that `skip` names, which
+    /// is asked in the order of ids for the most part.
     pub(super) fn closest_into(
         &self,
         target: &Place,
         minute: u16,
+        six: bool,
         skip: &mut dyn FnMut(&NodeId) -> bool,
         best: &mut VecView<Named>,
     ) {
         let wanted = best.capacity();
         let at = prefix(&NodeId(*target));
-        for rows in self.rows() {
+        for rows in self.rows(six) {
             let mut bits = (rows.len() / wanted.max(1)).checked_ilog2().unwrap_or(0);
             // Twice as many as wanted, for some are skipped. What was forgotten does not count.
             let alive = |bits| {
@@ -218,20 +250,20 @@ impl Hints {
     /// Whether a hint names this address.
     pub(super) fn has_address(&self, address: &SocketAddr) -> bool {
         let of = |rows: &Rows| (0..rows.len()).any(|at| address_of(rows.at(at)) == Some(*address));
-        self.rows().any(of)
+        self.rows(address.is_ipv6()).any(of)
     }
 
     /// Whether anybody shares so many bits with `place`.
     pub(super) fn is_anybody_within(&self, place: &Place, bits: u32, minute: u16) -> bool {
         let at = prefix(&NodeId(*place));
-        let mut rows = self.rows().flat_map(|it| it.within(at, bits).chunks_exact(it.row));
+        let mut rows = self.rows(self.six).flat_map(|it| it.within(at, bits).chunks_exact(it.row));
         rows.any(|row| is_alive(row, minute))
     }
 
     /// How many share so many bits with `place`; some are no hints any more.
     pub(super) fn count_within(&self, place: &Place, bits: u32) -> usize {
         let at = prefix(&NodeId(*place));
-        self.rows().map(|rows| rows.within(at, bits).len() / rows.row).sum()
+        self.rows(self.six).map(|rows| rows.within(at, bits).len() / rows.row).sum()
     }
 
     /// One of those, by its number.
@@ -243,7 +275,7 @@ impl Hints {
         minute: u16,
     ) -> Option<Node> {
         let at = prefix(&NodeId(*place));
-        for rows in self.rows() {
+        for rows in self.rows(self.six) {
             let mut within = rows.within(at, bits).chunks_exact(rows.row);
             if number < within.len() {
                 return read(within.nth(number)?, minute).map(|named| named.node);
@@ -253,8 +285,9 @@ impl Hints {
         None
     }
 
-    fn rows(&self) -> impl Iterator<Item = &Rows> {
-        self.sorted.iter().chain(&self.news)
+    fn rows(&self, six: bool) -> impl Iterator<Item = &Rows> {
+        let family = usize::from(six);
+        [&self.sorted[family], &self.news[family]].into_iter()
     }
 
     /// Whether the address of `row` has its ids: among the news, and in what is sorted while that
@@ -268,22 +301,17 @@ impl Hints {
                 && is_alive(known, minute)
         };
         let few = sorted.bytes.chunks_exact(sorted.row).take_while(|_| sorted.len() <= BATCH);
-        let few = few.filter(beside).filter(|it| !self.news.iter().any(|n| n.has(prefix_of(it))));
+        let few = few.filter(beside).filter(|it| news.get(prefix_of(it)).is_none());
         let news = news.bytes.chunks_exact(news.row).filter(beside);
         news.chain(few).nth(usize::from(IDS_PER_ADDRESS_MAX) - 1).is_some()
     }
 
     /// Enters the news. Returns how many of them were not, for want of room at their address.
     fn merge(&mut self, minute: u16) -> u64 {
-        let (crowded, mut dead) = self.drop_crowded(minute);
-        for (family, news) in self.news.iter_mut().enumerate() {
-            let sorted = &mut self.sorted;
+        let (crowded, dead) = self.drop_crowded(minute);
+        for (sorted, news) in self.sorted.iter_mut().zip(&mut self.news) {
             news.retain(&mut |row| {
-                if let Some(moved) = sorted[1 - family].find(prefix_of(row)) {
-                    kill(moved);
-                    dead = true;
-                }
-                let known = sorted[family].find(prefix_of(row));
+                let known = sorted.find(prefix_of(row));
                 known.map(|known| known.copy_from_slice(row)).is_none()
             });
         }
@@ -304,9 +332,10 @@ impl Hints {
             self.sample.threshold -= self.sample.threshold / 16;
             let everybody = ((self.len() as u64) << 32) / (u64::from(self.sample.threshold) + 1);
             self.sample.near_bits = (everybody / NEAR as u64).checked_ilog2().unwrap_or(0);
-            let sample = self.sample;
+            let (sample, six) = (self.sample, self.six);
             for rows in self.sorted.iter_mut().chain(&mut self.news) {
-                rows.retain(&mut |row| sample.wants(prefix_of(row)));
+                let ours = (rows.row == ROW_BYTES[1]) == six;
+                rows.retain(&mut |row| sample.wants(prefix_of(row), ours));
             }
         }
         for (rows, news) in self.sorted.iter_mut().zip(&mut self.news) {
@@ -340,7 +369,7 @@ impl Hints {
             }
         }
         let mut dead = false;
-        for rows in &self.sorted {
+        for (rows, news) in self.sorted.iter().zip(&self.news) {
             for at in 0..rows.len() {
                 if !is_alive(rows.at(at), minute) {
                     dead = true;
@@ -352,7 +381,7 @@ impl Hints {
                     continue;
                 }
                 let known = counts.iter_mut().find(|(known, _)| *known == network);
-                let replaced = || self.news.iter().any(|news| news.has(prefix_of(rows.at(at))));
+                let replaced = || news.get(prefix_of(rows.at(at))).is_some();
                 if let Some((_, count)) = known.filter(|_| !replaced()) {
                     *count = count.saturating_add(1);
                 }

@@ -140,7 +140,10 @@ impl Overlay {
     pub(super) fn heard_unasked(&mut self, now: Instant, from: &SocketAddr) {
         let now_s = self.seconds(now);
         let open = matches!(self.judge.judged, Judged::Unknown | Judged::Near);
-        if open && !self.upkeep.sent.contains(&SocketAddr::new(from.ip(), 0), now_s) {
+        if open
+            && self.is_ours(from)
+            && !self.upkeep.sent.contains(&SocketAddr::new(from.ip(), 0), now_s)
+        {
             self.decide(now, Judged::Member);
         }
     }

@@ -33,7 +33,7 @@ impl Overlay {
         best
     }
 
-    fn closest_known_into(
+    pub(super) fn closest_known_into(
         &self,
         now: Instant,
         target: &Place,
@@ -42,7 +42,8 @@ impl Overlay {
     ) {
         // Hints first: of many members only the few that are nearer than those are looked at.
         let mut members = self.members.among();
-        self.hints.closest_into(target, self.minute(now), &mut |id| members.has(id), best);
+        let (minute, six) = (self.minute(now), self.hints.six);
+        self.hints.closest_into(target, minute, six, &mut |id| members.has(id), best);
         self.members.closest_into(target, &|m| doubtful || m.missed == 0, best);
     }
 
@@ -78,6 +79,9 @@ impl Overlay {
         }
         let (news, crowded) = self.hints.learn(named, self.minute(now), gossip);
         self.counters.address_limit += crowded;
+        if !self.is_ours(&node.address) {
+            return news;
+        }
         if news && self.suspects.get(&node.id).is_some_and(|there| there != node.address) {
             // It has not died, it has moved.
             self.suspects.remove(&node.id);

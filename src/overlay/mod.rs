@@ -21,6 +21,7 @@
 //! | `wire`, `reader`, `wire_out`, `send` | the datagrams: format, read, written, sent |
 //! | `table`, `suspects` | members proven, members lost |
 //! | `hints`, `rows`, `known` | members named by others; both kinds together |
+//! | `family` | whether it deals in IPv4 or in IPv6 |
 //! | `gossip`, `spread` | how that is told along a tree |
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
@@ -40,6 +41,7 @@ mod aor;
 mod bootstrap;
 mod dial;
 pub mod event;
+mod family;
 mod gossip;
 mod guard;
 mod harvest;
@@ -372,6 +374,7 @@ impl Overlay {
             young: now.since(self.started) < YOUNG,
             standing: self.standing(to),
             kept: self.keeper.keeps(to),
+            six: self.hints.six,
             start: self.start,
             observed: to.address,
         }

@@ -88,6 +88,10 @@ impl Overlay {
             }
             self.hints.forget(&Node { id: expected, address: node.address });
         }
+        self.follow_family(hello.six);
+        if !self.is_ours(&node.address) {
+            return;
+        }
         // What leaves from the second port reaches whoever lets a whole address in.
         let second = matches!(pending.purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
         if !matches!(pending.purpose, Purpose::Punch | Purpose::Held) && !second {
@@ -138,6 +142,9 @@ impl Overlay {
 
     /// This id proved that it reads what is sent to this address.
     pub(super) fn heard_at(&mut self, now: Instant, node: &Node) {
+        if !self.is_ours(&node.address) {
+            return;
+        }
         let Some(member) = self.members.get(&node.id) else {
             return self.heard_new(now, node);
         };
@@ -173,6 +180,9 @@ impl Overlay {
     /// This node is a member, at this address.
     pub(super) fn list(&mut self, now: Instant, node: &Node, near: bool) {
         let now_s = self.seconds(now);
+        if !self.is_ours(&node.address) {
+            return;
+        }
         if self.members.get(&node.id).is_none() {
             self.make_room(now);
         }

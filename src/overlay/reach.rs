@@ -160,6 +160,19 @@ impl Reach {
         list
     }
 
+    /// The first of those of each family, IPv4 first.
+    pub(super) fn own(&self) -> [Option<SocketAddr>; 2] {
+        let list = self.addresses();
+        [false, true].map(|six| list.iter().find(|own| own.is_ipv6() == six).copied())
+    }
+
+    /// Whether we have an address of a family, as far as is known.
+    pub(super) fn has(&self, six: bool) -> bool {
+        let inside = self.local.iter().chain(&self.private).map(SocketAddr::ip);
+        let mut all = inside.chain(self.public_ip.into_iter().flatten()).peekable();
+        all.peek().is_none() || all.any(|ip| ip.is_ipv6() == six)
+    }
+
     /// How a node that others reach is reached.
     pub(super) fn reachability(&self, judged: Judged) -> (Reachability, Reason) {
         let public = self.public();

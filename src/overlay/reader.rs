@@ -98,9 +98,9 @@ impl<'a> Reader<'a> {
     pub(super) fn hello(&mut self) -> Option<Hello> {
         let token = self.array()?;
         let flags = self.u8()?;
-        let (young, kept) = (flags & 1 != 0, flags & 2 != 0);
-        let (standing, start) = (Standing::parse(flags >> 2)?, self.u8()?);
-        Some(Hello { token, young, standing, kept, start, observed: self.address()? })
+        let [young, kept, six] = [1, 2, 1 << 5].map(|bit| flags & bit != 0);
+        let (standing, start) = (Standing::parse((flags & !(1 << 5)) >> 2)?, self.u8()?);
+        Some(Hello { token, young, standing, kept, six, start, observed: self.address()? })
     }
 
     /// How an introduction went.

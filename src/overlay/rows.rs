@@ -50,9 +50,9 @@ impl Rows {
         if at < self.len() && prefix_of(self.at(at)) == prefix { Ok(at) } else { Err(at) }
     }
 
-    /// Whether there is a row of this prefix.
-    pub(super) fn has(&self, prefix: u64) -> bool {
-        self.place(prefix).is_ok()
+    /// The row of this prefix.
+    pub(super) fn get(&self, prefix: u64) -> Option<&[u8]> {
+        self.place(prefix).ok().map(|at| self.at(at))
     }
 
     /// The row of this prefix, to change it.

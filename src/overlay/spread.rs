@@ -64,27 +64,33 @@ impl Overlay {
 
     /// Our address is another, or we are a member now: everybody is to hear of that.
     pub(super) fn address_is_news(&mut self, now: Instant) {
-        let open = self.judge.judged() == Judged::Member;
-        let address = self.main_address().filter(|_| open);
-        if address.is_some() && address != self.gossip.announced {
+        let own = self.told_addresses();
+        if own != [None; 2] && own != self.gossip.announced {
             self.gossip.announce_at = Some(now);
         }
     }
 
-    pub(super) fn main_address(&self) -> Option<SocketAddr> {
-        let addresses = self.reach.addresses();
-        addresses.iter().find(|address| address.is_ipv4()).or_else(|| addresses.first()).copied()
+    /// Where others are told that we are, IPv4 first; nowhere unless we are reached in our family.
+    pub(super) fn told_addresses(&self) -> [Option<SocketAddr>; 2] {
+        let own = self.reach.own();
+        let open =
+            self.judge.judged() == Judged::Member && own[usize::from(self.hints.six)].is_some();
+        if open { own } else { [None; 2] }
     }
 
     fn announce_self(&mut self, now: Instant) {
         let jitter = u64::from(self.rng.below(ANNOUNCE_JITTER_S));
         self.gossip.announce_at = Some(now + ANNOUNCE + Duration::from_secs(jitter));
-        let open = self.judge.judged() == Judged::Member;
-        let Some(address) = self.main_address().filter(|_| open) else { return };
-        if self.gossip.has_room(1) {
-            self.gossip.announced = Some(address);
-            let node = Node { id: self.me, address };
-            self.gossip.push(0, &Named { node, age_h: 0 });
+        let own = self.told_addresses();
+        if own == [None; 2] {
+            return;
+        }
+        if self.gossip.has_room(own.len()) {
+            self.gossip.announced = own;
+            for address in own.into_iter().flatten() {
+                let node = Node { id: self.me, address };
+                self.gossip.push(0, &Named { node, age_h: 0 });
+            }
             self.gossip.hurry(now, self.hints.len());
         } else {
             self.gossip.announce_at = Some(now + ROUND);

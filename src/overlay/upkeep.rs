@@ -176,6 +176,7 @@ impl Overlay {
         }
         let now_s = self.seconds(now);
         self.guard.handle_timeout(&mut self.rng, now);
+        self.choose_family(now);
         self.keeper.expire(now_s);
         self.rendezvous_tick(now);
         self.join_tick(now);

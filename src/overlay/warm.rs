@@ -18,11 +18,12 @@ const FAR: usize = 192;
 
 impl Overlay {
     /// Makes this node, whose addresses were set, a member that has got to know `sorted`, all
-    /// members by rising id, as far as its table has room; `rtt` is how long their answers took.
+    /// members by rising id, each with its addresses of IPv4 and of IPv6, as far as its table has
+    /// room; `rtt` is how long their answers took.
     pub fn warm(
         &mut self,
         now: Instant,
-        sorted: &[(NodeId, SocketAddr)],
+        sorted: &[(NodeId, [Option<SocketAddr>; 2])],
         rtt: &dyn Fn(&SocketAddr) -> Duration,
     ) {
         // Nobody is known yet, so nobody is told: they knew it before.
@@ -36,18 +37,19 @@ impl Overlay {
             let known = at.abs_diff(here) <= NEAR || at % step == here % step;
             known && *id != self.me
         });
-        let nodes = chosen.map(|(_, &(id, address))| Node { id, address });
+        let ours = usize::from(self.hints.six);
+        let nodes = chosen.filter_map(|(_, &(id, at))| Some(Node { id, address: at[ours]? }));
         self.members.fill(nodes, now_s, rtt);
         let (me, minute) = (self.me, self.minute(now));
         // They announced themselves within the last day, and so did this node.
-        let hints = sorted
-            .iter()
-            .filter(|(id, _)| *id != me)
-            .map(|&(id, address)| Named { node: Node { id, address }, age_h: id.0[7] % 20 });
+        let hints = sorted.iter().filter(|(id, _)| *id != me).flat_map(|&(id, at)| {
+            let named = move |address| Named { node: Node { id, address }, age_h: id.0[7] % 20 };
+            at.into_iter().flatten().map(named)
+        });
         self.hints.fill(hints, sorted.len(), minute);
-        self.gossip = Gossip::announced(now, self.main_address(), &mut self.rng);
         self.join = Join::over();
         self.judge = Judge::known_member();
+        self.gossip = Gossip::announced(now, self.told_addresses(), &mut self.rng);
     }
 
     /// Bytes that hints take, and members.

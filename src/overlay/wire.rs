@@ -106,6 +106,8 @@ pub(super) struct Hello {
     pub(super) standing: Standing,
     /// Whether the answerer keeps the asker's flow.
     pub(super) kept: bool,
+    /// Whether the answerer deals in IPv6, see [`super::family`]; else in IPv4.
+    pub(super) six: bool,
     /// The end of the answerer's count of starts: when it changes, its store was lost.
     pub(super) start: u8,
     /// The asker's address as the answerer sees it.

@@ -305,7 +305,7 @@ impl Encoder {
 
     fn hello(&mut self, hello: &Hello) {
         self.put(&hello.token);
-        let flags = u8::from(hello.young) | u8::from(hello.kept) << 1;
+        let flags = u8::from(hello.young) | u8::from(hello.kept) << 1 | u8::from(hello.six) << 5;
         let flags = flags | (hello.standing as u8) << 2;
         self.put(&[flags, hello.start]);
         self.address(&hello.observed);

@@ -60,6 +60,11 @@ impl Home {
         self.v6.into_iter().chain(self.v4)
     }
 
+    /// The same, IPv4 first.
+    pub(super) fn by_family(&self) -> [Option<SocketAddr>; 2] {
+        [self.v4, self.v6]
+    }
+
     /// What it sends from towards `to`; none where it has no address of that family.
     pub(super) fn towards(&self, to: &SocketAddr) -> Option<SocketAddr> {
         if to.is_ipv4() { self.v4 } else { self.v6 }

@@ -260,7 +260,7 @@ impl Measured {
         let idle = match self.scenario {
             Scenario::Upgrade => !counted("unknown_version"),
             Scenario::Hostile => !counted("unauthentic"),
-            Scenario::Clients => self.meetings.0 == 0,
+            Scenario::Clients | Scenario::Families => self.meetings.0 == 0,
             _ => false,
         };
         if idle {

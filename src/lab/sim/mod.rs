@@ -154,7 +154,7 @@ pub fn run(options: &Options) -> Summary {
 /// A network in which all have joined and published what they have.
 fn ready(options: &Options, population: Population, progress: &mut Progress) -> Network {
     let mut network = Network::new(options, population);
-    if population == Population::Clients {
+    if matches!(population, Population::Clients | Population::Families) {
         progress.say("clients join");
         network.run_until(network.now + JOINING_US);
     }

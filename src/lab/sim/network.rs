@@ -213,17 +213,15 @@ fn populate(
     world: &World,
     pools: u32,
     routers: u32,
-) -> Vec<(NodeId, SocketAddr)> {
+) -> Vec<(NodeId, [Option<SocketAddr>; 2])> {
     let mut members = Vec::new();
     let life_s = if world.fault == Some(Fault::ForgetsFlows) { 3 } else { CARRIER_LIFE_S };
     for number in (shard.number..pools).step_by(world.shards as usize) {
         let mut pool = Pool::new(number, life_s);
         for router in number * POOL..((number + 1) * POOL).min(routers) {
             let router = Router::new(router, &mut pool, &world.common, BOOTED_US);
-            if let Some(address) =
-                router.home.addresses().next().filter(|_| !router.home.is_shared())
-            {
-                members.push((router.id(), address));
+            if world.common.population.is_member(router.access) {
+                members.push((router.id(), router.home.by_family()));
             }
             shard.routers.push(router);
         }
@@ -233,7 +231,7 @@ fn populate(
 }
 
 /// What each router is when the simulation begins.
-fn begin(shard: &mut Shard, world: &World, members: &[(NodeId, SocketAddr)]) {
+fn begin(shard: &mut Shard, world: &World, members: &[(NodeId, [Option<SocketAddr>; 2])]) {
     let alive = shard.routers.len() as i64;
     shard.live(BEGIN_US, alive);
     for index in 0..shard.routers.len() {
@@ -245,7 +243,7 @@ fn begin(shard: &mut Shard, world: &World, members: &[(NodeId, SocketAddr)]) {
         // Ticks of different routers are not at the same moment.
         let tick_us = router.dice.below(1_000_000);
         let time = router.time(BEGIN_US + tick_us);
-        let joins = router.home.is_shared();
+        let joins = !world.common.population.is_member(router.access);
         if joins {
             router.start(BEGIN_US + tick_us, &world.common);
         }

@@ -26,9 +26,10 @@ pub(super) fn told(
             if newer && (first || fault != Some(Fault::TellsTheOld)) {
                 asked.answer = answer(same.map_or(now, |answer| answer.at), &found, fault);
             }
-            return (first && !found.rendezvous.is_empty())
-                .then(|| meet(router, asked, now, &found, place))
-                .flatten();
+            // Who has no family in common with those who keep the callee's flow cannot ask them.
+            let home = router.home;
+            let asks = found.rendezvous.iter().any(|peer| home.towards(peer).is_some());
+            return (first && asks).then(|| meet(router, asked, now, &found, place)).flatten();
         }
         OverlayEvent::Done { lookup, .. } if fault != Some(Fault::ForgetsToEnd) => {
             let (_, place) = router.asking.swap_remove(at(router, lookup)?);

@@ -30,7 +30,7 @@ pub(super) fn converged(seed: u8, n: usize) -> Net {
         }
         node.judge.pretend(now, Judged::Member);
         node.join = bootstrap::Join::over();
-        node.gossip = gossip::Gossip::announced(now, Some(address(i)), &mut node.rng);
+        node.gossip = gossip::Gossip::announced(now, [Some(address(i)), None], &mut node.rng);
         net.after(i);
     }
     net.run_ms(300_000);

@@ -19,7 +19,7 @@ fn named(rng: &mut Rng, n: u32, six: bool) -> Named {
 
 fn closest<const N: usize>(hints: &Hints, target: &[u8; 16], minute: u16) -> Vec<Node> {
     let mut best = heapless::Vec::<Named, N>::new();
-    hints.closest_into(target, minute, &mut |_| false, best.as_mut_view());
+    hints.closest_into(target, minute, hints.six, &mut |_| false, best.as_mut_view());
     best.iter().map(|named| named.node).collect()
 }
 
@@ -38,7 +38,7 @@ fn it_agrees_with_a_list_under_news_moves_and_losses() {
             }
             1 if !model.is_empty() => {
                 let at = rng.below(model.len() as u32) as usize;
-                let moved = named(&mut rng, step, step % 3 == 0).node.address;
+                let moved = named(&mut rng, step, model[at].address.is_ipv6()).node.address;
                 model[at].address = moved;
                 assert!(hints.learn(&Named { node: model[at], age_h: 0 }, minute, true).0);
             }
@@ -52,13 +52,17 @@ fn it_agrees_with_a_list_under_news_moves_and_losses() {
         if step % 50 == 0 {
             let target = rng.bytes();
             model.sort_by(|a, b| closer(&target, &a.id.0, &b.id.0));
-            let wanted: Vec<Node> = model.iter().take(16).copied().collect();
-            assert_eq!(closest::<16>(&hints, &target, minute), wanted, "{step}");
             let bits = rng.below(6);
-            let within = model.iter().filter(|node| {
-                (prefix(&node.id) ^ prefix(&NodeId(target))).leading_zeros() >= bits
-            });
-            assert!(hints.count_within(&target, bits) >= within.count());
+            for six in [false, true] {
+                hints.six = six;
+                let of_family = || model.iter().filter(|node| node.address.is_ipv6() == six);
+                let wanted: Vec<Node> = of_family().take(16).copied().collect();
+                assert_eq!(closest::<16>(&hints, &target, minute), wanted, "{step}");
+                let within = of_family().filter(|node| {
+                    (prefix(&node.id) ^ prefix(&NodeId(target))).leading_zeros() >= bits
+                });
+                assert!(hints.count_within(&target, bits) >= within.count());
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ fn a_holder_that_names_ever_newer_records_is_asked_for_few_of_them() {
         young: false,
         standing: Standing::Listed,
         kept: false,
+        six: false,
         start: 0,
         observed: address(0),
     };

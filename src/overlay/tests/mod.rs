@@ -2,6 +2,7 @@
 
 mod abuse;
 mod closest;
+mod families;
 mod gossip;
 mod hints;
 mod holders;

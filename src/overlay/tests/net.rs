@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) node: Overlay,
     pub(super) budget: Budget,
     pub(super) address: SocketAddr,
+    /// The one of the other family, where it has both.
+    pub(super) other: Option<SocketAddr>,
     pub(super) alive: bool,
     pub(super) side: u8,
     /// The NAT that it is behind.
@@ -72,6 +74,10 @@ pub(super) fn aor(n: usize) -> String {
 
 pub(super) fn contact(n: usize) -> Contact {
     Contact::new(&format!("c{n}")).unwrap()
+}
+
+pub(super) fn address6(n: usize) -> SocketAddr {
+    SocketAddr::from(([0x2001, 0xdb8, n as u16, 0, 0, 0, 0, 1], 5070))
 }
 
 fn second_port(first: SocketAddr) -> SocketAddr {
@@ -135,6 +141,7 @@ impl Net {
             node,
             budget: Budget::new(self.now),
             address,
+            other: None,
             alive: true,
             side: 0,
             nat,
@@ -232,7 +239,8 @@ impl Net {
         let inside = nat.map(|nat| self.nats[nat].enter(now_ms, from, address));
         let Some(address) = inside.unwrap_or(Some(address)) else { return };
         let side = self.peers[sender].side;
-        let at = |p: &Peer| p.address == address || second_port(p.address) == address;
+        let is = |own: SocketAddr| own == address || second_port(own) == address;
+        let at = |p: &Peer| is(p.address) || p.other.is_some_and(is);
         let there = |p: &Peer| at(p) && p.nat == nat && p.side == side && p.alive;
         let Some(to) = self.peers.iter().position(there) else { return };
         let now = self.now;
@@ -250,7 +258,14 @@ impl Net {
     pub(super) fn after(&mut self, i: usize) {
         let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
         while let Some(Transmit { via, to, len, .. }) = self.peers[i].node.poll_transmit(&mut buf) {
-            let mut from = self.peers[i].address;
+            let Peer { address, other, .. } = self.peers[i];
+            let own = other.filter(|other| other.is_ipv6() == to.is_ipv6()).or(Some(address));
+            let own = own.filter(|own| own.is_ipv6() == to.is_ipv6());
+            let Some(mut from) = own else {
+                let now = self.now;
+                self.peers[i].node.send_failed(now, to);
+                continue;
+            };
             if via == Port::Second {
                 from = second_port(from);
             }

@@ -27,7 +27,7 @@ fn keys() -> NetworkKeys {
 fn hello() -> Hello {
     let observed = "[2001:db8::1]:5070".parse().unwrap();
     let standing = Standing::Near;
-    Hello { token: TOKEN, young: true, standing, kept: true, start: 142, observed }
+    Hello { token: TOKEN, young: true, standing, kept: true, six: false, start: 142, observed }
 }
 
 fn record() -> Record {

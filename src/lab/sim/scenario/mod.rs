@@ -37,7 +37,8 @@ pub enum Scenario {
     HalfLost,
     /// A third of the routers are behind carriers' NATs of all kinds.
     Clients,
-    /// Half of the routers have IPv6 alone, the others both families; some lose power meanwhile.
+    /// Half of the routers have IPv6 alone, a third IPv4 alone behind carriers, the others both
+    /// families; some lose power meanwhile.
     Families,
     /// One router, and then more and more.
     Growth,
