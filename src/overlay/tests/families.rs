@@ -9,15 +9,18 @@ use super::reach::{Behind, add_behind};
 
 /// Adds a node with such addresses, that joins through node 0.
 fn add(net: &mut Net, n: usize, four: bool, six: bool) -> usize {
-    let own: Vec<_> =
-        six.then(|| address6(n)).into_iter().chain(four.then(|| address(n))).collect();
+    add_by(net, n, (four, six), &[address6(0), address(0)])
+}
+
+fn add_by(net: &mut Net, n: usize, (four, six): (bool, bool), by: &[SocketAddr]) -> usize {
+    let own = six.then(|| address6(n)).into_iter().chain(four.then(|| address(n)));
+    let own: Vec<_> = own.collect();
     let i = net.add_at(n, own[0], None);
     net.peers[i].other = own.get(1).copied();
     let now = net.now;
     net.with(i, |node| {
         node.set_local(now, &own, &[]);
-        let all = [address6(0), address(0)];
-        node.set_bootstrap(now, if n == 0 { &[] } else { &all });
+        node.set_bootstrap(now, if n == 0 { &[] } else { by });
     });
     net.run_ms(200);
     i
@@ -78,17 +81,16 @@ fn where_few_have_ipv4_all_deal_in_ipv6() {
 #[test]
 fn a_network_of_both_is_one_of_ipv4_though_it_is_joined_by_ipv6() {
     let mut net = Net::new(42, 20);
-    for n in 0..12 {
-        let i = add(&mut net, n, true, true);
-        let now = net.now;
-        let first = [address6(0)];
-        net.with(i, |node| node.set_bootstrap(now, if n == 0 { &[] } else { &first }));
-    }
+    (0..12).for_each(|n| _ = add_by(&mut net, n, (true, true), &[address6(0)]));
     net.run_ms(60_000);
     for i in 0..12 {
         assert_eq!(judged(&net, i), (false, Judged::Member), "{i}");
         assert_eq!(net.peers[i].node.status().peers, 11, "{i}");
     }
+    net.record = true;
+    net.run_ms(1_500_000);
+    let mut sent = net.peers.iter().flat_map(|peer| &peer.keep).peekable();
+    assert!(sent.peek().is_some() && sent.all(|(to, _)| to.is_ipv4()), "nobody is asked twice");
 }
 
 #[test]
