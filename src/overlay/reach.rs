@@ -166,11 +166,10 @@ impl Reach {
         [false, true].map(|six| list.iter().find(|own| own.is_ipv6() == six).copied())
     }
 
-    /// Whether we have an address of a family, as far as is known.
+    /// Whether we have an address of a family; both may be, where none is known.
     pub(super) fn has(&self, six: bool) -> bool {
-        let inside = self.local.iter().chain(&self.private).map(SocketAddr::ip);
-        let mut all = inside.chain(self.public_ip.into_iter().flatten()).peekable();
-        all.peek().is_none() || all.any(|ip| ip.is_ipv6() == six)
+        let of = |six| self.local.iter().chain(&self.private).any(|own| own.is_ipv6() == six);
+        of(six) || !of(!six)
     }
 
     /// How a node that others reach is reached.
