@@ -158,6 +158,7 @@ fn a_network_too_small_for_a_batch_knows_two_ids_at_an_address_too() {
     for (six, woven) in [(false, 0), (true, 0), (false, 256), (true, 256)] {
         let mut rng = Rng::new([9; 32]);
         let mut hints = Hints::new(&NodeId([1; 16]), 64, &mut rng);
+        hints.six = six;
         let at = named(&mut rng, 999_999, six).node.address;
         let mut all: Vec<Named> = (0..5).map(|n| named(&mut rng, n, six)).collect();
         all.iter_mut().for_each(|named| named.node.address = at);
