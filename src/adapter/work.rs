@@ -31,10 +31,13 @@ impl Adapter {
         let budget = &mut self.waiting.budget;
         let done = self.channel.as_mut().is_some_and(|channel| channel.work(now, budget))
             || self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget));
-        match done {
-            true => {}
-            false if self.waiting.unpublished.is_empty() => self.contacts_due(now),
-            false => self.publish_one(now),
+        if done {
+            return;
+        }
+        if self.waiting.unpublished.is_empty() {
+            self.contacts_due(now);
+        } else {
+            self.publish_one(now);
         }
     }
 

@@ -10,15 +10,14 @@
 //! and those go. Whether two of the news are at an address is seen at once. Who has moved keeps its
 //! place.
 //!
-//! Where not all fit, a stable sample stays: what a keyed hash of the prefix puts below a
-//! threshold, and whoever is close to this node; of the other family an eighth of those. Each node
-//! has another sample, so that all of them together know everybody.
+//! Where not all fit, a stable sample stays (see [`super::sample`]).
 
 use super::id::{Named, Node, Place, insert_closest, prefix};
 use super::rows::{
     LIFE_MIN, PORT, ROW_BYTES, Rows, address_of, age_of, is_alive, is_by_gossip, kill, network_of,
     prefix_of, read, write,
 };
+use super::sample::Sample;
 use crate::net::NodeId;
 use crate::rng::Rng;
 use heapless::VecView;
@@ -35,33 +34,6 @@ const SAID_MIN: u16 = 60;
 const IDS_PER_ADDRESS_MAX: u8 = 2;
 /// So many of the closest are kept, whatever the sample.
 const NEAR: usize = 64;
-/// Of the other family one of 2^3 is kept then.
-const OTHER_SHIFT: u32 = 3;
-
-/// Which hints are kept where not all fit.
-#[derive(Clone, Copy)]
-struct Sample {
-    me: u64,
-    key: u64,
-    /// What a keyed hash of the prefix must not be above.
-    threshold: u32,
-    /// Whoever shares so many bits with us is close.
-    near_bits: u32,
-}
-
-impl Sample {
-    fn wants(&self, prefix: u64, ours: bool) -> bool {
-        let mixed = (prefix ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed >> 32) as u32 <= self.threshold >> self.shift(ours)
-            || (prefix ^ self.me).leading_zeros() >= self.near_bits
-    }
-
-    /// How often what is kept of a family is to be doubled, to be as it is of the other.
-    fn shift(&self, ours: bool) -> u32 {
-        if ours || self.threshold == u32::MAX { 0 } else { OTHER_SHIFT }
-    }
-}
 
 /// All hints.
 pub(super) struct Hints {

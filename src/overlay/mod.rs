@@ -20,7 +20,7 @@
 //! | `port` | whose a datagram is |
 //! | `wire`, `reader`, `wire_out`, `send` | the datagrams: format, read, written, sent |
 //! | `table`, `suspects` | members proven, members lost |
-//! | `hints`, `rows`, `known` | members named by others; both kinds together |
+//! | `hints`, `rows`, `sample`, `known` | members named by others; both kinds together |
 //! | `family` | whether it deals in IPv4 or in IPv6 |
 //! | `gossip`, `spread` | how that is told along a tree |
 //! | `request` | requests under way |
@@ -63,6 +63,7 @@ mod rendezvous;
 mod repair;
 mod request;
 mod rows;
+mod sample;
 mod search;
 mod send;
 mod spread;

@@ -5,7 +5,7 @@ use super::event::{LookupId, OverlayEvent};
 use super::id::{Named, Node, Place, same};
 use super::lookup::{CANDIDATES_MAX, Goal, Lookup, OWNERS_MAX};
 use super::request::Purpose;
-use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN, SEEK_BYTES, Token};
+use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN, Token};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
 use crate::identity::record::Key;
@@ -15,6 +15,8 @@ use crate::time::Instant;
 
 /// Members asked where somebody is, or one less where it is known here.
 const SOUGHT_MAX: usize = 3;
+/// The size of a find that wants one address: room for 4 hints of IPv4, or 2 of IPv6.
+const SEEK_BYTES: usize = 128;
 
 impl Overlay {
     /// Looks `aor` up. [`OverlayEvent::Found`] follows for each owner, then

@@ -25,8 +25,6 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const GET_BYTES: usize = 1100;
 /// The size of a find: room for 22 hints of IPv4 in the answer, or 12 of IPv6.
 pub(super) const FIND_BYTES: usize = 400;
-/// The size of a find that wants one address: room for 4 hints of IPv4, or 2 of IPv6.
-pub(super) const SEEK_BYTES: usize = 128;
 /// In the first byte of a hint.
 pub(super) const NAMED_IPV6: u8 = 0x80;
 /// Zeros behind hints: room for an IPv6 address in the answer.
