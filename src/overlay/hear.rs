@@ -108,7 +108,7 @@ impl Overlay {
         told: &Body<'_>,
     ) {
         let Some(lookup) = self.lookups.get_mut(id) else { return };
-        lookup.naming = lookup.naming.saturating_sub(u8::from(named));
+        lookup.beside = lookup.beside.saturating_sub(u8::from(named));
         let hops = lookup.drop(&expected);
         if let Body::Nodes(_, nodes) | Body::Value(_, Value { nodes, .. }) = *told {
             self.lookup_learn(now, id, nodes, hops);
@@ -140,7 +140,7 @@ impl Overlay {
                 if let Some(lookup) = self.lookups.get_mut(id) {
                     match (over, named) {
                         (true, _) => lookup.gone(&node),
-                        (false, true) => lookup.naming = lookup.naming.saturating_sub(1),
+                        (false, true) => lookup.beside = lookup.beside.saturating_sub(1),
                         (false, false) => lookup.late(&node),
                     }
                 }
@@ -237,7 +237,7 @@ impl Overlay {
     ) -> Result<(), Rejected> {
         let Some(lookup) = self.lookups.get_mut(id) else { return Ok(()) };
         if named {
-            lookup.naming = lookup.naming.saturating_sub(1);
+            lookup.beside = lookup.beside.saturating_sub(1);
         }
         let parse = |data| Record::parse(data).map_err(|_| self.malformed());
         let record = value.record.map(parse);
@@ -307,7 +307,7 @@ impl Overlay {
         if self.ask_step(now, id, goal, target, holder, &token, Some(owner))
             && let Some(lookup) = self.lookups.get_mut(id)
         {
-            lookup.naming += 1;
+            lookup.beside += 1;
         }
     }
 

@@ -10,7 +10,7 @@
 //! nothing: who is farther has no reason to hold it. No more are asked than may have to say so, for
 //! each question is a kilobyte. A member that has not been up for a refresh
 //! interval may lack what it should hold: its "no" alone does not count, and after three of those
-//! all replicas are asked.
+//! all replicas are asked. Where nobody answers, whoever was heard just now is asked, too.
 
 use super::id::{Node, Place, closer, same};
 use super::publication::Publication;
@@ -95,8 +95,8 @@ pub(super) struct Lookup {
     pub(super) hedge: Instant,
     /// Records waiting for their verification.
     pub(super) verifying: u8,
-    /// Requests that name an owner, under way.
-    pub(super) naming: u8,
+    /// Requests under way beside those to the closest: that name an owner, or to whom is there.
+    pub(super) beside: u8,
     /// Owners heard of.
     pub(super) owners: heapless::Vec<OwnerSeen, OWNERS_MAX>,
     /// Records found by a look-up of the same AOR under another secret.
@@ -130,7 +130,7 @@ impl Lookup {
             deadline: now + LOOKUP_MAX,
             hedge: now + hedge,
             verifying: 0,
-            naming: 0,
+            beside: 0,
             owners: heapless::Vec::new(),
             found_before: 0,
             hops: 0,
@@ -258,18 +258,19 @@ impl Lookup {
     }
 
     /// Where nobody has answered for as long as most take, all replicas are asked, and after as
-    /// long again those behind them.
-    pub(super) fn widen(&mut self, now: Instant, usual: Duration) {
+    /// long again those behind them. Whether it is so.
+    pub(super) fn widen(&mut self, now: Instant, usual: Duration) -> bool {
         let answered = |c: &Candidate| matches!(c.state, State::Answered { .. });
         if self.candidates.iter().any(answered) {
             self.hedge = self.deadline;
-            return;
+            return false;
         }
         if self.widened {
             let asked = self.candidates.iter_mut().filter(|c| c.state == State::Asked);
             asked.for_each(|candidate| candidate.state = State::Late);
         }
         (self.widened, self.hedge) = (true, now + usual);
+        true
     }
 
     /// Notes that it is not there. Returns how far away who is there is.
@@ -291,7 +292,7 @@ impl Lookup {
 
     /// Whether nothing more is to be expected.
     pub(super) fn is_done(&self) -> bool {
-        if self.verifying > 0 || self.naming > 0 {
+        if self.verifying > 0 || self.beside > 0 {
             return false;
         }
         if matches!(self.goal, Goal::Records(..)) {
@@ -363,6 +364,11 @@ impl Lookup {
 
     fn has_found(&self) -> bool {
         self.owners.iter().any(|seen| seen.seq > 0 && !seen.withdrawn)
+    }
+
+    /// Whether somebody is asked, or will be.
+    pub(super) fn knows(&self, id: &NodeId) -> bool {
+        self.candidates.iter().any(|candidate| same(&candidate.node.id, id))
     }
 
     fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {

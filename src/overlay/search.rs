@@ -5,6 +5,7 @@ use super::event::{LookupId, OverlayEvent};
 use super::id::{Named, Node, Place, same};
 use super::lookup::{CANDIDATES_MAX, Goal, Lookup, OWNERS_MAX};
 use super::request::Purpose;
+use super::table::Member;
 use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN, Token};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
@@ -15,6 +16,10 @@ use crate::time::Instant;
 
 /// Members asked where somebody is, or one less where it is known here.
 const SOUGHT_MAX: usize = 3;
+/// Members asked that are surely there, where nobody of the closest answers.
+const THERE_MAX: usize = 3;
+/// Whoever was heard within so many seconds is there.
+const THERE_S: u32 = 120;
 /// The size of a find that wants one address: room for 4 hints of IPv4, or 2 of IPv6.
 const SEEK_BYTES: usize = 128;
 
@@ -164,6 +169,29 @@ impl Overlay {
         }
     }
 
+    /// Nobody of the closest has answered: perhaps all of them have moved. Who was heard just now is
+    /// there, however far away, and knows others.
+    fn ask_those_there(&mut self, now: Instant, id: Id<Lookup>) {
+        let now_s = self.seconds(now);
+        let Some(lookup) = self.lookups.get(id) else { return };
+        let (Goal::Records(..), target) = (lookup.goal, lookup.target) else { return };
+        let mut there = heapless::Vec::<Named, THERE_MAX>::new();
+        let accept = |member: &Member| {
+            let lately = now_s.saturating_sub(member.heard_s) < THERE_S;
+            lately && member.missed == 0 && !lookup.knows(&member.id)
+        };
+        self.members.closest_into(&target, &accept, there.as_mut_view());
+        for Named { node, .. } in there {
+            let (to, purpose) = (node.address, Purpose::Lookup(id, true));
+            let asked = self.ask(now, to, Some(node.id), purpose, GET_BYTES, |me, request| {
+                Encoder::get(me, request, &NO_TOKEN, &Key(target), None)
+            });
+            if let Some(lookup) = self.lookups.get_mut(id).filter(|_| asked) {
+                lookup.beside += 1;
+            }
+        }
+    }
+
     fn end_lookup(&mut self, now: Instant, id: Id<Lookup>) {
         self.lookup_timers.stop(id.slot());
         let Some(lookup) = self.lookups.remove(id) else { return };
@@ -195,8 +223,11 @@ impl Overlay {
                 self.end_lookup(now, id);
                 continue;
             }
-            lookup.widen(now, usual);
+            let silent = lookup.widen(now, usual);
             self.lookup_timers.set(slot, lookup.next_at());
+            if silent {
+                self.ask_those_there(now, id);
+            }
             self.drive(now, id);
         }
     }

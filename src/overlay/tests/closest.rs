@@ -7,6 +7,7 @@ use super::super::wire::NO_TOKEN;
 use super::super::wire_out::Encoder;
 use super::super::*;
 use super::net::{Net, address, aor, contact};
+use crate::identity::record::Key;
 
 fn drawn(rng: &mut Rng, n: usize) -> Node {
     Node { id: NodeId(rng.bytes()), address: address(n) }
@@ -94,6 +95,30 @@ fn those_who_live_where_the_closest_were_said_to_be_tell_where_they_are() {
         net.with(NODES, |asker| asker.hints.learn(&Named { node, age_h: 0 }, 0, true));
     }
     let now = net.now;
+    net.with(NODES, |asker| asker.lookup(now, &aor(1)));
+    net.run_ms(2_000);
+    assert_eq!(net.peers[NODES].found.len(), 1);
+}
+
+/// As where all of them have moved, and nobody lives where they were.
+#[test]
+fn where_none_of_the_closest_answers_those_are_asked_who_were_heard_just_now() {
+    const NODES: usize = 40;
+    let mut net = Net::joined(35, NODES);
+    let now = net.now;
+    net.with(1, |node| node.publish(now, &aor(1), &contact(1)).unwrap());
+    net.run_ms(5_000);
+    net.add(NODES, &[]);
+    let (now, key) = (net.now, Key::of(&net.keys.aor_key(&aor(1))));
+    let id = |net: &Net, n: usize| net.peers[n].node.me;
+    let far = |a: &usize, b: &usize| closer(&key.0, &id(&net, *a).0, &id(&net, *b).0);
+    let farthest = (0..NODES).max_by(far).unwrap();
+    for n in (0..NODES).filter(|n| *n != farthest) {
+        let node = Node { id: id(&net, n), address: address(100 + n) };
+        net.with(NODES, |asker| asker.hints.learn(&Named { node, age_h: 0 }, 0, true));
+    }
+    let there = Node { id: id(&net, farthest), address: address(farthest) };
+    net.with(NODES, |asker| asker.members.prove(&there, asker.seconds(now)).is_ok());
     net.with(NODES, |asker| asker.lookup(now, &aor(1)));
     net.run_ms(2_000);
     assert_eq!(net.peers[NODES].found.len(), 1);
