@@ -35,6 +35,8 @@ const SURE: usize = 6;
 pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
 const ASKS_MAX: u8 = 3;
+/// Who has moved is asked at so many addresses at most, for others may believe in older ones.
+const ADDRESSES_MAX: u8 = 8;
 
 /// What a look-up is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +152,7 @@ impl Lookup {
         if let Some(known) = self.candidate(&node.id) {
             let elsewhere = known.node.address != node.address;
             let silent = matches!(known.state, State::Late | State::Gone);
-            if elsewhere && silent && known.asks > 0 && known.asks < ASKS_MAX {
+            if elsewhere && silent && (1..ADDRESSES_MAX).contains(&known.asks) {
                 (known.node.address, known.state) = (node.address, State::New);
                 known.rtt_us = rtt_us();
             }
@@ -258,19 +260,20 @@ impl Lookup {
     }
 
     /// Where nobody has answered for as long as most take, all replicas are asked, and after as
-    /// long again those behind them. Whether it is so.
+    /// long again those behind them; whether it has come to that.
     pub(super) fn widen(&mut self, now: Instant, usual: Duration) -> bool {
         let answered = |c: &Candidate| matches!(c.state, State::Answered { .. });
         if self.candidates.iter().any(answered) {
             self.hedge = self.deadline;
             return false;
         }
-        if self.widened {
+        let again = self.widened;
+        if again {
             let asked = self.candidates.iter_mut().filter(|c| c.state == State::Asked);
             asked.for_each(|candidate| candidate.state = State::Late);
         }
         (self.widened, self.hedge) = (true, now + usual);
-        true
+        again
     }
 
     /// Notes that it is not there. Returns how far away who is there is.

@@ -169,8 +169,8 @@ impl Overlay {
         }
     }
 
-    /// Nobody of the closest has answered: perhaps all of them have moved. Who was heard just now is
-    /// there, however far away, and knows others.
+    /// Nobody of the closest has answered: perhaps all have moved. Who was heard just now is there,
+    /// however far away, and knows others.
     fn ask_those_there(&mut self, now: Instant, id: Id<Lookup>) {
         let now_s = self.seconds(now);
         let Some(lookup) = self.lookups.get(id) else { return };

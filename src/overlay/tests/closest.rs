@@ -81,6 +81,19 @@ fn that_the_closest_are_not_where_they_were_said_to_be_is_no_word_for_there_bein
     assert!(asked(&mut lookup).contains(&101), "it may be elsewhere");
 }
 
+#[test]
+fn who_has_moved_is_asked_at_newer_addresses_though_others_believe_in_older_ones() {
+    let mut lookup = look_up(&[1]);
+    let mut tried = 0;
+    for n in 1..20 {
+        let Some((node, _)) = lookup.next() else { break };
+        tried += 1;
+        lookup.drop(&node.id);
+        lookup.add(Node { address: address(n), ..node }, false, 1, || 1);
+    }
+    assert_eq!(tried, 8);
+}
+
 /// As after a night in which all addresses were given to others.
 #[test]
 fn those_who_live_where_the_closest_were_said_to_be_tell_where_they_are() {
