@@ -41,7 +41,7 @@ fn user(home: usize, number: usize) -> String {
 impl District {
     /// Homes with so many phones each, all registered; their routers have accounts for them or not.
     pub(crate) fn new(phones: &[usize], accounts: bool) -> Self {
-        let mut town = Town::empty(4);
+        let mut town = Town::empty(1);
         // The one that the others join the overlay by comes first.
         let numbers = (1..=phones.len() as u8).filter(|number| *number != 3);
         for number in [3].into_iter().chain(numbers) {
@@ -249,10 +249,14 @@ impl Seen {
         self.seconds.range(seconds).map(|(_, count)| *count).max().unwrap_or(0)
     }
 
-    /// The shortest time between two REGISTERs of a phone that are not the same one again.
+    /// The shortest time between two REGISTERs of a phone that are not the same one again, until it
+    /// was accepted: when the server is up again, each is registered anew at any time.
     pub(crate) fn shortest_pause_ms(&self) -> u64 {
-        let anew = |pair: &&[(u64, String)]| pair[0].1 != pair[1].1;
-        let all = self.asked.values().flat_map(|asked| asked.windows(2).filter(anew));
-        all.map(|pair| pair[1].0 - pair[0].0).min().unwrap_or(u64::MAX)
+        let pauses = self.asked.iter().flat_map(|(aor, asked)| {
+            let over = self.accepted.get(aor).copied().unwrap_or(u64::MAX);
+            let anew = asked.windows(2).filter(|pair| pair[0].1 != pair[1].1);
+            anew.filter(move |pair| pair[1].0 <= over).map(|pair| pair[1].0 - pair[0].0)
+        });
+        pauses.min().unwrap_or(u64::MAX)
     }
 }
