@@ -44,7 +44,7 @@ impl Adapter {
             && callee != caller
     }
 
-    /// Looks the callee of a call up, unless what is kept of it spares that for now.
+    /// Looks the callee of a call up, unless adapters that are kept for it spare the look-up.
     pub(crate) fn look_up_callee(&mut self, now: Instant, id: CallId) {
         self.stop_search(id);
         let Some(call) = self.calls.get(id) else { return };

@@ -94,15 +94,22 @@ fn who_has_moved_is_asked_at_newer_addresses_though_others_believe_in_older_ones
     assert_eq!(tried, 8);
 }
 
-/// As after a night in which all addresses were given to others.
-#[test]
-fn those_who_live_where_the_closest_were_said_to_be_tell_where_they_are() {
-    const NODES: usize = 40;
-    let mut net = Net::joined(32, NODES);
+const NODES: usize = 40;
+
+/// A network in which an AOR is published, and one more node that knows nobody.
+fn published(seed: u8) -> Net {
+    let mut net = Net::joined(seed, NODES);
     let now = net.now;
     net.with(1, |node| node.publish(now, &aor(1), &contact(1)).unwrap());
     net.run_ms(5_000);
     net.add(NODES, &[]);
+    net
+}
+
+/// As after a night in which all addresses were given to others.
+#[test]
+fn those_who_live_where_the_closest_were_said_to_be_tell_where_they_are() {
+    let mut net = published(32);
     for n in 0..NODES {
         let node = Node { id: net.peers[n].node.me, address: address((n + 7) % NODES) };
         net.with(NODES, |asker| asker.hints.learn(&Named { node, age_h: 0 }, 0, true));
@@ -116,12 +123,7 @@ fn those_who_live_where_the_closest_were_said_to_be_tell_where_they_are() {
 /// As where all of them have moved, and nobody lives where they were.
 #[test]
 fn where_none_of_the_closest_answers_those_are_asked_who_were_heard_just_now() {
-    const NODES: usize = 40;
-    let mut net = Net::joined(35, NODES);
-    let now = net.now;
-    net.with(1, |node| node.publish(now, &aor(1), &contact(1)).unwrap());
-    net.run_ms(5_000);
-    net.add(NODES, &[]);
+    let mut net = published(35);
     let (now, key) = (net.now, Key::of(&net.keys.aor_key(&aor(1))));
     let id = |net: &Net, n: usize| net.peers[n].node.me;
     let far = |a: &usize, b: &usize| closer(&key.0, &id(&net, *a).0, &id(&net, *b).0);
