@@ -130,8 +130,11 @@ impl Packets {
         Some(packet)
     }
 
-    /// Takes the buffer of a packet that has arrived.
+    /// Takes the buffer of a packet that has arrived. What attacks brought is not kept: their
+    /// buffers do not come from here, and some are huge.
     pub(super) fn recycle(&mut self, packet: Packet) {
-        self.buffers.push(packet.data);
+        if packet.made == Made::Honestly {
+            self.buffers.push(packet.data);
+        }
     }
 }
