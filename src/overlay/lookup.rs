@@ -5,12 +5,12 @@
 //! answered within the time in which three of four answers come, or one is late, the look-up widens
 //! to all replicas that it knows: then half of them may be gone and the answer still comes one
 //! round trip later. Who is late keeps no farther one from being asked, for that one may know who
-//! is nearer. A look-up of records ends when three have answered, or as many as there are, and one
-//! of them had it; or when 4 of the 12 closest, or all that there are of those, say that there is
-//! nothing: who is farther has no reason to hold it. No more are asked than may have to say so, for
-//! each question is a kilobyte. A member that has not been up for a refresh
-//! interval may lack what it should hold: its "no" alone does not count, and after three of those
-//! all replicas are asked. Where nobody answers, whoever was heard just now is asked, too.
+//! is nearer. A look-up of records ends when three of the twelve closest have answered, or as many
+//! as there are, and one had it; or when 4 of the 12 closest, or all that there are of those, say
+//! that there is nothing: who is farther has no reason to hold it. No more are asked than may have
+//! to say so, for each question is a kilobyte. A member that has not been up for a refresh interval
+//! may lack what it should hold: its "no" alone does not count, and after three of those all
+//! replicas are asked. Where nobody answers, whoever was heard just now is asked, too.
 
 use super::id::{Node, Place, closer, same};
 use super::publication::Publication;
@@ -179,13 +179,14 @@ impl Lookup {
     /// Whom to ask now, if anybody; marks it as asked.
     pub(super) fn next(&mut self) -> Option<(Node, Token)> {
         let records = matches!(self.goal, Goal::Records(..));
-        let open = |c: &&Candidate| matches!(c.state, State::Asked | State::Answered { .. });
-        if records
-            && (self.has_found() || self.verifying > 0)
-            && self.candidates.iter().filter(open).count() >= PARALLEL
-        {
-            // It reads on until three have answered: one of them may have missed the newest.
-            return None;
+        if records && (self.has_found() || self.verifying > 0) {
+            // It reads on until three of the closest have answered: one may have missed the newest,
+            // and whoever held it before somebody nearer came has missed all since.
+            let there = self.candidates.iter().filter(|c| c.state != State::Gone).take(REPLICAS);
+            let open = |c: &&Candidate| matches!(c.state, State::Asked | State::Answered { .. });
+            if there.filter(open).count() >= PARALLEL {
+                return None;
+            }
         }
         let asked = self.candidates.iter().filter(|c| c.state == State::Asked).count();
         let replicas = self.candidates.iter().take(REPLICAS);

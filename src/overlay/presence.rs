@@ -172,8 +172,11 @@ impl Overlay {
 
     /// A member is at this address, beyond doubt or without a rival.
     pub(super) fn moved(&mut self, now: Instant, node: &Node) {
-        if let Some(near) = self.members.get(&node.id).map(|member| member.near) {
-            self.list(now, node, near);
+        let Some(member) = self.members.get(&node.id) else { return };
+        let (near, before) = (member.near, member.address());
+        self.list(now, node, near);
+        if before != node.address {
+            self.holder_moved(now, &node.id);
         }
     }
 

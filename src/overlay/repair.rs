@@ -4,7 +4,8 @@
 //! first. From then on each publication compares, in steps of its own timer, who should hold it
 //! by the table with who has acknowledged it, and mends the difference: periodic repair costs the
 //! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
-//! extends the lifetime hourly; a holder that does not know the record asks for it. Where members
+//! extends the lifetime hourly; a holder that does not know the record asks for it, and one that
+//! has moved is touched there: many have booted before they get another address. Where members
 //! vanish or start anew, holders will have done so too: one touch is due early for each, and none
 //! within a quarter of an hour of the last. Holders are searched for again after twice as long
 //! as the node has been up: after a power cut for many it does not know yet where those are who
@@ -252,6 +253,15 @@ impl Overlay {
             let holder = publication.holder(node);
             let lost = |h: &&mut Holder| h.state == State::Acknowledged && h.start != start;
             holder.filter(lost).map(Holder::fail).is_some()
+        });
+    }
+
+    /// A member has another address: perhaps it has booted before, and holds nothing.
+    pub(super) fn holder_moved(&mut self, now: Instant, node: &NodeId) {
+        self.holders_again(now, |publication| {
+            let holder = publication.holder(node);
+            let held = holder.filter(|h| h.state == State::Acknowledged);
+            held.map(Holder::fail).is_some()
         });
     }
 

@@ -66,6 +66,19 @@ fn noes_of_those_who_are_not_among_the_closest_any_more_keep_nobody_from_being_a
 }
 
 #[test]
+fn who_held_it_before_others_came_nearer_is_not_believed_alone() {
+    let mut lookup = look_up(&[1; 3]);
+    let first = asked(&mut lookup);
+    first.iter().for_each(|n| _ = lookup.answered(NodeId([*n; 16]), NO_TOKEN, Word::Yes));
+    lookup.owner(NodeId([9; 16])).unwrap().seq = 1;
+    assert!(lookup.is_done());
+    for n in 1..=12 {
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, || 1);
+    }
+    assert_eq!(asked(&mut lookup), [1, 2, 3], "they may have a newer one");
+}
+
+#[test]
 fn that_the_closest_are_not_where_they_were_said_to_be_is_no_word_for_there_being_nothing() {
     let mut lookup = look_up(&[1; 20]);
     let mut all = Vec::new();

@@ -1,12 +1,12 @@
-//! What a hostile holder may do to whoever asks it for a record.
+//! What becomes of records whose holders start anew elsewhere, and what hostile ones may do.
 
-use super::super::id::Node;
-use super::super::lookup::{Goal, Lookup, OWNERS_MAX};
+use super::super::id::{Node, distance};
+use super::super::lookup::{Goal, Lookup, OWNERS_MAX, REPLICAS};
 use super::super::wire::{Body, Frame, Hello, Standing};
 use super::super::wire_out::Encoder;
 use super::super::*;
-use super::net::{Net, SECRET, address, aor, identity};
-use crate::identity::record::Record;
+use super::net::{Net, SECRET, address, aor, contact, identity};
+use crate::identity::record::{Key, Record};
 
 #[test]
 fn a_holder_that_names_ever_newer_records_is_asked_for_few_of_them() {
@@ -61,4 +61,27 @@ fn owners_that_a_holder_made_up_make_room_for_one_whose_record_came() {
         lookup.owner(made_up(n));
     }
     assert_eq!(lookup.found(), 1, "what was verified stays");
+}
+
+/// As where lines come back one after another: who has booted tells nobody that it holds nothing,
+/// but where it is.
+#[test]
+fn holders_that_boot_and_get_another_address_are_given_the_record_again() {
+    const NODES: usize = 20;
+    let mut net = Net::joined(36, NODES);
+    net.publish(5, &aor(5), &contact(5));
+    net.run_ms(3_000);
+    for i in (7..NODES).rev() {
+        net.peers[i].address = address(1000 + i);
+        net.restart(i, &[], &[address(0), address(6)]);
+        net.run_ms(3_000);
+    }
+    net.run_ms(60_000);
+    let key = Key::of(&net.keys.aor_key(&aor(5)));
+    let far = |i: &usize| distance(&key.0, &net.peers[*i].node.me.0);
+    let mut closest: Vec<usize> = (0..NODES).collect();
+    closest.sort_by_key(far);
+    let lacks = |i: &&usize| net.peers[**i].node.store.set(&key).next().is_none();
+    let without: Vec<_> = closest.iter().take(REPLICAS).filter(lacks).collect();
+    assert!(without.is_empty(), "{without:?}");
 }
