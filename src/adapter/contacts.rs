@@ -111,21 +111,29 @@ impl Adapter {
         }
     }
 
-    /// What is kept of a callee, who is called now; true where that spares the look-up: a session
-    /// stands with each, and what the overlay said is not older than a record may be. Whoever has
-    /// a phone here is found here.
-    pub(super) fn kept_contact(&mut self, now: Instant, aor: &str) -> (Vec<Rc<Found>>, bool) {
-        let contacts = &mut self.contacts.0;
-        let known = contacts.iter().position(|contact| contact.aor == aor);
-        let Some(at) = known.filter(|_| self.registrar.by_aor(aor).next().is_none()) else {
-            return (Vec::new(), false);
+    /// Where a callee is kept among the contacts; whoever has a phone here is found here.
+    fn contact_at(&self, aor: &str) -> Option<usize> {
+        let known = self.contacts.0.iter().position(|contact| contact.aor == aor);
+        known.filter(|_| self.registrar.by_aor(aor).next().is_none())
+    }
+
+    /// Whether what is kept of a callee spares the look-up: a session stands with each, and what
+    /// the overlay said is not older than a record may be.
+    pub(super) fn contact_spares_look_up(&self, now: Instant, aor: &str) -> bool {
+        let Some(contact) = self.contact_at(aor).and_then(|at| self.contacts.0.get(at)) else {
+            return false;
         };
-        let contact = contacts.remove(at);
+        now.since(contact.looked_up) < CONTACT_AGE
+            && contact.found.iter().all(|it| self.session_with(it.owner).is_some())
+    }
+
+    /// The adapters that are kept of a callee, who is called now.
+    pub(super) fn recall_contact(&mut self, aor: &str) -> Vec<Rc<Found>> {
+        let Some(at) = self.contact_at(aor) else { return Vec::new() };
+        let contact = self.contacts.0.remove(at);
         let kept = contact.found.to_vec();
-        let young = now.since(contact.looked_up) < CONTACT_AGE;
-        let _has_room = contacts.push(contact);
-        let sure = young && kept.iter().all(|it| self.session_with(it.owner).is_some());
-        (kept, sure)
+        let _has_room = self.contacts.0.push(contact);
+        kept
     }
 
     /// Sees to a contact that is due, as part of the regular care. Its look-up may have to blind

@@ -48,7 +48,7 @@ impl Adapter {
     pub(crate) fn look_up_callee(&mut self, now: Instant, id: CallId) {
         self.stop_search(id);
         let Some(call) = self.calls.get(id) else { return };
-        let (_, spares) = self.kept_contact(now, &call.callee.clone());
+        let spares = self.contact_spares_look_up(now, &call.callee);
         match self.calls.get_mut(id).filter(|_| spares) {
             Some(call) => call.search = Search::Kept,
             None => self.search_callee(now, id),
@@ -59,8 +59,7 @@ impl Adapter {
     /// [`Self::advance`].
     pub(crate) fn tell_kept(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(id) else { return };
-        let (kept, _) = self.kept_contact(now, &call.callee.clone());
-        for found in &kept {
+        for found in &self.recall_contact(&call.callee.clone()) {
             self.add_callee(now, id, found);
         }
     }
