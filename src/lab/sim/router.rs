@@ -90,11 +90,11 @@ pub(super) struct Router {
     events: u32,
     starts: u32,
     /// Its file of peers, when it is written next, and whether it was since the start.
-    saved: Vec<u8>,
+    saved: Box<[u8]>,
     save_at: u64,
     has_saved: bool,
     /// What its adapters that were switched off had counted.
-    counted: Vec<(&'static str, u64)>,
+    counted: Vec<u64>,
     reached: Box<[u64; REACHED_WORDS]>,
 }
 
@@ -125,7 +125,7 @@ impl Router {
             armed: 0,
             events: 0,
             starts: 0,
-            saved: Vec::new(),
+            saved: Box::default(),
             save_at: 0,
             has_saved: false,
             counted: Vec::new(),
@@ -178,16 +178,16 @@ impl Router {
         let Some(overlay) = &self.overlay else { return };
         let status = overlay.status();
         if status.peers + status.suspects > 0 {
-            (self.saved, self.has_saved) = (overlay.save_peers(), true);
+            (self.saved, self.has_saved) = (overlay.save_peers().into(), true);
         }
     }
 
     /// The power is gone.
     pub(super) fn die(&mut self) {
         if let Some(overlay) = self.overlay.take() {
-            let mut counted: Vec<_> = overlay.counters().iter().collect();
-            add_counts(&mut counted, self.counted.iter().copied());
-            self.counted = counted;
+            let now = counts(&overlay);
+            let before = self.counted.iter().copied().chain(core::iter::repeat(0));
+            self.counted = now.zip(before).map(|(now, before)| now + before).collect();
         }
         self.asking.clear();
         self.meetings.clear();
@@ -198,7 +198,7 @@ impl Router {
     pub(super) fn count_into(&self, sums: &mut [(&'static str, u64)]) {
         add_counts(sums, self.counted.iter().copied());
         if let Some(overlay) = &self.overlay {
-            add_counts(sums, overlay.counters().iter());
+            add_counts(sums, counts(overlay));
         }
     }
 
@@ -306,7 +306,11 @@ fn identity(dice: &mut Dice, stand_in: bool) -> Identity {
     }
 }
 
-/// Adds counts of the same names, in the same order.
-fn add_counts(sums: &mut [(&'static str, u64)], counts: impl Iterator<Item = (&'static str, u64)>) {
-    sums.iter_mut().zip(counts).for_each(|((_, sum), (_, count))| *sum += count);
+fn counts(overlay: &Overlay) -> impl Iterator<Item = u64> {
+    overlay.counters().iter().map(|(_, count)| count)
+}
+
+/// Adds counts in the order of the sums.
+fn add_counts(sums: &mut [(&'static str, u64)], counts: impl Iterator<Item = u64>) {
+    sums.iter_mut().zip(counts).for_each(|((_, sum), count)| *sum += count);
 }
