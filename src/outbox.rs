@@ -55,6 +55,13 @@ impl<V> Outbox<V> {
         }
     }
 
+    /// Gives its memory back where nothing waits.
+    #[cfg(feature = "lab")]
+    pub fn give_back(&mut self) {
+        queue::give_back(&mut self.heads);
+        queue::give_back(&mut self.bytes);
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()

@@ -12,6 +12,14 @@ pub fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     oldest
 }
 
+/// Gives the memory of a queue back in which nothing waits.
+#[cfg(feature = "lab")]
+pub fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        queue.shrink_to_fit();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

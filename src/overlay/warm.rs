@@ -1,5 +1,6 @@
-//! A member as it is after hours in a network that it has got to know, for the lab: thousands of
-//! them would join one another for longer than what is to be looked at takes.
+//! What the lab does to a node among thousands: makes it a member as it is after hours in a network
+//! that it has got to know, for they would join one another for longer than what is to be looked at
+//! takes; and has it give back what it does not need now, for few of them do anything at a time.
 
 use super::Overlay;
 use super::bootstrap::Join;
@@ -9,6 +10,7 @@ use super::judge::Judge;
 use super::table::Member;
 use crate::limits::OVERLAY_MEMBERS_MAX;
 use crate::net::NodeId;
+use crate::queue;
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
@@ -50,6 +52,15 @@ impl Overlay {
         self.join = Join::over();
         self.judge = Judge::known_member();
         self.gossip = Gossip::announced(now, self.told_addresses(), &mut self.rng);
+    }
+
+    /// Gives the memory of queues back in which nothing waits: they allocate again when something
+    /// does.
+    pub fn rest(&mut self) {
+        self.outbox.give_back();
+        queue::give_back(&mut self.events);
+        queue::give_back(&mut self.unsigned);
+        self.work.give_back();
     }
 
     /// Bytes that hints take, and members.

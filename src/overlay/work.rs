@@ -102,6 +102,13 @@ impl Work {
         Ok(())
     }
 
+    /// Gives the memory of queues back in which nothing waits.
+    #[cfg(feature = "lab")]
+    pub(super) fn give_back(&mut self) {
+        queue::give_back(&mut self.found);
+        queue::give_back(&mut self.store);
+    }
+
     /// Puts a job back to the front of its queue.
     fn put_back(&mut self, job: Job) {
         match job.reason {

@@ -222,6 +222,7 @@ impl Shard {
             }
         }
         let router = &mut self.routers[index];
+        router.overlay.iter_mut().for_each(|overlay| overlay.rest());
         if let Some(at) = router.arm(now) {
             let (order, whom) = (router.next_order(), router.number);
             self.queue.push(Event { at, order, whom, what: What::Wake });
