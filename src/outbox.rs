@@ -55,11 +55,11 @@ impl<V> Outbox<V> {
         }
     }
 
-    /// Gives its memory back where nothing waits.
+    /// See [`queue::fit`].
     #[cfg(feature = "lab")]
-    pub fn give_back(&mut self) {
-        queue::give_back(&mut self.heads);
-        queue::give_back(&mut self.bytes);
+    pub fn fit(&mut self) {
+        queue::fit(&mut self.heads);
+        queue::fit(&mut self.bytes);
     }
 
     /// Whether nothing waits.

@@ -12,11 +12,19 @@ pub fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     oldest
 }
 
-/// Gives the memory of a queue back in which nothing waits.
+/// Gives back what a queue has reserved far beyond what waits in it.
 #[cfg(feature = "lab")]
-pub fn give_back<T>(queue: &mut VecDeque<T>) {
-    if queue.is_empty() {
-        queue.shrink_to_fit();
+pub fn fit<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() / 4 > queue.len() {
+        queue.shrink_to(2 * queue.len());
+    }
+}
+
+/// The same for a list.
+#[cfg(feature = "lab")]
+pub fn fit_list<T>(list: &mut Vec<T>) {
+    if list.capacity() / 4 > list.len() {
+        list.shrink_to(2 * list.len());
     }
 }
 

@@ -5,6 +5,8 @@
 //! costs address space, not memory. An [`Id`] names a slot and the generation that it had, so an
 //! id kept too long finds nothing instead of a stranger.
 
+#[cfg(feature = "lab")]
+use crate::queue;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
@@ -71,6 +73,13 @@ impl<T> Table<T> {
             capacity,
             len: 0,
         }
+    }
+
+    /// See [`queue::fit`].
+    #[cfg(feature = "lab")]
+    pub fn fit(&mut self) {
+        queue::fit_list(&mut self.slots);
+        queue::fit_list(&mut self.free);
     }
 
     /// How many entries there are.

@@ -3,6 +3,8 @@
 //! Setting, moving and stopping a deadline cost O(log n) and no allocation; nothing stale is
 //! ever left in the heap. Equal deadlines fall due in slot order, so a run is reproducible.
 
+#[cfg(feature = "lab")]
+use crate::queue;
 use crate::time::Instant;
 
 const ABSENT: u32 = u32::MAX;
@@ -17,6 +19,13 @@ impl Timers {
     /// No deadlines, with room for one each for `capacity` slots.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { heap: Vec::with_capacity(capacity), position: Vec::with_capacity(capacity) }
+    }
+
+    /// See [`queue::fit`].
+    #[cfg(feature = "lab")]
+    pub fn fit(&mut self) {
+        queue::fit_list(&mut self.heap);
+        queue::fit_list(&mut self.position);
     }
 
     /// Sets or moves the deadline of `slot`.

@@ -22,6 +22,12 @@ impl AorKeys {
         Self { known: VecDeque::with_capacity(AOR_KEYS_MAX), key: rng.bytes(), secrets: 0 }
     }
 
+    /// See [`crate::queue::fit`].
+    #[cfg(feature = "lab")]
+    pub(super) fn fit(&mut self) {
+        crate::queue::fit(&mut self.known);
+    }
+
     /// What stands for `aor` inside this node.
     pub(super) fn name(&self, aor: &str) -> [u8; 16] {
         let hash = blake3::keyed_hash(&self.key, aor.as_bytes());

@@ -104,6 +104,13 @@ impl Requests {
         }
     }
 
+    /// See [`crate::queue::fit`].
+    #[cfg(feature = "lab")]
+    pub(super) fn fit(&mut self) {
+        self.table.fit();
+        self.timers.fit();
+    }
+
     /// Notes a request and returns its id; `None` where too many are under way.
     pub(super) fn start(
         &mut self,

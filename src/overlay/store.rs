@@ -63,6 +63,13 @@ impl Store {
         }
     }
 
+    /// See [`crate::queue::fit`].
+    #[cfg(feature = "lab")]
+    pub(super) fn fit(&mut self) {
+        self.table.fit();
+        self.timers.fit();
+    }
+
     /// How many records there are.
     pub(super) fn len(&self) -> usize {
         self.table.len()

@@ -43,6 +43,13 @@ impl Suspects {
         }
     }
 
+    /// See [`crate::queue::fit`].
+    #[cfg(feature = "lab")]
+    pub(super) fn fit(&mut self) {
+        crate::queue::fit_list(&mut self.list);
+        crate::queue::fit_list(&mut self.prints);
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.list.len()

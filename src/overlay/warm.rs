@@ -54,13 +54,20 @@ impl Overlay {
         self.gossip = Gossip::announced(now, self.told_addresses(), &mut self.rng);
     }
 
-    /// Gives the memory of queues back in which nothing waits: they allocate again when something
-    /// does.
-    pub fn rest(&mut self) {
-        self.outbox.give_back();
-        queue::give_back(&mut self.events);
-        queue::give_back(&mut self.unsigned);
-        self.work.give_back();
+    /// Gives back what is reserved far beyond what is used, where that is not the larger part of a
+    /// table: it is allocated when it is needed.
+    pub fn fit(&mut self) {
+        self.outbox.fit();
+        queue::fit(&mut self.events);
+        queue::fit(&mut self.unsigned);
+        queue::fit_list(&mut self.gossip.queue);
+        self.work.fit();
+        self.requests.fit();
+        self.lookup_timers.fit();
+        self.publication_timers.fit();
+        self.store.fit();
+        self.suspects.fit();
+        self.aor_keys.fit();
     }
 
     /// Bytes that hints take, and members.

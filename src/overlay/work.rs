@@ -102,11 +102,11 @@ impl Work {
         Ok(())
     }
 
-    /// Gives the memory of queues back in which nothing waits.
+    /// See [`queue::fit`].
     #[cfg(feature = "lab")]
-    pub(super) fn give_back(&mut self) {
-        queue::give_back(&mut self.found);
-        queue::give_back(&mut self.store);
+    pub(super) fn fit(&mut self) {
+        queue::fit(&mut self.found);
+        queue::fit(&mut self.store);
     }
 
     /// Puts a job back to the front of its queue.

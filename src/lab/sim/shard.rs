@@ -222,7 +222,7 @@ impl Shard {
             }
         }
         let router = &mut self.routers[index];
-        router.overlay.iter_mut().for_each(|overlay| overlay.rest());
+        router.overlay.iter_mut().for_each(|overlay| overlay.fit());
         if let Some(at) = router.arm(now) {
             let (order, whom) = (router.next_order(), router.number);
             self.queue.push(Event { at, order, whom, what: What::Wake });
