@@ -61,6 +61,7 @@ impl Overlay {
         queue::fit(&mut self.events);
         queue::fit(&mut self.unsigned);
         queue::fit_list(&mut self.gossip.queue);
+        queue::fit_list(&mut self.announcing);
         self.work.fit();
         self.requests.fit();
         self.lookup_timers.fit();

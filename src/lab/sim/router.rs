@@ -154,6 +154,8 @@ impl Router {
         set_local(overlay, at, &self.home);
         overlay.set_bootstrap(at, &common.bootstrap);
         overlay.load_peers(at, &self.saved);
+        // What it reserved is there for the next one's.
+        overlay.fit();
         (self.save_at, self.has_saved) = (now + PEERS_FILE_INTERVAL.as_micros() as u64, false);
     }
 
