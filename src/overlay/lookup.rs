@@ -182,9 +182,9 @@ impl Lookup {
         if records && (self.has_found() || self.verifying > 0) {
             // It reads on until three of the closest have answered: one may have missed the newest,
             // and whoever held it before somebody nearer came has missed all since.
-            let there = self.candidates.iter().filter(|c| c.state != State::Gone).take(REPLICAS);
-            let open = |c: &&Candidate| matches!(c.state, State::Asked | State::Answered { .. });
-            if there.filter(open).count() >= PARALLEL {
+            let silent = |c: &&Candidate| matches!(c.state, State::Late | State::Gone);
+            let there = self.candidates.iter().filter(|c| !silent(c)).take(REPLICAS);
+            if there.filter(|c| c.state != State::New).count() >= PARALLEL {
                 return None;
             }
         }

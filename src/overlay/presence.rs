@@ -175,8 +175,8 @@ impl Overlay {
         let Some(member) = self.members.get(&node.id) else { return };
         let (near, before) = (member.near, member.address());
         self.list(now, node, near);
-        if before != node.address {
-            self.holder_moved(now, &node.id);
+        if before != node.address && self.address_of(node.id) == Some(node.address) {
+            self.holder_moved(now, node);
         }
     }
 

@@ -5,11 +5,11 @@
 //! by the table with who has acknowledged it, and mends the difference: periodic repair costs the
 //! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
 //! extends the lifetime hourly; a holder that does not know the record asks for it, and one that
-//! has moved is touched there: many have booted before they get another address. Where members
-//! vanish or start anew, holders will have done so too: one touch is due early for each, and none
-//! within a quarter of an hour of the last. Holders are searched for again after twice as long
-//! as the node has been up: after a power cut for many it does not know yet where those are who
-//! have the older record.
+//! has moved is touched there, once: many have booted before they get another address. Where
+//! members vanish or start anew, holders will have done so too: one touch is due early for each,
+//! and none within a quarter of an hour of the last. Holders are searched for again after twice as
+//! long as the node has been up: after a power cut for many it does not know yet where those are
+//! who have the older record.
 
 use super::event::OverlayEvent;
 use super::id::{Named, Node, distance, same};
@@ -257,11 +257,15 @@ impl Overlay {
     }
 
     /// A member has another address: perhaps it has booted before, and holds nothing.
-    pub(super) fn holder_moved(&mut self, now: Instant, node: &NodeId) {
+    pub(super) fn holder_moved(&mut self, now: Instant, node: &Node) {
         self.holders_again(now, |publication| {
-            let holder = publication.holder(node);
-            let held = holder.filter(|h| h.state == State::Acknowledged);
-            held.map(Holder::fail).is_some()
+            let Some(holder) = publication.holder(&node.id) else { return false };
+            holder.node = *node;
+            let held = holder.state == State::Acknowledged;
+            if held {
+                holder.fail();
+            }
+            held
         });
     }
 

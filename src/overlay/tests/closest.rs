@@ -72,10 +72,12 @@ fn who_held_it_before_others_came_nearer_is_not_believed_alone() {
     first.iter().for_each(|n| _ = lookup.answered(NodeId([*n; 16]), NO_TOKEN, Word::Yes));
     lookup.owner(NodeId([9; 16])).unwrap().seq = 1;
     assert!(lookup.is_done());
-    for n in 1..=12 {
+    for n in 1..=15 {
         lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, || 1);
     }
     assert_eq!(asked(&mut lookup), [1, 2, 3], "they may have a newer one");
+    (1..=3).for_each(|n| lookup.late(&NodeId([n; 16])));
+    assert_eq!(asked(&mut lookup)[..3], [4, 5, 6], "nobody waits for who is silent");
 }
 
 #[test]
