@@ -154,7 +154,7 @@ impl Router {
         set_local(overlay, at, &self.home);
         overlay.set_bootstrap(at, &common.bootstrap);
         overlay.load_peers(at, &self.saved);
-        // What it reserved is there for the next one's.
+        // The next router's tables take the room that this one's only reserved.
         overlay.fit();
         (self.save_at, self.has_saved) = (now + PEERS_FILE_INTERVAL.as_micros() as u64, false);
     }
@@ -187,9 +187,9 @@ impl Router {
     /// The power is gone.
     pub(super) fn die(&mut self) {
         if let Some(overlay) = self.overlay.take() {
-            let now = counts(&overlay);
+            let last = counts(&overlay);
             let before = self.counted.iter().copied().chain(core::iter::repeat(0));
-            self.counted = now.zip(before).map(|(now, before)| now + before).collect();
+            self.counted = last.zip(before).map(|(last, before)| last + before).collect();
         }
         self.asking.clear();
         self.meetings.clear();
@@ -212,7 +212,8 @@ impl Router {
     /// It has another address.
     pub(super) fn move_to(&mut self, now: u64, home: Home) {
         self.home = home;
-        self.reached.fill(0);
+        // Whoever it has proven this address to still takes its word for it.
+        self.reached.fill(if self.truth.returns_to(now, &home) { u64::MAX } else { 0 });
         self.truth.moves_to(now, home);
         let at = self.clock.at(now);
         if let Some(overlay) = &mut self.overlay {
@@ -308,6 +309,7 @@ fn identity(dice: &mut Dice, stand_in: bool) -> Identity {
     }
 }
 
+/// What an adapter has counted, in one order.
 fn counts(overlay: &Overlay) -> impl Iterator<Item = u64> {
     overlay.counters().iter().map(|(_, count)| count)
 }
