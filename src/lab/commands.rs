@@ -184,7 +184,7 @@ pub fn router_test(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn E
 pub fn swarm(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
     let mut options = options("target/swarm")?;
     let seconds = Duration::from_secs;
-    let size = swarm::Size { routers: 200, settle: seconds(60), idle: seconds(120), asks: 1000 };
+    let size = swarm::Size { routers: 200, settle: seconds(300), idle: seconds(120), asks: 1000 };
     let mut load = swarm::Load { size, delay_ms: 20, seed: 1, beside: false };
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -256,7 +256,8 @@ pub fn dht_client(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Er
 /// # Errors
 /// What is wrong with the arguments; why nothing can be written.
 pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
-    let mut options = sim::Options::default();
+    // A whole run shows what each phase does to a network at rest; named ones follow one another.
+    let mut options = sim::Options { fresh: true, ..sim::Options::default() };
     let mut sizes = vec![options.routers];
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -270,6 +271,7 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             Long("scenario") => {
                 let names = arguments.value()?.string()?;
                 options.scenarios = sim::Scenario::parse(&names).ok_or("no such scenario")?;
+                options.fresh = false;
             }
             Long("minutes") => options.minutes = Some(arguments.value()?.parse()?),
             Long("table-kb") => options.table_kb = arguments.value()?.parse()?,

@@ -83,6 +83,9 @@ pub struct Options {
     pub links: Links,
     /// The phases, in order.
     pub scenarios: Vec<Scenario>,
+    /// Whether each begins in a network of its own, as after hours; else one follows the other in
+    /// the same one, whatever state that is in.
+    pub fresh: bool,
     /// How long each lasts, where not as long as usual.
     pub minutes: Option<u64>,
     /// Whether members have IPv6 alone, who have IPv4 alone otherwise; in scenarios with networks
@@ -110,6 +113,7 @@ impl Default for Options {
             seed: 1,
             links: Links::Internet,
             scenarios: Vec::from(Scenario::WHOLE),
+            fresh: false,
             minutes: None,
             ipv6: false,
             table_kb: 256,
@@ -131,7 +135,8 @@ pub fn run(options: &Options) -> Summary {
         Population::Members if options.ipv6 => Population::Ipv6Members,
         population => population,
     };
-    for scenarios in options.scenarios.chunk_by(|one, next| of(one) == of(next)) {
+    let follows = |one: &Scenario, next: &Scenario| !options.fresh && of(one) == of(next);
+    for scenarios in options.scenarios.chunk_by(follows) {
         let mut network = ready(options, of(&scenarios[0]), &mut progress);
         for scenario in scenarios {
             let minutes = options.minutes.unwrap_or_else(|| scenario.minutes());
