@@ -12,7 +12,8 @@ pub fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     oldest
 }
 
-/// Gives back what a queue has reserved far beyond what waits in it.
+/// Gives back what a queue has reserved far beyond what waits in it. Only the simulator does so:
+/// what is reserved once on a router is allocated again there when it is needed.
 #[cfg(feature = "lab")]
 pub fn fit<T>(queue: &mut VecDeque<T>) {
     if queue.capacity() / 4 > queue.len() {

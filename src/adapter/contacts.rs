@@ -127,7 +127,7 @@ impl Adapter {
             && contact.found.iter().all(|it| self.session_with(it.owner).is_some())
     }
 
-    /// The adapters that are kept of a callee, who is called now.
+    /// The adapters that are kept of a callee, who is called now: it becomes the one called last.
     pub(super) fn recall_contact(&mut self, aor: &str) -> Vec<Rc<Found>> {
         let Some(at) = self.contact_at(aor) else { return Vec::new() };
         let contact = self.contacts.0.remove(at);

@@ -7,8 +7,9 @@ use std::error::Error;
 use std::process::ExitCode;
 
 /// Simulated routers that boot anew get memory of those that are gone: here it is of the same kind,
-/// or has been given back meanwhile, where another allocator touches anew what tables reserve. They
-/// begin where a page does (`disable_cache_oblivious`): hardly used ones touch one page, not two.
+/// or has been given back meanwhile, where another allocator touches anew what tables reserve.
+/// Tables begin where a page does (`disable_cache_oblivious`): hardly used ones touch one page, not
+/// two.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,6 +1,6 @@
-//! What the lab does to a node among thousands: makes it a member as it is after hours in a network
-//! that it has got to know, for they would join one another for longer than what is to be looked at
-//! takes; and has it give back what it does not need now, for few of them do anything at a time.
+//! What the lab does to a node among thousands. It makes it a member as it is after hours in a
+//! network that it has got to know: they would join one another for longer than what is to be
+//! looked at takes. And it has it give back room: few of them do anything at a time.
 
 use super::Overlay;
 use super::bootstrap::Join;
@@ -54,8 +54,8 @@ impl Overlay {
         self.gossip = Gossip::announced(now, self.told_addresses(), &mut self.rng);
     }
 
-    /// Gives back what is reserved far beyond what is used, where that is not the larger part of a
-    /// table: it is allocated when it is needed.
+    /// Gives back the room of queues and lists of which less than a quarter is used; it is reserved
+    /// again as they fill.
     pub fn fit(&mut self) {
         self.outbox.fit();
         queue::fit(&mut self.events);

@@ -130,8 +130,8 @@ impl Packets {
         Some(packet)
     }
 
-    /// Takes the buffer of a packet that has arrived. What attacks brought is not kept: their
-    /// buffers do not come from here, and some are huge.
+    /// Takes the buffer of a packet that has arrived. What attacks brought is not kept: few
+    /// of their buffers come from here, and some are huge.
     pub(super) fn recycle(&mut self, packet: Packet) {
         if packet.made == Made::Honestly {
             self.buffers.push(packet.data);
