@@ -193,9 +193,8 @@ impl Network {
 
     /// Forgets what is no longer so: what comes is judged by what comes.
     pub(super) fn forget_the_past(&mut self) {
-        let now = self.now;
         let routers = self.shards.iter_mut().flat_map(|shard| &mut shard.routers);
-        routers.for_each(|router| router.truth.forget_the_past(now));
+        routers.for_each(|router| router.truth.forget_the_past());
     }
 }
 

@@ -212,8 +212,7 @@ impl Router {
     /// It has another address.
     pub(super) fn move_to(&mut self, now: u64, home: Home) {
         self.home = home;
-        // Whoever it has proven this address to still takes its word for it.
-        self.reached.fill(if self.truth.returns_to(now, &home) { u64::MAX } else { 0 });
+        self.reached.fill(0);
         self.truth.moves_to(now, home);
         let at = self.clock.at(now);
         if let Some(overlay) = &mut self.overlay {

@@ -13,8 +13,6 @@ use std::net::SocketAddr;
 pub(in crate::lab) const AORS: u32 = 3;
 /// How long a change may take to be known everywhere.
 const SPREAD: Duration = Duration::from_secs(10);
-/// An address stays proven for so long at most: who comes back to one within it need not prove it.
-const PROVEN: Duration = Duration::from_secs(2 * 3600);
 /// AORs from this number on are nobody's.
 pub(in crate::lab) const NOBODYS: u32 = 1 << 31;
 
@@ -76,21 +74,13 @@ impl Truth {
         before.map(|(_, home)| *home)
     }
 
-    /// Whether it comes back to an address at `now` that it has proven to others.
-    pub(super) fn returns_to(&self, now: u64, home: &Home) -> bool {
-        let until = self.homes.iter().skip(1).map(|(since, _)| *since);
-        let mut before = self.homes.iter().zip(until);
-        before.any(|((_, had), until)| had == home && now - until < PROVEN.as_micros() as u64)
-    }
-
-    /// Forgets all but the newest, and where it was lately.
-    pub(super) fn forget_the_past(&mut self, now: u64) {
+    /// Forgets all but the newest.
+    pub(super) fn forget_the_past(&mut self) {
         for bound in &mut self.bound {
             bound.drain(..bound.len().saturating_sub(1));
         }
-        let lately = now.saturating_sub(PROVEN.as_micros() as u64);
-        let over = self.homes.iter().filter(|(since, _)| *since <= lately).count();
-        self.homes.drain(..over.saturating_sub(1));
+        let homes = self.homes.len();
+        self.homes.drain(..homes.saturating_sub(1));
     }
 }
 
@@ -129,29 +119,5 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn new(at: u64, act: Act) -> Self {
         Self { at, act, answer: None, over: 0, meets: false, met: 0 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::address::{Access, Pool};
-    use super::super::dice::Dice;
-    use super::*;
-
-    #[test]
-    fn who_comes_back_within_two_hours_need_not_prove_its_address() {
-        const HOUR_US: u64 = 3600 * 1_000_000;
-        let (mut pool, mut dice) = (Pool::new(0, 40), Dice::new(1, "test", 0));
-        let homes = [0, 1].map(|router| pool.give(router, Access::V4, None, &mut dice));
-        let mut truth = Truth::default();
-        truth.moves_to(HOUR_US, homes[0]);
-        truth.moves_to(2 * HOUR_US, homes[1]);
-        truth.forget_the_past(3 * HOUR_US);
-        assert!(truth.returns_to(4 * HOUR_US - 1, &homes[0]));
-        assert!(!truth.returns_to(4 * HOUR_US, &homes[0]), "that was two hours ago");
-        assert!(!truth.returns_to(3 * HOUR_US, &homes[1]), "it has not been elsewhere");
-        assert_eq!(truth.home_at(4 * HOUR_US), Some(homes[1]));
-        truth.forget_the_past(5 * HOUR_US);
-        assert_eq!(truth.homes.len(), 1);
     }
 }
