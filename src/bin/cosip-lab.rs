@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// Simulated routers that boot anew get memory of those that are gone: here it is of the same kind,
 /// or has been given back meanwhile, where another allocator touches anew what tables reserve.
 /// Tables begin where a page does (`disable_cache_oblivious`): hardly used ones touch one page, not
-/// two.
+/// two. What is freed is given back at once (`.cargo/config.toml`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -51,14 +51,12 @@ impl Store {
     /// An empty store for `others` records of others, and `own` ones of this node.
     pub(super) fn new(me: NodeId, others: usize, own: usize, rng: &mut Rng) -> Self {
         let entries = others + own;
-        // An index holds twice what it is made for: these come to be fuller, for half the memory.
-        let indexed = entries.div_ceil(3) * 2;
         Self {
             me,
             others_max: others,
             table: Table::with_capacity(entries),
-            by_key: Index::with_capacity(indexed, rng),
-            by_owner: Index::with_capacity(indexed, rng),
+            by_key: Index::dense(entries, rng),
+            by_owner: Index::dense(entries, rng),
             timers: Timers::with_capacity(entries),
         }
     }
