@@ -104,7 +104,7 @@ impl Shard {
             return;
         };
         self.tally.carry(&to, &data);
-        let (met, sender) = (router.was_reached_by(&to), router.number);
+        let (met, sender) = (router.reached.is_here_by(&to), router.number);
         from.set_port(from.port() + u16::from(via == Port::Second));
         let router = &self.routers[index];
         let from = self.pools[index / POOL as usize].leave(now, &router.home, from, to);
@@ -115,7 +115,7 @@ impl Shard {
     pub(super) fn shoot(&mut self, world: &World, now: u64, index: usize, shot: Shot) {
         let router = &self.routers[index];
         let Some(own) = router.home.towards(&shot.to) else { return };
-        let met = shot.from.is_none() && router.was_reached_by(&shot.to);
+        let met = shot.from.is_none() && router.reached.is_here_by(&shot.to);
         let made = if shot.spurious { Made::Spuriously } else { Made::Hostilely };
         let (from, sender) = (shot.from.unwrap_or(own), router.number);
         let packet = Packet { from, to: shot.to, sender, met, made, data: shot.data };

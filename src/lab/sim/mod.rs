@@ -13,6 +13,7 @@
 //! | `queue` | what happens when |
 //! | `address`, `link`, `packet` | the Internet: pools, delays and losses, datagrams |
 //! | `router`, `truth` | one router; what is so, as its user knows it |
+//! | `reached` | to whom it may have proven its address |
 //! | `shard`, `carry`, `acts`, `told` | a thread's routers: what they meet, send, do and tell |
 //! | `network`, `population` | all of them; who they are |
 //! | `scenario` | what they are put through |
@@ -38,6 +39,7 @@ mod plot;
 mod population;
 mod progress;
 mod queue;
+mod reached;
 mod rehearsal;
 mod report;
 mod router;

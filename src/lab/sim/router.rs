@@ -1,12 +1,13 @@
 //! One simulated router: the adapter's overlay, its line, its clock, and its user's truth.
 
-use super::address::{Access, Home, Pool, key};
+use super::address::{Access, Home, Pool};
 use super::attack::Villain;
 use super::dialect::Dialect;
 use super::dice::{Dice, mix};
 use super::link::{Line, Links};
 use super::meet::Meeting;
 use super::population::Population;
+use super::reached::Reached;
 use super::tally::Load;
 use super::truth::{AORS, Truth};
 use crate::budget::Budget;
@@ -22,8 +23,6 @@ use std::net::SocketAddr;
 /// a second.
 const CLOCKS_APART_US: u64 = 3_600_000_000;
 const DRIFT: u64 = 100;
-/// Bits that remember from where it was reached.
-const REACHED_WORDS: usize = 128;
 
 /// A router's own time.
 #[derive(Clone, Copy)]
@@ -95,7 +94,7 @@ pub(super) struct Router {
     has_saved: bool,
     /// What its adapters that were switched off had counted.
     counted: Vec<u64>,
-    reached: Box<[u64; REACHED_WORDS]>,
+    pub(super) reached: Reached,
 }
 
 impl Router {
@@ -129,7 +128,7 @@ impl Router {
             save_at: 0,
             has_saved: false,
             counted: Vec::new(),
-            reached: Box::new([0; REACHED_WORDS]),
+            reached: Reached::new(),
             dice,
         };
         router.truth.moves_to(now, home);
@@ -146,6 +145,7 @@ impl Router {
     pub(super) fn start(&mut self, now: u64, common: &Common) {
         let at = self.clock.at(now);
         self.starts += 1;
+        self.reached.starts();
         self.published = [None; AORS as usize];
         self.budget = Budget::new(at);
         let (keys, seed) = (&common.keys, self.dice.seed());
@@ -212,7 +212,7 @@ impl Router {
     /// It has another address.
     pub(super) fn move_to(&mut self, now: u64, home: Home) {
         self.home = home;
-        self.reached.fill(0);
+        self.reached.moves();
         self.truth.moves_to(now, home);
         let at = self.clock.at(now);
         if let Some(overlay) = &mut self.overlay {
@@ -271,19 +271,6 @@ impl Router {
         }
         self.hash = rest.iter().fold(hash, |acc, byte| mix(acc ^ u64::from(*byte)));
     }
-
-    /// Notes that `from` has reached it.
-    pub(super) fn reached_by(&mut self, from: &SocketAddr) {
-        let (word, bit) = bit(from);
-        self.reached[word] |= bit;
-    }
-
-    /// Whether `from` has reached it since it has this address. Now and then it errs, and says
-    /// yes where it should say no.
-    pub(super) fn was_reached_by(&self, from: &SocketAddr) -> bool {
-        let (word, bit) = bit(from);
-        self.reached[word] & bit != 0
-    }
 }
 
 fn set_local(overlay: &mut Overlay, at: Instant, home: &Home) {
@@ -293,11 +280,6 @@ fn set_local(overlay: &mut Overlay, at: Instant, home: &Home) {
     } else {
         overlay.set_local(at, &own, &[]);
     }
-}
-
-fn bit(address: &SocketAddr) -> (usize, u64) {
-    let hash = mix(key(address));
-    (hash as usize % REACHED_WORDS, 1 << (hash >> 58))
 }
 
 fn identity(dice: &mut Dice, stand_in: bool) -> Identity {

@@ -139,7 +139,7 @@ impl Shard {
                     self.hear_channel(world, now, index, &packet);
                 }
             }
-            self.routers[index].reached_by(&packet.from);
+            self.routers[index].reached.by(&packet.from);
         }
         self.settle(world, now, index);
         self.handling = None;
@@ -150,7 +150,8 @@ impl Shard {
         let router = &mut self.routers[index];
         let time = router.time(now);
         let Some(overlay) = &mut router.overlay else { return };
-        if !packet.met && answers(&packet.data).is_none() {
+        let proven = packet.met || router.reached.knew(&packet.from);
+        if !proven && answers(&packet.data).is_none() {
             let (from, len) = (packet.from, packet.data.len());
             self.handling = request(&packet.data).map(|request| Handling { from, request, len });
         }
