@@ -26,7 +26,7 @@
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
 //! | `store`, `answer` | records kept; answers to others' requests |
-//! | `publication`, `repair`, `announce` | own records kept alive; a new address told |
+//! | `publication`, `repair`, `holders`, `announce` | own records kept alive; a new address told |
 //! | `bootstrap`, `harvest` | joining |
 //! | `upkeep`, `presence` | knowing who is still there |
 //! | `dial`, `judge`, `reach` | who can be reached: others, this node, and where |
@@ -47,6 +47,7 @@ mod guard;
 mod harvest;
 mod hear;
 mod hints;
+mod holders;
 mod id;
 mod introduce;
 mod judge;

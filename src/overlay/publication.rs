@@ -63,9 +63,12 @@ pub(super) struct Publication {
     pub(super) placing: bool,
     pub(super) place_wanted: bool,
     pub(super) told: bool,
+    /// When its holders were touched last, and when they are to be.
+    pub(super) refreshed_at: Instant,
     pub(super) refresh_at: Instant,
-    /// When its holders are searched for again.
+    /// When its holders are searched for again, and how many others hold it since the last time.
     pub(super) search_at: Instant,
+    pub(super) replaced: u8,
 }
 
 impl Publication {
@@ -211,8 +214,10 @@ impl Overlay {
                 placing: false,
                 place_wanted: false,
                 told: false,
+                refreshed_at: now,
                 refresh_at: now,
                 search_at: now,
+                replaced: 0,
             };
             self.publications.insert(publication).map_err(|_| Full)?;
         }

@@ -4,12 +4,10 @@
 //! first. From then on each publication compares, in steps of its own timer, who should hold it
 //! by the table with who has acknowledged it, and mends the difference: periodic repair costs the
 //! same in calm and in churn, where repair in reaction to each loss feeds on itself. A small touch
-//! extends the lifetime hourly; a holder that does not know the record asks for it, and one that
-//! has moved is touched there, once: many have booted before they get another address. Where
-//! members vanish or start anew, holders will have done so too: one touch is due early for each,
-//! and none within a quarter of an hour of the last. Holders are searched for again after twice as
-//! long as the node has been up: after a power cut for many it does not know yet where those are
-//! who have the older record.
+//! extends the lifetime hourly; a holder that does not know the record asks for it. Holders are
+//! searched for again after twice as long as the node has been up: after a power cut for many it
+//! does not know yet where those are who have the older record. They are, too, once others have
+//! taken the places of a quarter of them.
 
 use super::event::OverlayEvent;
 use super::id::{Named, Node, distance, same};
@@ -26,6 +24,9 @@ use crate::table::Id;
 use crate::time::{Duration, Instant};
 
 const TRIES_MAX: u8 = 4;
+/// Where so many have taken the places of holders since those were searched for, they are again:
+/// not everybody is known here, and readers ask who is closest.
+const REPLACED_MAX: u8 = REPLICAS as u8 / 4;
 const PLACING_MAX: u8 = 8;
 const PLACE_AGAIN: Duration = Duration::from_millis(100);
 /// How often the holders are compared with the table, at the start and later.
@@ -34,12 +35,8 @@ const REPAIR: Duration = Duration::from_secs(60);
 const EARLY: Duration = Duration::from_secs(120);
 /// Touches are due hourly; the jitter makes it 50 to 60 minutes.
 const REFRESH: Duration = Duration::from_secs(3600);
-/// Where others vanish, one is touched early, but not again so soon after the last time.
-const REFRESH_EARLY: Duration = Duration::from_secs(2700);
 /// After so long a node compares holders with its table, whatever that has become.
 const SETTLED: Duration = Duration::from_secs(300);
-/// Owners mend within this time what a healed partition left behind.
-const HEAL: Duration = Duration::from_secs(30);
 
 const _: () = assert!(REFRESH.as_secs() < YOUNG.as_secs());
 
@@ -63,7 +60,7 @@ impl Overlay {
             self.store.disown(publication.key);
         }
         publication.record = Some(record);
-        publication.refresh_at = now + REFRESH;
+        (publication.refreshed_at, publication.refresh_at) = (now, now + REFRESH);
         publication.told = false;
         publication.place_wanted = publication.contact.is_some();
         for holder in &mut publication.holders {
@@ -125,6 +122,7 @@ impl Overlay {
         let Some(publication) = self.publications.get_mut(id) else { return };
         publication.placing = false;
         publication.search_at = now + (2 * now.since(self.started)).max(REPAIR_EARLY);
+        publication.replaced = 0;
         for placement in lookup.holders() {
             self.place_at(now, id, placement.node, placement.token);
         }
@@ -238,59 +236,6 @@ impl Overlay {
         }
     }
 
-    /// A member was silent and is back: owners look again, within 30 s.
-    pub(super) fn holder_returned(&mut self, now: Instant, node: &NodeId) {
-        self.holders_again(now, |publication| {
-            publication.holder(node).into_iter().for_each(Holder::fail);
-            true
-        });
-    }
-
-    /// A member says which start of it this is: where it has started since it took a record of
-    /// ours, it gets that again.
-    pub(super) fn holder_started(&mut self, now: Instant, node: &NodeId, start: u8) {
-        self.holders_again(now, |publication| {
-            let holder = publication.holder(node);
-            let lost = |h: &&mut Holder| h.state == State::Acknowledged && h.start != start;
-            holder.filter(lost).map(Holder::fail).is_some()
-        });
-    }
-
-    /// A member has another address: perhaps it has booted before, and holds nothing.
-    pub(super) fn holder_moved(&mut self, now: Instant, node: &Node) {
-        self.holders_again(now, |publication| {
-            let Some(holder) = publication.holder(&node.id) else { return false };
-            holder.node = *node;
-            let held = holder.state == State::Acknowledged;
-            if held {
-                holder.fail();
-            }
-            held
-        });
-    }
-
-    /// Has the publications of which `again` says so mended, within 30 s.
-    fn holders_again(&mut self, now: Instant, mut again: impl FnMut(&mut Publication) -> bool) {
-        for (id, publication) in self.publications.iter_mut() {
-            let at = now + HEAL * self.rng.below(1 << 16) / (1 << 16);
-            if again(publication)
-                && self.publication_timers.get(id.slot()).is_none_or(|then| then > at)
-            {
-                self.publication_timers.set(id.slot(), at);
-            }
-        }
-    }
-
-    /// Somebody is gone, or has lost what it held: so may holders of ours be, and one publication
-    /// is touched early. In calm that is rare; where many vanish, all are touched within minutes.
-    pub(super) fn refresh_early(&mut self, now: Instant) {
-        let early = |p: &Publication| p.refresh_at > now && p.refresh_at <= now + REFRESH_EARLY;
-        let count = self.publications.iter().filter(|(_, p)| early(p)).count();
-        let chosen = self.rng.below(count as u32) as usize;
-        let mut fit = self.publications.iter_mut().filter(|(_, p)| early(p));
-        fit.nth(chosen).into_iter().for_each(|(_, publication)| publication.refresh_at = now);
-    }
-
     /// The first members are known: what waits for holders finds them now.
     pub(super) fn publications_now(&mut self, now: Instant) {
         for (id, publication) in self.publications.iter_mut() {
@@ -304,7 +249,8 @@ impl Overlay {
         while let Some(slot) = self.publication_timers.pop_due(now) {
             let Some(id) = self.publications.id_at(slot) else { continue };
             let Some(publication) = self.publications.get_mut(id) else { continue };
-            let due = publication.search_at <= now && !publication.placing;
+            let wanted = publication.search_at <= now || publication.replaced >= REPLACED_MAX;
+            let due = wanted && !publication.placing;
             publication.place_wanted |= due && publication.is_stored();
             let over = publication.contact.is_none() && publication.record.is_some();
             if over && publication.is_settled() {
@@ -332,7 +278,7 @@ impl Overlay {
         let Some(publication) = self.publications.get_mut(id) else { return };
         if refresh {
             let minutes = Duration::from_secs(u64::from(self.rng.below(600)));
-            publication.refresh_at = now + REFRESH - minutes;
+            (publication.refreshed_at, publication.refresh_at) = (now, now + REFRESH - minutes);
             publication.holders.retain(|h| wanted.iter().any(|w| same(&w.node.id, &h.node.id)));
         }
         let address_seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
@@ -343,6 +289,8 @@ impl Overlay {
                 continue;
             }
             let Some(publication) = self.publications.get_mut(id) else { return };
+            let replaced = u8::from(publication.holder(&node.id).is_none());
+            publication.replaced = publication.replaced.saturating_add(replaced);
             let Some(holder) = publication.entry(*node) else { continue };
             holder.node = *node;
             let due = match holder.state {
@@ -368,27 +316,6 @@ impl Overlay {
             publication.told = true;
             let (publish, replicas) = (publication.id, acknowledged as u8);
             self.tell(OverlayEvent::Published { publish, replicas });
-        }
-    }
-
-    /// The holders of all own records, where they are now.
-    pub(super) fn holders(&self) -> impl Iterator<Item = Node> + '_ {
-        self.publications
-            .iter()
-            .flat_map(|(_, publication)| &publication.holders)
-            .filter(|holder| holder.state == State::Acknowledged)
-            .map(|holder| {
-                let known = self.members.get(&holder.node.id);
-                known.map_or(holder.node, |member| member.node())
-            })
-    }
-
-    /// A holder took our newest list of addresses in, for all records that it has of us.
-    pub(super) fn holder_told(&mut self, node: &NodeId, address_seq: u64) {
-        for (_, publication) in self.publications.iter_mut() {
-            if let Some(holder) = publication.holder(node) {
-                holder.address_seq = address_seq;
-            }
         }
     }
 }

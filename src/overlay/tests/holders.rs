@@ -2,6 +2,7 @@
 
 use super::super::id::{Node, distance};
 use super::super::lookup::{Goal, Lookup, OWNERS_MAX, REPLICAS};
+use super::super::holders::REFRESH_PAUSE;
 use super::super::wire::{Body, Frame, Hello, Standing};
 use super::super::wire_out::Encoder;
 use super::super::*;
@@ -63,6 +64,30 @@ fn owners_that_a_holder_made_up_make_room_for_one_whose_record_came() {
     assert_eq!(lookup.found(), 1, "what was verified stays");
 }
 
+#[test]
+fn who_was_touched_just_before_others_vanish_is_touched_again_soon() {
+    let mut net = Net::joined(37, 20);
+    net.publish(5, &aor(5), &contact(5));
+    net.run_ms(3_000);
+    let now = net.now;
+    let next = |net: &Net| {
+        let (_, publication) = net.peers[5].node.publications.iter().next().unwrap();
+        publication.refresh_at.since(now)
+    };
+    assert!(next(&net) > REFRESH_PAUSE * 3, "hourly");
+    for _ in 0..2 {
+        net.peers[5].node.refresh_early(now);
+        assert!(next(&net) <= REFRESH_PAUSE, "it was touched for nobody's sake");
+        assert!(next(&net) > REFRESH_PAUSE / 2, "not again within the pause");
+    }
+    let refreshed = |net: &Net| {
+        let (_, publication) = net.peers[5].node.publications.iter().next().unwrap();
+        net.now.since(publication.refreshed_at)
+    };
+    net.run_ms(360_000);
+    assert!(refreshed(&net) < Duration::from_secs(120));
+}
+
 /// As where lines come back one after another: who has booted tells nobody that it holds nothing,
 /// but where it is.
 #[test]
@@ -77,10 +102,46 @@ fn holders_that_boot_and_get_another_address_are_given_the_record_again() {
         net.run_ms(3_000);
     }
     net.run_ms(60_000);
-    let key = Key::of(&net.keys.aor_key(&aor(5)));
-    let far = |i: &usize| distance(&key.0, &net.peers[*i].node.me.0);
-    let mut closest: Vec<usize> = (0..NODES).collect();
-    closest.sort_by_key(far);
+    assert_closest_hold(&net, 5, &closest_to_record_of(&net, 5));
+}
+
+/// An owner need not know who is closest by now: readers ask those.
+#[test]
+fn where_holders_vanish_the_record_goes_to_whoever_is_closest_then() {
+    let mut net = Net::joined(38, 100);
+    net.publish(5, &aor(5), &contact(5));
+    // Who has started lately searches anyway.
+    net.run_ms(900_000);
+    let closest = closest_to_record_of(&net, 5);
+    let next: Vec<Node> = closest[REPLICAS..REPLICAS * 2]
+        .iter()
+        .map(|i| Node { id: net.peers[*i].node.id(), address: net.peers[*i].address })
+        .collect();
+    for vanished in &closest[..REPLICAS / 3] {
+        net.peers[*vanished].alive = false;
+    }
+    let now = net.now;
+    net.with(5, |owner| {
+        for node in &next {
+            owner.members.remove(&node.id);
+            owner.hints.forget(node);
+        }
+        owner.refresh_early(now);
+    });
+    net.run_ms(600_000);
+    assert_closest_hold(&net, 5, &closest[REPLICAS / 3..]);
+}
+
+/// All nodes but the owner, those first that are closest to the AOR that it publishes.
+fn closest_to_record_of(net: &Net, owner: usize) -> Vec<usize> {
+    let key = Key::of(&net.keys.aor_key(&aor(owner)));
+    let mut closest: Vec<usize> = (0..net.peers.len()).filter(|i| *i != owner).collect();
+    closest.sort_by_key(|i| distance(&key.0, &net.peers[*i].node.me.0));
+    closest
+}
+
+fn assert_closest_hold(net: &Net, owner: usize, closest: &[usize]) {
+    let key = Key::of(&net.keys.aor_key(&aor(owner)));
     let lacks = |i: &&usize| net.peers[**i].node.store.set(&key).next().is_none();
     let without: Vec<_> = closest.iter().take(REPLICAS).filter(lacks).collect();
     assert!(without.is_empty(), "{without:?}");
