@@ -188,7 +188,7 @@ impl Index {
         Self { buckets: vec![0; size], keys: (rng.next_u64(), rng.next_u64()), len: 0 }
     }
 
-    /// One that comes to be three quarters full, for less memory and longer searches.
+    /// One that comes to be three quarters full at most, for less memory and longer searches.
     pub fn dense(capacity: usize, rng: &mut crate::rng::Rng) -> Self {
         Self::with_capacity(capacity.div_ceil(3) * 2, rng)
     }

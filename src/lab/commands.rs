@@ -184,7 +184,8 @@ pub fn router_test(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn E
 pub fn swarm(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
     let mut options = options("target/swarm")?;
     let seconds = Duration::from_secs;
-    // Until routers are five minutes old, they search for their holders again.
+    // Who has started lately searches for holders again, the more seldom the longer ago that is:
+    // after these five minutes nobody does while it is looked at what idle routers send.
     let size = swarm::Size { routers: 200, settle: seconds(300), idle: seconds(120), asks: 1000 };
     let mut load = swarm::Load { size, delay_ms: 20, seed: 1, beside: false };
     while let Some(argument) = arguments.next()? {

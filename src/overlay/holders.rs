@@ -37,6 +37,13 @@ impl Overlay {
         }
     }
 
+    /// A member is gone: others may take its place.
+    pub(super) fn holder_lost(&mut self, node: &NodeId) {
+        for (_, publication) in self.publications.iter_mut() {
+            publication.holder(node).into_iter().for_each(Holder::fail);
+        }
+    }
+
     /// A member was silent and is back: owners look again, within 30 s.
     pub(super) fn holder_returned(&mut self, now: Instant, node: &NodeId) {
         self.holders_again(now, |publication| {
@@ -82,7 +89,7 @@ impl Overlay {
 
     /// Somebody is gone, or has lost what it held: so may holders of ours be, and one publication
     /// is touched early. In calm that is rare; where many vanish, all are touched within minutes,
-    /// and once more after a pause, for some vanish or lose what they held just after a touch.
+    /// and again each five while others do: some vanish or lose what they held just after a touch.
     pub(super) fn refresh_early(&mut self, now: Instant) {
         let early = |p: &Publication| (p.refreshed_at + REFRESH_PAUSE).max(now);
         let late = |p: &Publication| p.refresh_at > early(p);

@@ -66,7 +66,8 @@ pub(super) struct Publication {
     /// When its holders were touched last, and when they are to be.
     pub(super) refreshed_at: Instant,
     pub(super) refresh_at: Instant,
-    /// When its holders are searched for again, and how many others hold it since the last time.
+    /// When its holders are searched for again, and how many others were asked to hold it since the
+    /// last time.
     pub(super) search_at: Instant,
     pub(super) replaced: u8,
 }

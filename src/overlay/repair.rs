@@ -249,8 +249,7 @@ impl Overlay {
         while let Some(slot) = self.publication_timers.pop_due(now) {
             let Some(id) = self.publications.id_at(slot) else { continue };
             let Some(publication) = self.publications.get_mut(id) else { continue };
-            let wanted = publication.search_at <= now || publication.replaced >= REPLACED_MAX;
-            let due = wanted && !publication.placing;
+            let due = publication.search_at <= now && !publication.placing;
             publication.place_wanted |= due && publication.is_stored();
             let over = publication.contact.is_none() && publication.record.is_some();
             if over && publication.is_settled() {
@@ -289,8 +288,7 @@ impl Overlay {
                 continue;
             }
             let Some(publication) = self.publications.get_mut(id) else { return };
-            let replaced = u8::from(publication.holder(&node.id).is_none());
-            publication.replaced = publication.replaced.saturating_add(replaced);
+            let new = publication.holder(&node.id).is_none();
             let Some(holder) = publication.entry(*node) else { continue };
             holder.node = *node;
             let due = match holder.state {
@@ -300,8 +298,13 @@ impl Overlay {
             };
             if due {
                 holder.tries = 0;
+                publication.replaced = publication.replaced.saturating_add(new.into());
                 self.put_to(now, id, &node.id);
             }
+        }
+        if let Some(publication) = self.publications.get_mut(id) {
+            let many = publication.replaced >= REPLACED_MAX && !publication.placing;
+            publication.place_wanted |= many && publication.is_stored();
         }
     }
 

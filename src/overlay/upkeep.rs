@@ -159,6 +159,7 @@ impl Overlay {
         let forgotten = self.suspects.add(*node, self.seconds(now));
         self.counters.suspects_forgotten += u64::from(forgotten);
         self.hints.forget(node);
+        self.holder_lost(&node.id);
         self.refresh_early(now);
         self.upkeep.wake(now);
         self.rendezvous_lost(now, &node.id);

@@ -86,11 +86,21 @@ pub(super) fn answers(data: &[u8]) -> Option<[u8; 8]> {
     ANSWERS.contains(&kind(data)).then(|| request(data)).flatten()
 }
 
-/// The number of a request or of what it answers: behind kind, length where there is one, and
-/// the sender's id.
+/// The number of a request or of what it answers.
 pub(super) fn request(data: &[u8]) -> Option<[u8; 8]> {
-    let at = if matches!(kind(data), FIND | GET | VALUE) { 21 } else { 19 };
-    data.get(at..).and_then(|rest| rest.first_chunk()).copied()
+    behind_sender(data).and_then(|rest| rest.first_chunk()).copied()
+}
+
+/// Whether a request says by which token its sender's address is proven.
+pub(super) fn has_token(data: &[u8]) -> bool {
+    let token = behind_sender(data).and_then(|rest| rest.get(8..16));
+    token.is_some_and(|token| token.iter().any(|byte| *byte != 0))
+}
+
+/// What follows kind, length where there is one, and the sender's id: the request's number, and in
+/// requests a token.
+fn behind_sender(data: &[u8]) -> Option<&[u8]> {
+    data.get(if matches!(kind(data), FIND | GET | VALUE) { 21 } else { 19 }..)
 }
 
 /// Packets on their way, in places that are used again.

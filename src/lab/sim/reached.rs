@@ -6,6 +6,8 @@ use super::dice::mix;
 use std::net::SocketAddr;
 
 const WORDS: usize = 128;
+/// A proof of an address is one for so long at most.
+const PROVEN_US: u64 = 2 * 3600 * 1_000_000;
 
 /// Addresses. Now and then it errs, and says that one is in it which is not.
 #[derive(Clone)]
@@ -38,11 +40,12 @@ pub(super) struct Reached {
     here: Addresses,
     /// At addresses that it had before, since it started.
     before: Addresses,
+    moved: u64,
 }
 
 impl Reached {
     pub(super) fn new() -> Self {
-        Self { here: Addresses::none(), before: Addresses::none() }
+        Self { here: Addresses::none(), before: Addresses::none(), moved: 0 }
     }
 
     /// A datagram from `from` arrived.
@@ -51,14 +54,18 @@ impl Reached {
     }
 
     /// It has another address, which nobody has reached.
-    pub(super) fn moves(&mut self) {
+    pub(super) fn moves(&mut self, now: u64) {
+        if now - self.moved >= PROVEN_US {
+            self.before = Addresses::none();
+        }
+        self.moved = now;
         let here = core::mem::replace(&mut self.here, Addresses::none());
         self.before.0.iter_mut().zip(here.0.iter()).for_each(|(before, here)| *before |= here);
     }
 
-    /// It starts anew: what it gave out as proofs no longer is one.
+    /// It starts anew: it has no proofs any more, and those that it gave are none.
     pub(super) fn starts(&mut self) {
-        self.before = Addresses::none();
+        (self.here, self.before) = (Addresses::none(), Addresses::none());
     }
 
     /// Whether it may have been proven to `to` that it is where it is now.
@@ -67,8 +74,8 @@ impl Reached {
     }
 
     /// Whether `from` may have got a proof of its address before this router moved.
-    pub(super) fn knew(&self, from: &SocketAddr) -> bool {
-        self.before.contains(from)
+    pub(super) fn knew(&self, now: u64, from: &SocketAddr) -> bool {
+        now - self.moved < PROVEN_US && self.before.contains(from)
     }
 }
 
@@ -82,14 +89,18 @@ mod tests {
         let mut reached = Reached::new();
         reached.by(&one);
         assert!(reached.is_here_by(&one) && !reached.is_here_by(&other));
-        assert!(!reached.knew(&one), "it has not moved");
-        reached.moves();
+        assert!(!reached.knew(1, &one), "it has not moved");
+        reached.moves(1);
         assert!(!reached.is_here_by(&one), "it has not proven its new address");
-        assert!(reached.knew(&one) && !reached.knew(&other));
+        assert!(reached.knew(1, &one) && !reached.knew(1, &other));
+        assert!(reached.knew(PROVEN_US, &one) && !reached.knew(PROVEN_US + 1, &one));
         reached.by(&other);
-        reached.moves();
-        assert!(reached.knew(&one) && reached.knew(&other));
+        reached.moves(2);
+        assert!(reached.knew(2, &one) && reached.knew(2, &other));
+        reached.by(&one);
         reached.starts();
-        assert!(!reached.knew(&one) && !reached.knew(&other));
+        assert!(!reached.is_here_by(&one) && !reached.knew(2, &other));
+        reached.moves(3);
+        assert!(!reached.knew(3, &one), "that was before the start");
     }
 }

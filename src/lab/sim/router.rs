@@ -212,7 +212,7 @@ impl Router {
     /// It has another address.
     pub(super) fn move_to(&mut self, now: u64, home: Home) {
         self.home = home;
-        self.reached.moves();
+        self.reached.moves(now);
         self.truth.moves_to(now, home);
         let at = self.clock.at(now);
         if let Some(overlay) = &mut self.overlay {

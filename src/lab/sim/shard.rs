@@ -6,7 +6,7 @@
 use super::address::{POOL, Pool, key};
 use super::fault::Fault;
 use super::meet;
-use super::packet::{Made, Packet, Packets, answers, request};
+use super::packet::{Made, Packet, Packets, answers, has_token, request};
 use super::queue::{Act, Event, Queue, What};
 use super::router::{Common, Router};
 use super::tally::Tally;
@@ -139,7 +139,9 @@ impl Shard {
                     self.hear_channel(world, now, index, &packet);
                 }
             }
-            self.routers[index].reached.by(&packet.from);
+            if packet.made == Made::Honestly {
+                self.routers[index].reached.by(&packet.from);
+            }
         }
         self.settle(world, now, index);
         self.handling = None;
@@ -150,7 +152,9 @@ impl Shard {
         let router = &mut self.routers[index];
         let time = router.time(now);
         let Some(overlay) = &mut router.overlay else { return };
-        let proven = packet.met || router.reached.knew(&packet.from);
+        // A proof is good for its giver wherever that has moved, if it comes along.
+        let known = || router.reached.knew(now, &packet.from);
+        let proven = packet.met || has_token(&packet.data) && known();
         if !proven && answers(&packet.data).is_none() {
             let (from, len) = (packet.from, packet.data.len());
             self.handling = request(&packet.data).map(|request| Handling { from, request, len });

@@ -1,8 +1,8 @@
 //! What becomes of records whose holders start anew elsewhere, and what hostile ones may do.
 
+use super::super::holders::REFRESH_PAUSE;
 use super::super::id::{Node, distance};
 use super::super::lookup::{Goal, Lookup, OWNERS_MAX, REPLICAS};
-use super::super::holders::REFRESH_PAUSE;
 use super::super::wire::{Body, Frame, Hello, Standing};
 use super::super::wire_out::Encoder;
 use super::super::*;
@@ -128,7 +128,7 @@ fn where_holders_vanish_the_record_goes_to_whoever_is_closest_then() {
         }
         owner.refresh_early(now);
     });
-    net.run_ms(600_000);
+    net.run_ms(240_000);
     assert_closest_hold(&net, 5, &closest[REPLICAS / 3..]);
 }
 
