@@ -2,9 +2,9 @@
 //! same, to see whether the simulator tells the truth.
 //!
 //! Each router is a `cosip run` with settings, addresses and phones of its own. They all live in
-//! one network namespace, and every packet between them takes its time over a [`wire`]. Users ask
+//! one network namespace, and every packet between them takes its time over a `wire`. Users ask
 //! by the daemons' control sockets. What the simulator plays is [`crate::lab::sim`]'s rehearsal of
-//! the same [`plan`]. Limits: root, Linux, IPv4; everything ends with the program.
+//! the same `plan`. Limits: root, Linux, IPv4; everything ends with the program.
 
 mod asking;
 pub(in crate::lab) mod figures;
