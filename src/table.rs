@@ -196,11 +196,11 @@ impl Index {
     /// Notes that the entry in `slot` has `key`. Keys need not be unique.
     ///
     /// # Panics
-    /// Where more keys are noted than twice the capacity it was made for, or of a slot that is not
-    /// below that: a programming error.
+    /// Where more keys are noted than it has room for, which is at least its capacity and a third of
+    /// that, or of a slot that is not below that: a programming error.
     pub fn insert<K: Hash + ?Sized>(&mut self, key: &K, slot: u32) {
         let room = self.len < self.buckets.len() - 1 && (slot as usize) < self.buckets.len() - 1;
-        assert!(room, "an index holds at most twice its capacity, and its slots");
+        assert!(room, "an index has room for its keys, and for its slots");
         let hash = self.hash(key);
         let mut at = self.home(hash);
         while self.buckets[at] != 0 {

@@ -10,7 +10,6 @@ const WORDS: usize = 128;
 const PROVEN_US: u64 = 2 * 3600 * 1_000_000;
 
 /// Addresses. Now and then it errs, and says that one is in it which is not.
-#[derive(Clone)]
 struct Addresses(Box<[u64; WORDS]>);
 
 impl Addresses {

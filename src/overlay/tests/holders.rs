@@ -77,7 +77,7 @@ fn who_was_touched_just_before_others_vanish_is_touched_again_soon() {
     assert!(next(&net) > REFRESH_PAUSE * 3, "hourly");
     for _ in 0..2 {
         net.peers[5].node.refresh_early(now);
-        assert!(next(&net) <= REFRESH_PAUSE, "it was touched for nobody's sake");
+        assert!(next(&net) <= REFRESH_PAUSE, "soon, though it was touched just now");
         assert!(next(&net) > REFRESH_PAUSE / 2, "not again within the pause");
     }
     let refreshed = |net: &Net| {
