@@ -188,16 +188,11 @@ impl Index {
         Self { buckets: vec![0; size], keys: (rng.next_u64(), rng.next_u64()), len: 0 }
     }
 
-    /// One that comes to be three quarters full at most, for less memory and longer searches.
-    pub fn dense(capacity: usize, rng: &mut crate::rng::Rng) -> Self {
-        Self::with_capacity(capacity.div_ceil(3) * 2, rng)
-    }
-
     /// Notes that the entry in `slot` has `key`. Keys need not be unique.
     ///
     /// # Panics
-    /// Where more keys are noted than it has room for, a third more than its capacity at least, or
-    /// one of a slot that is not below that room: a programming error.
+    /// Where more keys are noted than it has room for, twice its capacity at least, or one of a
+    /// slot that is not below that room: a programming error.
     pub fn insert<K: Hash + ?Sized>(&mut self, key: &K, slot: u32) {
         let room = self.len < self.buckets.len() - 1 && (slot as usize) < self.buckets.len() - 1;
         assert!(room, "an index has room for its keys, and for its slots");

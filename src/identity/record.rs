@@ -144,23 +144,29 @@ impl core::error::Error for RecordError {}
 
 /// A signed record of one kind, as bytes whose shape has been checked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Signed<const KIND: u8, const MAX: usize>(heapless::Vec<u8, MAX>);
+pub struct Signed<const KIND: u8, B>(B);
 
 /// A signed binding.
-pub type Record = Signed<KIND_BINDING, RECORD_BYTES_MAX>;
+pub type Record = Signed<KIND_BINDING, heapless::Vec<u8, RECORD_BYTES_MAX>>;
 
 /// A signed list of addresses.
-pub type AddressRecord = Signed<KIND_ADDRESSES, ADDRESS_RECORD_BYTES_MAX>;
+pub type AddressRecord = Signed<KIND_ADDRESSES, heapless::Vec<u8, ADDRESS_RECORD_BYTES_MAX>>;
 
-impl<const KIND: u8, const MAX: usize> Signed<KIND, MAX> {
+/// A [`Record`] that is kept elsewhere, in no more memory than it needs.
+pub type KeptRecord<'a> = Signed<KIND_BINDING, &'a [u8]>;
+
+/// An [`AddressRecord`] that is kept elsewhere.
+pub type KeptAddresses<'a> = Signed<KIND_ADDRESSES, &'a [u8]>;
+
+impl<const KIND: u8, B: AsRef<[u8]>> Signed<KIND, B> {
     /// The bytes, with the signature.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_ref()
     }
 
     /// The owner's public key.
     pub fn owner(&self) -> PublicKey {
-        owner(&self.0)
+        owner(self.as_bytes())
     }
 
     /// The owner's id.
@@ -170,12 +176,26 @@ impl<const KIND: u8, const MAX: usize> Signed<KIND, MAX> {
 
     /// The sequence number: higher is newer.
     pub fn seq(&self) -> u64 {
-        u64::from_be_bytes(array(&self.0, HEAD_BYTES + PUBLIC_KEY_BYTES))
+        u64::from_be_bytes(array(self.as_bytes(), HEAD_BYTES + PUBLIC_KEY_BYTES))
     }
 
     /// Whether the owner signed these bytes for this network. One public-key operation.
     pub fn verify(&self, network: &[u8; 16]) -> bool {
-        verify(&self.0, network)
+        verify(self.as_bytes(), network)
+    }
+}
+
+impl<'a, const KIND: u8> Signed<KIND, &'a [u8]> {
+    /// What was a record when its bytes were kept.
+    pub(crate) fn of_kept(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// A copy.
+    pub fn copied<const MAX: usize>(&self) -> Signed<KIND, heapless::Vec<u8, MAX>> {
+        let bytes = heapless::Vec::from_slice(self.0);
+        debug_assert!(bytes.is_ok(), "what is kept was no longer when it came");
+        Signed(bytes.unwrap_or_default())
     }
 }
 
@@ -215,10 +235,12 @@ impl Record {
         check_extensions(rest.get(len..).ok_or(RecordError::Length)?)?;
         heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
     }
+}
 
+impl<B: AsRef<[u8]>> Signed<KIND_BINDING, B> {
     /// The key that it is kept under.
     pub fn key(&self) -> Key {
-        Key(array(&self.0, HEAD_BYTES + PUBLIC_KEY_BYTES + 8))
+        Key(array(self.as_bytes(), HEAD_BYTES + PUBLIC_KEY_BYTES + 8))
     }
 
     /// Whether this is the empty record that withdraws older ones.
@@ -234,8 +256,8 @@ impl Record {
 
     fn sealed(&self) -> &[u8] {
         let at = HEAD_BYTES + PUBLIC_KEY_BYTES + 8 + KEY_BYTES;
-        let len = usize::from(u16::from_be_bytes(array(&self.0, at)));
-        self.0.get(at + 2..at + 2 + len).unwrap_or_default()
+        let len = usize::from(u16::from_be_bytes(array(self.as_bytes(), at)));
+        self.as_bytes().get(at + 2..at + 2 + len).unwrap_or_default()
     }
 }
 
@@ -281,7 +303,9 @@ impl AddressRecord {
         check_extensions(rest)?;
         heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
     }
+}
 
+impl<B: AsRef<[u8]>> Signed<KIND_ADDRESSES, B> {
     /// The owner's own addresses, best first.
     pub fn addresses(&self) -> AddressList {
         parse_addresses(self.body()).map(|(list, ..)| list).unwrap_or_default()
@@ -293,17 +317,17 @@ impl AddressRecord {
     }
 
     fn body(&self) -> &[u8] {
-        self.0.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default()
+        self.as_bytes().get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default()
     }
 }
 
-impl fmt::Debug for Record {
+impl<B: AsRef<[u8]>> fmt::Debug for Signed<KIND_BINDING, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Record({:?} of {} seq {:x})", self.key(), self.owner_id(), self.seq())
     }
 }
 
-impl fmt::Debug for AddressRecord {
+impl<B: AsRef<[u8]>> fmt::Debug for Signed<KIND_ADDRESSES, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AddressRecord({} seq {:x})", self.owner_id(), self.seq())
     }

@@ -70,7 +70,7 @@ pub const OVERLAY_FOUND_MAX: usize = 64;
 /// again.
 pub const OVERLAY_STORE_MAX: usize = 64;
 
-/// Verified signatures remembered; each has one place, and the next one there replaces it.
+/// Verified signatures remembered; the next one replaces the oldest.
 pub const OVERLAY_VERIFIED_MAX: usize = 1024;
 
 /// Silent members kept for a day.

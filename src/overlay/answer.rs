@@ -10,7 +10,7 @@ use super::wire::{Body, Frame, GET_BYTES, OTHERS_MAX, Status, Token, Touch};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason};
 use super::{Node, Overlay, guard, reject};
-use crate::identity::record::{AddressRecord, Key, Record};
+use crate::identity::record::{AddressRecord, KeptAddresses, Key, Record};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::{NodeId, Rejected};
 use crate::order::order;
@@ -111,21 +111,21 @@ impl Overlay {
     fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {
         let mut nodes = heapless::Vec::<_, NODES_BESIDE_MAX>::new();
         self.name_into(now, (&asker.node.address, false), &key.0, nodes.as_mut_view());
-        let mut set: heapless::Vec<&Held, OWNERS_MAX> =
+        let mut set: heapless::Vec<Held<'_>, OWNERS_MAX> =
             self.store.set(&key).take(OWNERS_MAX).collect();
         order(&mut set, |held| {
-            let named = owner == Some(held.owner());
-            (!named, held.record.is_withdrawal(), held.owner())
+            let named = owner == Some(held.owner);
+            (!named, held.record.is_withdrawal(), held.owner)
         });
         let first = set.first().map(|held| {
-            let addresses = held.addresses.as_ref().map(AddressRecord::as_bytes);
+            let addresses = held.addresses.as_ref().map(KeptAddresses::as_bytes);
             (held.record.as_bytes(), addresses)
         });
         let others: heapless::Vec<(NodeId, u64), OTHERS_MAX> = set
             .iter()
             .skip(1)
             .take(OTHERS_MAX)
-            .map(|held| (held.owner(), held.record.seq()))
+            .map(|held| (held.owner, held.record.seq()))
             .collect();
         let hello = self.hello(now, &asker.node);
         let limit = asker.limit().min(GET_BYTES);
@@ -158,9 +158,9 @@ impl Overlay {
             return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
         }
         let addresses = self.own_addresses_of(&asker.node.id, addresses)?;
-        let held = self.store.get(record.key(), &asker.node.id).map(|held| &held.record);
+        let held = self.store.get(record.key(), &asker.node.id).map(|held| held.record);
         if let Some(newer) = held.filter(|held| held.seq() > record.seq()) {
-            let newer = newer.clone();
+            let newer = newer.copied();
             self.counters.stale_record += 1;
             self.answer_stored(now, asker, Status::Newer, Some(&newer));
             return Ok(());
@@ -199,7 +199,7 @@ impl Overlay {
         }
         let status = self.store.touch(now, key, &id, seq, address_seq);
         let held = self.store.get(key, &id).filter(|_| status == Status::Newer);
-        let newer = held.map(|held| held.record.clone());
+        let newer = held.map(|held| held.record.copied());
         self.answer_stored(now, asker, status, newer.as_ref());
     }
 

@@ -77,6 +77,13 @@ impl Dials {
         }
     }
 
+    /// See [`crate::queue::fit`].
+    #[cfg(feature = "lab")]
+    pub(super) fn fit(&mut self) {
+        self.wishes.fit();
+        self.errands.fit();
+    }
+
     fn note_reached(&mut self, node: &Node, verdict: Verdict, now_s: u32) {
         if self.reached.is_full() {
             self.reached.pop_front();

@@ -42,11 +42,11 @@ struct Punch {
 }
 
 /// The holes being opened.
-pub(super) struct Punches(heapless::Vec<Punch, PUNCHES_MAX>);
+pub(super) struct Punches(Vec<Punch>);
 
 impl Punches {
     pub(super) fn new() -> Self {
-        Self(heapless::Vec::new())
+        Self(Vec::with_capacity(PUNCHES_MAX))
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -209,7 +209,9 @@ impl Overlay {
         let known = self.punches.0.iter_mut().find(|p| (p.peer, p.address) == (peer, address));
         if let Some(punch) = known {
             (punch.count, punch.at) = (0, now);
-        } else if self.punches.0.push(Punch { peer, address, count: 0, at: now }).is_err() {
+        } else if self.punches.0.len() < PUNCHES_MAX {
+            self.punches.0.push(Punch { peer, address, count: 0, at: now });
+        } else {
             self.counters.punches_full += 1;
         }
     }

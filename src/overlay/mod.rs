@@ -25,7 +25,7 @@
 //! | `gossip`, `spread` | how that is told along a tree |
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
-//! | `store`, `answer` | records kept; answers to others' requests |
+//! | `store`, `shelf`, `answer` | records kept, and their bytes; answers to others' requests |
 //! | `publication`, `repair`, `holders`, `announce` | own records kept alive; a new address told |
 //! | `bootstrap`, `harvest` | joining |
 //! | `upkeep`, `presence` | knowing who is still there |
@@ -67,6 +67,7 @@ mod rows;
 mod sample;
 mod search;
 mod send;
+mod shelf;
 mod spread;
 mod store;
 mod suspects;
@@ -194,12 +195,7 @@ impl Overlay {
             publication_count: 0,
             placing: 0,
             unsigned: VecDeque::with_capacity(limits.publish_entries),
-            store: store::Store::new(
-                identity.id(),
-                limits.store_entries,
-                limits.publish_entries,
-                &mut rng,
-            ),
+            store: store::Store::new(identity.id(), limits.store_entries, limits.publish_entries),
             work: work::Work::new(keys.network(), &mut rng),
             reach: reach::Reach::default(),
             dials: dial::Dials::new(),

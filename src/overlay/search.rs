@@ -119,8 +119,8 @@ impl Overlay {
             .take(OWNERS_MAX)
             .map(|held| Job {
                 reason: Reason::Found(id),
-                record: Some(held.record.clone()),
-                addresses: held.addresses.clone(),
+                record: Some(held.record.copied()),
+                addresses: held.addresses.map(|addresses| addresses.copied()),
             })
             .collect();
         for job in &held {

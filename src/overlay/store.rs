@@ -9,11 +9,16 @@
 
 use super::id::{Node, distance};
 use super::lookup::OWNERS_MAX;
+use super::shelf::Shelf;
 use super::wire::Status;
-use crate::identity::record::{AddressRecord, Key, Record};
+use crate::identity::record::{
+    ADDRESS_RECORD_BYTES_MAX, AddressRecord, KeptAddresses, KeptRecord, Key, RECORD_BYTES_MAX,
+    Record,
+};
 use crate::net::NodeId;
-use crate::rng::Rng;
-use crate::table::{Id, Index, Table};
+#[cfg(feature = "lab")]
+use crate::queue;
+use crate::table::{Id, Table};
 use crate::time::{Duration, Instant};
 use crate::timer::Timers;
 
@@ -21,42 +26,80 @@ use crate::timer::Timers;
 const LIFETIME: Duration = Duration::from_secs(3 * 3600);
 
 /// A record that is kept. Its signature has been verified.
-pub(super) struct Held {
+pub(super) struct Held<'a> {
     /// The record.
-    pub(super) record: Record,
+    pub(super) record: KeptRecord<'a>,
     /// The owner's addresses, newest list.
-    pub(super) addresses: Option<AddressRecord>,
+    pub(super) addresses: Option<KeptAddresses<'a>>,
+    /// The owner's id.
+    pub(super) owner: NodeId,
+    own: bool,
+}
+
+/// What the table knows of it.
+pub(super) struct Entry {
+    /// Where its bytes are.
+    at: u32,
     owner: NodeId,
     own: bool,
 }
 
-impl Held {
-    /// The owner's id.
-    pub(super) fn owner(&self) -> NodeId {
-        self.owner
+/// Slots by the first bytes of a key or an id, sorted: small where few records are kept, and the
+/// few of one place, or those that somebody has found keys for, are told apart by their records.
+struct Slots(Vec<(u32, u32)>);
+
+impl Slots {
+    fn with_capacity(entries: usize) -> Self {
+        Self(Vec::with_capacity(entries))
     }
+
+    fn insert(&mut self, id: &[u8; 16], slot: u32) {
+        let entry = (begin(id), slot);
+        let at = self.0.partition_point(|other| *other < entry);
+        self.0.insert(at, entry);
+    }
+
+    fn remove(&mut self, id: &[u8; 16], slot: u32) {
+        if let Ok(at) = self.0.binary_search(&(begin(id), slot)) {
+            self.0.remove(at);
+        }
+    }
+
+    /// The slots of those whose id begins so.
+    fn find(&self, id: &[u8; 16]) -> impl Iterator<Item = u32> + '_ {
+        let begin = begin(id);
+        let from = self.0.partition_point(|(other, _)| *other < begin);
+        let rest = self.0.iter().skip(from).take_while(move |(other, _)| *other == begin);
+        rest.map(|(_, slot)| *slot)
+    }
+}
+
+fn begin(id: &[u8; 16]) -> u32 {
+    u32::from_be_bytes([id[0], id[1], id[2], id[3]])
 }
 
 /// The records of this node.
 pub(super) struct Store {
     me: NodeId,
     others_max: usize,
-    table: Table<Held>,
-    by_key: Index,
-    by_owner: Index,
+    table: Table<Entry>,
+    shelf: Shelf,
+    by_key: Slots,
+    by_owner: Slots,
     timers: Timers,
 }
 
 impl Store {
     /// An empty store for `others` records of others, and `own` ones of this node.
-    pub(super) fn new(me: NodeId, others: usize, own: usize, rng: &mut Rng) -> Self {
+    pub(super) fn new(me: NodeId, others: usize, own: usize) -> Self {
         let entries = others + own;
         Self {
             me,
             others_max: others,
             table: Table::with_capacity(entries),
-            by_key: Index::dense(entries, rng),
-            by_owner: Index::dense(entries, rng),
+            shelf: Shelf::with_capacity(entries, RECORD_BYTES_MAX + ADDRESS_RECORD_BYTES_MAX),
+            by_key: Slots::with_capacity(entries),
+            by_owner: Slots::with_capacity(entries),
             timers: Timers::with_capacity(entries),
         }
     }
@@ -65,6 +108,9 @@ impl Store {
     #[cfg(feature = "lab")]
     pub(super) fn fit(&mut self) {
         self.table.fit();
+        self.shelf.fit();
+        queue::fit_list(&mut self.by_key.0);
+        queue::fit_list(&mut self.by_owner.0);
         self.timers.fit();
     }
 
@@ -74,16 +120,13 @@ impl Store {
     }
 
     /// All records under `key`.
-    pub(super) fn set<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Held> {
-        self.by_key
-            .find(key)
-            .filter_map(|slot| self.table.get(self.table.id_at(slot)?))
-            .filter(move |held| held.record.key() == *key)
+    pub(super) fn set<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = Held<'a>> {
+        self.under(key).map(|(_, held)| held)
     }
 
     /// The record of `owner` under `key`.
-    pub(super) fn get(&self, key: Key, owner: &NodeId) -> Option<&Held> {
-        self.table.get(self.find(key, owner)?)
+    pub(super) fn get(&self, key: Key, owner: &NodeId) -> Option<Held<'_>> {
+        Some(self.held(self.table.get(self.find(&key, owner)?)?))
     }
 
     /// Keeps a verified record. [`Status::Newer`] where a newer one is held already.
@@ -95,28 +138,33 @@ impl Store {
         own: bool,
     ) -> Status {
         let (key, owner) = (record.key(), record.owner_id());
-        if let Some(id) = self.find(key, &owner) {
-            let Some(held) = self.table.get_mut(id) else { return Status::Full };
-            if held.record.seq() > record.seq() {
-                return Status::Newer;
+        let known = self.find(&key, &owner);
+        let id = match known {
+            Some(id) => id,
+            None => {
+                if !(self.make_room_under(&key, own) && self.make_room(&key, own)) {
+                    return Status::Full;
+                }
+                let entry = Entry { at: 0, owner, own };
+                let Ok(id) = self.table.insert(entry) else { return Status::Full };
+                self.by_key.insert(&key.0, id.slot());
+                self.by_owner.insert(&owner.0, id.slot());
+                id
             }
-            if held.record.seq() < record.seq() {
-                held.record.clone_from(record);
-            }
-            held.own |= own;
-            self.timers.set(id.slot(), now + LIFETIME);
-            if let Some(addresses) = addresses {
-                self.set_addresses(&owner, addresses);
-            }
-            return Status::Stored;
+        };
+        let Some(entry) = self.table.get_mut(id) else { return Status::Full };
+        let at = known.map(|_| entry.at);
+        let seq = at.map(|at| KeptRecord::of_kept(self.shelf.get(at).0).seq());
+        if seq.is_some_and(|seq| seq > record.seq()) {
+            return Status::Newer;
         }
-        if !(self.make_room_under(key, own) && self.make_room(key, own)) {
-            return Status::Full;
+        entry.own |= own;
+        if seq.is_none_or(|seq| seq < record.seq()) {
+            let kept: heapless::Vec<u8, ADDRESS_RECORD_BYTES_MAX> = at
+                .and_then(|at| heapless::Vec::from_slice(self.shelf.get(at).1).ok())
+                .unwrap_or_default();
+            self.write(id, at, record.as_bytes(), &kept);
         }
-        let held = Held { record: record.clone(), addresses: addresses.cloned(), owner, own };
-        let Ok(id) = self.table.insert(held) else { return Status::Full };
-        self.by_key.insert(&key, id.slot());
-        self.by_owner.insert(&owner, id.slot());
         self.timers.set(id.slot(), now + LIFETIME);
         if let Some(addresses) = addresses {
             self.set_addresses(&owner, addresses);
@@ -134,54 +182,56 @@ impl Store {
         seq: u64,
         address_seq: u64,
     ) -> Status {
-        let Some(id) = self.find(key, owner) else { return Status::Unknown };
-        let Some(held) = self.table.get(id) else { return Status::Unknown };
+        let Some(id) = self.find(&key, owner) else { return Status::Unknown };
+        let Some(held) = self.table.get(id).map(|entry| self.held(entry)) else {
+            return Status::Unknown;
+        };
         if held.record.seq() != seq {
             return if held.record.seq() > seq { Status::Newer } else { Status::Unknown };
         }
-        let known = held.addresses.as_ref().map_or(0, AddressRecord::seq);
+        let known = held.addresses.as_ref().map_or(0, KeptAddresses::seq);
         self.timers.set(id.slot(), now + LIFETIME);
         if known < address_seq { Status::AddressUnknown } else { Status::Stored }
     }
 
     /// Gives all records of `owner` a newer, verified list of addresses.
     pub(super) fn set_addresses(&mut self, owner: &NodeId, addresses: &AddressRecord) {
-        let Self { table, by_owner, .. } = self;
-        for slot in by_owner.find(owner) {
-            let Some(held) = table.id_at(slot).and_then(|id| table.get_mut(id)) else { continue };
-            if held.owner != *owner {
-                continue;
-            }
-            if held.addresses.as_ref().is_none_or(|known| known.seq() < addresses.seq()) {
-                held.addresses = Some(addresses.clone());
+        let mut next = 0;
+        while let Some(id) = self.of_owner(owner, next) {
+            next = id.slot() + 1;
+            let Some(entry) = self.table.get(id) else { continue };
+            let (at, held) = (entry.at, self.held(entry));
+            if held.addresses.is_none_or(|known| known.seq() < addresses.seq()) {
+                let record: Record = held.record.copied();
+                self.write(id, Some(at), record.as_bytes(), addresses.as_bytes());
             }
         }
     }
 
     /// Where the others are whose records are kept, as far as they have told.
     pub(super) fn owners(&self) -> impl Iterator<Item = Node> + '_ {
-        let others = self.table.iter().filter(|(_, held)| !held.own);
-        others.filter_map(|(_, held)| {
-            let address = *held.addresses.as_ref()?.addresses().first()?;
+        let held = self.table.iter().map(|(_, entry)| self.held(entry));
+        held.filter(|held| !held.own).filter_map(|held| {
+            let address = *held.addresses?.addresses().first()?;
             Some(Node { id: held.owner, address })
         })
     }
 
     /// The newest list of addresses known of `owner`.
-    pub(super) fn addresses_of(&self, owner: &NodeId) -> Option<&AddressRecord> {
+    pub(super) fn addresses_of(&self, owner: &NodeId) -> Option<KeptAddresses<'_>> {
         self.by_owner
-            .find(owner)
+            .find(&owner.0)
             .filter_map(|slot| self.table.get(self.table.id_at(slot)?))
-            .filter(|held| held.owner == *owner)
-            .filter_map(|held| held.addresses.as_ref())
-            .max_by_key(|addresses| addresses.seq())
+            .filter(|entry| entry.owner == *owner)
+            .filter_map(|entry| self.held(entry).addresses)
+            .max_by_key(KeptAddresses::seq)
     }
 
     /// Drops one record whose lifetime is over; own ones live on. True where one was due.
     pub(super) fn expire_one(&mut self, now: Instant) -> bool {
         let Some(slot) = self.timers.pop_due(now) else { return false };
         if let Some(id) = self.table.id_at(slot) {
-            if self.table.get(id).is_some_and(|held| held.own) {
+            if self.table.get(id).is_some_and(|entry| entry.own) {
                 self.timers.set(slot, now + LIFETIME);
             } else {
                 self.remove(id);
@@ -193,8 +243,8 @@ impl Store {
     /// Lets an own record end with its lifetime, as if it were another's.
     pub(super) fn disown(&mut self, key: Key) {
         let me = self.me;
-        if let Some(held) = self.find(key, &me).and_then(|id| self.table.get_mut(id)) {
-            held.own = false;
+        if let Some(entry) = self.find(&key, &me).and_then(|id| self.table.get_mut(id)) {
+            entry.own = false;
         }
     }
 
@@ -203,51 +253,94 @@ impl Store {
         self.timers.next()
     }
 
-    fn find(&self, key: Key, owner: &NodeId) -> Option<Id<Held>> {
-        self.by_key.find(&key).filter_map(|slot| self.table.id_at(slot)).find(|id| {
-            let held = self.table.get(*id);
-            held.is_some_and(|held| held.record.key() == key && held.owner == *owner)
-        })
+    fn held(&self, entry: &Entry) -> Held<'_> {
+        let (record, addresses) = self.shelf.get(entry.at);
+        let addresses = (!addresses.is_empty()).then(|| KeptAddresses::of_kept(addresses));
+        let record = KeptRecord::of_kept(record);
+        Held { record, addresses, owner: entry.owner, own: entry.own }
+    }
+
+    fn under<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (Id<Entry>, Held<'a>)> {
+        let ids = self.by_key.find(&key.0).filter_map(|slot| self.table.id_at(slot));
+        let held = ids.filter_map(|id| Some((id, self.held(self.table.get(id)?))));
+        held.filter(move |(_, held)| held.record.key() == *key)
+    }
+
+    fn find(&self, key: &Key, owner: &NodeId) -> Option<Id<Entry>> {
+        self.under(key).find(|(_, held)| held.owner == *owner).map(|(id, _)| id)
+    }
+
+    /// The first entry of `owner` from this slot on.
+    fn of_owner(&self, owner: &NodeId, from: u32) -> Option<Id<Entry>> {
+        let slots = self.by_owner.find(&owner.0).skip_while(|slot| *slot < from);
+        let mut ids = slots.filter_map(|slot| self.table.id_at(slot));
+        ids.find(|id| self.table.get(*id).is_some_and(|entry| entry.owner == *owner))
+    }
+
+    /// Writes what an entry holds, in place of what is `at` where it has held something.
+    fn write(&mut self, id: Id<Entry>, at: Option<u32>, record: &[u8], addresses: &[u8]) {
+        let Self { table, shelf, .. } = self;
+        if let Some(at) = at {
+            if shelf.replace(at, record, addresses) {
+                return;
+            }
+            shelf.remove(at);
+        }
+        let at = shelf.put(id.slot(), record, addresses).or_else(|| {
+            shelf.move_together(&mut |slot, at| {
+                if let Some(entry) = table.id_at(slot).and_then(|id| table.get_mut(id)) {
+                    entry.at = at;
+                }
+            });
+            shelf.put(id.slot(), record, addresses)
+        });
+        debug_assert!(at.is_some(), "each entry has room for the longest");
+        if let (Some(entry), Some(at)) = (table.get_mut(id), at) {
+            entry.at = at;
+        }
     }
 
     /// Makes room in the set of `key`: a withdrawn record gives way to any other, and to an own one
     /// that of another which would end first.
-    fn make_room_under(&mut self, key: Key, own: bool) -> bool {
-        if self.set(&key).count() < OWNERS_MAX {
+    fn make_room_under(&mut self, key: &Key, own: bool) -> bool {
+        if self.set(key).count() < OWNERS_MAX {
             return true;
         }
-        let yields = |held: &&Held| !held.own && (own || held.record.is_withdrawal());
-        let first = self.set(&key).filter(yields).min_by_key(|held| {
-            let ends = self.find(key, &held.owner).and_then(|id| self.timers.get(id.slot()));
-            (!held.record.is_withdrawal(), ends)
-        });
-        let Some(id) = first.and_then(|held| self.find(key, &held.owner)) else { return false };
+        let yields = |held: &Held<'_>| !held.own && (own || held.record.is_withdrawal());
+        let first = self
+            .under(key)
+            .filter(|(_, held)| yields(held))
+            .min_by_key(|(id, held)| (!held.record.is_withdrawal(), self.timers.get(id.slot())));
+        let Some(id) = first.map(|(id, _)| id) else { return false };
         self.remove(id);
         true
     }
 
     /// Makes room in the table. Only others give way; to a record of another only what is farther.
-    fn make_room(&mut self, key: Key, own: bool) -> bool {
-        let others = || self.table.iter().filter(|(_, held)| !held.own);
+    fn make_room(&mut self, key: &Key, own: bool) -> bool {
+        let others = || self.table.iter().filter(|(_, entry)| !entry.own);
         let has_room = if own { !self.table.is_full() } else { others().count() < self.others_max };
         if has_room {
             return true;
         }
         let me = self.me.0;
-        let far = |held: &Held| distance(&me, &held.record.key().0);
-        let Some((id, farthest)) = others().max_by_key(|(_, held)| far(held)) else { return false };
-        if !own && far(farthest) <= distance(&me, &key.0) {
+        let far = |entry: &Entry| distance(&me, &self.held(entry).record.key().0);
+        let farthest = others().map(|(id, entry)| (far(entry), id)).max_by_key(|(far, _)| *far);
+        let Some((farthest, id)) = farthest else { return false };
+        if !own && farthest <= distance(&me, &key.0) {
             return false;
         }
         self.remove(id);
         true
     }
 
-    fn remove(&mut self, id: Id<Held>) {
+    fn remove(&mut self, id: Id<Entry>) {
         self.timers.stop(id.slot());
-        if let Some(held) = self.table.remove(id) {
-            self.by_key.remove(&held.record.key(), id.slot());
-            self.by_owner.remove(&held.owner, id.slot());
+        if let Some(entry) = self.table.remove(id) {
+            let key = self.held(&entry).record.key();
+            self.by_key.remove(&key.0, id.slot());
+            self.by_owner.remove(&entry.owner.0, id.slot());
+            self.shelf.remove(entry.at);
         }
     }
 }

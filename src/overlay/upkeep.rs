@@ -87,6 +87,12 @@ impl Upkeep {
         }
     }
 
+    /// See [`crate::queue::fit`].
+    #[cfg(feature = "lab")]
+    pub(super) fn fit(&mut self) {
+        queue::fit(&mut self.probes);
+    }
+
     /// Addresses waiting to be probed.
     pub(super) fn waiting(&self) -> usize {
         self.probes.len()

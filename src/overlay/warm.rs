@@ -68,6 +68,8 @@ impl Overlay {
         self.publication_timers.fit();
         self.store.fit();
         self.suspects.fit();
+        self.dials.fit();
+        self.upkeep.fit();
         self.aor_keys.fit();
     }
 

@@ -70,8 +70,10 @@ enum Step {
 pub(super) struct Work {
     found: VecDeque<Job>,
     store: VecDeque<Job>,
-    /// Fingerprints, each in its place.
+    /// Fingerprints of the newest pairs.
     remembered: Vec<u64>,
+    /// Where the next is noted.
+    oldest: usize,
     key: [u8; 32],
     network: [u8; 16],
 }
@@ -82,7 +84,8 @@ impl Work {
         Self {
             found: VecDeque::with_capacity(OVERLAY_FOUND_MAX),
             store: VecDeque::with_capacity(OVERLAY_STORE_MAX),
-            remembered: vec![0; OVERLAY_VERIFIED_MAX],
+            remembered: Vec::with_capacity(OVERLAY_VERIFIED_MAX),
+            oldest: 0,
             key: rng.bytes(),
             network: *network,
         }
@@ -107,6 +110,7 @@ impl Work {
     pub(super) fn fit(&mut self) {
         queue::fit(&mut self.found);
         queue::fit(&mut self.store);
+        queue::fit_list(&mut self.remembered);
     }
 
     /// Puts a job back to the front of its queue.
@@ -154,8 +158,15 @@ impl Work {
 
     /// Remembers what we signed ourselves as verified.
     pub(super) fn remember(&mut self, signed: &[u8]) {
-        let (place, print) = self.fingerprint(signed);
-        self.remembered[place] = print;
+        self.note(self.fingerprint(signed));
+    }
+
+    fn note(&mut self, print: u64) {
+        match self.remembered.get_mut(self.oldest) {
+            Some(oldest) => *oldest = print,
+            None => self.remembered.push(print),
+        }
+        self.oldest = (self.oldest + 1) % OVERLAY_VERIFIED_MAX;
     }
 
     fn check(
@@ -165,8 +176,8 @@ impl Work {
         counters: &mut Counters,
         verify: impl FnOnce(&[u8; 16]) -> bool,
     ) -> Option<bool> {
-        let (place, print) = self.fingerprint(signed);
-        if self.remembered[place] == print {
+        let print = self.fingerprint(signed);
+        if self.remembered.contains(&print) {
             counters.verified_before += 1;
             return Some(true);
         }
@@ -174,18 +185,15 @@ impl Work {
         counters.verified += 1;
         let good = verify(&self.network);
         if good {
-            self.remember(signed);
+            self.note(print);
         }
         Some(good)
     }
 
-    /// The place of a signature, and what stands for it there: never zero.
-    fn fingerprint(&self, signed: &[u8]) -> (usize, u64) {
+    /// What stands for a signature and what it covers.
+    fn fingerprint(&self, signed: &[u8]) -> u64 {
         let hash = blake3::keyed_hash(&self.key, signed);
-        let (halves, _) = hash.as_bytes().as_chunks();
-        let [place, print] =
-            [0, 1].map(|at| halves.get(at).map_or(0, |it| u64::from_be_bytes(*it)));
-        (place as usize % OVERLAY_VERIFIED_MAX, print | 1)
+        hash.as_bytes().first_chunk().map_or(0, |it| u64::from_be_bytes(*it))
     }
 }
 

@@ -37,14 +37,14 @@ fn place(address: &SocketAddr) -> (usize, u64) {
 pub(super) struct Reached {
     /// Since it has its address.
     here: Addresses,
-    /// At addresses that it had before, since it started.
-    before: Addresses,
+    /// At addresses that it had before, since it started; none where it has not moved.
+    before: Option<Addresses>,
     moved: u64,
 }
 
 impl Reached {
     pub(super) fn new() -> Self {
-        Self { here: Addresses::none(), before: Addresses::none(), moved: 0 }
+        Self { here: Addresses::none(), before: None, moved: 0 }
     }
 
     /// A datagram from `from` arrived.
@@ -55,16 +55,17 @@ impl Reached {
     /// It has another address, which nobody has reached.
     pub(super) fn moves(&mut self, now: u64) {
         if now - self.moved >= PROVEN_US {
-            self.before = Addresses::none();
+            self.before = None;
         }
         self.moved = now;
         let here = core::mem::replace(&mut self.here, Addresses::none());
-        self.before.0.iter_mut().zip(here.0.iter()).for_each(|(before, here)| *before |= here);
+        let before = self.before.get_or_insert_with(Addresses::none);
+        before.0.iter_mut().zip(here.0.iter()).for_each(|(before, here)| *before |= here);
     }
 
     /// It starts anew: it has no proofs any more, and those that it gave are none.
     pub(super) fn starts(&mut self) {
-        (self.here, self.before) = (Addresses::none(), Addresses::none());
+        (self.here, self.before) = (Addresses::none(), None);
     }
 
     /// Whether it may have been proven to `to` that it is where it is now.
@@ -74,7 +75,8 @@ impl Reached {
 
     /// Whether `from` may have got a proof of its address before this router moved.
     pub(super) fn knew(&self, now: u64, from: &SocketAddr) -> bool {
-        now - self.moved < PROVEN_US && self.before.contains(from)
+        let before = self.before.as_ref().filter(|_| now - self.moved < PROVEN_US);
+        before.is_some_and(|before| before.contains(from))
     }
 }
 

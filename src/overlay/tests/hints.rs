@@ -4,6 +4,7 @@ use super::super::hints::Hints;
 use super::super::id::{Named, Node, closer, prefix};
 use super::super::rows::LIFE_MIN;
 use super::super::*;
+use crate::identity::record::{ADDRESS_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
 use std::net::Ipv6Addr;
 
 fn named(rng: &mut Rng, n: u32, six: bool) -> Named {
@@ -231,11 +232,13 @@ fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_640_kb
     let slot = |bytes: usize| bytes + 12;
     // Of 30,000 routers with three AORs each, twice its share of their twelve replicas.
     let (stored, published) = (72, 8);
+    let longest = RECORD_BYTES_MAX + ADDRESS_RECORD_BYTES_MAX + 8;
     let parts = [
         ("itself", size_of::<Overlay>()),
         ("hints", limits.table_kb as usize * 1024 + 256 * (16 + 28)),
         ("members", crate::limits::OVERLAY_MEMBERS_MAX * size_of::<table::Member>()),
-        ("store", (stored + published) * (slot(size_of::<store::Held>()) + 32)),
+        ("store", (stored + published) * (slot(size_of::<store::Entry>()) + 32)),
+        ("records, the longest, and gaps between them", (stored + published) * longest * 3 / 2),
         ("look-ups", limits.lookup_entries * slot(size_of::<lookup::Lookup>())),
         ("publications", published * slot(size_of::<publication::Publication>())),
         ("hints to be passed on", crate::limits::OVERLAY_GOSSIP_BYTES_MAX),

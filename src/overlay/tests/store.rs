@@ -10,7 +10,7 @@ use crate::identity::record::Record;
 fn a_full_store_keeps_what_belongs_to_it_and_its_own() {
     let keys = NetworkKeys::new(&[1; 32], "test");
     let me = identity(0);
-    let mut store = Store::new(me.id(), 5, 1, &mut Rng::new([1; 32]));
+    let mut store = Store::new(me.id(), 5, 1);
     let now = Instant::from_micros(1);
     let record = |owner: usize, n: u8, seq: u64| {
         Record::sign(&identity(owner), keys.network(), &[n; 32], seq, Some(&contact(0)))
@@ -31,7 +31,7 @@ fn a_full_store_keeps_what_belongs_to_it_and_its_own() {
 #[test]
 fn a_key_holds_eight_owners_and_only_newer_numbers_replace() {
     let keys = NetworkKeys::new(&[1; 32], "test");
-    let mut store = Store::new(identity(0).id(), 49, 1, &mut Rng::new([1; 32]));
+    let mut store = Store::new(identity(0).id(), 49, 1);
     let mut now = Instant::from_micros(1);
     let record = |owner: usize, seq: u64, contact: Option<&crate::identity::record::Contact>| {
         Record::sign(&identity(owner), keys.network(), &[9; 32], seq, contact)
@@ -65,7 +65,7 @@ fn own_records_have_room_of_their_own_whatever_others_put() {
         Record::sign(&identity(owner), keys.network(), &aor, seq, Some(&contact(0)))
     };
     // Eight others were there first, under the number of the own phone.
-    let mut store = Store::new(identity(0).id(), 50, 4, &mut Rng::new([1; 32]));
+    let mut store = Store::new(identity(0).id(), 50, 4);
     for owner in 1..9 {
         assert_eq!(store.put(now, &record(owner, [9; 32], 5), None, false), Status::Stored);
     }
@@ -76,7 +76,7 @@ fn own_records_have_room_of_their_own_whatever_others_put() {
     // As many others as there is room for, all of them nearer than the own ones.
     let mut all: Vec<Record> = (0..60).map(|n| record(1, [n; 32], 1)).collect();
     all.sort_by_key(|record| id::distance(&identity(0).id().0, &record.key().0));
-    let mut store = Store::new(identity(0).id(), 10, 4, &mut Rng::new([1; 32]));
+    let mut store = Store::new(identity(0).id(), 10, 4);
     for record in &all {
         store.put(now, record, None, false);
     }

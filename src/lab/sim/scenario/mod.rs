@@ -57,11 +57,10 @@ struct Traits {
 
 impl Scenario {
     /// Those of a whole run, in order.
-    pub const WHOLE: [Self; 7] = [
+    pub const WHOLE: [Self; 6] = [
         Self::Steady,
         Self::Renumber,
         Self::Restart,
-        Self::Avalanche,
         Self::Partition,
         Self::Hostile,
         Self::HalfLost,
