@@ -1,11 +1,15 @@
 //! Who an adapter is: its key pair, the network that it belongs to, and what it signs.
 
+#[cfg(any(feature = "server", feature = "lab", test))]
+pub mod authority;
+pub mod certificate;
 pub mod key;
 pub mod network;
 pub mod record;
 #[cfg(feature = "lab")]
 mod stand_in;
 
+pub use certificate::{Certificate, TrustAnchors};
 pub use key::{Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, Signature};
 pub use network::NetworkKeys;
 

@@ -97,6 +97,9 @@ pub const OVERLAY_STRANGER_PER_S: u32 = 300;
 /// Secrets in a network's secret file: the old one, the new one, and room for mistakes.
 pub const NETWORK_SECRETS_MAX: usize = 4;
 
+/// Trust anchors: those of a few providers, each with the next one beside it while one is replaced.
+pub const TRUST_ANCHORS_MAX: usize = 8;
+
 /// Chained keyed hashes that blind an AOR: a constant of wire version 1.
 pub const AOR_STRETCH_ROUNDS: u32 = 2000;
 
