@@ -1,20 +1,18 @@
 //! Who signs certificates: the provider's anchor, and issuing keys that it delegated to.
 //!
-//! The provider's programs use this; an adapter only verifies. See [`super::certificate`] for the
-//! layout.
+//! The provider's programs use this; an adapter only verifies. See [`super::certificate`] and
+//! [`super::revocation`] for the layouts.
 
-use super::certificate::{
-    CERTIFICATE_BYTES_MAX, CERTIFIED_KEYS_MAX, Certificate, DELEGATION_BYTES, HEAD_BYTES,
-    LABEL_BYTES, LABEL_CERTIFICATE, LABEL_DELEGATION, VERSION, Validity, with_message,
+use super::certificate::{self, CERTIFICATE_BYTES_MAX, CERTIFIED_KEYS_MAX, Certificate};
+use super::chain::{
+    DELEGATION_BYTES, Delegation, LABEL_DELEGATION, Label, NAME_BYTES, Validity, with_message,
 };
-use super::key::{Identity, PublicKey, SIGNATURE_BYTES};
+use super::key::{Identity, PublicKey, SIGNATURE_BYTES, Signature};
 use super::record::Key;
+use super::revocation::{self, REVOCATION_HEAD_BYTES_MAX, RevocationHead, Revoked};
 use crate::net::NodeId;
 
 const CONTEXT_PLACE: &str = "cosip 2026 certified place v1";
-
-/// A delegation with its signature.
-pub type Delegation = [u8; DELEGATION_BYTES + SIGNATURE_BYTES];
 
 /// What a certificate shall say.
 #[derive(Clone, Debug)]
@@ -53,7 +51,7 @@ impl Authority {
     pub fn delegate(&self, serial: u64, issuing: &PublicKey, validity: Validity) -> Delegation {
         let mut out = heapless::Vec::<u8, { DELEGATION_BYTES + SIGNATURE_BYTES }>::new();
         let parts: [&[u8]; 5] = [
-            &self.key.public()[..4],
+            &self.key.public()[..NAME_BYTES],
             &serial.to_be_bytes(),
             issuing,
             &validity.from_s.to_be_bytes(),
@@ -70,7 +68,7 @@ impl Authority {
         let keys = &subject.keys[..subject.keys.len().min(CERTIFIED_KEYS_MAX)];
         let mut own = heapless::Vec::<u8, CERTIFICATE_BYTES_MAX>::new();
         let parts: [&[u8]; 7] = [
-            &self.key.public()[..4],
+            &self.key.public()[..NAME_BYTES],
             &subject.serial.to_be_bytes(),
             &subject.key,
             &subject.place.0,
@@ -82,15 +80,35 @@ impl Authority {
         for key in keys {
             put(&mut own, &[&key.0]);
         }
-        let signature = self.sign(LABEL_CERTIFICATE, &own);
+        let signature = self.sign(certificate::LABEL, &own);
         put(&mut own, &[&signature]);
+        Certificate::of(self.enclose(certificate::VERSION, &own))
+    }
+
+    /// Signs a list of revocations: `entries` by rising serial, without those that have ended.
+    pub fn revoke(&self, number: u32, issued_s: u32, entries: &[Revoked]) -> RevocationHead {
+        let mut own = heapless::Vec::<u8, REVOCATION_HEAD_BYTES_MAX>::new();
+        let parts: [&[u8]; 5] = [
+            &self.key.public()[..NAME_BYTES],
+            &number.to_be_bytes(),
+            &issued_s.to_be_bytes(),
+            &(entries.len() as u16).to_be_bytes(),
+            &revocation::digest(entries),
+        ];
+        put(&mut own, &parts);
+        let signature = self.sign(revocation::LABEL, &own);
+        put(&mut own, &[&signature]);
+        RevocationHead::of(self.enclose(revocation::VERSION, &own))
+    }
+
+    /// Puts version, length and delegation before what was signed.
+    fn enclose<const N: usize>(&self, version: u8, own: &[u8]) -> heapless::Vec<u8, N> {
         let delegation = self.delegation.as_ref().map_or(&[][..], |it| it.as_slice());
-        let len = (delegation.len() + own.len()) as u16;
-        let mut out = heapless::Vec::<u8, CERTIFICATE_BYTES_MAX>::new();
-        let head = [VERSION, u8::from(self.delegation.is_some())];
-        put(&mut out, &[&head, &len.to_be_bytes(), delegation, &own]);
-        debug_assert_eq!(out.len(), HEAD_BYTES + usize::from(len));
-        Certificate::of(out)
+        let len = (1 + delegation.len() + own.len()) as u16;
+        let delegations = u8::from(self.delegation.is_some());
+        let mut out = heapless::Vec::new();
+        put(&mut out, &[&[version], &len.to_be_bytes(), &[delegations], delegation, own]);
+        out
     }
 
     /// The place of a key: nobody without `secret` can grind a key into a chosen one, and the same
@@ -105,7 +123,7 @@ impl Authority {
         NodeId(place)
     }
 
-    fn sign(&self, label: &[u8; LABEL_BYTES], signed: &[u8]) -> super::key::Signature {
+    fn sign(&self, label: &Label, signed: &[u8]) -> Signature {
         with_message(label, &self.network, signed, |message| self.key.sign(message))
     }
 }

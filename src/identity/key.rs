@@ -6,6 +6,9 @@
 
 #[cfg(feature = "lab")]
 use super::stand_in;
+use super::certificate::Certificate;
+use super::record::Key;
+use crate::limits::CERTIFICATES_MAX;
 use crate::net::NodeId;
 use core::fmt;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
@@ -40,12 +43,13 @@ impl fmt::Display for KeyError {
 
 impl core::error::Error for KeyError {}
 
-/// A key pair and the id that it proves.
+/// A key pair, the id that it proves, and what others vouch for.
 #[derive(Clone)]
 pub struct Identity {
     key: SigningKey,
     public: PublicKey,
     id: NodeId,
+    certificates: Vec<Certificate>,
 }
 
 impl Identity {
@@ -59,7 +63,34 @@ impl Identity {
         }
         let key = SigningKey::from_bytes(&seed);
         let public = key.verifying_key().to_bytes();
-        Ok(Self { key, public, id: node_id(&public) })
+        Ok(Self { key, public, id: node_id(&public), certificates: Vec::new() })
+    }
+
+    /// This key pair with the certificates that it has now: its id is where they place it. Those of
+    /// another key, and those that place it elsewhere than the first one, are left out.
+    pub fn certified(mut self, certificates: &[Certificate]) -> Self {
+        let own = certificates.iter().filter(|certificate| certificate.key() == self.public);
+        let place = own.clone().next().map(Certificate::place);
+        let here = own.filter(|certificate| Some(certificate.place()) == place);
+        self.certificates = here.take(CERTIFICATES_MAX).cloned().collect();
+        self.id = place.unwrap_or_else(|| node_id(&self.public));
+        self
+    }
+
+    /// Whether anybody vouches for it.
+    pub fn is_certified(&self) -> bool {
+        !self.certificates.is_empty()
+    }
+
+    /// What others vouch for.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// The certificate that covers an AOR, the one that lasts longest.
+    pub fn certificate_for(&self, key: &Key) -> Option<&Certificate> {
+        let covering = self.certificates.iter().filter(|certificate| certificate.covers(key));
+        covering.max_by_key(|certificate| certificate.validity().until_s)
     }
 
     /// Reads the key file: the seed as 64 hexadecimal digits, white space around it allowed.
@@ -81,7 +112,7 @@ impl Identity {
     #[cfg(test)]
     pub(crate) fn claiming(&self, other: &Self, with_key: bool) -> Self {
         let public = if with_key { other.public } else { self.public };
-        Self { key: self.key.clone(), public, id: other.id }
+        Self { public, id: other.id, ..self.clone() }
     }
 
     /// The id that the public key gives.

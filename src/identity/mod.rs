@@ -3,13 +3,18 @@
 #[cfg(any(feature = "server", feature = "lab", test))]
 pub mod authority;
 pub mod certificate;
+pub mod chain;
+mod extension;
 pub mod key;
 pub mod network;
 pub mod record;
+pub mod revocation;
 #[cfg(feature = "lab")]
 mod stand_in;
+pub mod trust;
 
-pub use certificate::{Certificate, TrustAnchors};
+pub use certificate::Certificate;
+pub use chain::TrustAnchors;
 pub use key::{Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, Signature};
 pub use network::NetworkKeys;
 

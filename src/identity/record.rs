@@ -15,9 +15,11 @@
 mod bytes;
 mod seal;
 
+use super::certificate::{CERTIFICATE_BYTES_MAX, Certificate};
+use super::extension;
 use super::key::{self, Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES};
 use crate::net::NodeId;
-use bytes::{Writer, array, check_extensions, check_head, owner, parse_addresses, verify};
+use bytes::{Writer, array, check_head, owner, parse_addresses, verify};
 use core::fmt;
 use seal::seal;
 use serde::{Deserialize, Serialize};
@@ -27,8 +29,8 @@ use std::net::{IpAddr, SocketAddr};
 pub const CONTACT_USER_BYTES_MAX: usize = 128;
 /// Addresses in an address record: IPv6, IPv4, mapped, rendezvous.
 pub const ADDRESSES_MAX: usize = 4;
-/// Bytes of a record with its signature.
-pub const RECORD_BYTES_MAX: usize = 416;
+/// Bytes of a record with its certificate and its signature.
+pub const RECORD_BYTES_MAX: usize = 720;
 /// Bytes of an address record with its signature.
 pub const ADDRESS_RECORD_BYTES_MAX: usize = 224;
 
@@ -39,14 +41,25 @@ const HEAD_BYTES: usize = 4;
 const KEY_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
 const SEAL_TAG_BYTES: usize = 16;
-const SEALED_BYTES_MAX: usize = 232;
+const SEALED_BYTES_MAX: usize = 168;
+const EXTENSION_HEAD_BYTES: usize = 3;
+const EXTENSION_CERTIFICATE: u8 = 1;
+const EXTENSION_PLACE: u8 = 2;
 const LABEL: &[u8; 16] = b"cosip record v1\0";
 const CONTEXT_KEY: &str = "cosip 2026 overlay key v1";
 const CONTEXT_SEAL: &str = "cosip 2026 record seal v1";
 const CONTACT_VERSION: u8 = 1;
 
 const _: () = assert!(
-    HEAD_BYTES + PUBLIC_KEY_BYTES + 8 + KEY_BYTES + 2 + SEALED_BYTES_MAX + SIGNATURE_BYTES
+    HEAD_BYTES
+        + PUBLIC_KEY_BYTES
+        + 8
+        + KEY_BYTES
+        + 2
+        + SEALED_BYTES_MAX
+        + EXTENSION_HEAD_BYTES
+        + CERTIFICATE_BYTES_MAX
+        + SIGNATURE_BYTES
         <= RECORD_BYTES_MAX
 );
 const _: () =
@@ -128,6 +141,8 @@ pub enum RecordError {
     Unknown,
     /// An address of no known family, or with port 0.
     Address,
+    /// A certificate that is none, of another key, or not for this AOR.
+    Certificate,
 }
 
 impl fmt::Display for RecordError {
@@ -136,6 +151,7 @@ impl fmt::Display for RecordError {
             Self::Length => "record: length does not match its fields",
             Self::Unknown => "record: unknown version or kind",
             Self::Address => "record: unusable address",
+            Self::Certificate => "record: its certificate does not cover it",
         })
     }
 }
@@ -169,9 +185,30 @@ impl<const KIND: u8, B: AsRef<[u8]>> Signed<KIND, B> {
         owner(self.as_bytes())
     }
 
-    /// The owner's id.
+    /// The owner's id: the place that it is certified for, or what follows from its key.
     pub fn owner_id(&self) -> NodeId {
-        key::node_id(&self.owner())
+        let place = if KIND == KIND_BINDING {
+            self.extension(EXTENSION_CERTIFICATE)
+                .and_then(|data| Certificate::parse(data).ok())
+                .map(|certificate| certificate.place())
+        } else {
+            self.extension(EXTENSION_PLACE).and_then(|data| data.try_into().ok()).map(NodeId)
+        };
+        place.unwrap_or_else(|| key::node_id(&self.owner()))
+    }
+
+    fn extension(&self, kind: u8) -> Option<&[u8]> {
+        let fixed = HEAD_BYTES + PUBLIC_KEY_BYTES + 8;
+        let bytes = self.as_bytes();
+        let body = bytes.get(fixed..bytes.len().saturating_sub(SIGNATURE_BYTES))?;
+        let rest = if KIND == KIND_BINDING {
+            let (_, rest) = split_sealed(body).ok()?;
+            rest
+        } else {
+            let (_, _, rest) = parse_addresses(body).ok()?;
+            rest
+        };
+        extension::find(rest, kind)?
     }
 
     /// The sequence number: higher is newer.
@@ -214,9 +251,13 @@ impl Record {
             seal(aor_key, &identity.public(), seq, contact, &mut sealed);
         }
         let mut out = Writer::<RECORD_BYTES_MAX>::new(KIND_BINDING, &identity.public(), seq);
-        out.put(&Key::of(aor_key).0);
+        let key = Key::of(aor_key);
+        out.put(&key.0);
         out.put(&(sealed.len() as u16).to_be_bytes());
         out.put(&sealed);
+        if let Some(certificate) = identity.certificate_for(&key) {
+            out.extend(EXTENSION_CERTIFICATE, certificate.as_bytes());
+        }
         Self(out.finish(identity, network))
     }
 
@@ -226,14 +267,23 @@ impl Record {
     /// [`RecordError`].
     pub fn parse(data: &[u8]) -> Result<Self, RecordError> {
         let body = check_head(data, KIND_BINDING)?;
-        let rest = body.get(KEY_BYTES..).ok_or(RecordError::Length)?;
-        let &[high, low, ref rest @ ..] = rest else { return Err(RecordError::Length) };
-        let len = usize::from(u16::from_be_bytes([high, low]));
-        if len > SEALED_BYTES_MAX {
-            return Err(RecordError::Length);
+        let (_, rest) = split_sealed(body)?;
+        let known = extension::find(rest, EXTENSION_CERTIFICATE).ok_or(RecordError::Length)?;
+        let bytes = heapless::Vec::from_slice(data).map_err(|_| RecordError::Length)?;
+        let record = Self(bytes);
+        if let Some(data) = known {
+            let certificate = Certificate::parse(data).map_err(|_| RecordError::Certificate)?;
+            if certificate.key() != record.owner() || !certificate.covers(&record.key()) {
+                return Err(RecordError::Certificate);
+            }
         }
-        check_extensions(rest.get(len..).ok_or(RecordError::Length)?)?;
-        heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
+        Ok(record)
+    }
+
+    /// The certificate by which the owner may publish it. Its signatures prove themselves
+    /// ([`Certificate::links`]), whether it counts tells [`super::trust::Trust::check`].
+    pub fn certificate(&self) -> Option<Certificate> {
+        Certificate::parse(self.extension(EXTENSION_CERTIFICATE)?).ok()
     }
 }
 
@@ -255,10 +305,20 @@ impl<B: AsRef<[u8]>> Signed<KIND_BINDING, B> {
     }
 
     fn sealed(&self) -> &[u8] {
-        let at = HEAD_BYTES + PUBLIC_KEY_BYTES + 8 + KEY_BYTES;
-        let len = usize::from(u16::from_be_bytes(array(self.as_bytes(), at)));
-        self.as_bytes().get(at + 2..at + 2 + len).unwrap_or_default()
+        let body = self.as_bytes().get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default();
+        split_sealed(body).map(|(sealed, _)| sealed).unwrap_or_default()
     }
+}
+
+/// What is sealed in a binding, of which `body` begins with the overlay key; and what follows.
+fn split_sealed(body: &[u8]) -> Result<(&[u8], &[u8]), RecordError> {
+    let rest = body.get(KEY_BYTES..).ok_or(RecordError::Length)?;
+    let &[high, low, ref rest @ ..] = rest else { return Err(RecordError::Length) };
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    if len > SEALED_BYTES_MAX {
+        return Err(RecordError::Length);
+    }
+    rest.split_at_checked(len).ok_or(RecordError::Length)
 }
 
 impl AddressRecord {
@@ -290,6 +350,9 @@ impl AddressRecord {
             }
             out.put(&address.port().to_be_bytes());
         }
+        if identity.is_certified() {
+            out.extend(EXTENSION_PLACE, &identity.id().0);
+        }
         Self(out.finish(identity, network))
     }
 
@@ -300,7 +363,10 @@ impl AddressRecord {
     pub fn parse(data: &[u8]) -> Result<Self, RecordError> {
         let body = check_head(data, KIND_ADDRESSES)?;
         let (_, _, rest) = parse_addresses(body)?;
-        check_extensions(rest)?;
+        let place = extension::find(rest, EXTENSION_PLACE).ok_or(RecordError::Length)?;
+        if place.is_some_and(|place| place.len() != KEY_BYTES) {
+            return Err(RecordError::Length);
+        }
         heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
     }
 }

@@ -100,6 +100,9 @@ pub const NETWORK_SECRETS_MAX: usize = 4;
 /// Trust anchors: those of a few providers, each with the next one beside it while one is replaced.
 pub const TRUST_ANCHORS_MAX: usize = 8;
 
+/// Certificates of one adapter: each covers a few AORs.
+pub const CERTIFICATES_MAX: usize = 4;
+
 /// Chained keyed hashes that blind an AOR: a constant of wire version 1.
 pub const AOR_STRETCH_ROUNDS: u32 = 2000;
 

@@ -124,11 +124,9 @@ fn what_is_cut_lengthened_or_of_a_later_version_is_refused() {
     let longer = [&bytes[..], &[0]].concat();
     assert_eq!(Certificate::parse(&longer), Err(CertificateError::Length));
     assert_eq!(Certificate::parse(&[0; 1500]), Err(CertificateError::Unknown));
-    for at in [0, 1] {
-        let mut later = bytes.clone();
-        later[at] = 2;
-        assert_eq!(Certificate::parse(&later), Err(CertificateError::Unknown));
-    }
+    let mut later = bytes.clone();
+    later[0] = 2;
+    assert_eq!(Certificate::parse(&later), Err(CertificateError::Unknown));
     let never = certify(&anchor(), &[], days(9, 8));
     assert_eq!(Certificate::parse(never.as_bytes()), Err(CertificateError::Validity));
 }

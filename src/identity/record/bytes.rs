@@ -24,6 +24,12 @@ impl<const N: usize> Writer<N> {
         debug_assert!(put.is_ok(), "limits of the fields add up to less than the whole");
     }
 
+    pub(super) fn extend(&mut self, kind: u8, data: &[u8]) {
+        self.put(&[kind]);
+        self.put(&(data.len() as u16).to_be_bytes());
+        self.put(data);
+    }
+
     pub(super) fn finish(
         mut self,
         identity: &Identity,
@@ -71,13 +77,6 @@ pub(super) fn check_head(data: &[u8], kind: u8) -> Result<&[u8], RecordError> {
         return Err(RecordError::Length);
     }
     data.get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..HEAD_BYTES + len).ok_or(RecordError::Length)
-}
-
-pub(super) fn check_extensions(mut rest: &[u8]) -> Result<(), RecordError> {
-    while let [_kind, len, tail @ ..] = rest {
-        rest = tail.get(usize::from(*len)..).ok_or(RecordError::Length)?;
-    }
-    if rest.is_empty() { Ok(()) } else { Err(RecordError::Length) }
 }
 
 /// Own addresses, those of rendezvous peers, and what follows.

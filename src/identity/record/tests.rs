@@ -3,6 +3,8 @@
 use super::bytes::with_message;
 use super::*;
 use crate::identity::NetworkKeys;
+use crate::identity::authority::{Authority, Subject};
+use crate::identity::chain::Validity;
 
 const NETWORK: [u8; 16] = [7; 16];
 const AOR_KEY: [u8; 32] = [8; 32];
@@ -72,7 +74,7 @@ fn what_is_cut_or_lengthened_is_refused() {
 fn an_extension_of_a_later_version_is_kept_and_covered() {
     let plain = record(5, "alice");
     let mut bytes = plain.as_bytes()[..plain.as_bytes().len() - SIGNATURE_BYTES].to_vec();
-    bytes.extend([9, 3, 1, 2, 3]);
+    bytes.extend([9, 0, 3, 1, 2, 3]);
     let len = (bytes.len() - HEAD_BYTES) as u16;
     bytes[2..4].copy_from_slice(&len.to_be_bytes());
     let signature = with_message(&NETWORK, &bytes, |message| me().sign(message));
@@ -84,6 +86,66 @@ fn an_extension_of_a_later_version_is_kept_and_covered() {
     bytes[len as usize + HEAD_BYTES - 4] = 4;
     bytes.extend(signature);
     assert_eq!(Record::parse(&bytes), Err(RecordError::Length), "longer than what there is");
+}
+
+const PLACE: NodeId = NodeId([0x5a; 16]);
+
+fn certificate(key: &Identity, keys: &[Key]) -> Certificate {
+    let anchor = Authority::anchor(Identity::from_seed([1; 32]).unwrap(), &NETWORK);
+    let issuing = Identity::from_seed([2; 32]).unwrap();
+    let validity = Validity { from_s: 100, until_s: 200 };
+    let delegation = anchor.delegate(1, &issuing.public(), validity);
+    let subject = Subject { serial: 2, key: key.public(), place: PLACE, validity, keys };
+    Authority::issuing(issuing, &NETWORK, delegation).certify(&subject)
+}
+
+#[test]
+fn a_certified_record_brings_its_certificate_and_the_place_of_its_owner() {
+    let keys = [Key([3; 16]), Key::of(&AOR_KEY), Key([4; 16])];
+    let certified = me().certified(&[certificate(&me(), &keys)]);
+    assert_eq!(certified.id(), PLACE);
+    let user = "u".repeat(CONTACT_USER_BYTES_MAX);
+    let record = Record::sign(&certified, &NETWORK, &AOR_KEY, 5, Contact::new(&user).as_ref());
+    let read = Record::parse(record.as_bytes()).unwrap();
+    assert!(read.verify(&NETWORK) && read == record);
+    assert_eq!((read.owner_id(), read.owner()), (PLACE, me().public()));
+    assert_eq!(read.open(&AOR_KEY), Contact::new(&user));
+    let anchors = [Identity::from_seed([1; 32]).unwrap().public()];
+    assert!(read.certificate().unwrap().verify(&anchors, &NETWORK));
+    let list = AddressList::new();
+    let addresses = AddressRecord::sign(&certified, &NETWORK, 6, &list, &met());
+    let read = AddressRecord::parse(addresses.as_bytes()).unwrap();
+    assert_eq!((read.owner_id(), read.owner()), (PLACE, me().public()));
+    // An AOR that no certificate covers goes without one, under the id of the key.
+    let other = Record::sign(&certified, &NETWORK, &[1; 32], 5, None);
+    assert_eq!((other.certificate(), other.owner_id()), (None, me().id()));
+}
+
+#[test]
+fn a_certificate_of_another_key_or_aor_is_refused_with_the_record() {
+    let keys = [Key::of(&AOR_KEY)];
+    let signed = |certificate: &Certificate| {
+        let mut writer = Writer::<RECORD_BYTES_MAX>::new(KIND_BINDING, &me().public(), 5);
+        writer.put(&keys[0].0);
+        writer.put(&[0, 0]);
+        writer.extend(EXTENSION_CERTIFICATE, certificate.as_bytes());
+        Record::parse(&writer.finish(&me(), &NETWORK)).map(|_| ())
+    };
+    let other = Identity::from_seed([8; 32]).unwrap();
+    assert_eq!(signed(&certificate(&me(), &keys)), Ok(()));
+    assert_eq!(signed(&certificate(&other, &keys)), Err(RecordError::Certificate));
+    assert_eq!(signed(&certificate(&me(), &[Key([3; 16])])), Err(RecordError::Certificate));
+}
+
+#[test]
+fn certificates_of_other_keys_and_places_are_left_out() {
+    let other = Identity::from_seed([8; 32]).unwrap();
+    assert!(!me().certified(&[certificate(&other, &[])]).is_certified());
+    assert_eq!(me().certified(&[]).id(), me().id());
+    let both = [certificate(&me(), &[Key([1; 16])]), certificate(&me(), &[Key([2; 16])])];
+    let certified = me().certified(&both);
+    assert_eq!(certified.certificate_for(&Key([2; 16])), Some(&both[1]));
+    assert_eq!(certified.certificate_for(&Key([3; 16])), None);
 }
 
 #[test]

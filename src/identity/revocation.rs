@@ -1,0 +1,341 @@
+//! Which certificates count no longer, though their time is not over.
+//!
+//! A provider signs the head of a list, and routers pass the list on: it is kept in order of
+//! serials, with the day on which each certificate ends, from which on nobody needs its entry, and
+//! with the number of the list that it was added in. So whoever holds any list needs only what was
+//! added since, and what has ended goes without a word: the head's digest tells whether the outcome
+//! is what was signed. The highest number wins.
+//!
+//! Layout of a head, in network byte order: version 1, length of the rest 2, delegation as in
+//! [`super::chain`], signer 4, number 4, issued 4 (seconds of Unix time), entries 2, digest 32,
+//! signature 64. Entries travel as postcard tuples: the distance from the serial before, how many
+//! lists ago it was added, and how many days after the issue the certificate ends. The digest is
+//! blake3 over all entries as serial 8, day 2, number 4.
+
+use super::chain::{Chain, DELEGATION_BYTES, Label, Link, NAME_BYTES, field};
+use super::key::{PublicKey, SIGNATURE_BYTES};
+use core::fmt;
+
+/// Bytes of a head with the delegation that it needs.
+pub const REVOCATION_HEAD_BYTES_MAX: usize =
+    HEAD_BYTES + 1 + DELEGATION_BYTES + SIGNED_BYTES + 2 * SIGNATURE_BYTES;
+/// Bytes that the entries of one list take where they travel.
+pub const REVOCATION_LIST_BYTES_MAX: usize = 32 * 1024;
+
+pub(super) const VERSION: u8 = 1;
+const HEAD_BYTES: usize = 3;
+/// From the signer's name to the digest.
+const SIGNED_BYTES: usize = NAME_BYTES + 4 + 4 + 2 + blake3::OUT_LEN;
+/// The most that one entry takes: two numbers of 64 and 32 bits, and a day.
+const ENTRY_BYTES_MAX: usize = 10 + 5 + 1;
+/// And the least.
+const ENTRY_BYTES_MIN: usize = 3;
+const ENTRIES_MAX: usize = REVOCATION_LIST_BYTES_MAX / ENTRY_BYTES_MIN;
+pub(super) const LABEL: &Label = b"cosip revoke 1\0\0";
+const DAY_S: u32 = 86_400;
+/// More than one in so many are revoked within a day by the anchor alone: an issuing key that was
+/// stolen must not silence everybody.
+const OF_MEMBERS_A_DAY: usize = 100;
+/// Of a small network so many may always be.
+const A_DAY_MIN: usize = 4;
+/// A certificate ends after so many days, so a first list holds no more than those.
+const DAYS_MAX: usize = 15;
+
+/// Why a list of revocations is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RevocationError {
+    /// Shorter or longer than its own fields say.
+    Length,
+    /// A version that this program does not know.
+    Unknown,
+    /// Not newer than what is known.
+    Old,
+    /// Other entries than those that were signed, or too many.
+    Entries,
+    /// More at once than an issuing key may revoke.
+    TooMany,
+}
+
+impl fmt::Display for RevocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length => "revocations: length does not match the fields",
+            Self::Unknown => "revocations: unknown version",
+            Self::Old => "revocations: older than those known",
+            Self::Entries => "revocations: not the entries that were signed",
+            Self::TooMany => "revocations: more at once than an issuing key may revoke",
+        })
+    }
+}
+
+impl core::error::Error for RevocationError {}
+
+/// One certificate that counts no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revoked {
+    /// Its number, or that of a delegation.
+    pub serial: u64,
+    /// The day since 1970 on which it ends.
+    pub ends_day: u16,
+    /// The list in which it first stood.
+    pub number: u32,
+}
+
+/// The signed head of a list, as bytes whose shape has been checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RevocationHead(heapless::Vec<u8, REVOCATION_HEAD_BYTES_MAX>);
+
+impl RevocationHead {
+    /// Checks the shape of `data`, not the signatures.
+    ///
+    /// # Errors
+    /// [`RevocationError::Length`] and [`RevocationError::Unknown`].
+    pub fn parse(data: &[u8]) -> Result<Self, RevocationError> {
+        let &[version, high, low, ref rest @ ..] = data else {
+            return Err(RevocationError::Length);
+        };
+        if version != VERSION {
+            return Err(RevocationError::Unknown);
+        }
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let chain = Chain::split(rest, LABEL).ok_or(RevocationError::Length)?;
+        if rest.len() != len || chain.signed().len() != SIGNED_BYTES {
+            return Err(RevocationError::Length);
+        }
+        heapless::Vec::from_slice(data).map(Self).map_err(|_| RevocationError::Length)
+    }
+
+    /// The bytes, with the delegation and all signatures.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The list's number: higher is newer.
+    pub fn number(&self) -> u32 {
+        u32::from_be_bytes(self.field(NAME_BYTES))
+    }
+
+    /// When it was issued, in seconds of Unix time.
+    pub fn issued_s(&self) -> u32 {
+        u32::from_be_bytes(self.field(NAME_BYTES + 4))
+    }
+
+    /// Whether the delegation was valid when it was issued, where there is one.
+    pub fn is_timely(&self) -> bool {
+        let delegated = self.chain().and_then(|chain| chain.delegated());
+        delegated.is_none_or(|validity| validity.covers(u64::from(self.issued_s())))
+    }
+
+    /// The number under which the delegation can be revoked, where there is one.
+    pub fn delegation_serial(&self) -> Option<u64> {
+        self.chain()?.delegation_serial()
+    }
+
+    /// As for certificates: [`super::Certificate::links`].
+    pub fn links(&self, anchors: &[PublicKey], nth: usize) -> heapless::Vec<Link<'_>, 2> {
+        self.chain().map(|chain| chain.links(anchors, nth)).unwrap_or_default()
+    }
+
+    /// As for certificates: [`super::Certificate::verify`].
+    pub fn verify(&self, anchors: &[PublicKey], network: &[u8; 16]) -> bool {
+        self.chain().is_some_and(|chain| chain.verify(anchors, network))
+    }
+
+    fn is_direct(&self) -> bool {
+        self.chain().is_some_and(|chain| chain.is_direct())
+    }
+
+    fn is_of(&self, entries: &[Revoked]) -> bool {
+        let count = u16::from_be_bytes(self.field(NAME_BYTES + 8));
+        usize::from(count) == entries.len() && self.field(NAME_BYTES + 10) == digest(entries)
+    }
+
+    fn today(&self) -> u16 {
+        (self.issued_s() / DAY_S) as u16
+    }
+
+    fn chain(&self) -> Option<Chain<'_>> {
+        Chain::split(self.0.get(HEAD_BYTES..)?, LABEL)
+    }
+
+    fn field<const N: usize>(&self, at: usize) -> [u8; N] {
+        field(self.chain().map(|chain| chain.signed()).unwrap_or_default(), at)
+    }
+
+    /// What an authority has just put together.
+    #[cfg(any(feature = "server", feature = "lab", test))]
+    pub(super) fn of(bytes: heapless::Vec<u8, REVOCATION_HEAD_BYTES_MAX>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for RevocationHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RevocationHead({})", self.number())
+    }
+}
+
+/// What a head's digest is of.
+pub(super) fn digest(entries: &[Revoked]) -> [u8; blake3::OUT_LEN] {
+    let mut hasher = blake3::Hasher::new();
+    for entry in entries {
+        hasher.update(&entry.serial.to_be_bytes());
+        hasher.update(&entry.ends_day.to_be_bytes());
+        hasher.update(&entry.number.to_be_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// A whole list, whose head has been verified by whoever put it together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revocations {
+    head: Option<RevocationHead>,
+    /// By rising serial.
+    entries: Vec<Revoked>,
+}
+
+impl Revocations {
+    /// The signed head; `None` where nothing was ever revoked.
+    pub fn head(&self) -> Option<&RevocationHead> {
+        self.head.as_ref()
+    }
+
+    /// The list's number: 0 where nothing was ever revoked.
+    pub fn number(&self) -> u32 {
+        self.head.as_ref().map_or(0, RevocationHead::number)
+    }
+
+    /// How many certificates are on it.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the certificate or delegation of this number is on it.
+    pub fn has(&self, serial: u64) -> bool {
+        self.entries.binary_search_by_key(&serial, |entry| entry.serial).is_ok()
+    }
+
+    /// Appends entries that were added after the list `since` and come behind `after` to `out`, as
+    /// many as fit. Returns the last one's serial where more are to come.
+    pub fn encode(
+        &self,
+        since: u32,
+        after: Option<u64>,
+        out: &mut heapless::VecView<u8>,
+    ) -> Option<u64> {
+        let head = self.head.as_ref()?;
+        let mut before = after;
+        let wanted = |entry: &&Revoked| entry.number > since && Some(entry.serial) > after;
+        for entry in self.entries.iter().filter(wanted) {
+            let mut room = [0; ENTRY_BYTES_MAX];
+            let item = (
+                entry.serial - before.unwrap_or(0),
+                head.number().saturating_sub(entry.number),
+                entry.ends_day.saturating_sub(head.today()) as u8,
+            );
+            let bytes = postcard::to_slice(&item, &mut room).unwrap_or_default();
+            if out.extend_from_slice(bytes).is_err() {
+                return before;
+            }
+            before = Some(entry.serial);
+        }
+        None
+    }
+
+    /// The list that follows from this one, where `head` is newer and signs it: without what has
+    /// ended, and with `added`. `members` are in the network, by our own estimate.
+    ///
+    /// # Errors
+    /// [`RevocationError`]; this list stands then.
+    pub fn updated(
+        &self,
+        head: &RevocationHead,
+        added: &[Revoked],
+        members: usize,
+    ) -> Result<Self, RevocationError> {
+        if head.number() <= self.number() {
+            return Err(RevocationError::Old);
+        }
+        let held = self.entries.iter().filter(|entry| entry.ends_day >= head.today());
+        let mut entries: Vec<Revoked> = held.copied().collect();
+        let kept = entries.len();
+        entries.extend(added.iter().filter(|entry| !self.has(entry.serial)));
+        let news = entries.len() - kept;
+        entries.sort_unstable();
+        if !head.is_of(&entries) {
+            return Err(RevocationError::Entries);
+        }
+        let days = match &self.head {
+            Some(before) => usize::from(head.today().saturating_sub(before.today())) + 1,
+            None => DAYS_MAX,
+        };
+        let may = days.min(DAYS_MAX) * (members / OF_MEMBERS_A_DAY).max(A_DAY_MIN);
+        if news > may && !head.is_direct() {
+            return Err(RevocationError::TooMany);
+        }
+        Ok(Self { head: Some(head.clone()), entries })
+    }
+}
+
+/// Entries of a list that come in pieces.
+#[derive(Debug)]
+pub struct Pieces {
+    head: RevocationHead,
+    entries: Vec<Revoked>,
+}
+
+impl Pieces {
+    /// None yet, of the list with this head.
+    pub fn new(head: RevocationHead) -> Self {
+        Self { head, entries: Vec::new() }
+    }
+
+    /// Whose entries they are.
+    pub fn head(&self) -> &RevocationHead {
+        &self.head
+    }
+
+    /// What has come so far.
+    pub fn entries(&self) -> &[Revoked] {
+        &self.entries
+    }
+
+    /// The serial behind which the next piece begins.
+    pub fn after(&self) -> Option<u64> {
+        self.entries.last().map(|entry| entry.serial)
+    }
+
+    /// Takes the next piece in.
+    ///
+    /// # Errors
+    /// [`RevocationError::Entries`] where they are in no order, or too many.
+    pub fn take(&mut self, mut piece: &[u8]) -> Result<(), RevocationError> {
+        while !piece.is_empty() {
+            let wrong = RevocationError::Entries;
+            let ((step, ago, days), rest) =
+                postcard::take_from_bytes::<(u64, u32, u8)>(piece).map_err(|_| wrong)?;
+            let serial = match self.after() {
+                Some(before) if step > 0 => before.checked_add(step).ok_or(wrong)?,
+                Some(_) => return Err(wrong),
+                None => step,
+            };
+            let number = self.head.number().checked_sub(ago).ok_or(wrong)?;
+            let ends_day = self.head.today().saturating_add(u16::from(days));
+            if self.entries.len() >= ENTRIES_MAX {
+                return Err(wrong);
+            }
+            self.entries.push(Revoked { serial, ends_day, number });
+            piece = rest;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

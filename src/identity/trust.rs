@@ -1,0 +1,202 @@
+//! Whose word counts, and whether a certificate does now.
+//!
+//! A router starts in 1970, and a clock can be wrong: it is never earlier than the time floor, the
+//! newest moment that somebody trusted has signed or that the program was built at. Until the clock
+//! is set, what begins later than the floor counts, and raises it.
+
+use super::certificate::Certificate;
+use super::chain::{TrustAnchors, Validity};
+use super::revocation::{RevocationHead, Revocations};
+use core::fmt;
+
+/// Why a certificate whose signatures hold does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Untrusted {
+    /// None of our anchors vouches for it.
+    Stranger,
+    /// Its time, or its delegation's, is over.
+    Expired,
+    /// Its time has not come.
+    Early,
+    /// It was revoked, or its delegation was.
+    Revoked,
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stranger => "certificate: of none of our trust anchors",
+            Self::Expired => "certificate: expired",
+            Self::Early => "certificate: not valid yet",
+            Self::Revoked => "certificate: revoked",
+        })
+    }
+}
+
+impl core::error::Error for Untrusted {}
+
+/// The time, as far as it is known, in seconds of Unix time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// What the clock says, where it is set.
+    pub unix_s: Option<u64>,
+    /// It is not earlier than this.
+    pub floor_s: u64,
+}
+
+impl Clock {
+    fn check(self, validity: Validity) -> Result<(), Untrusted> {
+        let now_s = self.unix_s.map_or(self.floor_s, |unix_s| unix_s.max(self.floor_s));
+        if now_s > u64::from(validity.until_s) {
+            return Err(Untrusted::Expired);
+        }
+        if now_s < u64::from(validity.from_s) && self.unix_s.is_some() {
+            return Err(Untrusted::Early);
+        }
+        Ok(())
+    }
+
+    /// Somebody trusted has signed something at this moment: it is not earlier now.
+    pub fn raise(&mut self, signed_s: u32) {
+        self.floor_s = self.floor_s.max(u64::from(signed_s));
+    }
+}
+
+/// Trust anchors, and what they have revoked.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// The public keys of those whose word counts; none where no certificates are asked for.
+    pub anchors: TrustAnchors,
+    /// What counts no longer.
+    pub revocations: Revocations,
+}
+
+impl Trust {
+    /// Whether only the certified count.
+    pub fn is_required(&self) -> bool {
+        !self.anchors.is_empty()
+    }
+
+    /// Whether a certificate counts now, where its signatures hold ([`Certificate::links`]).
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    pub fn check(&self, clock: Clock, certificate: &Certificate) -> Result<(), Untrusted> {
+        if certificate.links(&self.anchors, 0).is_empty() {
+            return Err(Untrusted::Stranger);
+        }
+        clock.check(certificate.validity())?;
+        let serials = [Some(certificate.serial()), certificate.delegation_serial()];
+        if serials.into_iter().flatten().any(|serial| self.revocations.has(serial)) {
+            return Err(Untrusted::Revoked);
+        }
+        Ok(())
+    }
+
+    /// Whether the head of a list of revocations counts, where its signatures hold.
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    pub fn check_head(&self, head: &RevocationHead) -> Result<(), Untrusted> {
+        if head.links(&self.anchors, 0).is_empty() {
+            return Err(Untrusted::Stranger);
+        }
+        if !head.is_timely() {
+            return Err(Untrusted::Expired);
+        }
+        if head.delegation_serial().is_some_and(|serial| self.revocations.has(serial)) {
+            return Err(Untrusted::Revoked);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::authority::{Authority, Subject};
+    use crate::identity::key::Identity;
+    use crate::identity::revocation::Revoked;
+
+    const NETWORK: [u8; 16] = [7; 16];
+    const DAY_S: u32 = 86_400;
+
+    fn identity(seed: u8) -> Identity {
+        Identity::from_seed([seed; 32]).unwrap()
+    }
+
+    fn anchor() -> Authority {
+        Authority::anchor(identity(1), &NETWORK)
+    }
+
+    fn issuing() -> Authority {
+        let validity = Validity { from_s: 90 * DAY_S, until_s: 200 * DAY_S };
+        let delegation = anchor().delegate(3, &identity(2).public(), validity);
+        Authority::issuing(identity(2), &NETWORK, delegation)
+    }
+
+    fn certificate() -> Certificate {
+        let key = identity(9).public();
+        issuing().certify(&Subject {
+            serial: 7,
+            key,
+            place: Authority::place(&[5; 32], &key),
+            validity: Validity { from_s: 100 * DAY_S, until_s: 114 * DAY_S },
+            keys: &[],
+        })
+    }
+
+    fn trust(revoked: Option<u64>) -> Trust {
+        let entries = revoked.map(|serial| Revoked { serial, ends_day: 200, number: 1 });
+        let entries: Vec<Revoked> = entries.into_iter().collect();
+        let head = anchor().revoke(1, 100 * DAY_S, &entries);
+        let revocations = Revocations::default().updated(&head, &entries, 10).unwrap();
+        Trust { anchors: [identity(1).public()].into_iter().collect(), revocations }
+    }
+
+    fn set(day: u64) -> Clock {
+        Clock { unix_s: Some(day * u64::from(DAY_S)), floor_s: 0 }
+    }
+
+    #[test]
+    fn a_certificate_counts_in_its_time_unless_it_or_its_delegation_is_revoked() {
+        let certificate = certificate();
+        assert_eq!(trust(None).check(set(107), &certificate), Ok(()));
+        assert_eq!(trust(Some(8)).check(set(107), &certificate), Ok(()));
+        assert_eq!(trust(Some(7)).check(set(107), &certificate), Err(Untrusted::Revoked));
+        assert_eq!(trust(Some(3)).check(set(107), &certificate), Err(Untrusted::Revoked));
+        assert_eq!(trust(None).check(set(99), &certificate), Err(Untrusted::Early));
+        assert_eq!(trust(None).check(set(115), &certificate), Err(Untrusted::Expired));
+        let other = Trust { anchors: [identity(8).public()].into_iter().collect(), ..trust(None) };
+        assert_eq!(other.check(set(107), &certificate), Err(Untrusted::Stranger));
+        assert_eq!(Trust::default().check(set(107), &certificate), Err(Untrusted::Stranger));
+    }
+
+    #[test]
+    fn a_router_in_1970_goes_by_the_newest_moment_that_was_signed() {
+        let (trust, certificate) = (trust(None), certificate());
+        let mut clock = Clock { unix_s: None, floor_s: 90 * u64::from(DAY_S) };
+        assert_eq!(trust.check(clock, &certificate), Ok(()), "it is not earlier than that");
+        clock.raise(certificate.validity().from_s);
+        assert_eq!(trust.check(clock, &certificate), Ok(()));
+        clock.raise(115 * DAY_S);
+        assert_eq!(trust.check(clock, &certificate), Err(Untrusted::Expired));
+        // A clock that was set back is no earlier either.
+        assert_eq!(
+            trust.check(Clock { unix_s: Some(5), ..clock }, &certificate),
+            Err(Untrusted::Expired)
+        );
+        clock.raise(1);
+        assert_eq!(clock.floor_s, 115 * u64::from(DAY_S));
+    }
+
+    #[test]
+    fn a_delegation_that_is_over_or_revoked_signs_no_list() {
+        let head = |day: u32| issuing().revoke(2, day * DAY_S, &[]);
+        assert_eq!(trust(None).check_head(&head(150)), Ok(()));
+        assert_eq!(trust(None).check_head(&head(201)), Err(Untrusted::Expired));
+        assert_eq!(trust(Some(3)).check_head(&head(150)), Err(Untrusted::Revoked));
+        assert_eq!(trust(Some(3)).check_head(&anchor().revoke(2, DAY_S, &[])), Ok(()));
+    }
+}
