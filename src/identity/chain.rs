@@ -45,10 +45,7 @@ impl Validity {
 
     /// When this is valid, and `other`, too.
     pub(super) fn both(self, other: Self) -> Self {
-        Self {
-            from_s: self.from_s.max(other.from_s),
-            until_s: self.until_s.min(other.until_s),
-        }
+        Self { from_s: self.from_s.max(other.from_s), until_s: self.until_s.min(other.until_s) }
     }
 }
 

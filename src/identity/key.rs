@@ -4,10 +4,10 @@
 //! the key proves the id. Signing and verifying cost milliseconds on a router, so callers queue
 //! them; nothing here is called for a datagram that has not passed the network's tag.
 
-#[cfg(feature = "lab")]
-use super::stand_in;
 use super::certificate::Certificate;
 use super::record::Key;
+#[cfg(feature = "lab")]
+use super::stand_in;
 use crate::limits::CERTIFICATES_MAX;
 use crate::net::NodeId;
 use core::fmt;

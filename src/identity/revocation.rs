@@ -265,7 +265,12 @@ impl Revocations {
         let held = self.entries.iter().filter(|entry| entry.ends_day >= head.today());
         let mut entries: Vec<Revoked> = held.copied().collect();
         let kept = entries.len();
-        entries.extend(added.iter().filter(|entry| !self.has(entry.serial)));
+        for entry in added {
+            let held = entries.get(..kept).unwrap_or_default();
+            if held.binary_search_by_key(&entry.serial, |known| known.serial).is_err() {
+                entries.push(*entry);
+            }
+        }
         let news = entries.len() - kept;
         entries.sort_unstable();
         if !head.is_of(&entries) {
