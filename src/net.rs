@@ -191,6 +191,10 @@ pub enum File {
     Bindings,
     /// Proven peers under `--state`, at most daily.
     Peers,
+    /// What others vouch for: `identity.certificate`.
+    Certificates,
+    /// The moment than which it is not earlier, under `--state`, at most daily.
+    Time,
 }
 
 /// Which DNS records a question asks for.

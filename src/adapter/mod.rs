@@ -50,6 +50,7 @@ pub mod spelling;
 mod status;
 mod targets;
 mod transfer;
+mod vouching;
 mod ways;
 mod work;
 
@@ -229,6 +230,7 @@ crate::observe::counters! {
 pub struct Adapter {
     config: Config,
     id: NodeId,
+    vouched: vouching::Vouched,
     rng: Rng,
     network: Network,
     unix_s: Option<u64>,
@@ -307,6 +309,7 @@ impl Adapter {
         let overlay = parts::overlay(config, identity, keys, start_count, &mut rng, now);
         Self {
             id: identity.id(),
+            vouched: vouching::Vouched::new(identity),
             network: Network::default(),
             unix_s: None,
             clock_at: now,

@@ -201,7 +201,7 @@ impl Adapter {
         true
     }
 
-    fn overlay_bound(&mut self, now: Instant) {
+    pub(super) fn overlay_bound(&mut self, now: Instant) {
         let mut local = self.sockets.addresses(Facing::Wan, SocketKind::Overlay);
         if let Some(public) = self.outside.given() {
             for address in &mut local {
@@ -242,6 +242,7 @@ impl Adapter {
         }
         self.unix_s = Some(unix_s);
         self.clock_at = now;
+        self.tell_time(now);
     }
 
     /// Whether a clock was told that was set.
@@ -274,6 +275,8 @@ impl Adapter {
         self.want_rules();
         self.publish_as_configured(now);
         self.wish(Wish::Secrets, Request::Secrets);
+        self.trust_changed(now);
+        self.load_certificates();
         if old.emergency.route != self.config.emergency.route {
             self.gateways_changed(now);
         }
@@ -338,6 +341,7 @@ impl Adapter {
     pub(super) fn maintain(&mut self, now: Instant) {
         self.wan_port_tries = 0;
         self.log_shortages(now);
+        self.save_time(now);
         self.bind_missing();
         self.want_rules();
         self.look_in_front(now);

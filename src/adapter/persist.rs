@@ -1,4 +1,5 @@
-//! What outlives a restart: known phones, our WAN port, and peers of the overlay.
+//! What outlives a restart: known phones, our WAN port, peers of the overlay; and the time, see
+//! `vouching`.
 //!
 //! Under `--run` every change is written at once, those that follow within a second together;
 //! under `--state`, which is flash, at most hourly, on a new address and at a stop, and never while
@@ -159,6 +160,13 @@ impl Adapter {
     pub(super) fn load_files(&mut self) {
         self.wish(super::Wish::Load(File::Volatile), Request::Load(File::Volatile));
         self.wish(super::Wish::Load(File::Peers), Request::Load(File::Peers));
+        self.wish(super::Wish::Load(File::Time), Request::Load(File::Time));
+        self.load_certificates();
+    }
+
+    /// Asks for what others vouch for: at the start, and after a reload.
+    pub(super) fn load_certificates(&mut self) {
+        self.wish(super::Wish::Load(File::Certificates), Request::Load(File::Certificates));
     }
 
     /// Takes a file of the last run, or that there is none.
@@ -183,7 +191,9 @@ impl Adapter {
                     overlay.load_peers(now, data);
                 }
             }
-            _ => {}
+            (File::Certificates, data) => self.certificates_read(now, data),
+            (File::Time, data) => self.time_read(now, data),
+            (File::Peers, None) => {}
         }
     }
 

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let folders = Folders {
         state: invocation.state.clone().unwrap_or(defaults.state),
         run: invocation.run.clone().unwrap_or(defaults.run),
+        certificate: defaults.certificate,
     };
     let Invocation { action, settings, .. } = invocation;
     match action {
@@ -69,7 +70,13 @@ fn run(settings: &Path, folders: Folders, user: Option<&str>) -> ExitCode {
     }
 }
 
-fn serve(config: &Config, settings: &Path, folders: Folders, user: Option<&str>) -> io::Result<()> {
+fn serve(
+    config: &Config,
+    settings: &Path,
+    mut folders: Folders,
+    user: Option<&str>,
+) -> io::Result<()> {
+    folders.certificate = config.identity.certificate.clone().into();
     folders.create()?;
     if let Some(few) = start::raise_descriptor_limit(config) {
         log::warn!("{few}");

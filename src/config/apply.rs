@@ -1,12 +1,14 @@
 //! From sections of words to settings: the table is asked what each option takes, then what only
 //! several options together can have wrong is checked.
 
-use super::schema::{Later, Row, Section, section, sections};
-use super::types::{Account, Config, Mode, Provider};
+use super::schema::{Row, Section, section, sections};
+use super::types::{Accept, Account, Config, IdentityConfig, Mode, Provider};
 use super::uci::{self, Setting};
+use super::value::Anchor;
 use super::{Error, Warning};
 use crate::limits::{
     EMERGENCY_ROUTES_MAX, INTERCEPT_PORTS_MAX, PROVIDERS_MAX, SERVERS_MAX, SIPS_PORT,
+    TRUST_ANCHORS_MAX,
 };
 
 /// Relay ports that a call may need: two sides of two legs with RTP and RTCP, and hold-off.
@@ -47,6 +49,7 @@ impl<'a> Reader<'a> {
         }
         self.check_ports()?;
         self.check_routes()?;
+        self.check_trust()?;
         self.check_use();
         Ok((self.config, self.warnings))
     }
@@ -76,8 +79,6 @@ impl<'a> Reader<'a> {
         for setting in &found.options {
             if let Some(row) = known.options.iter().find(|row| row.name == setting.name) {
                 self.option(known, row, setting)?;
-            } else if let Some(later) = known.later.iter().find(|l| l.name == setting.name) {
-                self.later(later, setting);
             } else {
                 let names = known.options.iter().map(|row| row.name);
                 self.warn(setting.line, unknown("option", &setting.name, names));
@@ -119,14 +120,6 @@ impl<'a> Reader<'a> {
         (row.set)(&mut self.config, &values);
         self.lines.push((known.name, name, setting.line));
         Ok(())
-    }
-
-    fn later(&mut self, later: &Later, setting: &Setting) {
-        let harmless = |(_, value): &(u32, String)| value == later.harmless;
-        if !setting.values.iter().all(harmless) {
-            let (name, instead) = (later.name, later.instead);
-            self.warn(setting.line, format!("option {name:?} is not in this version: {instead}"));
-        }
     }
 
     fn line_of(&self, section: &str, option: &str) -> u32 {
@@ -237,6 +230,40 @@ impl<'a> Reader<'a> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Anchors are known by how they begin, and only they verify anybody.
+    fn check_trust(&mut self) -> Result<(), Error> {
+        let anchors = self.config.identity.trust_anchor.clone();
+        let begins = |anchor: &Anchor| anchor.0.first_chunk::<4>().copied();
+        let twin = anchors.iter().enumerate().find(|(at, anchor)| {
+            anchors.iter().take(*at).any(|other| begins(other) == begins(anchor))
+        });
+        let wrong = match (twin, anchors.get(TRUST_ANCHORS_MAX)) {
+            (Some((_, twin)), _) => Some((twin, "keys that begin with other 8 digits each".into())),
+            (None, beyond) => beyond.map(|it| (it, format!("at most {TRUST_ANCHORS_MAX} keys"))),
+        };
+        if let Some((anchor, allowed)) = wrong {
+            let line = self.line_of("identity", "trust_anchor");
+            return Err(self.error(line, &anchor.to_string(), allowed));
+        }
+        let default = IdentityConfig::default().certificate;
+        let unused = self.config.identity.certificate != default;
+        let anchored = !anchors.is_empty();
+        let set = |it: &(&str, &str, u32)| (it.0, it.1) == ("identity", "accept");
+        if anchored && !self.lines.iter().any(set) {
+            self.config.identity.accept = Accept::Verified;
+        }
+        if !anchored && self.config.identity.accept == Accept::Verified {
+            let line = self.line_of("identity", "accept");
+            let allowed = "verified with a trust_anchor; network or nobody without";
+            return Err(self.error(line, "verified", allowed));
+        }
+        if !anchored && unused {
+            let text = "certificate without a trust_anchor: nobody needs it, it is not used";
+            self.warn(self.line_of("identity", "certificate"), text.into());
+        }
+        Ok(())
     }
 
     /// What is allowed but hardly meant, told where the daemon is to run.

@@ -23,7 +23,7 @@ pub use types::{
     Accept, Account, AdapterConfig, Config, Emergency, IdentityConfig, MediaConfig, MediaPath,
     Mode, OverlayConfig, Prefer, Provider,
 };
-pub use value::{HostPort, Malformed, Net, Route, Secret, Server, Transport, is_host};
+pub use value::{Anchor, HostPort, Malformed, Net, Route, Secret, Server, Transport, is_host};
 
 /// Why a file cannot be used. Exit status 78 (EX_CONFIG) at start; at a reload the running
 /// settings stay.

@@ -17,7 +17,7 @@ macro_rules! held {
             "overlay.table_kb" overlay table_kb,
             "overlay.store_entries" overlay store_entries,
             "identity.key" identity key,
-            "identity.accept" identity accept,
+            "identity.certificate" identity certificate,
             "media.path" media path,
             "media.port_min" media port_min,
             "media.port_max" media port_max,

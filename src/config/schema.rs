@@ -6,7 +6,7 @@
 use super::table::{ADAPTER, EMERGENCY, IDENTITY, MEDIA, OVERLAY};
 use super::table_repeated::{ACCOUNT, PROVIDER};
 use super::types::Config;
-use super::value::{HostPort, Net, Route, Server, is_host};
+use super::value::{Anchor, HostPort, Net, Route, Server, is_host};
 use crate::json::{Value, json};
 use core::fmt;
 use std::net::IpAddr;
@@ -20,8 +20,6 @@ pub struct Section {
     pub repeatable: bool,
     /// Its options, in the order of the documentation.
     pub options: &'static [Row],
-    /// Options that a later version will have; known, so that the file keeps working.
-    pub later: &'static [Later],
 }
 
 /// One option.
@@ -41,17 +39,6 @@ pub struct Row {
     pub help: &'static str,
     /// Stores checked values; in a repeatable section, in the last of its kind.
     pub(super) set: fn(&mut Config, &[&str]),
-}
-
-/// An option without code in this version.
-#[derive(Clone, Copy, Debug)]
-pub struct Later {
-    /// Its name.
-    pub name: &'static str,
-    /// The value that says what this version does anyway; it is taken in silence.
-    pub harmless: &'static str,
-    /// What this version does instead.
-    pub instead: &'static str,
 }
 
 /// When a change of an option takes effect.
@@ -105,6 +92,8 @@ pub enum Kind {
     Password,
     /// So many hexadecimal digits, never shown.
     Hex(usize),
+    /// An Ed25519 public key, in hexadecimal digits.
+    PublicKey,
 }
 
 impl Kind {
@@ -136,6 +125,7 @@ impl Kind {
                 (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
             }
             Self::Hex(digits) => text.len() == digits && all(u8::is_ascii_hexdigit),
+            Self::PublicKey => text.parse::<Anchor>().is_ok(),
         }
     }
 
@@ -163,6 +153,7 @@ impl Kind {
             Self::File => "file",
             Self::Password => "password",
             Self::Hex(_) => "hex",
+            Self::PublicKey => "publickey",
         }
     }
 }
@@ -187,6 +178,7 @@ impl fmt::Display for Kind {
             Self::Text => f.write_str("at most 128 bytes without control characters"),
             Self::File | Self::Password => f.write_str("1 to 256 bytes without control characters"),
             Self::Hex(digits) => write!(f, "{digits} hexadecimal digits"),
+            Self::PublicKey => f.write_str("a public key of 64 hexadecimal digits"),
         }
     }
 }
@@ -259,9 +251,5 @@ pub fn json() -> String {
     };
     let options: Vec<Value> =
         sections().iter().flat_map(|s| s.options.iter().map(move |o| row(s, o))).collect();
-    let later: Vec<String> = sections()
-        .iter()
-        .flat_map(|s| s.later.iter().map(move |l| format!("{}.{}", s.name, l.name)))
-        .collect();
-    json!({ "options": options, "not_in_this_version": later }).to_string()
+    json!({ "options": options }).to_string()
 }

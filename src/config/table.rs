@@ -1,7 +1,7 @@
 //! The options of the sections that a file has once. See [`super::schema`] for the columns.
 
 use super::schema::Applies::{Live, Restart};
-use super::schema::{Kind, Later, Row, Section, flag};
+use super::schema::{Kind, Row, Section, flag};
 use super::types::{Accept, MediaPath, Mode};
 use crate::time::Duration;
 use core::str::FromStr;
@@ -108,7 +108,6 @@ pub(super) const ADAPTER: Section = Section {
             |c, v| c.adapter.log_level = parsed(v).pop().unwrap_or(log::LevelFilter::Info),
             "The least severe message that is logged.";
     },
-    later: &[],
 };
 
 fn mode(values: &[&str]) -> Mode {
@@ -139,7 +138,6 @@ pub(super) const OVERLAY: Section = Section {
             |c, v| c.overlay.store_entries = number(v),
             "The number of records kept for other adapters.";
     },
-    later: &[],
 };
 
 pub(super) const IDENTITY: Section = Section {
@@ -148,19 +146,20 @@ pub(super) const IDENTITY: Section = Section {
     options: rows! {
         key: Kind::File, "adapter.key", Restart, |c, v| c.identity.key = text(v),
             "File of the adapter's own key; made at the first start.";
-        accept: Kind::Choice(&["network", "nobody"]), "network", Restart,
+        certificate: Kind::File, "adapter.crt", Restart, |c, v| c.identity.certificate = text(v),
+            "File of the adapter's certificates, one a line in hex; used with a trust_anchor.";
+        trust_anchor: Kind::PublicKey, [], Live, |c, v| c.identity.trust_anchor = parsed(v),
+            "Public keys of those who vouch for others; without one nobody needs a certificate.";
+        accept: Kind::Choice(&["verified", "network", "nobody"]), "network", Live,
             |c, v| c.identity.accept = accept(v),
-            "Whose calls the overlay may bring: all members of the network, or nobody's.";
+            "Whose calls to take: of all members, or of the verified (default with a trust_anchor).";
     },
-    later: &[
-        Later { name: "certificate", harmless: "", instead: "adapters are not certified" },
-        Later { name: "trust_anchor", harmless: "", instead: "certificates are not asked for" },
-    ],
 };
 
 fn accept(values: &[&str]) -> Accept {
     match values {
         ["nobody"] => Accept::Nobody,
+        ["verified"] => Accept::Verified,
         _ => Accept::Network,
     }
 }
@@ -182,7 +181,6 @@ pub(super) const MEDIA: Section = Section {
             |c, v| c.media.timeout = seconds(v),
             "Silence after which speech that should flow is called dead, in seconds.";
     },
-    later: &[],
 };
 
 pub(super) const EMERGENCY: Section = Section {
@@ -198,5 +196,4 @@ pub(super) const EMERGENCY: Section = Section {
             |c, v| c.emergency.try_for = millis(v),
             "Silence of one way after which an emergency call takes the next, in milliseconds.";
     },
-    later: &[],
 };

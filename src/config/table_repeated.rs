@@ -84,7 +84,6 @@ pub(super) const PROVIDER: Section = Section {
             |c, v| provider(c, |p| p.server_only = texts(v)),
             "Beginnings of numbers that only the server understands.";
     },
-    later: &[],
 };
 
 fn prefer(values: &[&str]) -> Prefer {
@@ -110,5 +109,4 @@ pub(super) const ACCOUNT: Section = Section {
         alias: Kind::Aor, [], Live, |c, v| account(c, |a| a.alias = texts(v)),
             "Further addresses of the same account.";
     },
-    later: &[],
 };

@@ -56,6 +56,7 @@ fn samples(row: &schema::Row) -> (String, String) {
         Kind::Aor => pair("sip:b@d.test", "tel:+49891"),
         Kind::Text | Kind::File | Kind::Password => pair("some", "other"),
         Kind::Hex(digits) => ("aB".repeat(digits / 2), "01".repeat(digits / 2)),
+        Kind::PublicKey => ("aB".repeat(32), "01".repeat(32)),
     }
 }
 
@@ -203,14 +204,29 @@ fn unknown_names_are_warnings_with_the_nearest_known() {
 }
 
 #[test]
-fn options_of_later_versions_are_notes() {
-    let text = "config identity\noption certificate 'adapter.crt'\n\
-                config media\noption path 'kernel'\n";
-    let (config, warnings) = parse(text, "test").unwrap();
+fn a_value_of_a_later_version_is_a_note() {
+    let (config, warnings) = parse("config media\noption path 'kernel'\n", "test").unwrap();
     assert_eq!(config, Config::default());
-    assert_eq!(warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(warnings.iter().map(|w| w.line).collect::<Vec<_>>(), [2]);
     assert!(warnings.iter().all(|w| w.text.contains("not in this version")));
-    assert_eq!(bad("config identity\noption accept 'verified'\n").1, "verified");
+}
+
+#[test]
+fn with_a_trust_anchor_the_verified_alone_may_call_unless_told_otherwise() {
+    let key = |begin: &str| format!("\tlist trust_anchor '{begin}{}'\n", "0".repeat(56));
+    let one = format!("config identity\n{}", key("0000000a"));
+    assert_eq!(good(&one).identity.accept, Accept::Verified);
+    assert_eq!(good(&format!("{one}\toption accept network\n")).identity.accept, Accept::Network);
+    assert_eq!(good(&one).identity.trust_anchor[0].0[..5], [0, 0, 0, 10, 0]);
+    let wrong = "config identity\n\n\toption accept 'verified'\n";
+    assert_eq!(bad(wrong), (3, "verified".into()), "nobody verifies anybody");
+    let many: String = (0..9).map(|n| key(&format!("0000000{n}"))).collect();
+    assert_eq!(bad(&format!("config identity\n{many}")).0, 2, "eight at most");
+    let twins = format!("{one}{}", key("0000000A"));
+    assert_eq!(bad(&twins).1, format!("0000000a{}", "0".repeat(56)), "one name for two");
+    assert_eq!(good(&format!("{one}\toption certificate 'a.crt'\n")).identity.certificate, "a.crt");
+    let unused = warnings("config identity\n\toption certificate 'a.crt'\n");
+    assert!(unused[0].starts_with("test:2: certificate without a trust_anchor"), "{unused:?}");
 }
 
 #[test]
@@ -409,9 +425,6 @@ fn the_schema_is_json_that_names_everything() {
     let port = options.iter().find(|o| o["option"] == "port_min").unwrap();
     assert_eq!((&port["section"], &port["default"]), (&"media".into(), &"30000".into()));
     assert_eq!((&port["min"], &port["applies"]), (&1024.into(), &"restart".into()));
-    assert!(
-        json["not_in_this_version"].as_array().unwrap().contains(&"identity.certificate".into())
-    );
 }
 
 proptest! {

@@ -4,7 +4,7 @@
 //! [`Duration`] carries one. Names of networks stay text: only the driver can ask the system what
 //! `lan` is today.
 
-use super::value::{HostPort, Net, Route, Secret, Server};
+use super::value::{Anchor, HostPort, Net, Route, Secret, Server};
 use crate::time::Duration;
 use std::net::IpAddr;
 
@@ -240,6 +240,8 @@ impl Default for OverlayConfig {
 /// Whose calls are taken from the overlay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Accept {
+    /// Everyone for whom a trust anchor vouches.
+    Verified,
     /// Everyone who holds the network's secret.
     #[default]
     Network,
@@ -252,13 +254,22 @@ pub enum Accept {
 pub struct IdentityConfig {
     /// File of the adapter's key, below the state folder where relative.
     pub key: String,
+    /// File of the adapter's certificates, below the state folder where relative.
+    pub certificate: String,
+    /// The public keys of those who vouch for others; none: nobody needs a certificate.
+    pub trust_anchor: Vec<Anchor>,
     /// Whose calls are taken from the overlay.
     pub accept: Accept,
 }
 
 impl Default for IdentityConfig {
     fn default() -> Self {
-        Self { key: "adapter.key".into(), accept: Accept::Network }
+        Self {
+            key: "adapter.key".into(),
+            certificate: "adapter.crt".into(),
+            trust_anchor: Vec::new(),
+            accept: Accept::Network,
+        }
     }
 }
 

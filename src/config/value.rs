@@ -230,6 +230,32 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// A public key of 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor(pub [u8; 32]);
+
+impl FromStr for Anchor {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let mut key = [0; 32];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != key.len() || !rest.is_empty() {
+            return Err(Malformed);
+        }
+        for (byte, pair) in key.iter_mut().zip(pairs) {
+            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+            *byte = (high.ok_or(Malformed)? << 4 | low.ok_or(Malformed)?) as u8;
+        }
+        Ok(Self(key))
+    }
+}
+
+impl fmt::Display for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// A text that never appears in a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

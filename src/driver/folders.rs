@@ -17,15 +17,22 @@ pub struct Folders {
     pub state: PathBuf,
     /// Volatile state and the control socket.
     pub run: PathBuf,
+    /// The file of the adapter's certificates, below the first where relative.
+    pub certificate: PathBuf,
 }
 
 impl Default for Folders {
     fn default() -> Self {
-        Self { state: "/etc/cosip".into(), run: "/var/run/cosip".into() }
+        Self::new("/etc/cosip", "/var/run/cosip")
     }
 }
 
 impl Folders {
+    /// The folders of state and of volatile state, with the usual names of files.
+    pub fn new(state: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
+        Self { state: state.into(), run: run.into(), certificate: "adapter.crt".into() }
+    }
+
     /// Creates the folders that are missing.
     ///
     /// # Errors
@@ -63,6 +70,8 @@ impl Folders {
             File::Volatile => self.run.join("volatile"),
             File::Bindings => self.state.join("bindings"),
             File::Peers => self.state.join("peers"),
+            File::Certificates => self.state.join(&self.certificate),
+            File::Time => self.state.join("time"),
         }
     }
 

@@ -16,6 +16,8 @@
 //!
 //! For extensions see [`super::record`]; none is known yet.
 
+pub mod text;
+
 use super::chain::{Chain, DELEGATION_BYTES, Label, Link, NAME_BYTES, Validity, field};
 use super::extension;
 use super::key::{PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES};

@@ -54,12 +54,17 @@ impl Validity {
 pub struct Link<'a> {
     /// The anchor, or the issuing key that the link before names.
     pub signer: PublicKey,
-    /// What is signed with the signature behind it: stands for this link where it is remembered.
+    /// What is signed with the signature behind it.
     pub bytes: &'a [u8],
     label: &'static Label,
 }
 
 impl Link<'_> {
+    /// What stands for this link where it is remembered: what is signed, for what and by whom.
+    pub fn parts(&self) -> [&[u8]; 3] {
+        [self.label, &self.signer, self.bytes]
+    }
+
     /// Whether the signature holds for this network. One public-key operation.
     pub fn verify(&self, network: &[u8; 16]) -> bool {
         let Some((signed, signature)) = self.bytes.split_last_chunk::<SIGNATURE_BYTES>() else {

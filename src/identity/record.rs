@@ -12,6 +12,7 @@
 //! (4 or 16), port (2), where the family's highest bit marks a rendezvous peer's; then extensions
 //! (kind 1, length 1, data), which are skipped; then the signature (64).
 
+mod addresses;
 mod bytes;
 mod seal;
 
@@ -23,7 +24,7 @@ use bytes::{Writer, array, check_head, owner, parse_addresses, verify};
 use core::fmt;
 use seal::seal;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Bytes of a contact's user part.
 pub const CONTACT_USER_BYTES_MAX: usize = 128;
@@ -185,15 +186,20 @@ impl<const KIND: u8, B: AsRef<[u8]>> Signed<KIND, B> {
         owner(self.as_bytes())
     }
 
-    /// The owner's id: the place that it is certified for, or what follows from its key.
-    pub fn owner_id(&self) -> NodeId {
-        let place = if KIND == KIND_BINDING {
-            self.extension(EXTENSION_CERTIFICATE)
-                .and_then(|data| Certificate::parse(data).ok())
-                .map(|certificate| certificate.place())
-        } else {
-            self.extension(EXTENSION_PLACE).and_then(|data| data.try_into().ok()).map(NodeId)
-        };
+    /// The place that it names for its owner: a binding by its certificate, which has to be
+    /// verified, a list of addresses by its owner's own word, which others have to bear out.
+    pub fn place(&self) -> Option<NodeId> {
+        if KIND == KIND_BINDING {
+            let certificate = Certificate::parse(self.extension(EXTENSION_CERTIFICATE)?).ok()?;
+            return Some(certificate.place());
+        }
+        self.extension(EXTENSION_PLACE).and_then(|data| data.try_into().ok()).map(NodeId)
+    }
+
+    /// The owner's id: where members are `certified` the place that it names, if it names any,
+    /// else what follows from the key.
+    pub fn owner_id(&self, certified: bool) -> NodeId {
+        let place = if certified { self.place() } else { None };
         place.unwrap_or_else(|| key::node_id(&self.owner()))
     }
 
@@ -279,15 +285,15 @@ impl Record {
         }
         Ok(record)
     }
+}
 
+impl<B: AsRef<[u8]>> Signed<KIND_BINDING, B> {
     /// The certificate by which the owner may publish it. Its signatures prove themselves
     /// ([`Certificate::links`]), whether it counts tells [`super::trust::Trust::check`].
     pub fn certificate(&self) -> Option<Certificate> {
         Certificate::parse(self.extension(EXTENSION_CERTIFICATE)?).ok()
     }
-}
 
-impl<B: AsRef<[u8]>> Signed<KIND_BINDING, B> {
     /// The key that it is kept under.
     pub fn key(&self) -> Key {
         Key(array(self.as_bytes(), HEAD_BYTES + PUBLIC_KEY_BYTES + 8))
@@ -321,81 +327,9 @@ fn split_sealed(body: &[u8]) -> Result<(&[u8], &[u8]), RecordError> {
     rest.split_at_checked(len).ok_or(RecordError::Length)
 }
 
-impl AddressRecord {
-    /// Signs the owner's own addresses and its rendezvous peers', four together at most: of more,
-    /// the rest is left out. One public-key operation.
-    pub fn sign(
-        identity: &Identity,
-        network: &[u8; 16],
-        seq: u64,
-        addresses: &AddressList,
-        rendezvous: &RendezvousList,
-    ) -> Self {
-        let mut out =
-            Writer::<ADDRESS_RECORD_BYTES_MAX>::new(KIND_ADDRESSES, &identity.public(), seq);
-        let own = addresses.iter().map(|address| (address, 0));
-        let met = rendezvous.iter().map(|address| (address, FAMILY_RENDEZVOUS));
-        let count = (addresses.len() + rendezvous.len()).min(ADDRESSES_MAX);
-        out.put(&[count as u8]);
-        for (address, mark) in own.chain(met).take(count) {
-            match address.ip() {
-                IpAddr::V4(ip) => {
-                    out.put(&[4 | mark]);
-                    out.put(&ip.octets());
-                }
-                IpAddr::V6(ip) => {
-                    out.put(&[6 | mark]);
-                    out.put(&ip.octets());
-                }
-            }
-            out.put(&address.port().to_be_bytes());
-        }
-        if identity.is_certified() {
-            out.extend(EXTENSION_PLACE, &identity.id().0);
-        }
-        Self(out.finish(identity, network))
-    }
-
-    /// Checks the shape of `data`, not the signature.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub fn parse(data: &[u8]) -> Result<Self, RecordError> {
-        let body = check_head(data, KIND_ADDRESSES)?;
-        let (_, _, rest) = parse_addresses(body)?;
-        let place = extension::find(rest, EXTENSION_PLACE).ok_or(RecordError::Length)?;
-        if place.is_some_and(|place| place.len() != KEY_BYTES) {
-            return Err(RecordError::Length);
-        }
-        heapless::Vec::from_slice(data).map(Self).map_err(|_| RecordError::Length)
-    }
-}
-
-impl<B: AsRef<[u8]>> Signed<KIND_ADDRESSES, B> {
-    /// The owner's own addresses, best first.
-    pub fn addresses(&self) -> AddressList {
-        parse_addresses(self.body()).map(|(list, ..)| list).unwrap_or_default()
-    }
-
-    /// Members through which the owner is met where its own addresses do not answer.
-    pub fn rendezvous(&self) -> RendezvousList {
-        parse_addresses(self.body()).map(|(_, list, _)| list).unwrap_or_default()
-    }
-
-    fn body(&self) -> &[u8] {
-        self.as_bytes().get(HEAD_BYTES + PUBLIC_KEY_BYTES + 8..).unwrap_or_default()
-    }
-}
-
 impl<B: AsRef<[u8]>> fmt::Debug for Signed<KIND_BINDING, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record({:?} of {} seq {:x})", self.key(), self.owner_id(), self.seq())
-    }
-}
-
-impl<B: AsRef<[u8]>> fmt::Debug for Signed<KIND_ADDRESSES, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AddressRecord({} seq {:x})", self.owner_id(), self.seq())
+        write!(f, "Record({:?} of {} seq {:x})", self.key(), self.owner_id(true), self.seq())
     }
 }
 

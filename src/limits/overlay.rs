@@ -197,3 +197,18 @@ pub const CHANNEL_EVENTS_BYTES_MAX: usize = 4 * SIP_MESSAGE_BYTES_MAX;
 
 /// AORs of a caller that a notice names: as many as are compared.
 pub const CALLER_ALIASES_MAX: usize = super::CLAIMS_MAX;
+
+/// When this program was built, in seconds of Unix time: it is not earlier. Without
+/// `SOURCE_DATE_EPOCH` in the environment of the compiler, when this line was written.
+pub const BUILT_UNIX_S: u64 = match option_env!("SOURCE_DATE_EPOCH") {
+    Some(seconds) => number(seconds.as_bytes()),
+    None => 1_795_910_400,
+};
+
+const fn number(mut digits: &[u8]) -> u64 {
+    let mut number = 0;
+    while let [digit @ b'0'..=b'9', rest @ ..] = digits {
+        (number, digits) = (number * 10 + (*digit - b'0') as u64, rest);
+    }
+    number
+}

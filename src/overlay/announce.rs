@@ -12,6 +12,7 @@ use super::reach::{AGREEING, network_of};
 use super::request::Purpose;
 use super::wire::{Hello, NO_TOKEN, Status, Token, Touch};
 use super::wire_out::Encoder;
+use crate::identity::Certificate;
 use crate::identity::record::{ADDRESSES_MAX, AddressList, AddressRecord, Key, RendezvousList};
 use crate::net::NodeId;
 use crate::time::Instant;
@@ -120,11 +121,15 @@ impl Overlay {
         }
         let (node, token) = (announcement.node, announcement.token);
         let Some(addresses) = self.addresses.clone() else { return };
+        let certificate = self.own_certificate();
         let purpose = Purpose::Announce(addresses.seq());
         self.ask(now, node.address, Some(node.id), purpose, 0, |me, request| {
             let (record, address_seq) = ((Key([0; 16]), 0), addresses.seq());
             let addresses = Some(addresses.as_bytes());
-            Encoder::touch(me, request, &token, &Touch { record, address_seq, addresses })
+            // They need not have a record of ours to know our key by.
+            let certificate = certificate.as_ref().map(Certificate::as_bytes);
+            let touch = Touch { record, address_seq, addresses, certificate };
+            Encoder::touch(me, request, &token, &touch)
         });
     }
 

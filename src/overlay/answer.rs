@@ -8,7 +8,7 @@ use super::lookup::OWNERS_MAX;
 use super::store::Held;
 use super::wire::{Body, Frame, GET_BYTES, OTHERS_MAX, Status, Token, Touch};
 use super::wire_out::Encoder;
-use super::work::{Job, Reason};
+use super::work::{Job, Reason, Subject};
 use super::{Node, Overlay, guard, reject};
 use crate::identity::record::{AddressRecord, KeptAddresses, Key, Record};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
@@ -111,8 +111,9 @@ impl Overlay {
     fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {
         let mut nodes = heapless::Vec::<_, NODES_BESIDE_MAX>::new();
         self.name_into(now, (&asker.node.address, false), &key.0, nodes.as_mut_view());
+        let counts = |held: &Held<'_>| self.vouching.counts(now, &held.record);
         let mut set: heapless::Vec<Held<'_>, OWNERS_MAX> =
-            self.store.set(&key).take(OWNERS_MAX).collect();
+            self.store.set(&key).filter(counts).take(OWNERS_MAX).collect();
         order(&mut set, |held| {
             let named = owner == Some(held.owner);
             (!named, held.record.is_withdrawal(), held.owner)
@@ -154,10 +155,21 @@ impl Overlay {
             return Ok(());
         }
         let record = Record::parse(record).map_err(|_| self.malformed())?;
-        if record.owner_id() != asker.node.id {
+        if let Err(why) = self.vouched_for(now, record.certificate().as_ref()) {
+            self.answer_stored(now, asker, Status::Refused, None);
+            return Err(why);
+        }
+        let certified = self.vouching.is_required();
+        let addresses = self.own_addresses_of(&asker.node.id, addresses)?;
+        // One key has a place, and what it published there before is of the same.
+        let key = self.key_of(now, &asker.node.id).filter(|_| certified).unwrap_or(record.owner());
+        let others = addresses.as_ref().is_some_and(|list| list.owner() != record.owner());
+        if record.owner_id(certified) != asker.node.id || record.owner() != key || others {
             return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
         }
-        let addresses = self.own_addresses_of(&asker.node.id, addresses)?;
+        if certified {
+            self.store.drop_under(&record.key(), |held| self.vouching.counts(now, held));
+        }
         let held = self.store.get(record.key(), &asker.node.id).map(|held| held.record);
         if let Some(newer) = held.filter(|held| held.seq() > record.seq()) {
             let newer = newer.copied();
@@ -165,7 +177,8 @@ impl Overlay {
             self.answer_stored(now, asker, Status::Newer, Some(&newer));
             return Ok(());
         }
-        self.submit(now, Job { reason: reason(asker, None), record: Some(record), addresses })
+        let subject = Subject::Record(record);
+        self.submit(now, Job { reason: reason(asker, None), subject, addresses })
     }
 
     fn answer_touch(
@@ -184,8 +197,12 @@ impl Overlay {
         let concerns_us = self.members.get(&id).is_some() || self.store.addresses_of(&id).is_some();
         if let (Some(_), true) = (touch.addresses, concerns_us) {
             let addresses = self.own_addresses_of(&id, touch.addresses)?;
-            let reason = reason(asker, Some(touched));
-            return self.submit(now, Job { reason, record: None, addresses });
+            let list = addresses.as_ref();
+            let subject = list.map(|it| self.proof_of_place(now, &id, it, touch.certificate));
+            if let Some(Ok(subject)) = subject {
+                let reason = reason(asker, Some(touched));
+                return self.submit(now, Job { reason, subject, addresses });
+            }
         }
         self.finish_touch(now, asker, touched);
         Ok(())
@@ -197,7 +214,10 @@ impl Overlay {
         if seq == 0 {
             return self.answer_stored(now, asker, Status::Stored, None);
         }
-        let status = self.store.touch(now, key, &id, seq, address_seq);
+        let status = match self.store.get(key, &id) {
+            Some(held) if !self.vouching.counts(now, &held.record) => Status::Unknown,
+            _ => self.store.touch(now, key, &id, seq, address_seq),
+        };
         let held = self.store.get(key, &id).filter(|_| status == Status::Newer);
         let newer = held.map(|held| held.record.copied());
         self.answer_stored(now, asker, status, newer.as_ref());
@@ -223,7 +243,7 @@ impl Overlay {
     ) -> Result<Option<AddressRecord>, Rejected> {
         let Some(data) = addresses else { return Ok(None) };
         let addresses = AddressRecord::parse(data).map_err(|_| self.malformed())?;
-        if addresses.owner_id() != *sender {
+        if addresses.owner_id(self.vouching.is_required()) != *sender {
             return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
         }
         Ok(Some(addresses))
@@ -252,7 +272,7 @@ impl Overlay {
         if let Some(touched) = touched {
             return self.finish_touch(now, asker, touched);
         }
-        let Some(record) = &job.record else { return };
+        let Some(record) = job.record() else { return };
         let status = self.store.put(now, record, job.addresses.as_ref(), false);
         if status == Status::Full {
             self.counters.store_full += 1;

@@ -72,6 +72,11 @@ impl Join {
         Self { joined: true, swept: true, ..Self::new() }
     }
 
+    /// Where another joined is where this one joins.
+    pub(super) fn take_bootstrap(&mut self, other: Self) {
+        self.bootstrap = other.bootstrap;
+    }
+
     pub(super) fn joined(&self) -> bool {
         self.joined
     }

@@ -258,6 +258,14 @@ crate::observe::counters! {
         token_missing,
         /// Dropped: a record whose owner did not sign it.
         bad_signature,
+        /// Refused: a record, or a new address, of somebody for whom no trust anchor of ours vouches.
+        uncertified,
+        /// Refused: the same under a certificate whose time is over, or has not come.
+        expired,
+        /// Refused: the same under a certificate that was revoked.
+        revoked,
+        /// Not kept by others: own records whose certificates do not count there.
+        puts_refused,
         /// Dropped: a record that is not its sender's.
         foreign_record,
         /// Refused: a record older than the one held.

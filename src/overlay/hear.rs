@@ -8,7 +8,7 @@ use super::reader::Nodes;
 use super::request::{Missed, Pending, Purpose};
 use super::table::Member;
 use super::wire::{Body, Frame, Hello, Token, Value, Verdict};
-use super::work::{Job, Reason};
+use super::work::{Job, Reason, Subject};
 use super::{Overlay, reject};
 use crate::identity::record::{AddressRecord, Record};
 use crate::net::{NodeId, Rejected};
@@ -239,28 +239,34 @@ impl Overlay {
         if named {
             lookup.beside = lookup.beside.saturating_sub(1);
         }
-        let parse = |data| Record::parse(data).map_err(|_| self.malformed());
-        let record = value.record.map(parse);
-        let withdrawn = matches!(&record, Some(Ok(record)) if record.is_withdrawal());
-        let word = match value.record {
-            _ if withdrawn => Word::No,
-            Some(_) => Word::Yes,
+        let record = value.record.map(|data| self.read_record(now, data));
+        let counts = |record: &Result<Record, _>| matches!(record, Ok(it) if !it.is_withdrawal());
+        let word = match &record {
+            Some(record) if counts(record) => Word::Yes,
+            Some(_) => Word::No,
             None if hello.young => Word::YoungNo,
             None => Word::No,
         };
         let hops = self.lookup_answered(now, id, node, hello, word);
         self.lookup_learn(now, id, value.nodes, hops);
-        let Some(record) = record.transpose()? else { return Ok(()) };
-        let addresses = value.addresses.and_then(|data| AddressRecord::parse(data).ok());
-        let addresses = addresses.filter(|list| list.owner() == record.owner());
-        let told = record.owner_id();
-        let taken = self.check_record(now, id, record, addresses);
+        let told = match &record {
+            Some(Ok(record)) => Some(self.owner_of(record)),
+            _ => None,
+        };
+        let taken = record.map_or(Ok(()), |record| self.check_record(now, id, record?, value));
         // Who was asked for one owner's record has told of the others before.
-        let others = value.others.iter().filter(|(owner, _)| !named && *owner != told);
+        let others = value.others.iter().filter(|(owner, _)| !named && Some(*owner) != told);
         for (owner, seq) in others {
             self.ask_for_owner(now, id, node, hello.token, owner, seq);
         }
         taken
+    }
+
+    /// A record that somebody has given out, unless nobody vouches for it.
+    fn read_record(&mut self, now: Instant, data: &[u8]) -> Result<Record, Rejected> {
+        let record = Record::parse(data).map_err(|_| self.malformed())?;
+        self.vouched_for(now, record.certificate().as_ref())?;
+        Ok(record)
     }
 
     /// Sorts out what need not be verified, and queues the rest.
@@ -269,15 +275,18 @@ impl Overlay {
         now: Instant,
         id: Id<Lookup>,
         record: Record,
-        addresses: Option<AddressRecord>,
+        value: &Value<'_>,
     ) -> Result<(), Rejected> {
+        let addresses = value.addresses.and_then(|data| AddressRecord::parse(data).ok());
+        let addresses = addresses.filter(|list| list.owner() == record.owner());
+        let owner = self.owner_of(&record);
         let Some(lookup) = self.lookups.get_mut(id) else { return Ok(()) };
         let Goal::Records(_, aor_key) = lookup.goal else { return Ok(()) };
         let sealed_for_another = !record.is_withdrawal() && record.open(&aor_key).is_none();
         if record.key().0 != lookup.target || sealed_for_another {
             return Err(self.malformed());
         }
-        let Some(seen) = lookup.owner(record.owner_id()) else { return Ok(()) };
+        let Some(seen) = lookup.owner(owner) else { return Ok(()) };
         seen.told = seen.told.max(record.seq());
         let address_seq = addresses.as_ref().map_or(0, AddressRecord::seq);
         let newer =
@@ -286,8 +295,8 @@ impl Overlay {
             return Ok(());
         }
         lookup.verifying += 1;
-        let reason = Reason::Found(id);
-        self.submit(now, Job { reason, record: Some(record), addresses })
+        let (reason, subject) = (Reason::Found(id), Subject::Record(record));
+        self.submit(now, Job { reason, subject, addresses })
     }
 
     fn ask_for_owner(
@@ -318,11 +327,11 @@ impl Overlay {
     }
 
     pub(super) fn take_record(&mut self, id: Id<Lookup>, job: &Job) {
+        let owner = job.record().map(|record| self.owner_of(record));
         let Some(lookup) = self.lookups.get_mut(id) else { return };
         lookup.verifying = lookup.verifying.saturating_sub(1);
         let Goal::Records(user, aor_key) = lookup.goal else { return };
-        let Some(record) = &job.record else { return };
-        let owner = record.owner_id();
+        let (Some(record), Some(owner)) = (job.record(), owner) else { return };
         let Some(seen) = lookup.owner(owner) else { return };
         let address_seq = job.addresses.as_ref().map_or(0, AddressRecord::seq);
         if (record.seq(), address_seq) <= (seen.seq, seen.address_seq) && seen.seq > 0 {

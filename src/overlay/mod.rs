@@ -32,6 +32,7 @@
 //! | `dial`, `judge`, `reach` | who can be reached: others, this node, and where |
 //! | `rendezvous`, `introduce`, `relay` | flows kept open for the others, and their use |
 //! | `guard`, `recent`, `work` | rates and tokens; public-key work |
+//! | `vouching` | certificates, and whose count |
 //! | `warm` | a network that has been there for hours, for the lab |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
@@ -73,6 +74,7 @@ mod store;
 mod suspects;
 mod table;
 mod upkeep;
+mod vouching;
 #[cfg(feature = "lab")]
 mod warm;
 mod wire;
@@ -119,6 +121,7 @@ struct Placement {
 pub struct Overlay {
     identity: Identity,
     keys: NetworkKeys,
+    limits: Limits,
     me: NodeId,
     started: Instant,
     /// See [`Hello`].
@@ -142,6 +145,7 @@ pub struct Overlay {
     unsigned: VecDeque<crate::table::Id<publication::Publication>>,
     store: store::Store,
     work: work::Work,
+    vouching: vouching::Vouching,
     reach: reach::Reach,
     dials: dial::Dials,
     judge: judge::Judge,
@@ -176,6 +180,7 @@ impl Overlay {
         Self {
             identity: identity.clone(),
             keys: keys.clone(),
+            limits,
             me: identity.id(),
             started: now,
             start: start_count as u8,
@@ -197,6 +202,7 @@ impl Overlay {
             unsigned: VecDeque::with_capacity(limits.publish_entries),
             store: store::Store::new(identity.id(), limits.store_entries, limits.publish_entries),
             work: work::Work::new(keys.network(), &mut rng),
+            vouching: vouching::Vouching::new(now),
             reach: reach::Reach::default(),
             dials: dial::Dials::new(),
             judge: judge::Judge::new(),

@@ -6,9 +6,10 @@ use super::event::{Full, PublishId};
 use super::id::{Node, distance};
 use super::lookup::REPLICAS;
 use super::repair::REPAIR_EARLY;
+use super::vouching::Vouching;
 use super::wire::{NO_TOKEN, Token};
 use crate::identity::NetworkKeys;
-use crate::identity::record::{Contact, Key, Record};
+use crate::identity::record::{Contact, KeptRecord, Key, Record};
 use crate::net::NodeId;
 use crate::time::Instant;
 
@@ -88,6 +89,12 @@ impl Publication {
 
     pub(super) fn holder(&mut self, id: &NodeId) -> Option<&mut Holder> {
         self.holders.iter_mut().find(|holder| holder.node.id == *id)
+    }
+
+    /// Whether others take its record, as far as we can tell.
+    pub(super) fn counts(&self, now: Instant, vouching: &Vouching) -> bool {
+        let record = self.record.as_ref();
+        record.is_none_or(|it| vouching.counts(now, &KeptRecord::of_kept(it.as_bytes())))
     }
 
     /// Whether this node holds its record, or is asked to.
@@ -249,22 +256,34 @@ impl Overlay {
         name: &[u8; 16],
         wanted: impl Fn(&Publication) -> Option<&'c Contact>,
     ) {
-        let mut seq = self.seq;
-        for (id, publication) in self.publications.iter_mut() {
+        self.sign_again(now, |publication| {
             let contact = wanted(publication);
             let unchanged = publication.contact.as_ref() == contact && publication.seq > 0;
             if publication.name != *name || unchanged {
+                return false;
+            }
+            publication.contact = contact.cloned();
+            true
+        });
+    }
+
+    /// Has the records of which `again` says so signed anew, under newer numbers.
+    pub(super) fn sign_again(
+        &mut self,
+        now: Instant,
+        mut again: impl FnMut(&mut Publication) -> bool,
+    ) {
+        for (id, publication) in self.publications.iter_mut() {
+            if !again(publication) {
                 continue;
             }
-            seq += 1;
-            publication.seq = seq;
-            publication.contact = contact.cloned();
+            self.seq += 1;
+            publication.seq = self.seq;
             publication.record = None;
             if !self.unsigned.contains(&id) {
                 self.unsigned.push_back(id);
             }
             self.publication_timers.set(id.slot(), now + REPAIR_EARLY);
         }
-        self.seq = seq;
     }
 }

@@ -16,7 +16,7 @@ use super::publication::{HOLDERS_MAX, Holder, Publication, State};
 use super::request::Purpose;
 use super::wire::{Hello, Status, Token, Touch};
 use super::wire_out::Encoder;
-use super::work::{Job, Reason};
+use super::work::{Job, Reason, Subject};
 use super::{Overlay, YOUNG};
 use crate::identity::record::{AddressRecord, Record};
 use crate::net::{NodeId, Rejected};
@@ -54,7 +54,7 @@ impl Overlay {
         let record = Record::sign(&self.identity, network, aor_key, seq, contact);
         self.counters.signed += 1;
         self.work.remember(record.as_bytes());
-        let kept = self.store.put(now, &record, self.addresses.as_ref(), contact.is_some());
+        let kept = self.store.put(now, &record, self.addresses.as_ref(), true);
         debug_assert!(kept != Status::Full || contact.is_none(), "own records have their room");
         if contact.is_none() {
             self.store.disown(publication.key);
@@ -77,7 +77,9 @@ impl Overlay {
 
     /// Searches for holders, or waits for its turn to.
     fn place(&mut self, now: Instant, id: Id<Publication>) {
-        let Some(publication) = self.publications.get(id) else { return };
+        let Some(publication) = self.publications.get_mut(id) else { return };
+        // Others would refuse what nobody vouches for.
+        publication.place_wanted &= publication.counts(now, &self.vouching);
         if !publication.place_wanted || publication.placing {
             return self.tell_published(id);
         }
@@ -134,8 +136,9 @@ impl Overlay {
         let Some(publication) = self.publications.get_mut(id) else { return };
         let (key, seq) = (publication.key, publication.seq);
         let Some(record) = publication.record.clone() else { return };
+        let counts = publication.counts(now, &self.vouching);
         let Some(holder) = publication.holder(node) else { return };
-        if holder.tries >= TRIES_MAX {
+        if holder.tries >= TRIES_MAX || !counts {
             holder.state = State::Failed;
             return;
         }
@@ -149,7 +152,8 @@ impl Overlay {
             let addresses = addresses.as_ref().map(AddressRecord::as_bytes);
             if touch {
                 // The list itself follows where it is wanted: most know it.
-                let touch = Touch { record: (key, seq), address_seq, addresses: None };
+                let (record, certificate) = ((key, seq), None);
+                let touch = Touch { record, address_seq, addresses: None, certificate };
                 Encoder::touch(me, request, &token, &touch)
             } else {
                 Encoder::put_record(me, request, &token, record.as_bytes(), addresses)
@@ -185,6 +189,10 @@ impl Overlay {
                 holder.address_seq = holder.address_seq.max(holder.sent_seq);
             }
             Status::Full => holder.state = State::Failed,
+            Status::Refused => {
+                holder.state = State::Failed;
+                self.counters.puts_refused += 1;
+            }
             Status::NoToken => self.put_to(now, id, &node.id),
             Status::Unknown | Status::AddressUnknown => {
                 holder.touch = false;
@@ -195,7 +203,8 @@ impl Overlay {
                 if let Some(data) = newer {
                     let record = Record::parse(data).map_err(|_| self.malformed())?;
                     let reason = Reason::Own(id);
-                    self.submit(now, Job { reason, record: Some(record), addresses: None })?;
+                    let subject = Subject::Record(record);
+                    self.submit(now, Job { reason, subject, addresses: None })?;
                 }
             }
         }
@@ -206,9 +215,9 @@ impl Overlay {
     /// A holder has a record of ours, verified, that is newer than the one we publish: the count of
     /// starts was lost. Numbers never go back, so we continue above it, and above all others.
     pub(super) fn own_record_found(&mut self, now: Instant, id: Id<Publication>, job: &Job) {
-        let Some(record) = &job.record else { return };
+        let Some(record) = job.record() else { return };
         let newer = self.publications.get(id).is_some_and(|p| record.seq() > p.seq);
-        if record.owner_id() != self.me || !newer {
+        if record.owner() != self.identity.public() || !newer {
             return;
         }
         self.seq = self.seq.max(record.seq());

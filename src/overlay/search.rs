@@ -8,7 +8,7 @@ use super::request::Purpose;
 use super::table::Member;
 use super::wire::{FIND_BYTES, GET_BYTES, NO_TOKEN, Token};
 use super::wire_out::Encoder;
-use super::work::{Job, Reason};
+use super::work::{Job, Reason, Subject};
 use crate::identity::record::Key;
 use crate::net::{NodeId, is_detour};
 use crate::table::Id;
@@ -35,7 +35,7 @@ impl Overlay {
             let goal = Goal::Records(user, aor_key);
             let Some(id) = self.start_lookup(now, goal, key.0) else { continue };
             started = true;
-            self.find_at_home(id, key);
+            self.find_at_home(now, id, key);
         }
         // Only now: one that ends at once must not end before its sibling has begun.
         for slot in 0..self.lookups.capacity() as u32 {
@@ -112,14 +112,15 @@ impl Overlay {
         Some(id)
     }
 
-    fn find_at_home(&mut self, id: Id<Lookup>, key: Key) {
+    fn find_at_home(&mut self, now: Instant, id: Id<Lookup>, key: Key) {
         let held: heapless::Vec<Job, OWNERS_MAX> = self
             .store
             .set(&key)
+            .filter(|held| held.owner == self.me || self.vouching.counts(now, &held.record))
             .take(OWNERS_MAX)
             .map(|held| Job {
                 reason: Reason::Found(id),
-                record: Some(held.record.copied()),
+                subject: Subject::Record(held.record.copied()),
                 addresses: held.addresses.map(|addresses| addresses.copied()),
             })
             .collect();
@@ -192,7 +193,7 @@ impl Overlay {
         }
     }
 
-    fn end_lookup(&mut self, now: Instant, id: Id<Lookup>) {
+    pub(super) fn end_lookup(&mut self, now: Instant, id: Id<Lookup>) {
         self.lookup_timers.stop(id.slot());
         let Some(lookup) = self.lookups.remove(id) else { return };
         self.counters.lookups_done += 1;

@@ -82,6 +82,8 @@ fn begin(id: &[u8; 16]) -> u32 {
 pub(super) struct Store {
     me: NodeId,
     others_max: usize,
+    /// Whether ids are the places that certificates name.
+    certified: bool,
     table: Table<Entry>,
     shelf: Shelf,
     by_key: Slots,
@@ -96,6 +98,7 @@ impl Store {
         Self {
             me,
             others_max: others,
+            certified: false,
             table: Table::with_capacity(entries),
             shelf: Shelf::with_capacity(entries, RECORD_BYTES_MAX + ADDRESS_RECORD_BYTES_MAX),
             by_key: Slots::with_capacity(entries),
@@ -112,6 +115,26 @@ impl Store {
         queue::fit_list(&mut self.by_key.0);
         queue::fit_list(&mut self.by_owner.0);
         self.timers.fit();
+    }
+
+    /// Ids are the places that certificates name from now on, or no longer: others are known by
+    /// other ids than before, and put their records anew.
+    pub(super) fn set_certified(&mut self, certified: bool) {
+        self.certified = certified;
+        for slot in 0..self.table.capacity() as u32 {
+            let id = self.table.id_at(slot);
+            if let Some(id) = id.filter(|id| self.table.get(*id).is_some_and(|entry| !entry.own)) {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// Drops those of others under `key` that do not count.
+    pub(super) fn drop_under(&mut self, key: &Key, counts: impl Fn(&KeptRecord<'_>) -> bool) {
+        let mut worthless = heapless::Vec::<_, OWNERS_MAX>::new();
+        let under = self.under(key).filter(|(_, held)| !held.own && !counts(&held.record));
+        worthless.extend(under.map(|(id, _)| id).take(OWNERS_MAX));
+        worthless.into_iter().for_each(|id| self.remove(id));
     }
 
     /// How many records there are.
@@ -137,7 +160,8 @@ impl Store {
         addresses: Option<&AddressRecord>,
         own: bool,
     ) -> Status {
-        let (key, owner) = (record.key(), record.owner_id());
+        let owner = if own { self.me } else { record.owner_id(self.certified) };
+        let key = record.key();
         let known = self.find(&key, &owner);
         let id = match known {
             Some(id) => id,
@@ -215,6 +239,16 @@ impl Store {
             let address = *held.addresses?.addresses().first()?;
             Some(Node { id: held.owner, address })
         })
+    }
+
+    /// The records of `owner`.
+    pub(super) fn records_of<'a>(
+        &'a self,
+        owner: &'a NodeId,
+    ) -> impl Iterator<Item = KeptRecord<'a>> {
+        let ids = self.by_owner.find(&owner.0).filter_map(|slot| self.table.id_at(slot));
+        let entries = ids.filter_map(|id| self.table.get(id));
+        entries.filter(move |entry| entry.owner == *owner).map(|entry| self.held(entry).record)
     }
 
     /// The newest list of addresses known of `owner`.

@@ -10,11 +10,13 @@
 //! port (2). A relay carries a datagram of the channel in what is left of it. Parsing is strict:
 //! what is left over, a padding that is not zero, an unknown family refuse the datagram.
 
+pub(super) mod kind;
+
 use super::id::{Node, Place};
 use super::reader::{Nodes, Others, Reader};
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
-use crate::identity::record::Key;
+use crate::identity::record::{ADDRESS_RECORD_BYTES_MAX, Key, RECORD_BYTES_MAX};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::NodeId;
 use std::net::SocketAddr;
@@ -37,44 +39,6 @@ pub(super) const DIAL_PADDING: usize = 12;
 pub(super) const INTRODUCE_PADDING: usize = 25;
 /// What of a key's set an answer can name besides the record that it carries.
 pub(super) const OTHERS_MAX: usize = 7;
-
-/// What the first byte after version and key id says; from 0x40 on it is the channel's.
-pub(super) mod kind {
-    /// Asks for nothing but an answer.
-    pub(in crate::overlay) const PING: u8 = 1;
-    /// Answers a ping.
-    pub(in crate::overlay) const PONG: u8 = 2;
-    /// Asks for the members closest to a place.
-    pub(in crate::overlay) const FIND: u8 = 3;
-    /// Answers a find.
-    pub(in crate::overlay) const NODES: u8 = 4;
-    /// Asks for the records of a key.
-    pub(in crate::overlay) const GET: u8 = 5;
-    /// Answers a get.
-    pub(in crate::overlay) const VALUE: u8 = 6;
-    /// Stores a record.
-    pub(in crate::overlay) const PUT: u8 = 7;
-    /// Answers a put or a touch.
-    pub(in crate::overlay) const STORED: u8 = 8;
-    /// Extends a record's lifetime, or tells an address.
-    pub(in crate::overlay) const TOUCH: u8 = 9;
-    /// Asks whether somebody can be reached.
-    pub(in crate::overlay) const DIAL: u8 = 10;
-    /// Answers a dial.
-    pub(in crate::overlay) const DIALED: u8 = 11;
-    /// Asks to be introduced to somebody whose flow the asked keeps.
-    pub(in crate::overlay) const INTRODUCE: u8 = 12;
-    /// Answers that.
-    pub(in crate::overlay) const INTRODUCED: u8 = 13;
-    /// Tells on a kept flow who wants to be met.
-    pub(in crate::overlay) const INTRODUCTION: u8 = 14;
-    /// Hands over a datagram of the channel for somebody else.
-    pub(in crate::overlay) const RELAY: u8 = 15;
-    /// A datagram of the channel from somebody else.
-    pub(in crate::overlay) const RELAYED: u8 = 16;
-    /// Spreads hints. Answered like a put.
-    pub(in crate::overlay) const HINTS: u8 = 17;
-}
 
 /// A stateless proof of address, made by who checks it; all zeros is none.
 pub(super) type Token = [u8; 8];
@@ -214,15 +178,23 @@ pub(super) enum Status {
     NoToken = 4,
     /// No room.
     Full = 5,
+    /// Nobody vouches for it, as far as the answerer can tell.
+    Refused = 6,
 }
 
 impl Status {
     fn parse(byte: u8) -> Option<Self> {
-        [Self::Stored, Self::Unknown, Self::AddressUnknown, Self::Newer, Self::NoToken, Self::Full]
+        use Status::{AddressUnknown, Full, Newer, NoToken, Refused, Stored, Unknown};
+        [Stored, Unknown, AddressUnknown, Newer, NoToken, Full, Refused]
             .into_iter()
             .find(|status| *status as u8 == byte)
     }
 }
+
+const _: () = assert!(
+    // Head, hello, record, addresses, no others, no hints, tag.
+    29 + 29 + 2 + RECORD_BYTES_MAX + 2 + ADDRESS_RECORD_BYTES_MAX + 1 + 1 + TAG_BYTES <= GET_BYTES
+);
 
 /// What a datagram says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,6 +258,8 @@ pub(super) struct Touch<'a> {
     pub(super) address_seq: u64,
     /// The list itself.
     pub(super) addresses: Option<&'a [u8]>,
+    /// What binds the key that signed it to the sender's id; left out, it takes no room.
+    pub(super) certificate: Option<&'a [u8]>,
 }
 
 /// A datagram, checked and taken apart.
@@ -367,6 +341,7 @@ impl<'a> Frame<'a> {
                     record: (Key(r.array()?), r.u64()?),
                     address_seq: r.u64()?,
                     addresses: r.block()?,
+                    certificate: if r.0.is_empty() { None } else { Some(r.block()??) },
                 },
             ),
             kind::DIAL => {

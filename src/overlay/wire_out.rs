@@ -15,6 +15,9 @@ use crate::limits::{CHANNEL_DATAGRAM_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX};
 use crate::net::NodeId;
 use std::net::{IpAddr, SocketAddr};
 
+/// What names a further owner: id and number.
+const OTHER_BYTES: usize = 16 + 8;
+
 /// One datagram in the making.
 pub(super) struct Encoder {
     buf: [u8; OVERLAY_DATAGRAM_BYTES_MAX],
@@ -102,7 +105,7 @@ impl Encoder {
         out
     }
 
-    /// The answer to a get, of at most `limit` bytes.
+    /// The answer to a get, of at most `limit` bytes: others and hints as far as there is room.
     pub(super) fn value(
         sender: NodeId,
         request: u64,
@@ -116,8 +119,10 @@ impl Encoder {
         out.hello(hello);
         out.block(found.map(|(record, _)| record));
         out.block(found.and_then(|(_, addresses)| addresses));
-        out.put(&[others.len() as u8]);
-        for (owner, seq) in others {
+        // Behind them is room for the count of the hints.
+        let named = others.len().min(out.room().saturating_sub(2) / OTHER_BYTES);
+        out.put(&[named as u8]);
+        for (owner, seq) in others.iter().take(named) {
             out.put(&owner.0);
             out.put(&seq.to_be_bytes());
         }
@@ -163,6 +168,9 @@ impl Encoder {
         out.put(&touch.record.1.to_be_bytes());
         out.put(&touch.address_seq.to_be_bytes());
         out.block(touch.addresses);
+        if touch.certificate.is_some() {
+            out.block(touch.certificate);
+        }
         out
     }
 

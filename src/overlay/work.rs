@@ -3,16 +3,19 @@
 //! One operation costs milliseconds on a router, so they wait in bounded queues: first what a
 //! look-up found, then our own signatures, then, within the budget for others, what members put. A
 //! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of a
-//! record, and the next look-up of the same AOR, cost a hash.
+//! record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands of
+//! certificates share.
 
 use super::answer::Asker;
 use super::event::Counters;
 use super::id::Node;
 use super::lookup::Lookup;
 use super::publication::Publication;
+use super::vouching::Vouching;
 use super::wire::Status;
 use super::{Overlay, reject};
 use crate::budget::{Budget, Wanted};
+use crate::identity::Certificate;
 use crate::identity::record::{AddressRecord, Key, Record};
 use crate::limits::{OVERLAY_FOUND_MAX, OVERLAY_STORE_MAX, OVERLAY_VERIFIED_MAX};
 use crate::net::{NodeId, Rejected};
@@ -45,15 +48,49 @@ pub(super) enum Reason {
     Own(Id<Publication>),
 }
 
+/// What is to be verified before a list of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a box would allocate for a datagram")]
+pub(super) enum Subject {
+    /// The list stands for itself.
+    Nothing,
+    /// A record, with the certificate that it brings.
+    Record(Record),
+    /// The certificate that binds the key of the list to a place.
+    Certificate(Certificate),
+}
+
 /// Something that needs verification.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     /// Why.
     pub(super) reason: Reason,
-    /// A record.
-    pub(super) record: Option<Record>,
-    /// Its owner's addresses.
+    /// What for.
+    pub(super) subject: Subject,
+    /// Addresses of the same owner.
     pub(super) addresses: Option<AddressRecord>,
+}
+
+impl Job {
+    /// The record, if it is about one.
+    pub(super) fn record(&self) -> Option<&Record> {
+        match &self.subject {
+            Subject::Record(record) => Some(record),
+            Subject::Nothing | Subject::Certificate(_) => None,
+        }
+    }
+
+    /// The certificate that has to hold, or `Some(None)` where it is missing. What we have published
+    /// ourselves, and what stands for itself, needs none.
+    #[expect(clippy::option_option, reason = "none is needed, or one is and there is none")]
+    fn certificate(&self) -> Option<Option<Certificate>> {
+        match &self.subject {
+            Subject::Nothing => None,
+            Subject::Record(_) if matches!(self.reason, Reason::Own(_)) => None,
+            Subject::Record(record) => Some(record.certificate()),
+            Subject::Certificate(certificate) => Some(Some(certificate.clone())),
+        }
+    }
 }
 
 /// What one step of a job gave.
@@ -130,23 +167,42 @@ impl Work {
     ) -> bool {
         self.found.iter().any(|job| {
             job.reason == Reason::Found(lookup)
-                && job.record.as_ref() == Some(record)
+                && job.record() == Some(record)
                 && job.addresses.as_ref() == addresses
         })
     }
 
     /// Verifies with at most `operations` public-key operations.
-    fn step(&mut self, mut job: Job, mut operations: u8, counters: &mut Counters) -> Step {
+    fn step(
+        &mut self,
+        mut job: Job,
+        mut operations: u8,
+        vouching: &Vouching,
+        counters: &mut Counters,
+    ) -> Step {
         let left = &mut operations;
-        if let Some(record) = &job.record {
-            match self.check(record.as_bytes(), left, counters, |net| record.verify(net)) {
+        if vouching.is_required()
+            && let Some(certificate) = job.certificate()
+        {
+            let checked = match &certificate {
+                Some(certificate) => self.check_links(certificate, left, vouching, counters),
+                None => Some(false),
+            };
+            match checked {
+                Some(true) => {}
+                Some(false) => return Step::Bad(job),
+                None => return Step::Again(job),
+            }
+        }
+        if let Subject::Record(record) = &job.subject {
+            match self.check(&[record.as_bytes()], left, counters, |net| record.verify(net)) {
                 Some(true) => {}
                 Some(false) => return Step::Bad(job),
                 None => return Step::Again(job),
             }
         }
         if let Some(addresses) = &job.addresses {
-            match self.check(addresses.as_bytes(), left, counters, |net| addresses.verify(net)) {
+            match self.check(&[addresses.as_bytes()], left, counters, |net| addresses.verify(net)) {
                 Some(true) => {}
                 Some(false) if matches!(job.reason, Reason::Found(_)) => job.addresses = None,
                 Some(false) => return Step::Bad(job),
@@ -158,7 +214,7 @@ impl Work {
 
     /// Remembers what we signed ourselves as verified.
     pub(super) fn remember(&mut self, signed: &[u8]) {
-        self.note(self.fingerprint(signed));
+        self.note(self.fingerprint(&[signed]));
     }
 
     fn note(&mut self, print: u64) {
@@ -169,9 +225,26 @@ impl Work {
         self.oldest = (self.oldest + 1) % OVERLAY_VERIFIED_MAX;
     }
 
+    /// Whether a trust anchor vouches for a certificate: each signature of its chain.
+    fn check_links(
+        &mut self,
+        certificate: &Certificate,
+        operations: &mut u8,
+        vouching: &Vouching,
+        counters: &mut Counters,
+    ) -> Option<bool> {
+        let links = certificate.links(vouching.anchors(), 0);
+        for link in &links {
+            if !self.check(&link.parts(), operations, counters, |net| link.verify(net))? {
+                return Some(false);
+            }
+        }
+        Some(!links.is_empty())
+    }
+
     fn check(
         &mut self,
-        signed: &[u8],
+        signed: &[&[u8]],
         operations: &mut u8,
         counters: &mut Counters,
         verify: impl FnOnce(&[u8; 16]) -> bool,
@@ -191,16 +264,19 @@ impl Work {
     }
 
     /// What stands for a signature and what it covers.
-    fn fingerprint(&self, signed: &[u8]) -> u64 {
-        let hash = blake3::keyed_hash(&self.key, signed);
-        hash.as_bytes().first_chunk().map_or(0, |it| u64::from_be_bytes(*it))
+    fn fingerprint(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        parts.iter().for_each(|part| {
+            hasher.update(part);
+        });
+        hasher.finalize().as_bytes().first_chunk().map_or(0, |it| u64::from_be_bytes(*it))
     }
 }
 
 impl Overlay {
     /// Has a job verified: at once where its signatures are remembered, else in its turn.
     pub(super) fn submit(&mut self, now: Instant, job: Job) -> Result<(), Rejected> {
-        let step = self.work.step(job, 0, &mut self.counters);
+        let step = self.step(job, 0);
         let Some(job) = self.conclude(now, step) else { return Ok(()) };
         let Err(job) = self.work.push(job) else { return Ok(()) };
         self.dropped(now, &job);
@@ -225,7 +301,7 @@ impl Overlay {
         }
         while let Some(job) = queue::pop(&mut self.work.store) {
             // Perhaps the same was verified while it waited.
-            let step = self.work.step(job, 0, &mut self.counters);
+            let step = self.step(job, 0);
             let Some(job) = self.conclude(now, step) else { continue };
             if !budget.pay(now, Wanted::Verification) {
                 self.work.put_back(job);
@@ -247,10 +323,14 @@ impl Overlay {
     }
 
     fn work_on(&mut self, now: Instant, job: Job) {
-        let step = self.work.step(job, 1, &mut self.counters);
+        let step = self.step(job, 1);
         if let Some(job) = self.conclude(now, step) {
             self.work.put_back(job);
         }
+    }
+
+    fn step(&mut self, job: Job, operations: u8) -> Step {
+        self.work.step(job, operations, &self.vouching, &mut self.counters)
     }
 
     /// Acts on what a step gave; gives the job back where another operation is needed.
@@ -267,6 +347,11 @@ impl Overlay {
     }
 
     fn verified(&mut self, now: Instant, job: &Job) {
+        if self.vouching.is_required()
+            && let Some(Some(certificate)) = job.certificate()
+        {
+            self.vouching.raise(now, &certificate);
+        }
         match job.reason {
             Reason::Found(lookup) => self.record_found(now, lookup, job),
             Reason::Own(publication) => self.own_record_found(now, publication, job),

@@ -255,7 +255,7 @@ impl Scratch {
     }
 
     pub(crate) fn folders(&self) -> Folders {
-        Folders { state: self.0.join("state"), run: self.0.join("run") }
+        Folders::new(self.0.join("state"), self.0.join("run"))
     }
 
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {

@@ -56,6 +56,24 @@ fn a_certificate_says_what_was_signed_and_fits_with_its_delegation() {
 }
 
 #[test]
+fn a_file_has_a_certificate_a_line_and_names_the_line_that_is_none() {
+    let all = [certify(&issuing(), &keys(2), days(120, 134)), certify(&anchor(), &[], days(1, 15))];
+    let text = text::write(&all);
+    assert_eq!(text.lines().map(str::len).collect::<Vec<_>>(), [2 * 285, 2 * 137]);
+    assert_eq!(text::parse(&text), Ok(all.to_vec()));
+    assert_eq!(text::parse(&format!("# mine\n\n {} \n", text.to_uppercase())), Ok(all.to_vec()));
+    assert_eq!(text::parse(""), Ok(vec![]));
+    let error = |text: &str| text::parse(text).unwrap_err();
+    let cut = &text[..text.len() - 3];
+    let length = text::FileError { line: 2, certificate: Some(CertificateError::Length) };
+    assert_eq!(error(cut), length);
+    for wrong in ["0", "0x", &"0".repeat(802), "ü"] {
+        let text = format!("\n{wrong}");
+        assert_eq!(error(&text), text::FileError { line: 2, certificate: None }, "{wrong}");
+    }
+}
+
+#[test]
 fn an_anchor_can_certify_itself_without_delegation() {
     let certificate = certify(&anchor(), &[], days(1, 15));
     assert_eq!((certificate.delegation_serial(), certificate.keys().count()), (None, 0));

@@ -21,7 +21,7 @@ fn record(seq: u64, user: &str) -> Record {
 fn a_record_opens_for_who_knows_the_aor_and_for_nobody_else() {
     let record = record(5, "alice");
     assert!(record.verify(&NETWORK));
-    assert_eq!((record.seq(), record.owner_id()), (5, me().id()));
+    assert_eq!((record.seq(), record.owner_id(false)), (5, me().id()));
     assert_eq!((record.key(), record.owner()), (Key::of(&AOR_KEY), me().public()));
     assert_eq!(record.open(&AOR_KEY), Contact::new("alice"));
     assert_eq!(record.open(&[1; 32]), None);
@@ -108,17 +108,17 @@ fn a_certified_record_brings_its_certificate_and_the_place_of_its_owner() {
     let record = Record::sign(&certified, &NETWORK, &AOR_KEY, 5, Contact::new(&user).as_ref());
     let read = Record::parse(record.as_bytes()).unwrap();
     assert!(read.verify(&NETWORK) && read == record);
-    assert_eq!((read.owner_id(), read.owner()), (PLACE, me().public()));
+    assert_eq!((read.owner_id(true), read.owner()), (PLACE, me().public()));
     assert_eq!(read.open(&AOR_KEY), Contact::new(&user));
     let anchors = [Identity::from_seed([1; 32]).unwrap().public()];
     assert!(read.certificate().unwrap().verify(&anchors, &NETWORK));
     let list = AddressList::new();
     let addresses = AddressRecord::sign(&certified, &NETWORK, 6, &list, &met());
     let read = AddressRecord::parse(addresses.as_bytes()).unwrap();
-    assert_eq!((read.owner_id(), read.owner()), (PLACE, me().public()));
+    assert_eq!((read.owner_id(true), read.owner()), (PLACE, me().public()));
     // An AOR that no certificate covers goes without one, under the id of the key.
     let other = Record::sign(&certified, &NETWORK, &[1; 32], 5, None);
-    assert_eq!((other.certificate(), other.owner_id()), (None, me().id()));
+    assert_eq!((other.certificate(), other.owner_id(true)), (None, me().id()));
 }
 
 #[test]

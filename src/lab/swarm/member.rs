@@ -51,7 +51,7 @@ impl Member {
         command.arg("--state").arg(&folder).arg("--run").arg(&folder);
         let process =
             Process::start(&format!("router {number}"), &mut command, &folder.join("log"))?;
-        Ok(Self { number, folders: Folders { state: folder.clone(), run: folder }, process })
+        Ok(Self { number, folders: Folders::new(folder.clone(), folder), process })
     }
 
     /// Has its phones register.

@@ -227,7 +227,7 @@ fn a_hint_that_nobody_renews_is_forgotten_after_its_life_and_ages_on_its_way() {
 }
 
 #[test]
-fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_640_kb() {
+fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_680_kb() {
     let limits = Limits::default();
     let slot = |bytes: usize| bytes + 12;
     // Of 30,000 routers with three AORs each, twice its share of their twelve replicas.
@@ -247,5 +247,5 @@ fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_640_kb
         ("signatures verified", crate::limits::OVERLAY_VERIFIED_MAX * 8),
     ];
     let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
-    assert!(sum <= 640 * 1024, "{sum}: {parts:?}");
+    assert!(sum <= 680 * 1024, "{sum}: {parts:?}");
 }

@@ -65,8 +65,9 @@ fn named() -> [Named; 2] {
 /// Every kind once, by name.
 fn frames() -> Vec<(&'static str, Vec<u8>)> {
     let (record, addresses, nodes, named) = (record(), addresses(), nodes(), named());
-    let touch = Touch { record: (KEY, 9), address_seq: 8, addresses: None };
+    let touch = Touch { record: (KEY, 9), address_seq: 8, addresses: None, certificate: None };
     let told = Touch { addresses: Some(addresses.as_bytes()), ..touch };
+    let proven = Touch { certificate: Some(&[0xf1; 9]), ..told };
     let found = Some((record.as_bytes(), Some(addresses.as_bytes())));
     let others = [(NodeId([0xe1; 16]), 77)];
     let (r, a) = (record.as_bytes(), addresses.as_bytes());
@@ -91,6 +92,7 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     add("stored-newer", Encoder::stored(ME, REQUEST, &hello, Status::Newer, Some(r)), 0);
     add("touch", Encoder::touch(ME, REQUEST, &TOKEN, &touch), 0);
     add("touch-addresses", Encoder::touch(ME, REQUEST, &TOKEN, &told), 0);
+    add("touch-certificate", Encoder::touch(ME, REQUEST, &TOKEN, &proven), 0);
     add("dial", Encoder::dial(ME, REQUEST, &TOKEN, &nodes[0]), 0);
     add("dialed", Encoder::dialed(ME, REQUEST, &hello, Verdict::Unsure), 0);
     add("introduce", Encoder::introduce(ME, REQUEST, &TOKEN, &nodes[1].id), 0);
@@ -166,7 +168,9 @@ fn what_was_written_is_read_back() {
             }
             Body::Touch(token, touch) => {
                 assert_eq!((token, touch.record, touch.address_seq), (TOKEN, (KEY, 9), 8));
-                assert_eq!(touch.addresses.is_some(), name == "touch-addresses");
+                assert_eq!(touch.addresses.is_some(), name != "touch");
+                let certificate = (name == "touch-certificate").then_some(&[0xf1; 9][..]);
+                assert_eq!(touch.certificate, certificate);
             }
             Body::Pong(seen) => assert_eq!(seen, hello()),
             Body::Nodes(seen, list) => {
@@ -290,7 +294,7 @@ proptest! {
 
     #[test]
     fn frames_changed_under_a_good_tag_neither_panic_nor_are_answered_with_more(
-        which in 0usize..23,
+        which in 0usize..24,
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {

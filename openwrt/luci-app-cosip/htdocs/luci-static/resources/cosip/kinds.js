@@ -165,7 +165,8 @@ const takes = {
 	text: text => bytes(text) <= 128 && !control.test(text),
 	file: text => text != '' && bytes(text) <= 256 && !control.test(text),
 	password: text => text != '' && bytes(text) <= 256 && !control.test(text),
-	hex: (text, row) => text.length == row.digits && hexDigits.test(text)
+	hex: (text, row) => text.length == row.digits && hexDigits.test(text),
+	publickey: text => text.length == 64 && hexDigits.test(text)
 };
 
 return baseclass.extend({
@@ -207,6 +208,8 @@ return baseclass.extend({
 				return _('at most 128 characters');
 			case 'hex':
 				return _('%d hexadecimal digits').format(row.digits);
+			case 'publickey':
+				return _('%d hexadecimal digits').format(64);
 			default:
 				return _('1 to 256 characters');
 		}

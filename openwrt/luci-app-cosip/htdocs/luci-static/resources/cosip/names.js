@@ -64,6 +64,8 @@ const titles = {
 	'overlay.table_kb': _('Memory for routers'),
 	'overlay.store_entries': _('Records for others'),
 	'identity.key': _('File of the key'),
+	'identity.certificate': _('File of the certificates'),
+	'identity.trust_anchor': _('Trust anchors'),
 	'identity.accept': _('Calls taken from'),
 	'media.path': _('Who moves speech'),
 	'media.port_min': _('First port'),

@@ -272,11 +272,23 @@ return baseclass.extend({
 			help: _('File of the adapter\'s own key; made at the first start.')
 		},
 		{
+			section: 'identity', option: 'certificate', repeatable: false,
+			type: 'file', list: false, applies: 'restart',
+			default: 'adapter.crt',
+			help: _('File of the adapter\'s certificates, one a line in hex; used with a trust_anchor.')
+		},
+		{
+			section: 'identity', option: 'trust_anchor', repeatable: false,
+			type: 'publickey', list: true, applies: 'live',
+			default: [],
+			help: _('Public keys of those who vouch for others; without one nobody needs a certificate.')
+		},
+		{
 			section: 'identity', option: 'accept', repeatable: false,
-			type: 'choice', list: false, applies: 'restart',
-			values: ['network', 'nobody'],
+			type: 'choice', list: false, applies: 'live',
+			values: ['verified', 'network', 'nobody'],
 			default: 'network',
-			help: _('Whose calls the overlay may bring: all members of the network, or nobody\'s.')
+			help: _('Whose calls to take: of all members, or of the verified (default with a trust_anchor).')
 		},
 		{
 			section: 'media', option: 'path', repeatable: false,

@@ -1,0 +1,98 @@
+//! Who vouches for us and for others: certificates, trust anchors and the time, taken at the start
+//! and at a reload, without a restart and without a record lost.
+
+use super::{Adapter, Wish, parts};
+use crate::config::Anchor;
+use crate::identity::certificate::text;
+use crate::identity::trust::{Clock, Trust};
+use crate::identity::{Identity, TrustAnchors};
+use crate::limits::BUILT_UNIX_S;
+use crate::net::{File, Request};
+use crate::time::Instant;
+
+const DAY_S: u64 = 86_400;
+
+/// Whose key this is, and what is known of the time without a clock.
+pub(super) struct Vouched {
+    /// The adapter's key with the certificates of its file.
+    identity: Identity,
+    /// The newest moment that the file of the time names, as far as it is known.
+    saved_s: Option<u64>,
+}
+
+impl Vouched {
+    pub(super) fn new(identity: &Identity) -> Self {
+        Self { identity: identity.clone(), saved_s: None }
+    }
+}
+
+impl Adapter {
+    /// The file of certificates was read, or there is none.
+    pub(super) fn certificates_read(&mut self, now: Instant, data: Option<&[u8]>) {
+        let data = core::str::from_utf8(data.unwrap_or_default()).unwrap_or("\u{fffd}");
+        let certificates = match text::parse(data) {
+            Ok(certificates) => certificates,
+            Err(error) => return log::error!("{error}; the running certificates stay"),
+        };
+        let certified = self.vouched.identity.clone().certified(&certificates);
+        let strange = certificates.len() - certified.certificates().len();
+        if strange > 0 {
+            log::warn!("certificate file: {strange} of another key or place, or too many");
+        }
+        self.vouched.identity = certified;
+        self.trust_changed(now);
+    }
+
+    /// Trust anchors or certificates may be others than before.
+    pub(super) fn trust_changed(&mut self, now: Instant) {
+        let Some(overlay) = &mut self.overlay else { return };
+        let anchors: TrustAnchors =
+            self.config.identity.trust_anchor.iter().map(|Anchor(key)| *key).collect();
+        let mut identity = self.vouched.identity.clone();
+        if anchors.is_empty() {
+            // Others would not know us by a place that nobody vouches for.
+            identity = identity.certified(&[]);
+        }
+        let revocations = overlay.trust().revocations.clone();
+        overlay.set_trust(now, &Trust { anchors, revocations });
+        if overlay.set_certificates(now, identity.certificates()) {
+            return;
+        }
+        log::info!("adapter {} is adapter {} from now on", self.id, identity.id());
+        overlay.take_place(now, &identity);
+        self.id = identity.id();
+        self.channel = parts::channel(&identity, Some(overlay.keys()), &mut self.rng);
+        self.contacts.clear();
+        self.overlay_bound(now);
+        self.publish_all();
+    }
+
+    /// The overlay hears what time it is.
+    pub(super) fn tell_time(&mut self, now: Instant) {
+        let unix_s = self.knows_time().then(|| self.unix_now(now));
+        let floor_s = self.vouched.saved_s.unwrap_or(0).max(BUILT_UNIX_S);
+        if let Some(overlay) = &mut self.overlay {
+            overlay.set_clock(now, Clock { unix_s, floor_s });
+        }
+    }
+
+    /// The file of the time was read, or there is none.
+    pub(super) fn time_read(&mut self, now: Instant, data: Option<&[u8]>) {
+        let text = core::str::from_utf8(data.unwrap_or_default()).unwrap_or_default();
+        self.vouched.saved_s = Some(text.trim().parse().unwrap_or(0));
+        self.tell_time(now);
+    }
+
+    /// Writes down what time it is at least, once a day: the next start may be in 1970.
+    pub(super) fn save_time(&mut self, now: Instant) {
+        let (Some(overlay), Some(saved_s)) = (&self.overlay, self.vouched.saved_s) else { return };
+        let floor_s = overlay.time_floor_s(now);
+        let speaks = self.calls.iter().any(|(_, call)| call.media.is_some());
+        let required = overlay.trust().is_required();
+        if required && !speaks && floor_s >= saved_s + DAY_S {
+            self.vouched.saved_s = Some(floor_s);
+            let file = Request::Save(File::Time, format!("{floor_s}\n").into_bytes());
+            self.wish(Wish::Nothing, file);
+        }
+    }
+}
