@@ -155,19 +155,17 @@ impl Overlay {
             return Ok(());
         }
         let record = Record::parse(record).map_err(|_| self.malformed())?;
-        if let Err(why) = self.vouched_for(now, record.certificate().as_ref()) {
-            self.answer_stored(now, asker, Status::Refused, None);
-            return Err(why);
-        }
-        let certified = self.vouching.is_required();
-        let addresses = self.own_addresses_of(&asker.node.id, addresses)?;
-        // One key has a place, and what it published there before is of the same.
-        let key = self.key_of(now, &asker.node.id).filter(|_| certified).unwrap_or(record.owner());
-        let others = addresses.as_ref().is_some_and(|list| list.owner() != record.owner());
-        if record.owner_id(certified) != asker.node.id || record.owner() != key || others {
-            return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
-        }
-        if certified {
+        let addresses = self.own_addresses_of(&asker.node.id, addresses);
+        let may_put = self.may_put(now, &asker.node.id, &record, addresses.as_ref());
+        let addresses = match may_put.and(addresses) {
+            Ok(addresses) => addresses,
+            Err(why) => {
+                // Silence would look as if nobody were here.
+                self.answer_stored(now, asker, Status::Refused, None);
+                return Err(why);
+            }
+        };
+        if self.vouching.is_required() {
             self.store.drop_under(&record.key(), |held| self.vouching.counts(now, held));
         }
         let held = self.store.get(record.key(), &asker.node.id).map(|held| held.record);
@@ -179,6 +177,27 @@ impl Overlay {
         }
         let subject = Subject::Record(record);
         self.submit(now, Job { reason: reason(asker, None), subject, addresses })
+    }
+
+    /// Whether somebody may put a record here: one of its own, for which somebody vouches where
+    /// that is asked for, with addresses that the same key has signed. One key has a place, and what
+    /// is held from there is of the same.
+    fn may_put(
+        &mut self,
+        now: Instant,
+        sender: &NodeId,
+        record: &Record,
+        addresses: Result<&Option<AddressRecord>, &Rejected>,
+    ) -> Result<(), Rejected> {
+        self.vouched_for(now, record.certificate().as_ref())?;
+        let certified = self.vouching.is_required();
+        let known = if certified { self.key_of(now, sender) } else { None };
+        let keys = [known, addresses.ok().and_then(|it| it.as_ref()).map(AddressRecord::owner)];
+        let same = keys.into_iter().flatten().all(|key| key == record.owner());
+        if !same || record.owner_id(certified) != *sender {
+            return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
+        }
+        Ok(())
     }
 
     fn answer_touch(
@@ -196,11 +215,11 @@ impl Overlay {
         let touched = (touch.record.0, touch.record.1, touch.address_seq);
         let concerns_us = self.members.get(&id).is_some() || self.store.addresses_of(&id).is_some();
         if let (Some(_), true) = (touch.addresses, concerns_us) {
-            let addresses = self.own_addresses_of(&id, touch.addresses)?;
-            let list = addresses.as_ref();
-            let subject = list.map(|it| self.proof_of_place(now, &id, it, touch.certificate));
-            if let Some(Ok(subject)) = subject {
-                let reason = reason(asker, Some(touched));
+            // Who is not believed where it is gets its answer all the same.
+            if let Ok(Some(list)) = self.own_addresses_of(&id, touch.addresses)
+                && let Ok(subject) = self.proof_of_place(now, &id, &list, touch.certificate)
+            {
+                let (reason, addresses) = (reason(asker, Some(touched)), Some(list));
                 return self.submit(now, Job { reason, subject, addresses });
             }
         }

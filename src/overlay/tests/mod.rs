@@ -1,6 +1,7 @@
 //! Behaviour of nodes together, over virtual time with real keys.
 
 mod abuse;
+mod certified;
 mod closest;
 mod families;
 mod gossip;

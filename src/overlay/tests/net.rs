@@ -2,6 +2,7 @@
 //! decides everything.
 
 use super::super::*;
+use super::certified::Provider;
 use crate::budget::Budget;
 use crate::identity::record::Contact;
 use core::cmp::Reverse;
@@ -54,6 +55,8 @@ pub(super) struct Net {
     pub(super) loss_percent: u32,
     pub(super) keys: NetworkKeys,
     pub(super) record: bool,
+    /// Who vouches for new nodes, if anybody.
+    pub(super) provider: Option<Provider>,
     queue: BinaryHeap<Reverse<Due>>,
     count: u64,
 }
@@ -88,7 +91,9 @@ impl Peer {
     /// Does what is due, and one public-key operation.
     pub(super) fn due(&mut self, now: Instant) {
         self.node.handle_timeout(now);
+        let verified = self.node.counters().verified;
         self.node.work(now, &mut self.budget);
+        assert!(self.node.counters().verified <= verified + 1, "one operation a step");
     }
 }
 
@@ -103,6 +108,7 @@ impl Net {
             loss_percent: 0,
             keys: NetworkKeys::new(&SECRET, "test"),
             record: false,
+            provider: None,
             queue: BinaryHeap::new(),
             count: 0,
         }
@@ -110,18 +116,30 @@ impl Net {
 
     /// A network of `n` nodes that all joined through node 0.
     pub(super) fn joined(seed: u8, n: usize) -> Self {
-        let mut net = Self::new(seed, 20);
+        Self::new(seed, 20).join(n)
+    }
+
+    /// The same, of whoever is made here.
+    pub(super) fn join(mut self, n: usize) -> Self {
+        let net = &mut self;
         for i in 0..n {
             let bootstrap = [address(0)];
             net.add(i, if i == 0 { &[] } else { &bootstrap });
             net.run_ms(50);
         }
         net.run_ms(15_000);
-        net
+        self
     }
 
     pub(super) fn fresh(&mut self, n: usize, starts: u32) -> Overlay {
-        Overlay::new(&identity(n), &self.keys, LIMITS, starts, self.rng.bytes(), self.now)
+        let vouched = self.provider.as_ref().map(|provider| provider.identity(n, &self.keys));
+        let identity = vouched.unwrap_or_else(|| identity(n));
+        let seed = self.rng.bytes();
+        let mut node = Overlay::new(&identity, &self.keys, LIMITS, starts, seed, self.now);
+        if let Some(provider) = &self.provider {
+            provider.instruct(&mut node, self.now);
+        }
+        node
     }
 
     pub(super) fn add(&mut self, n: usize, bootstrap: &[SocketAddr]) -> usize {
