@@ -7,16 +7,30 @@ use cosip::lab::sim::{Options, Scenario, run};
 
 /// Plays scenarios, one after another, in one network; each has to ask `least` times.
 fn hold(routers: u32, seed: u64, minutes: u64, scenarios: &[Scenario], least: u64) {
+    hold_with(false, routers, seed, minutes, scenarios, least);
+}
+
+/// The same, perhaps with routers that a provider has certified.
+fn hold_with(
+    certified: bool,
+    routers: u32,
+    seed: u64,
+    minutes: u64,
+    scenarios: &[Scenario],
+    least: u64,
+) {
     let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name()).collect();
     println!(
         "to see it again: cosip-lab sim --routers {routers} --minutes {minutes} --seed {seed} \
-         --scenario {}",
-        names.join(",")
+         --scenario {}{}",
+        names.join(","),
+        if certified { " --certified" } else { "" }
     );
     let summary = run(&Options {
         routers,
         seed,
         scenarios: scenarios.to_vec(),
+        certified,
         minutes: Some(minutes),
         threads: 1,
         tell: false,
@@ -83,4 +97,19 @@ fn routers_find_everything_while_their_network_grows_from_one() {
 fn a_thousand_routers_find_everything_by_a_fresh_seed() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     hold(1000, now.as_micros() as u64, 2, &[Scenario::Steady, Scenario::HalfLost], 300);
+}
+
+#[test]
+fn certified_routers_find_everything_when_half_of_them_vanish() {
+    hold_with(true, 250, 1, 3, &[Scenario::Steady, Scenario::HalfLost], 100);
+}
+
+#[test]
+fn certified_routers_find_everything_when_most_get_another_address_or_boot() {
+    hold_with(true, 250, 2, 5, &[Scenario::Restart], 100);
+}
+
+#[test]
+fn certified_routers_behind_carriers_nats_find_and_meet_everybody() {
+    hold_with(true, 250, 3, 10, &[Scenario::Clients], 100);
 }

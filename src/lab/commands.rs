@@ -283,6 +283,7 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             }
             Long("ipv6") => options.ipv6 = true,
             Long("stand-in") => options.stand_in = true,
+            Long("certified") => options.certified = true,
             other => return Err(other.unexpected().into()),
         }
     }

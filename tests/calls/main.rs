@@ -70,6 +70,7 @@ mod town;
 mod transfer;
 mod unheard;
 mod verdict;
+mod vouched;
 mod wan;
 mod warm;
 mod ways;

@@ -15,7 +15,7 @@
 //! | `router`, `truth` | one router; what is so, as its user knows it |
 //! | `reached` | to whom it may have proven its address |
 //! | `shard`, `carry`, `acts`, `told` | a thread's routers: what they meet, send, do and tell |
-//! | `network`, `population` | all of them; who they are |
+//! | `network`, `population`, `provider` | all of them; who they are, who certifies them |
 //! | `scenario` | what they are put through |
 //! | `meet`, `dialect`, `attack` | callees behind NATs; two wire versions; hostile routers |
 //! | `fault` | what may be wrong, to see the oracles notice |
@@ -38,6 +38,7 @@ mod packet;
 mod plot;
 mod population;
 mod progress;
+mod provider;
 mod queue;
 mod reached;
 mod rehearsal;
@@ -98,6 +99,8 @@ pub struct Options {
     /// Whether a hash stands in for signatures, and one for the many that blind an AOR, as it does
     /// for thirty thousand routers and more.
     pub stand_in: bool,
+    /// Whether a provider certifies all routers, and its certificates are asked for.
+    pub certified: bool,
     /// Threads.
     pub threads: u32,
     /// Where the results go.
@@ -120,6 +123,7 @@ impl Default for Options {
             ipv6: false,
             table_kb: 256,
             stand_in: false,
+            certified: false,
             threads: 2,
             out: PathBuf::from("target/sim"),
             fault: None,

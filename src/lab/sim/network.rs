@@ -7,6 +7,7 @@ use super::address::{CARRIER_LIFE_S, POOL, Pool, place};
 use super::fault::Fault;
 use super::link::{LEAST_US, region, rtt_us, usual_rtt_us};
 use super::population::Population;
+use super::provider::Provider;
 use super::queue::{Act, Event, What};
 use super::router::{Common, Router};
 use super::shard::{Mail, Shard, World};
@@ -50,11 +51,14 @@ impl Network {
         let shards = options.threads.clamp(1, pools);
         let stand_in = options.stand_in || options.routers >= STAND_IN_FROM;
         let keys = NetworkKeys::new(&[7; 32], "simulated");
+        let keys = if stand_in { keys.standing_in() } else { keys };
+        let provider = if options.certified { Provider::new(&keys, stand_in) } else { None };
         let common = Common {
             seed: options.seed,
-            keys: if stand_in { keys.standing_in() } else { keys },
+            keys,
             limits: Limits { table_kb: options.table_kb, ..Limits::default() },
             stand_in,
+            provider,
             population,
             links: options.links,
             bootstrap: Vec::new(),

@@ -7,6 +7,7 @@ use super::dice::{Dice, mix};
 use super::link::{Line, Links};
 use super::meet::Meeting;
 use super::population::Population;
+use super::provider::Provider;
 use super::reached::Reached;
 use super::tally::Load;
 use super::truth::{AORS, Truth};
@@ -54,6 +55,7 @@ pub(super) struct Common {
     pub(super) keys: NetworkKeys,
     pub(super) limits: Limits,
     pub(super) stand_in: bool,
+    pub(super) provider: Option<Provider>,
     pub(super) population: Population,
     pub(super) links: Links,
     /// Addresses that never change: the operator's own.
@@ -102,6 +104,10 @@ impl Router {
     pub(super) fn new(number: u32, pool: &mut Pool, common: &Common, now: u64) -> Self {
         let mut dice = Dice::new(common.seed, "router", u64::from(number));
         let identity = identity(&mut dice, common.stand_in);
+        let identity = match &common.provider {
+            Some(provider) => provider.certified(number, identity, &common.keys),
+            None => identity,
+        };
         let access = common.population.access(common.seed, number);
         let home = pool.give(number, access, None, &mut dice);
         let mut router = Self {
@@ -151,6 +157,9 @@ impl Router {
         let (keys, seed) = (&common.keys, self.dice.seed());
         let overlay = Overlay::new(&self.identity, keys, common.limits, self.starts, seed, at);
         let overlay = self.overlay.insert(Box::new(overlay));
+        if let Some(provider) = &common.provider {
+            provider.instruct(overlay, at, now);
+        }
         set_local(overlay, at, &self.home);
         overlay.set_bootstrap(at, &common.bootstrap);
         overlay.load_peers(at, &self.saved);

@@ -42,6 +42,17 @@ fn a_sound_network_answers_everything_right() {
 }
 
 #[test]
+fn a_network_of_the_certified_answers_everything_right_at_places_of_its_own() {
+    let of = |certified| run(&Options { certified, ..small(3) });
+    let (plain, mut certified) = (of(false), of(true));
+    assert_ne!(plain.event_hash, certified.event_hash);
+    let certified = certified.phases.remove(0);
+    assert_eq!(certified.faults, Vec::<String>::new());
+    assert!(certified.score.asked > 5, "{certified:?}");
+    assert_eq!(certified.score.right, certified.score.asked);
+}
+
+#[test]
 fn round_trip_times_spread_as_they_do_between_hosts_of_the_internet() {
     let mut dice = dice::Dice::new(1, "test", 0);
     let mut rtts: Vec<u32> = (0..20_000)

@@ -76,6 +76,9 @@ pub(super) fn broken_limits(network: &Network) -> Vec<String> {
         let never = [
             ("bad_signature", counters.bad_signature),
             ("foreign_record", counters.foreign_record),
+            ("uncertified", counters.uncertified),
+            ("expired", counters.expired),
+            ("revoked", counters.revoked),
             ("events_full", counters.events_full),
             ("unauthentic", if network.world.attacked { 0 } else { counters.unauthentic }),
         ];

@@ -1,0 +1,87 @@
+//! Certificates and trust anchors that come while adapters run.
+
+use crate::town::{Phone, Town, two_with};
+use cosip::config::Anchor;
+use cosip::identity::authority::{Authority, Subject};
+use cosip::identity::certificate::text;
+use cosip::identity::chain::Validity;
+use cosip::identity::record::Key;
+use cosip::identity::{Certificate, Identity};
+use cosip::limits::BUILT_UNIX_S;
+use cosip::net::{File, Input};
+
+const DAY_S: u32 = 86_400;
+
+fn anchor() -> Identity {
+    Identity::from_seed([77; 32]).unwrap()
+}
+
+/// What the provider issues to a router, for a phone of it if it has one.
+fn certificate(town: &Town, router: usize, phone: Option<&Phone>, serial: u64) -> Certificate {
+    let network = town.keys.network();
+    let key = town.routers[router].identity.public();
+    let now_s = town.epoch_s.max(BUILT_UNIX_S) as u32;
+    let keys: Vec<Key> =
+        phone.iter().map(|phone| Key::of(&town.keys.aor_key(&phone.aor()))).collect();
+    Authority::anchor(anchor(), network).certify(&Subject {
+        serial,
+        key,
+        place: Authority::place(&[5; 32], &key),
+        validity: Validity { from_s: now_s - DAY_S, until_s: now_s + 13 * DAY_S },
+        keys: &keys,
+    })
+}
+
+/// A router's file of certificates holds this from now on, and it is told to look.
+fn holds(town: &mut Town, router: usize, file: &str) {
+    let (place, config) = (town.routers[router].place, town.routers[router].config.clone());
+    town.world.files.retain(|(at, of, _)| (*at, *of) != (place, File::Certificates));
+    town.world.files.push((place, File::Certificates, file.as_bytes().to_vec()));
+    town.world.input(place, Input::Config(&config));
+}
+
+#[test]
+fn a_town_takes_certificates_up_and_renews_them_at_reloads() {
+    let (mut town, alice, bob) = two_with(|config| config.overlay.name = "town".into());
+    town.world.run_ms(2_000);
+    assert_eq!([town.finds(2, &alice.aor()), town.finds(0, &bob.aor())], [1, 1]);
+    let phones = [Some(&alice), Some(&bob), None];
+    for router in 0..3 {
+        town.routers[router].config.identity.trust_anchor = vec![Anchor(anchor().public())];
+        let certificate = certificate(&town, router, phones[router], 1);
+        holds(&mut town, router, &text::write(&[certificate]));
+        town.world.run_ms(1_000);
+    }
+    town.world.run_ms(60_000);
+    for router in 0..3 {
+        let place = certificate(&town, router, None, 1).place().to_string();
+        assert_eq!(town.status(router)["overlay"]["id"], place);
+    }
+    assert_eq!([town.finds(2, &alice.aor()), town.finds(0, &bob.aor())], [1, 1]);
+    // A faulty file changes nothing, and neither does one that is somebody else's.
+    let other = text::write(&[certificate(&town, 1, Some(&alice), 9)]);
+    holds(&mut town, 0, "zz\n");
+    town.world.run_ms(5_000);
+    assert_eq!(town.finds(2, &alice.aor()), 1);
+    let renewed = certificate(&town, 0, Some(&alice), 2);
+    holds(&mut town, 0, &format!("{other}{}", text::write(&[renewed.clone()])));
+    for _ in 0..10 {
+        town.world.run_ms(500);
+        assert_eq!(town.finds(2, &alice.aor()), 1);
+    }
+    let counters = town.status(2)["counters"].clone();
+    for refused in ["uncertified", "expired", "revoked", "bad_signature"] {
+        assert_eq!(counters[format!("overlay_{refused}")], 0, "{refused}");
+    }
+    // The next start may be in 1970.
+    let of =
+        |file: &&(usize, File, Vec<u8>)| (file.0, file.1) == (town.routers[0].place, File::Time);
+    let saved = town.world.files.iter().find(of).map(|file| file.2.clone()).unwrap();
+    let saved: u64 = String::from_utf8(saved).unwrap().trim().parse().unwrap();
+    assert!(saved >= u64::from(renewed.validity().from_s) && saved >= BUILT_UNIX_S);
+    assert_eq!(town.world.files.iter().filter(|file| file.1 == File::Time).count(), 3);
+    town.restart(0);
+    town.world.run_ms(60_000);
+    assert_eq!(town.status(0)["overlay"]["id"], renewed.place().to_string());
+    town.finish();
+}
