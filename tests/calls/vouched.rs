@@ -21,8 +21,10 @@ fn certificate(town: &Town, router: usize, phone: Option<&Phone>, serial: u64) -
     let network = town.keys.network();
     let key = town.routers[router].identity.public();
     let now_s = town.epoch_s.max(BUILT_UNIX_S) as u32;
-    let keys: Vec<Key> =
-        phone.iter().map(|phone| Key::of(&town.keys.aor_key(&phone.aor()))).collect();
+    // As the overlay knows it.
+    let key_of =
+        |phone: &Phone| Key::of(&town.keys.aor_key(phone.aor().trim_start_matches("sip:")));
+    let keys: Vec<Key> = phone.map(key_of).into_iter().collect();
     Authority::anchor(anchor(), network).certify(&Subject {
         serial,
         key,
