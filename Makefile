@@ -40,7 +40,7 @@ bench: build ## what adapters cost a call, and what they save -> target/bench
 soak: build ## an hour of calls while phones move and the server dies -> target/soak [SECONDS=3600]
 	target/release/cosip-lab soak $(if $(SECONDS),--seconds $(SECONDS))
 
-sim: ## thousands of routers over virtual time -> target/sim [ROUTERS=N,.. SEED=.. SCENARIO=A,.. CERTIFIED=1]
+sim: ## thousands of routers over virtual time [ROUTERS=N,.. SEED=.. SCENARIO=A,.. CERTIFIED=1]
 	$(CARGO) build --locked --profile sim --features lab --bin cosip-lab
 	target/sim/cosip-lab sim --routers $(or $(ROUTERS),1000) --seed $(or $(SEED),1) \
 		$(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(MINUTES),--minutes $(MINUTES)) \

@@ -7,8 +7,10 @@
 //! [`Ticket`], answered later by exactly one [`Input::Answer`]: sockets, names and files look
 //! alike, and a simulator answers them itself.
 
+mod file;
 mod rules;
 
+pub use file::File;
 pub use rules::{Beside, Capture, Capturing, Interception, Rules};
 
 use crate::time::Instant;
@@ -180,21 +182,6 @@ pub enum Request {
     /// What a command of the control socket prints. Carries the ticket that the command came
     /// with, and is not answered.
     Reply(Vec<u8>),
-}
-
-/// The files that a core keeps. The driver knows their paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum File {
-    /// Learned bindings, under `--run`: every change at once.
-    Volatile,
-    /// Learned bindings under `--state`: flash, so at most hourly, on a new AOR, at stop.
-    Bindings,
-    /// Proven peers under `--state`, at most daily.
-    Peers,
-    /// What others vouch for: `identity.certificate`.
-    Certificates,
-    /// The moment than which it is not earlier, under `--state`, at most daily.
-    Time,
 }
 
 /// Which DNS records a question asks for.

@@ -3,7 +3,14 @@
 #![allow(unsafe_code)]
 
 use cosip::budget::Budget;
+#[cfg(feature = "lab")]
+use cosip::identity::authority::{Authority, Subject};
+#[cfg(feature = "lab")]
+use cosip::identity::chain::Validity;
 use cosip::identity::record::Contact;
+#[cfg(feature = "lab")]
+use cosip::identity::record::Key;
+use cosip::identity::trust::Trust;
 use cosip::identity::{Identity, NetworkKeys};
 use cosip::net::Transmit;
 use cosip::overlay::{Limits, Overlay, OverlayEvent, Port};
@@ -92,14 +99,47 @@ impl Net {
     }
 }
 
+/// What a provider's anchor has issued to a node for its AOR.
+#[cfg(feature = "lab")]
+fn certified(i: usize, identity: Identity, keys: &NetworkKeys) -> (Identity, Trust) {
+    let anchor = Identity::from_seed([99; 32]).unwrap();
+    let anchors = [anchor.public()].into_iter().collect();
+    let key = identity.public();
+    let certificate = Authority::anchor(anchor, keys.network()).certify(&Subject {
+        serial: 1,
+        key,
+        place: Authority::place(&[5; 32], &key),
+        validity: Validity { from_s: 0, until_s: 1000 },
+        keys: &[Key::of(&keys.aor_key(&aor(i)))],
+    });
+    (identity.certified(&[certificate]), Trust { anchors, ..Trust::default() })
+}
+
+fn aor(i: usize) -> String {
+    format!("sip:{i}@example.net")
+}
+
 #[test]
 fn look_ups_puts_touches_and_upkeep_allocate_nothing() {
+    let trust = |_, identity, _: &NetworkKeys| (identity, Trust::default());
+    hold(&trust);
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn nothing_is_allocated_for_certificates_either() {
+    hold(&certified);
+}
+
+fn hold(vouch: &dyn Fn(usize, Identity, &NetworkKeys) -> (Identity, Trust)) {
     let keys = NetworkKeys::new(&[1; 32], "test");
     let now = Instant::from_micros(1_000_000);
     let limits = Limits { table_kb: 64, store_entries: 64, publish_entries: 8, lookup_entries: 16 };
     let nodes = (0..NODES).map(|i| {
         let identity = Identity::from_seed([i as u8 + 1; 32]).unwrap();
+        let (identity, trust) = vouch(i, identity, &keys);
         let mut node = Overlay::new(&identity, &keys, limits, 1, [i as u8; 32], now);
+        node.set_trust(now, &trust);
         node.set_local(now, &[address(i)], &[]);
         node.set_bootstrap(now, &[address(0)]);
         node
@@ -107,7 +147,7 @@ fn look_ups_puts_touches_and_upkeep_allocate_nothing() {
     let wire = Vec::with_capacity(4096);
     let budgets = (0..NODES).map(|_| Budget::new(now)).collect();
     let mut net = Net { nodes: nodes.collect(), budgets, now, found: 0, wire };
-    let aors: Vec<String> = (0..NODES).map(|i| format!("sip:{i}@example.net")).collect();
+    let aors: Vec<String> = (0..NODES).map(aor).collect();
     let contact = Contact::new("phone").unwrap();
     net.run(Duration::from_secs(5));
     COUNT.set(Some(0));

@@ -152,7 +152,7 @@ pub(super) const IDENTITY: Section = Section {
             "Public keys of those who vouch for others; without one nobody needs a certificate.";
         accept: Kind::Choice(&["verified", "network", "nobody"]), "network", Live,
             |c, v| c.identity.accept = accept(v),
-            "Whose calls to take: of all members, or of the verified (default with a trust_anchor).";
+            "Whose calls to take: of all members or the verified (default with a trust_anchor).";
     },
 };
 

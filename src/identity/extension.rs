@@ -1,5 +1,5 @@
-//! What later versions add to what is signed: kind 1, length 2, data. Unknown kinds are skipped, and
-//! covered by the signature all the same.
+//! What later versions add to what is signed: kind 1, length 2, data. Unknown kinds are skipped,
+//! and covered by the signature all the same.
 
 /// What the first extension of a kind holds; `Some(None)` where there is none of it, and `None`
 /// where `rest` is no row of extensions.

@@ -10,7 +10,9 @@
 //! (2), owner's public key (32), sequence number (8), then for a binding the overlay key (16) and
 //! the sealed contact (2 + n), for an address list the count (1) and per address family (1), IP
 //! (4 or 16), port (2), where the family's highest bit marks a rendezvous peer's; then extensions
-//! (kind 1, length 1, data), which are skipped; then the signature (64).
+//! (kind 1, length 2, data), of which unknown ones are skipped: a binding's 1, the certificate that
+//! lists its overlay key, and a list's 2, the place that its owner's certificate names (16); then
+//! the signature (64).
 
 mod addresses;
 mod bytes;

@@ -34,7 +34,7 @@ pub fn parse(text: &str) -> Result<Vec<Certificate>, FileError> {
     let said = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     said.map(|(number, line)| {
         let error = |certificate| FileError { line: number, certificate };
-        let bytes = bytes(line).ok_or(error(None))?;
+        let bytes = bytes(line).ok_or_else(|| error(None))?;
         Certificate::parse(&bytes).map_err(|it| error(Some(it)))
     })
     .collect()

@@ -288,7 +288,7 @@ return baseclass.extend({
 			type: 'choice', list: false, applies: 'live',
 			values: ['verified', 'network', 'nobody'],
 			default: 'network',
-			help: _('Whose calls to take: of all members, or of the verified (default with a trust_anchor).')
+			help: _('Whose calls to take: of all members or the verified (default with a trust_anchor).')
 		},
 		{
 			section: 'media', option: 'path', repeatable: false,
