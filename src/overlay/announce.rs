@@ -74,6 +74,12 @@ impl Overlay {
         self.address_is_news(now);
     }
 
+    /// A number for what is signed next.
+    pub(super) fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
     /// Signs our addresses and begins to tell them.
     pub(super) fn sign_addresses(&mut self, now: Instant) {
         self.addresses_unsigned = false;

@@ -78,6 +78,7 @@ impl Overlay {
             Body::Dial(_, node) => self.answer_dial(now, &asker, &node),
             Body::Introduce(_, wanted) => self.answer_introduce(now, &asker, &wanted),
             Body::Hints(_, level, hints) => return self.answer_hints(now, &asker, level, hints),
+            Body::Who(_) => self.answer_who(now, &asker),
             Body::Relay(_, to, data) => return self.relay(now, &node, proven, &to, data),
             _ => {}
         }
@@ -180,8 +181,8 @@ impl Overlay {
     }
 
     /// Whether somebody may put a record here: one of its own, for which somebody vouches where
-    /// that is asked for, with addresses that the same key has signed. One key has a place, and what
-    /// is held from there is of the same.
+    /// that is asked for, with addresses that the same key has signed. One key has a place, and
+    /// what is held from there is of the same.
     fn may_put(
         &mut self,
         now: Instant,
@@ -285,7 +286,7 @@ impl Overlay {
             // Whoever needs rendezvous peers there has to be dialled back first.
             let open = addresses.rendezvous().is_empty();
             if open && addresses.addresses().contains(&asker.node.address) {
-                self.moved(now, &asker.node);
+                self.moved_surely(now, &asker.node);
             }
         }
         if let Some(touched) = touched {

@@ -124,6 +124,7 @@ impl Overlay {
             (Some(Some((standing, _))), _) => standing,
             (None, Some(member)) if member.near => Standing::Near,
             (None, Some(_)) => Standing::Listed,
+            (None, None) if self.credentials.awaits(node) => Standing::Asking,
             // It is alive, and did not hear us.
             (None, None) if self.suspects.contains(node) => Standing::Unreachable,
             (None, None) if !self.is_small() && !self.is_neighbour(node) => Standing::Unwanted,
@@ -135,7 +136,7 @@ impl Overlay {
     /// `node` proved its address and wants to be listed: others are asked whether they reach it.
     pub(super) fn want_listed(&mut self, now: Instant, node: &Node) {
         let now_s = self.seconds(now);
-        if !self.is_ours(&node.address) {
+        if !self.is_ours(&node.address) || self.credentials.awaits(node) {
             return;
         }
         if let Some((id, dial)) = self.dials.of(node) {

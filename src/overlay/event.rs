@@ -258,7 +258,7 @@ crate::observe::counters! {
         token_missing,
         /// Dropped: a record whose owner did not sign it.
         bad_signature,
-        /// Refused: a record, or a new address, of somebody for whom no trust anchor of ours vouches.
+        /// Refused: a record or a new address for whose owner no trust anchor of ours vouches.
         uncertified,
         /// Refused: the same under a certificate whose time is over, or has not come.
         expired,

@@ -84,6 +84,7 @@ impl Overlay {
                 self.announce_answered(now, &node, hello, status, seq);
                 Ok(())
             }
+            (Purpose::Who, Body::Credentials(_, it, list)) => self.hear_who(now, &node, it, list),
             _ => Err(self.answered_amiss(now, pending)),
         }
     }

@@ -32,7 +32,7 @@
 //! | `dial`, `judge`, `reach` | who can be reached: others, this node, and where |
 //! | `rendezvous`, `introduce`, `relay` | flows kept open for the others, and their use |
 //! | `guard`, `recent`, `work` | rates and tokens; public-key work |
-//! | `vouching` | certificates, and whose count |
+//! | `vouching`, `credentials` | certificates, and whose count; members that show theirs |
 //! | `warm` | a network that has been there for hours, for the lab |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
@@ -40,6 +40,7 @@ mod announce;
 mod answer;
 mod aor;
 mod bootstrap;
+mod credentials;
 mod dial;
 pub mod event;
 mod family;
@@ -146,6 +147,7 @@ pub struct Overlay {
     store: store::Store,
     work: work::Work,
     vouching: vouching::Vouching,
+    credentials: credentials::Credentials,
     reach: reach::Reach,
     dials: dial::Dials,
     judge: judge::Judge,
@@ -203,6 +205,7 @@ impl Overlay {
             store: store::Store::new(identity.id(), limits.store_entries, limits.publish_entries),
             work: work::Work::new(keys.network(), &mut rng),
             vouching: vouching::Vouching::new(now),
+            credentials: credentials::Credentials::new(),
             reach: reach::Reach::default(),
             dials: dial::Dials::new(),
             judge: judge::Judge::new(),
@@ -255,13 +258,15 @@ impl Overlay {
             | Body::Dial(token, _)
             | Body::Introduce(token, _)
             | Body::Relay(token, ..)
+            | Body::Who(token)
             | Body::Hints(token, ..) => self.handle_request(now, from, &frame, token, data.len()),
             Body::Pong(hello)
             | Body::Nodes(hello, _)
             | Body::Value(hello, _)
             | Body::Stored(hello, ..)
             | Body::Dialed(hello, _)
-            | Body::Introduced(hello, _) => {
+            | Body::Introduced(hello, _)
+            | Body::Credentials(hello, ..) => {
                 self.handle_answer(now, from, &frame, &hello, data.len())
             }
             Body::Introduction(guest) => self.hear_introduction(now, from, &guest),
@@ -365,11 +370,6 @@ impl Overlay {
     /// Seconds since the start, and one more: 0 is never a time.
     fn seconds(&self, now: Instant) -> u32 {
         u32::try_from(now.since(self.started).as_secs()).unwrap_or(u32::MAX - 1) + 1
-    }
-
-    fn next_seq(&mut self) -> u64 {
-        self.seq += 1;
-        self.seq
     }
 
     fn hello(&self, now: Instant, to: &Node) -> Hello {

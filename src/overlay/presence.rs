@@ -173,15 +173,34 @@ impl Overlay {
     /// A member is at this address, beyond doubt or without a rival.
     pub(super) fn moved(&mut self, now: Instant, node: &Node) {
         let Some(member) = self.members.get(&node.id) else { return };
+        if self.is_unproven(node) {
+            let near = member.near;
+            return self.ask_who(now, node, near);
+        }
+        self.moved_surely(now, node);
+    }
+
+    /// A member is at this address, for it has signed so.
+    pub(super) fn moved_surely(&mut self, now: Instant, node: &Node) {
+        let Some(member) = self.members.get(&node.id) else { return };
         let (near, before) = (member.near, member.address());
-        self.list(now, node, near);
+        self.list_surely(now, node, near);
         if before != node.address && self.address_of(node.id) == Some(node.address) {
             self.holder_moved(now, node);
         }
     }
 
-    /// This node is a member, at this address.
+    /// This node is a member, at this address, if it is who it says.
     pub(super) fn list(&mut self, now: Instant, node: &Node, near: bool) {
+        if self.is_unproven(node) {
+            self.ask_who(now, node, near);
+        } else {
+            self.list_surely(now, node, near);
+        }
+    }
+
+    /// This node is a member, at this address, and who it says.
+    pub(super) fn list_surely(&mut self, now: Instant, node: &Node, near: bool) {
         let now_s = self.seconds(now);
         if !self.is_ours(&node.address) {
             return;

@@ -57,6 +57,8 @@ pub(super) enum Purpose {
     Contact(u8, u8),
     /// To spread hints; the same.
     Spread(u8, u8),
+    /// To see the credentials of a node that is to be listed.
+    Who,
     /// To be told where this node is.
     Seek(NodeId),
     /// To be told of members everywhere, in this part of the search.

@@ -125,8 +125,8 @@ impl Overlay {
         true
     }
 
-    /// Begins anew at the place of `identity`, whose key is ours: with the peers that are known, and
-    /// with nothing published. Look-ups end; addresses have to be set again.
+    /// Begins anew at the place of `identity`, whose key is ours: with the peers that are known,
+    /// and with nothing published. Look-ups end; addresses have to be set again.
     pub fn take_place(&mut self, now: Instant, identity: &Identity) {
         for slot in 0..self.lookups.capacity() as u32 {
             if let Some(id) = self.lookups.id_at(slot) {

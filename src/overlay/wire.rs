@@ -2,8 +2,8 @@
 //!
 //! Every datagram is version (1), key id (1), kind (1), sender's id (16), request id (8), body,
 //! tag (16). The tag is a keyed blake3 under the network's secret over all before it. A find, a
-//! get and a get's answer have the length of their body (2) after the kind and zeros after the
-//! tag: padding, so that an answer is never larger than its request and needs no proof of
+//! get and its answer, and a who have the length of their body (2) after the kind and zeros after
+//! the tag: padding, so that an answer is never larger than its request and needs no proof of
 //! address. Numbers are in network byte order; an address is family (1: 4 or 6), IP, port (2); an
 //! optional record is its length (2), 0 for none, and its bytes. Whom an answer names is named by
 //! a hint: its age in hours, with the highest bit for IPv6 (1), the first half of the id (8), IP,
@@ -15,6 +15,7 @@ pub(super) mod kind;
 use super::id::{Node, Place};
 use super::reader::{Nodes, Others, Reader};
 use crate::identity::NetworkKeys;
+use crate::identity::certificate::CERTIFICATE_BYTES_MAX;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::record::{ADDRESS_RECORD_BYTES_MAX, Key, RECORD_BYTES_MAX};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
@@ -25,6 +26,8 @@ use std::net::SocketAddr;
 pub(super) const VERSION: u8 = 1;
 /// The size of a get and its answer.
 pub(super) const GET_BYTES: usize = 1100;
+/// The size of a wish to see credentials: as large as they are.
+pub(super) const WHO_BYTES: usize = 700;
 /// The size of a find: room for 22 hints of IPv4 in the answer, or 12 of IPv6.
 pub(super) const FIND_BYTES: usize = 400;
 /// In the first byte of a hint.
@@ -196,6 +199,10 @@ const _: () = assert!(
     29 + 29 + 2 + RECORD_BYTES_MAX + 2 + ADDRESS_RECORD_BYTES_MAX + 1 + 1 + TAG_BYTES <= GET_BYTES
 );
 
+const _: () = assert!(
+    27 + 29 + 2 + CERTIFICATE_BYTES_MAX + 2 + ADDRESS_RECORD_BYTES_MAX + TAG_BYTES <= WHO_BYTES
+);
+
 /// What a datagram says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body<'a> {
@@ -233,6 +240,10 @@ pub(super) enum Body<'a> {
     Relayed(NodeId, &'a [u8]),
     /// Spread these hints among those who share so many leading bits with you.
     Hints(Token, u8, Nodes<'a>),
+    /// Who are you?
+    Who(Token),
+    /// This is my certificate, and these are my addresses, signed by its key.
+    Credentials(Hello, &'a [u8], &'a [u8]),
 }
 
 /// The answer to a get.
@@ -364,12 +375,14 @@ impl<'a> Frame<'a> {
                 r.padding(HINTS_PADDING)?;
                 Body::Hints(token, level, hints)
             }
+            kind::WHO => Body::Who(r.array()?),
+            kind::CREDENTIALS => Body::Credentials(r.hello()?, r.block()??, r.block()??),
             _ => return None,
         };
         if r.0.is_empty() { Some(Self { sender, request, body }) } else { None }
     }
 }
 
-fn is_padded(kind: u8) -> bool {
-    matches!(kind, kind::FIND | kind::GET | kind::VALUE)
+pub(super) fn is_padded(kind: u8) -> bool {
+    matches!(kind, kind::FIND | kind::GET | kind::VALUE | kind::WHO)
 }

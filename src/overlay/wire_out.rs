@@ -6,7 +6,7 @@
 use super::id::{Named, Node, Place};
 use super::wire::{
     Claim, DIAL_PADDING, HINTS_PADDING, Hello, INTRODUCE_PADDING, Introduced, NAMED_IPV6,
-    PING_PADDING_MAX, Status, Token, Touch, VERSION, Verdict, kind,
+    PING_PADDING_MAX, Status, Token, Touch, VERSION, Verdict, is_padded, kind,
 };
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
@@ -30,7 +30,7 @@ pub(super) struct Encoder {
 
 impl Encoder {
     fn new(kind: u8, sender: NodeId, request: u64, limit: usize) -> Self {
-        let padded = matches!(kind, kind::FIND | kind::GET | kind::VALUE);
+        let padded = is_padded(kind);
         let limit = limit.min(OVERLAY_DATAGRAM_BYTES_MAX);
         let mut out = Self { buf: [0; OVERLAY_DATAGRAM_BYTES_MAX], len: 0, padded, limit };
         out.put(&[VERSION, 0, kind]);
@@ -261,6 +261,28 @@ impl Encoder {
         out.put(&[level, count]);
         out.put(hints);
         out.put(&[0; HINTS_PADDING][..if to.is_ipv4() { 0 } else { HINTS_PADDING }]);
+        out
+    }
+
+    /// The question who somebody is.
+    pub(super) fn who(sender: NodeId, request: u64, token: &Token) -> Self {
+        let mut out = Self::new(kind::WHO, sender, request, usize::MAX);
+        out.put(token);
+        out
+    }
+
+    /// The answer: a certificate, and the list of addresses that its key has signed.
+    pub(super) fn credentials(
+        sender: NodeId,
+        request: u64,
+        hello: &Hello,
+        certificate: &[u8],
+        addresses: &[u8],
+    ) -> Self {
+        let mut out = Self::new(kind::CREDENTIALS, sender, request, usize::MAX);
+        out.hello(hello);
+        out.block(Some(certificate));
+        out.block(Some(addresses));
         out
     }
 

@@ -3,8 +3,8 @@
 //! One operation costs milliseconds on a router, so they wait in bounded queues: first what a
 //! look-up found, then our own signatures, then, within the budget for others, what members put. A
 //! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of a
-//! record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands of
-//! certificates share.
+//! record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands
+//! of certificates share.
 
 use super::answer::Asker;
 use super::event::Counters;
@@ -46,6 +46,9 @@ pub(super) enum Reason {
     },
     /// A holder says that we published it in an earlier life.
     Own(Id<Publication>),
+    /// A node that is to be listed shows who it is; true where it was reached from our second port
+    /// only.
+    Who(Node, bool),
 }
 
 /// What is to be verified before a list of addresses.
@@ -80,8 +83,8 @@ impl Job {
         }
     }
 
-    /// The certificate that has to hold, or `Some(None)` where it is missing. What we have published
-    /// ourselves, and what stands for itself, needs none.
+    /// The certificate that has to hold, or `Some(None)` where it is missing. What we have
+    /// published ourselves, and what stands for itself, needs none.
     #[expect(clippy::option_option, reason = "none is needed, or one is and there is none")]
     fn certificate(&self) -> Option<Option<Certificate>> {
         match &self.subject {
@@ -134,6 +137,8 @@ impl Work {
         let (queue, max) = match job.reason {
             Reason::Found(_) | Reason::Own(_) => (&mut self.found, OVERLAY_FOUND_MAX),
             Reason::Store { .. } => (&mut self.store, OVERLAY_STORE_MAX),
+            // They leave room for what is put.
+            Reason::Who(..) => (&mut self.store, OVERLAY_STORE_MAX / 2),
         };
         if queue.len() >= max {
             return Err(job);
@@ -154,7 +159,7 @@ impl Work {
     fn put_back(&mut self, job: Job) {
         match job.reason {
             Reason::Found(_) | Reason::Own(_) => self.found.push_front(job),
-            Reason::Store { .. } => self.store.push_front(job),
+            Reason::Store { .. } | Reason::Who(..) => self.store.push_front(job),
         }
     }
 
@@ -265,11 +270,17 @@ impl Work {
 
     /// What stands for a signature and what it covers.
     fn fingerprint(&self, parts: &[&[u8]]) -> u64 {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        parts.iter().for_each(|part| {
-            hasher.update(part);
-        });
-        hasher.finalize().as_bytes().first_chunk().map_or(0, |it| u64::from_be_bytes(*it))
+        let hash = match parts {
+            [whole] => blake3::keyed_hash(&self.key, whole),
+            _ => {
+                let mut hasher = blake3::Hasher::new_keyed(&self.key);
+                parts.iter().for_each(|part| {
+                    hasher.update(part);
+                });
+                hasher.finalize()
+            }
+        };
+        hash.as_bytes().first_chunk().map_or(0, |it| u64::from_be_bytes(*it))
     }
 }
 
@@ -355,6 +366,7 @@ impl Overlay {
         match job.reason {
             Reason::Found(lookup) => self.record_found(now, lookup, job),
             Reason::Own(publication) => self.own_record_found(now, publication, job),
+            Reason::Who(node, near) => self.proven(now, &node, near),
             Reason::Store { from, sender, request, len, touched } => {
                 let node = Node { id: sender, address: from };
                 let asker = Asker { node, request, proven: true, len: usize::from(len) };

@@ -33,7 +33,7 @@ pub(super) fn header_bytes(to: &SocketAddr) -> u64 {
 }
 
 /// What the kinds are called, by their byte in wire version 1; the last is all others.
-pub(in crate::lab) const KINDS: [&str; 18] = [
+pub(in crate::lab) const KINDS: [&str; 21] = [
     "none",
     "ping",
     "pong",
@@ -51,6 +51,9 @@ pub(in crate::lab) const KINDS: [&str; 18] = [
     "introduction",
     "relay",
     "relayed",
+    "hints",
+    "who",
+    "credentials",
     "other",
 ];
 
@@ -63,8 +66,9 @@ pub(super) const PING: u8 = 1;
 pub(super) const GET: u8 = 5;
 pub(super) const VALUE: u8 = 6;
 const FIND: u8 = 3;
-/// Pongs, nodes, values, stored, dialed and introduced.
-const ANSWERS: [u8; 6] = [2, 4, VALUE, 8, 11, 13];
+const WHO: u8 = 18;
+/// Pongs, nodes, values, stored, dialed, introduced and credentials.
+const ANSWERS: [u8; 7] = [2, 4, VALUE, 8, 11, 13, 19];
 
 /// What a datagram says it is: its third byte, as the wire format has it.
 pub(super) fn kind(data: &[u8]) -> u8 {
@@ -100,7 +104,7 @@ pub(super) fn has_token(data: &[u8]) -> bool {
 /// What follows kind, length where there is one, and the sender's id: the request's number, and in
 /// requests a token.
 fn behind_sender(data: &[u8]) -> Option<&[u8]> {
-    data.get(if matches!(kind(data), FIND | GET | VALUE) { 21 } else { 19 }..)
+    data.get(if matches!(kind(data), FIND | GET | VALUE | WHO) { 21 } else { 19 }..)
 }
 
 /// Packets on their way, in places that are used again.

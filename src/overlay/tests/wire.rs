@@ -5,7 +5,7 @@ use super::super::id::{Named, Node};
 use super::super::port::Datagram;
 use super::super::wire::{
     Body, Claim, FIND_BYTES, Frame, FrameError, GET_BYTES, Hello, Introduced, Standing, Status,
-    Token, Touch, Verdict, kind,
+    Token, Touch, Verdict, WHO_BYTES, kind,
 };
 use super::super::wire_out::{Encoder, named_bytes};
 use super::net::{address, identity};
@@ -113,6 +113,8 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     add("hints", four, 0);
     let six = Encoder::hints(ME, REQUEST, &TOKEN, 9, (1, &hints[..15]), &nodes[1].address);
     add("hints-6", six, 0);
+    add("who", Encoder::who(ME, REQUEST, &TOKEN), WHO_BYTES);
+    add("credentials", Encoder::credentials(ME, REQUEST, &hello, &[0xf1; 9], a), 0);
     out
 }
 
@@ -203,6 +205,11 @@ fn what_was_written_is_read_back() {
                 let count = if name == "hints" { 2 } else { 1 };
                 assert!(hints.iter().eq(named().into_iter().take(count)));
             }
+            Body::Who(token) => assert_eq!(token, TOKEN),
+            Body::Credentials(seen, certificate, list) => {
+                assert_eq!((seen, certificate), (hello(), &[0xf1; 9][..]));
+                assert_eq!(AddressRecord::parse(list), Ok(addresses.clone()));
+            }
             Body::Relayed(id, data) => {
                 assert_eq!((id, data), (nodes()[1].id, &b"of the channel"[..]));
             }
@@ -216,6 +223,7 @@ fn gets_and_their_answers_look_alike_from_outside() {
         let len = match name {
             "get" | "get-owner" | "value" | "value-none" => 1100,
             "find" => 400,
+            "who" => 700,
             _ => continue,
         };
         assert_eq!(data.len(), len, "{name}");
@@ -247,7 +255,7 @@ fn a_frame_that_was_touched_is_refused() {
 
 /// Cuts the tag off, changes the body, tags again: what only a member can send.
 fn retagged(data: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let padded = matches!(data[2], 3 | 5 | 6);
+    let padded = matches!(data[2], 3 | 5 | 6 | 18);
     let end = if padded {
         5 + usize::from(u16::from_be_bytes([data[3], data[4]]))
     } else {
@@ -294,7 +302,7 @@ proptest! {
 
     #[test]
     fn frames_changed_under_a_good_tag_neither_panic_nor_are_answered_with_more(
-        which in 0usize..24,
+        which in 0usize..26,
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {

@@ -34,3 +34,7 @@ pub(in crate::overlay) const RELAY: u8 = 15;
 pub(in crate::overlay) const RELAYED: u8 = 16;
 /// Spreads hints. Answered like a put.
 pub(in crate::overlay) const HINTS: u8 = 17;
+/// Asks a node who it is.
+pub(in crate::overlay) const WHO: u8 = 18;
+/// Answers that.
+pub(in crate::overlay) const CREDENTIALS: u8 = 19;

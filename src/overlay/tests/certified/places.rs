@@ -46,7 +46,7 @@ fn an_address_moves_only_by_the_key_that_is_bound_to_its_place() {
     assert_eq!(claimed.place(), Some(victim));
     // The victim's key by name, another's signature.
     let forged = list(
-        &thief.claiming(&own, true).certified(&[own_certificate.clone()]),
+        &thief.claiming(&own, true).certified(std::slice::from_ref(&own_certificate)),
         keys.network(),
         hidden,
     );
@@ -134,4 +134,102 @@ fn neighbours_that_hold_nothing_hear_of_a_new_address_at_once() {
     assert_eq!(refused(&net), [0; 5]);
     let member = net.peers[3].node.members.get(&id).unwrap().node();
     assert_eq!(member, Node { id, address: address(500) });
+}
+
+/// Has a member asked to list a node that shows this; whether it does.
+fn lists(
+    net: &mut Net,
+    at: usize,
+    node: Node,
+    certificate: &Certificate,
+    addresses: &AddressRecord,
+) -> bool {
+    let keys = net.keys.clone();
+    // It is not asked again within five seconds.
+    net.run_ms(6000);
+    net.record = true;
+    net.peers[at].keep.clear();
+    let now = net.now;
+    net.with(at, |member| member.list(now, &node, false));
+    net.record = false;
+    let kept = core::mem::take(&mut net.peers[at].keep);
+    let asked = kept.iter().find_map(|(to, data)| {
+        let frame = Frame::parse(data, &keys).ok()?;
+        let asks = *to == node.address && matches!(frame.body, Body::Who(_));
+        asks.then_some((frame.request, data.len()))
+    });
+    let (request, len) = asked.unwrap();
+    let hello = net.peers[at].node.hello(now, &node);
+    let (certificate, addresses) = (certificate.as_bytes(), addresses.as_bytes());
+    let mut shown = Encoder::credentials(node.id, request, &hello, certificate, addresses);
+    let shown = shown.finish(&keys, 0).to_vec();
+    assert!(shown.len() <= len, "no larger than the question");
+    let _ = net.with(at, |member| member.handle_datagram(now, node.address, &shown));
+    net.run_ms(200);
+    let listed = net.peers[at].node.members.get(&node.id);
+    listed.is_some_and(|member| member.address() == node.address)
+}
+
+#[test]
+fn who_repeats_what_another_has_shown_is_not_listed_in_its_place() {
+    let mut net = certified(93, 8);
+    let keys = net.keys.clone();
+    let provider = Provider::new(1);
+    let (own, other) = (provider.identity(50, &keys), provider.identity(51, &keys));
+    let [certificate, others] = [50, 51].map(|n| provider.certificate(n, &keys));
+    let network = keys.network();
+    let node = Node { id: own.id(), address: address(70) };
+    let elsewhere = list(&own, network, address(50));
+    let claimed = list(&other.claiming(&own, false), network, address(70));
+    let genuine = list(&own, network, address(70));
+    let ended = Provider { validity: Validity { from_s: 5, until_s: 6 }, ..Provider::new(1) };
+    let ended = ended.certificate(50, &keys);
+    for (kind, certificate, addresses) in [
+        (4, &certificate, &elsewhere),
+        (4, &others, &claimed),
+        (4, &certificate, &claimed),
+        (1, &ended, &genuine),
+    ] {
+        let before = refused(&net);
+        assert!(!lists(&mut net, 2, node, certificate, addresses), "{kind}");
+        let after = refused(&net);
+        assert_eq!(after[kind], before[kind] + 1, "{before:?} {after:?}");
+    }
+    let mut forged = genuine.as_bytes().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = AddressRecord::parse(&forged).unwrap();
+    let before = refused(&net);
+    assert!(!lists(&mut net, 2, node, &certificate, &forged));
+    assert_eq!(refused(&net)[3], before[3] + 1);
+    assert!(lists(&mut net, 2, node, &certificate, &genuine));
+}
+
+#[test]
+fn who_says_an_id_that_it_cannot_show_is_listed_by_nobody() {
+    let mut net = certified(94, 8);
+    let keys = net.keys.clone();
+    let provider = Provider::new(1);
+    let wanted = provider.identity(50, &keys);
+    // One without a certificate, and one with its own.
+    for (n, liar) in [(60, identity(60)), (61, provider.identity(61, &keys))] {
+        let i = net.add_at(n, address(n), None);
+        let now = net.now;
+        net.with(i, |node| {
+            node.take_place(now, &liar.claiming(&wanted, false));
+            node.set_local(now, &[address(n)], &[]);
+            node.set_bootstrap(now, &[address(0)]);
+        });
+        net.run_ms(30_000);
+        assert_eq!(net.peers[i].node.id(), wanted.id());
+        assert!(net.peers[i].node.status().peers >= 7, "it can see the others");
+        let listed = (0..8).filter(|at| net.peers[*at].node.members.get(&wanted.id()).is_some());
+        assert_eq!(listed.count(), 0, "{n}");
+        net.peers[i].alive = false;
+    }
+    assert!(refused(&net)[4] > 0);
+    let honest = net.add(62, &[address(0)]);
+    net.run_ms(30_000);
+    let id = net.peers[honest].node.id();
+    let listed = (0..8).filter(|at| net.peers[*at].node.members.get(&id).is_some());
+    assert_eq!(listed.count(), 8);
 }
