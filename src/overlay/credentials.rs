@@ -105,8 +105,11 @@ impl Overlay {
         let key = addresses.owner();
         let bound = certificate.place() == node.id && certificate.key() == key;
         let known = self.key_of(now, &node.id).is_none_or(|known| known == key);
-        if !bound || !known || !addresses.addresses().contains(&node.address) {
+        if !bound || !known {
             return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
+        }
+        if !addresses.addresses().contains(&node.address) {
+            return Err(reject(&mut self.counters.elsewhere, Rejected::Unauthorized));
         }
         let (reason, subject) = (Reason::Who(*node, near), Subject::Certificate(certificate));
         self.submit(now, Job { reason, subject, addresses: Some(addresses) })
