@@ -266,8 +266,8 @@ crate::observe::counters! {
         revoked,
         /// Not kept by others: own records whose certificates do not count there.
         puts_refused,
-        /// Not listed: who showed credentials of somebody who is elsewhere, or does not know yet where
-        /// it is.
+        /// Not listed: who showed credentials of somebody elsewhere, or does not know yet where it
+        /// is.
         elsewhere,
         /// Dropped: a record that is not its sender's.
         foreign_record,
