@@ -65,9 +65,7 @@ impl Adapter {
         }
         (known.asked, known.wanted) = (true, Some(wanted));
         let ports = self.config.adapter.intercept_port.clone();
-        let overlay_port = self.overlay.as_ref().map(|_| self.config.overlay.port);
-        let rules = Rules { ports, overlay_port };
-        self.wish(Wish::Rules, Request::Rules(wanted.then_some(rules)));
+        self.wish(Wish::Rules, Request::Rules(wanted.then_some(Rules { ports })));
     }
 
     fn wants_rules(&self) -> bool {

@@ -7,14 +7,10 @@
 //! they are redirected to a port of it. What leaves in another's name is not tracked either: a
 //! flow that begins with it would have the phone's next datagram for its answer, past us.
 //!
-//! Flows that strangers begin on the overlay's port are limited here, too: what is dropped before
-//! connection tracking has confirmed it costs neither an entry there nor a turn of the daemon's.
-//!
 //! Devices and ports are in sets, so that there are few rules however many there are, and one
 //! transaction holds all.
 
 use super::netlink::{ACK, APPEND, CREATE, Message, Netlink};
-use crate::limits::{OVERLAY_STRANGER_BURST, OVERLAY_STRANGER_PER_S};
 use crate::order::order;
 use nix::libc;
 use std::io;
@@ -40,12 +36,10 @@ const OWNED: u32 = 2;
 /// `NFPROTO_INET`.
 const INET: u8 = 1;
 const PREROUTING: u32 = 0;
-const INPUT: u32 = 1;
 const OUTPUT: u32 = 3;
 /// Before connection tracking, and just before the firewall's own redirections.
 const RAW: i32 = -300;
 const BEFORE_DSTNAT: i32 = -101;
-const BEFORE_FILTER: i32 = -5;
 /// The first two registers of 16 bytes.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
@@ -76,17 +70,11 @@ pub(super) fn put_up(
     devices: &[String],
     taken: &[Taken],
     tproxy: bool,
-    overlay_port: Option<u16>,
 ) -> io::Result<()> {
-    netlink.ask(batch(devices, taken, tproxy, overlay_port)).map(drop)
+    netlink.ask(batch(devices, taken, tproxy)).map(drop)
 }
 
-fn batch(
-    devices: &[String],
-    taken: &[Taken],
-    tproxy: bool,
-    overlay_port: Option<u16>,
-) -> Vec<Message> {
+fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
     let new_table = || message(NEW_TABLE, CREATE, INET).text(1, TABLE).number(2, OWNED);
     let delete = message(DELETE_TABLE, 0, INET).text(1, TABLE);
     let mut batch = vec![mark_of_batch(BATCH_BEGIN), new_table(), delete, new_table()];
@@ -124,10 +112,6 @@ fn batch(
         // It sees the first packet of a flow alone; the firewall wants the mark on each.
         batch.push(chain("dstnat", "nat", PREROUTING, BEFORE_DSTNAT));
         batch.extend(taken.iter().map(|taken| rule("dstnat", |rule| redirect(rule, taken))));
-    }
-    if let Some(port) = overlay_port {
-        batch.push(chain("input", "filter", INPUT, BEFORE_FILTER));
-        batch.push(rule("input", |rule| limit_strangers(rule, port)));
     }
     // What fails is told of anyway.
     batch.last_mut().into_iter().for_each(Message::acknowledge);
@@ -194,8 +178,6 @@ fn load(rule: Message, register: u32, value: &[u8]) -> Message {
     expression(rule, "immediate", |it| it.number(1, register).nest(2, |it| it.put(1, value)))
 }
 
-/// `NF_CT_STATE_BIT(IP_CT_NEW)`.
-const STATE_NEW: u32 = 1 << 3;
 /// Keys of `meta`: mark, names of devices, family, protocol.
 const META_MARK: u32 = 3;
 const META_IN: u32 = 6;
@@ -205,32 +187,6 @@ const META_PROTOCOL: u32 = 16;
 
 fn meta(rule: Message, key: u32) -> Message {
     expression(rule, "meta", |it| it.number(1, FIRST).number(2, key))
-}
-
-/// What begins a flow to this port counts against what strangers may send; what is more is dropped.
-fn limit_strangers(rule: Message, overlay_port: u16) -> Message {
-    let rule = compare(meta(rule, META_PROTOCOL), false, &[libc::IPPROTO_UDP as u8]);
-    let rule = compare(port(rule, Direction::In), false, &overlay_port.to_be_bytes());
-    // The state that connection tracking knows the flow by, as bits.
-    let rule = expression(rule, "ct", |it| it.number(1, FIRST).number(2, 0));
-    let rule = expression(rule, "bitwise", |it| {
-        let it = it.number(1, FIRST).number(2, FIRST).number(3, 4);
-        it.nest(4, |it| it.put(1, &STATE_NEW.to_ne_bytes())).nest(5, |it| it.put(1, &[0; 4]))
-    });
-    let rule = compare(rule, true, &[0; 4]);
-    let rule = expression(rule, "limit", |it| {
-        let per_s = u64::from(OVERLAY_STRANGER_PER_S);
-        let it = it.put(1, &per_s.to_be_bytes()).put(2, &1_u64.to_be_bytes());
-        // Of packets (0), and what is over it (1).
-        it.number(3, OVERLAY_STRANGER_BURST).number(4, 0).number(5, 1)
-    });
-    verdict(expression(rule, "counter", |it| it), libc::NF_DROP)
-}
-
-fn verdict(rule: Message, verdict: libc::c_int) -> Message {
-    expression(rule, "immediate", |it| {
-        it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, verdict as u32)))
-    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -285,7 +241,10 @@ fn to_socket(rule: Message, to: IpAddr) -> Message {
         IpAddr::V6(ip) => (libc::NFPROTO_IPV6, load(rule, FIRST, &ip.octets())),
     };
     let rule = expression(rule, "tproxy", |it| it.number(1, family as u32).number(2, FIRST));
-    verdict(expression(rule, "notrack", |it| it), libc::NF_ACCEPT)
+    let rule = expression(rule, "notrack", |it| it);
+    expression(rule, "immediate", |it| {
+        it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, libc::NF_ACCEPT as u32)))
+    })
 }
 
 /// What was marked goes to one of several ports: a flow to each server from one port of a phone

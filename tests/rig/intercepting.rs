@@ -5,7 +5,7 @@ use crate::intercepted::{
     settings_of, strict_town, users,
 };
 use crate::provider::ADDRESS;
-use crate::router::{LAN, OVERLAY_PORT, Router, Settings};
+use crate::router::{LAN, Router, Settings};
 use crate::script::Step::*;
 use crate::sipp::Sipp;
 use crate::town::{SECOND, Town, ip};
@@ -130,40 +130,6 @@ fn the_kernels_sip_helper_on_the_way_to_the_server_is_told_of() {
             let warning = interception(town.router(1))["warning"].clone();
             warning.as_str().is_some_and(|it| it.contains("unload nf_conntrack_sip"))
         });
-    });
-}
-
-/// Packets that the kernel has dropped on their way to the overlay's port.
-fn kept_off(router: &Router) -> u64 {
-    let rules = ask(router, "nft", &["list", "chain", "inet", "cosip", "input"]);
-    let counted = rules.split("counter packets ").nth(1).and_then(|it| it.split(' ').next());
-    counted.and_then(|packets| packets.parse().ok()).unwrap_or_else(|| panic!("{rules}"))
-}
-
-#[test]
-fn strangers_who_begin_thousands_of_flows_to_the_overlay_come_no_farther_than_the_kernel() {
-    const FLOWS: u64 = 4000;
-    /// What may come in at once, and in the few seconds that it takes to send all.
-    const PASSED_MAX: u64 = 600 + 5 * 300;
-    inside(LIMIT, |folder| {
-        let (settings, method) = settings_of(false, false);
-        let town = Town::build(folder, &settings);
-        let router = town.router(1);
-        await_method(router, method);
-        town.await_peers(1, 2);
-        let before = router.counter("overlay_unknown_version");
-        town.router(3).host.on(|| {
-            for _ in 0..FLOWS {
-                let stranger = UdpSocket::bind("0.0.0.0:0").unwrap();
-                stranger.send_to(&[0xee; 40], ("203.0.113.21", OVERLAY_PORT)).unwrap();
-            }
-        });
-        let passed = || router.counter("overlay_unknown_version") - before;
-        wait::until("the kernel to drop most", SOON, || kept_off(router) >= FLOWS - PASSED_MAX);
-        assert!((1..=PASSED_MAX).contains(&passed()), "{} came to the daemon", passed());
-        // The members speak on: they are no strangers.
-        let peers = router.status()["overlay"]["peers"].clone();
-        assert!(peers.as_u64() >= Some(2), "{peers}");
     });
 }
 
