@@ -39,7 +39,7 @@ const OF_MEMBERS_A_DAY: usize = 100;
 /// Of a small network so many may always be.
 const A_DAY_MIN: usize = 4;
 /// A certificate ends after so many days, so a first list holds no more than those.
-const DAYS_MAX: usize = 15;
+pub const DAYS_MAX: usize = 15;
 
 /// Why a list of revocations is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,12 +280,17 @@ impl Revocations {
             Some(before) => usize::from(head.today().saturating_sub(before.today())) + 1,
             None => DAYS_MAX,
         };
-        let may = days.min(DAYS_MAX) * (members / OF_MEMBERS_A_DAY).max(A_DAY_MIN);
-        if news > may && !head.is_direct() {
+        if news > most_added(days, members) && !head.is_direct() {
             return Err(RevocationError::TooMany);
         }
         Ok(Self { head: Some(head.clone()), entries })
     }
+}
+
+/// How many an issuing key may revoke in a network of so many members, on a list that is made so
+/// many days after the one before, the day that both are of included.
+pub fn most_added(days: usize, members: usize) -> usize {
+    days.min(DAYS_MAX) * (members / OF_MEMBERS_A_DAY).max(A_DAY_MIN)
 }
 
 /// Entries of a list that come in pieces.
