@@ -42,7 +42,7 @@ pub(super) fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What the system says, with the file's name.
-pub(super) fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
