@@ -55,7 +55,7 @@ mod work;
 
 use crate::channel::Channel;
 use crate::config::Config;
-use crate::identity::{Identity, NetworkKeys};
+use crate::identity::{Identity, NetworkKeys, PublicKey};
 use crate::limits::{self, EXCHANGES_EMERGENCY};
 use crate::list::List;
 use crate::map::Map;
@@ -229,6 +229,7 @@ crate::observe::counters! {
 pub struct Adapter {
     config: Config,
     id: NodeId,
+    key: PublicKey,
     rng: Rng,
     network: Network,
     unix_s: Option<u64>,
@@ -307,6 +308,7 @@ impl Adapter {
         let overlay = parts::overlay(config, identity, keys, start_count, &mut rng, now);
         Self {
             id: identity.id(),
+            key: identity.public(),
             network: Network::default(),
             unix_s: None,
             clock_at: now,
