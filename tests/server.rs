@@ -21,9 +21,10 @@ use cosip::server::setup::{self, Plan};
 use cosip::server::{DAY_S, Moment, ServerError};
 use postgres_rig::Server;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use zeroize::Zeroizing;
 
 const PASSPHRASE: &str = "correct horse battery";
@@ -418,7 +419,9 @@ fn whoever_holds_an_older_list_takes_what_the_issuing_key_signs() {
     let mut rng = Rng::new([4; 32]);
     let mut routers = vec![Revocations::default()];
     let (mut refused, mut taken, mut next) = (0, 0, 0_u32);
-    for day in 0..60_u64 {
+    for step in 0..90_u64 {
+        // Some days have two lists.
+        let day = step * 2 / 3;
         for _ in 0..rng.below(8) {
             next += 1;
             let name = format!("u{next}");
@@ -484,6 +487,23 @@ fn more_revocations_than_a_day_allows_take_the_anchor() {
         let list = office.list(at(2), None);
         assert_eq!(list.is_ok(), adapter < 10, "{adapter}");
     }
+}
+
+#[test]
+fn a_list_is_never_longer_than_routers_take() {
+    let scratch = Scratch::new("long");
+    let mut office = scratch.made();
+    let mut revoke = |mut numbers: std::ops::Range<u64>| {
+        let books = office.books();
+        let ends_s = at(10).now_s;
+        books
+            .alone(|books| numbers.try_for_each(|number| books.revoke(200 * number + 1, ends_s)))?;
+        office.list(at(0), Some(scratch.anchor()))
+    };
+    let list = revoke(0..8_000).unwrap();
+    assert!(list.bytes.len() > 31_000 && list.bytes.len() <= 32 * 1024 + 400);
+    assert_eq!(serials(&list).len(), 8_000);
+    assert_eq!(refusal(revoke(8_000..9_000)), Refusal::Long(9_000));
 }
 
 #[test]
@@ -558,6 +578,23 @@ fn an_anchor_that_was_taken_away_is_missed_only_where_it_is_needed() {
     let foreign = other.kept("anchor.key");
     let output = scratch.run_anchored(&["delegate", "--anchor", foreign.to_str().unwrap()]);
     assert!(bad(&output).contains("the anchor of another network"), "{}", bad(&output));
+}
+
+#[test]
+fn names_without_a_folder_are_files_of_the_current_one() {
+    let scratch = Scratch::new("relative");
+    let run = |words: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cosip-server"));
+        command.args(words.split(' ')).current_dir(&scratch.0).output().unwrap()
+    };
+    let anchor = "--passphrase-file passphrase --dir net";
+    good(&run(&format!("init --settings routers.config --offline stick.key {anchor}")));
+    good(&run(&format!("delegate --anchor stick.key {anchor}")));
+    good(&run("revocations --out list --dir net"));
+    good(&run("export --out image --dir net"));
+    for name in ["stick.key", "list", "image/network.key"] {
+        assert!(scratch.path(name).exists(), "{name}");
+    }
 }
 
 #[test]
@@ -669,11 +706,61 @@ fn an_image_is_made_of_what_is_exported() {
     assert!(bad(&scratch.run(&["export", "--out", own.to_str().unwrap()])).contains("exists"));
 }
 
+/// A command on a terminal: waits for each question, and answers it.
+fn converse(command: &str, answers: &[(&str, &str)]) -> (bool, String) {
+    let mut child = Command::new("script")
+        .args(["--quiet", "--return", "--command", command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut typed, mut shown) = (child.stdin.take().unwrap(), String::new());
+    let mut screen = child.stdout.take().unwrap();
+    for (question, answer) in answers {
+        while !shown.ends_with(question) {
+            let mut byte = [0];
+            assert_eq!(screen.read(&mut byte).unwrap(), 1, "{shown}");
+            shown.push(char::from(byte[0]));
+        }
+        writeln!(typed, "{answer}").unwrap();
+    }
+    screen.read_to_string(&mut shown).unwrap();
+    (child.wait().unwrap().success(), shown)
+}
+
+#[test]
+fn a_passphrase_is_asked_for_on_the_terminal_and_not_shown() {
+    if !needs::are_met("a_passphrase_is_asked_for_on_the_terminal_and_not_shown", &["script"]) {
+        return;
+    }
+    let scratch = Scratch::new("terminal");
+    let (program, net) = (env!("CARGO_BIN_EXE_cosip-server"), scratch.path("net"));
+    let settings = scratch.path("routers.config");
+    let (net, settings) = (net.display(), settings.display());
+    let init = format!("{program} init --settings {settings} --dir {net}");
+    let (question, again) = ("passphrase of the anchor: ", "once more: ");
+    let (is_done, shown) = converse(&init, &[(question, PASSPHRASE), (again, "another")]);
+    assert!(!is_done && shown.contains("the two passphrases differ"), "{shown}");
+    let (is_done, shown) = converse(&init, &[(question, "\u{3}")]);
+    assert!(!is_done && shown.contains("--passphrase-file"), "{shown}");
+    assert!(!scratch.path("net").exists());
+    let (is_done, shown) = converse(&init, &[(question, PASSPHRASE), (again, PASSPHRASE)]);
+    assert!(is_done && shown.contains("network example.net"), "{shown}");
+    assert!(!shown.contains(PASSPHRASE), "{shown}");
+    let delegate = format!("{program} delegate --dir {net}");
+    let (is_done, shown) = converse(&delegate, &[(question, PASSPHRASE)]);
+    assert!(is_done && shown.contains("delegated until"), "{shown}");
+    // Without a terminal nothing is waited for.
+    let mut alone = Command::new("setsid");
+    let output = alone.args([program, "delegate", "--dir"]).arg(scratch.path("net")).output();
+    assert!(bad(&output.unwrap()).contains("no terminal to ask"));
+}
+
 /// Commands given at the same moment: one adapter gets the AOR, no number is given twice.
 fn contend(scratch: &Scratch) {
     let issue = |adapter: u8, aor: String| {
         let mut command = scratch.command(&["issue", "--key", &hex(&key(adapter)), "--aor", &aor]);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     };
     let same: Vec<_> =

@@ -42,9 +42,9 @@ fn main() -> ExitCode {
     logger::init(log::LevelFilter::Warn);
     match command() {
         Ok(said) => {
-            eprint!("{}", said.remark);
             // A reader that has gone has what it wanted.
             let _ = io::stdout().write_all(said.result.as_bytes());
+            eprint!("{}", said.remark);
             ExitCode::SUCCESS
         }
         Err(error) => {

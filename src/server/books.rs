@@ -159,9 +159,9 @@ impl Books {
         Ok(books)
     }
 
-    /// They are another network's.
-    pub(super) fn taken(&self, network: String) -> ServerError {
-        ServerError::Database(self.at.clone(), DatabaseFault::Taken(network))
+    /// An error of this database.
+    pub(super) fn fault(&self, fault: DatabaseFault) -> ServerError {
+        ServerError::Database(self.at.clone(), fault)
     }
 
     /// Does `what` while nobody else changes anything: all of it, or, where it fails, nothing.

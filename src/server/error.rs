@@ -104,6 +104,8 @@ pub enum DatabaseFault {
         /// Ours.
         known: i64,
     },
+    /// It keeps nobody's books: it was lost, and made anew.
+    Empty,
     /// It keeps this network's books already, or another one's.
     Taken(String),
 }
@@ -289,6 +291,9 @@ impl fmt::Display for DatabaseFault {
             Self::Newer { found, known } => write!(
                 f,
                 "schema {found}, and this program knows {known}; run the version that wrote it"
+            ),
+            Self::Empty => f.write_str(
+                "keeps no books; bring the database back from a backup: see docs/security.md",
             ),
             Self::Taken(network) => write!(
                 f,

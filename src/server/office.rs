@@ -5,7 +5,7 @@
 //! whole is certified no more.
 
 use super::books::{Books, Deed, Entry, Selector};
-use super::error::{FolderFault, Refusal, ServerError};
+use super::error::{DatabaseFault, FolderFault, Refusal, ServerError};
 use super::folder::{DATABASE, Folder, ISSUING, SECRET, SETTINGS};
 use super::text::{array_from_hex, hex};
 use super::{DAY_S, Moment};
@@ -74,9 +74,11 @@ impl Office {
         let address = folder.read(DATABASE)?;
         let mut books = Books::open(address.trim(), folder.path())?;
         let name = config.network_name();
-        let (was, key) = books.network()?.unwrap_or_default();
+        let Some((was, key)) = books.network()? else {
+            return Err(books.fault(DatabaseFault::Empty));
+        };
         if key != hex(&anchor) {
-            return Err(books.taken(was));
+            return Err(books.fault(DatabaseFault::Taken(was)));
         }
         if was != name {
             let fault = FolderFault::Renamed { now: name.to_owned(), was };
@@ -254,11 +256,10 @@ fn revoke(
 ) -> Result<Vec<u64>, ServerError> {
     let mut serials = Vec::new();
     for held in books.certificates(which, Some(moment.now_s))? {
-        let aors = books.aors_of(held.serial)?;
         let adapter = array_from_hex(&held.adapter);
         books.revoke(held.serial, held.until_s)?;
         let (serial, adapter) = (Some(held.serial), adapter.as_ref());
-        let deed = Deed { what: "revoke", serial, adapter, aors: &aors, detail: reason };
+        let deed = Deed { what: "revoke", serial, adapter, aors: &held.aors, detail: reason };
         books.note(moment, &deed)?;
         serials.push(held.serial);
     }

@@ -8,6 +8,9 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use zeroize::Zeroizing;
 
+/// What Ctrl-C types.
+const INTERRUPTION: char = '\u{3}';
+
 /// The passphrase in `file`, its line's end left out; without a file that which is typed, `twice`
 /// where it is new.
 pub(super) fn ask(file: Option<&Path>, twice: bool) -> Result<Zeroizing<String>, ServerError> {
@@ -35,7 +38,8 @@ impl Terminal {
         let file = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
         let before = tcgetattr(&file)?;
         let mut unseen = before.clone();
-        unseen.local_flags.remove(LocalFlags::ECHO);
+        // Nor does an interruption end the program meanwhile, and leave the terminal like that.
+        unseen.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
         unseen.local_flags.insert(LocalFlags::ECHONL | LocalFlags::ICANON);
         tcsetattr(&file, SetArg::TCSAFLUSH, &unseen)?;
         Ok(Self { file, before })
@@ -46,6 +50,9 @@ impl Terminal {
         let mut line = Zeroizing::new(String::new());
         if BufReader::new(&self.file).read_line(&mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if line.contains(INTERRUPTION) {
+            return Err(io::ErrorKind::Interrupted.into());
         }
         Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
     }

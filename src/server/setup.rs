@@ -1,7 +1,7 @@
 //! Makes what a network needs at its provider's, and delegates anew.
 
 use super::books::{Books, Deed};
-use super::error::{AnchorFault, FolderFault, Refusal, ServerError};
+use super::error::{AnchorFault, DatabaseFault, FolderFault, Refusal, ServerError};
 use super::folder::{
     ANCHOR, ANCHOR_PUBLIC, DATABASE, Folder, ISSUING, PLACES, SECRET, SETTINGS, read_provider,
 };
@@ -115,7 +115,7 @@ pub fn init(
     let authority = Authority::anchor(anchor, keys.network());
     books.alone(|books| {
         if let Some((name, _)) = books.network()? {
-            return Err(books.taken(name));
+            return Err(books.fault(DatabaseFault::Taken(name)));
         }
         books.found(name, &public)?;
         let detail = format!("network {name}, anchor {}", hex(&public));

@@ -19,8 +19,7 @@ pub(super) fn certificates(
             (false, true) => "expired",
             (false, false) => "valid",
         };
-        let aors = books.aors_of(held.serial)?.join(" ");
-        let (serial, until) = (held.serial, moment(held.until_s));
+        let (serial, until, aors) = (held.serial, moment(held.until_s), held.aors.join(" "));
         lines.push_str(&format!("{serial:<14} {state:<8} {until}  {}  {aors}\n", held.adapter));
     }
     Ok(lines)

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// The program of each Debian package, where it is not found by its own name.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 14] = [
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("baresip", "baresip-core"),
@@ -16,6 +16,7 @@ const PACKAGES: [(&str, &str); 13] = [
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("node", "nodejs"),
+    ("script", "bsdutils"),
     ("initdb", "postgresql"),
     ("postgres", "postgresql"),
 ];

@@ -66,6 +66,8 @@ pub struct Held {
     pub until_s: u64,
     /// Whether it was revoked.
     pub is_revoked: bool,
+    /// For whom, in order.
+    pub aors: Vec<String>,
 }
 
 /// One that was revoked and has not ended.
@@ -165,26 +167,27 @@ impl Books {
             Selector::All => ("c.serial > $1", 0.into()),
         };
         let statement = format!(
-            "SELECT c.serial, c.adapter, c.until_s, r.serial FROM certificates c \
-             LEFT JOIN revocations r ON r.serial = c.serial \
-             WHERE {filter} AND c.until_s >= $2 ORDER BY c.serial"
+            "SELECT c.serial, c.adapter, c.until_s, r.serial, a.aor FROM certificates c \
+             JOIN aors a ON a.serial = c.serial LEFT JOIN revocations r ON r.serial = c.serial \
+             WHERE {filter} AND c.until_s >= $2 ORDER BY c.serial, a.aor"
         );
-        let rows = self.ask(&statement, &[value, valid_s.unwrap_or(0).into()])?;
-        let held = |row: Row| Held {
-            serial: row.number(0).unwrap_or(0),
-            adapter: row.text(1).to_owned(),
-            until_s: row.number(2).unwrap_or(0),
-            is_revoked: row.number(3).is_some(),
-        };
-        let all = rows.into_iter().map(held);
-        Ok(all.filter(|it| valid_s.is_none() || !it.is_revoked).collect())
-    }
-
-    /// The AORs of a certificate, in order.
-    pub fn aors_of(&mut self, serial: u64) -> Result<Vec<String>, ServerError> {
-        let rows =
-            self.ask("SELECT aor FROM aors WHERE serial = $1 ORDER BY aor", &[serial.into()])?;
-        Ok(rows.iter().map(|row| row.text(0).to_owned()).collect())
+        let mut held: Vec<Held> = Vec::new();
+        for row in self.ask(&statement, &[value, valid_s.unwrap_or(0).into()])? {
+            let (serial, is_revoked) = (row.number(0).unwrap_or(0), row.number(3).is_some());
+            let aor = row.text(4).to_owned();
+            match held.last_mut() {
+                _ if is_revoked && valid_s.is_some() => {}
+                Some(last) if last.serial == serial => last.aors.push(aor),
+                _ => held.push(Held {
+                    serial,
+                    adapter: row.text(1).to_owned(),
+                    until_s: row.number(2).unwrap_or(0),
+                    is_revoked,
+                    aors: vec![aor],
+                }),
+            }
+        }
+        Ok(held)
     }
 
     /// When a delegation ends, where it counts at `now_s`.
