@@ -202,7 +202,8 @@ impl Books {
             deed.aors.join(" ").into(),
             deed.detail.into(),
         ];
-        let statement = "INSERT INTO audit (number, at_s, who, what, serial, adapter, aors, detail) \
+        let statement = "INSERT INTO audit \
+                         (number, at_s, who, what, serial, adapter, aors, detail) \
                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         self.ask(statement, &values).map(drop)
     }

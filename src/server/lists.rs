@@ -93,8 +93,8 @@ fn revoked(ended: &Ended, number: u64) -> Revoked {
     }
 }
 
-/// Whether it is the issuing key's to sign: routers take it, whichever of `lists` (their numbers and
-/// when) they hold, or none; and no day brings more, however many lists are made on it.
+/// Whether it is the issuing key's to sign: routers take it, whichever of `lists` (their numbers
+/// and when) they hold, or none; and no day brings more, however many lists are made on it.
 fn check_added(
     ended: &[Ended],
     lists: &[(u64, u64)],
