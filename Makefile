@@ -1,6 +1,6 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test calls lint fuzz bench soak sim swarm texts
+.PHONY: help setup build server demo test calls lint fuzz bench soak sim swarm texts
 .PHONY: cross cross-test sizes router-test feed package package-check image-overlay
 
 CARGO := scripts/cargo
@@ -14,6 +14,9 @@ setup: ## install what building and testing needs (Debian packages; as root)
 
 build: ## the daemon and the lab, optimized: target/release/cosip, cosip-lab
 	$(CARGO) build --locked --release --features lab
+
+server: ## the provider's program, optimized: target/release/cosip-server
+	$(CARGO) build --locked --release --features server --bin cosip-server
 
 demo: build ## calls through a server that fails -> target/demo [SERVER=kamailio]
 	target/release/cosip-lab demo $(if $(SERVER),--server $(SERVER))

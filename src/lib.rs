@@ -22,6 +22,7 @@
 //! | [`adapter`] | CoSIP itself: phones, servers' verdicts, calls with several legs | all above |
 //! | [`control`] | commands and what they print | config |
 //! | [`driver`] | sockets, files, names, clock: all impure | config, control, identity |
+//! | `server` | the provider's side (feature `server`) | adapter, config, driver, identity |
 //!
 //! Below them are small things that all use: [`time`], [`timer`], [`table`], [`list`], [`map`],
 //! [`outbox`], [`json`], [`text`], [`rng`], the capacities in [`limits`], what work for others may
@@ -155,6 +156,8 @@ pub mod portmap;
 mod properties;
 pub mod queue;
 pub mod rng;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod sip;
 pub mod table;
 pub mod text;

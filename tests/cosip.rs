@@ -1,5 +1,6 @@
 //! The program as its users meet it: arguments, exit statuses, what it prints.
 
+use cosip::identity::Identity;
 use cosip::limits::CONFIG_BYTES_MAX;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -217,6 +218,10 @@ fn the_daemon_has_one_thread_reloads_and_stops() {
     let status = json(&scratch.cosip(&["status", "--json"]));
     assert_eq!(status["running"], true);
     assert_eq!(status["counters"]["driver"]["bind_failed"], 0);
+    let key = std::fs::read_to_string(scratch.0.join("state/adapter.key")).unwrap();
+    let public = Identity::parse(&key).unwrap().public();
+    let public: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(status["overlay"]["key"], public.as_str(), "what a provider certifies");
     scratch.settings(&running(1, "\toption sip_port '70000'\n"));
     daemon.signal(Signal::SIGHUP);
     let error = || json(&scratch.cosip(&["status", "--json"]))["config"]["error"].clone();

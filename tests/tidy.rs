@@ -179,7 +179,7 @@ fn unsafe_code(source: &Source) -> Vec<String> {
 }
 
 /// What each layer may use of the others, as the essay in lib.rs says.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("config", &[]),
     ("observe", &[]),
     ("sip", &[]),
@@ -194,6 +194,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ),
     ("control", &["config"]),
     ("driver", &["config", "control", "identity"]),
+    ("server", &["adapter", "config", "driver", "identity"]),
 ];
 
 fn crossed_layers(source: &Source) -> Vec<String> {

@@ -161,10 +161,12 @@ impl Adapter {
     }
 
     fn overlay_status(&self) -> Value {
+        let key: String = self.vouched.key().iter().map(|byte| format!("{byte:02x}")).collect();
         let Some(overlay) = &self.overlay else {
             return json!({
                 "peers": 0,
                 "id": Value::Null,
+                "key": key,
                 "reachable": "no",
                 "reason": "no network secret: see option secret_file",
             });
@@ -173,6 +175,7 @@ impl Adapter {
         json!({
             "peers": status.peers,
             "id": status.id,
+            "key": key,
             "reachable": status.reachable.as_str(),
             "reason": self.reason_of(&status),
             "rendezvous": status.rendezvous,

@@ -5,7 +5,7 @@ use super::{Adapter, Wish, parts};
 use crate::config::Anchor;
 use crate::identity::certificate::text;
 use crate::identity::trust::{Clock, Trust};
-use crate::identity::{Identity, TrustAnchors};
+use crate::identity::{Identity, PublicKey, TrustAnchors};
 use crate::limits::BUILT_UNIX_S;
 use crate::net::{File, Request};
 use crate::time::Instant;
@@ -23,6 +23,11 @@ pub(super) struct Vouched {
 impl Vouched {
     pub(super) fn new(identity: &Identity) -> Self {
         Self { identity: identity.clone(), saved_s: None }
+    }
+
+    /// The adapter's public key.
+    pub(super) fn key(&self) -> PublicKey {
+        self.identity.public()
     }
 }
 

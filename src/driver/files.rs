@@ -42,13 +42,13 @@ pub(super) fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What the system says, with the file's name.
-pub(super) fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     write_new(&temporary, data, durable)
         .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| match path.parent() {
+        .and_then(|()| match folder_of(path) {
             // The rename itself lasts only once the folder is on the disk.
             Some(folder) if durable => fs::File::open(folder)?.sync_all(),
             _ => Ok(()),
@@ -57,6 +57,12 @@ pub(super) fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()>
             let _ = fs::remove_file(&temporary);
             named(path, &error)
         })
+}
+
+/// Where a file is: a name alone is in the current folder.
+fn folder_of(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
 }
 
 fn write_new(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
@@ -68,7 +74,7 @@ fn write_new(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
     // What root writes into the daemon's folder is the daemon's. By descriptor: a name in that
     // folder may be a link by now.
-    if let (true, Some(folder)) = (nix::unistd::geteuid().is_root(), path.parent()) {
+    if let (true, Some(folder)) = (nix::unistd::geteuid().is_root(), folder_of(path)) {
         let owner = fs::metadata(folder)?;
         fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }

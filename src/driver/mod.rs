@@ -12,7 +12,7 @@ mod addresses;
 mod conntrack;
 mod control;
 mod dns;
-mod files;
+pub(crate) mod files;
 mod folders;
 mod intercept;
 mod lines;

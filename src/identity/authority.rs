@@ -5,7 +5,7 @@
 
 use super::certificate::{self, CERTIFICATE_BYTES_MAX, CERTIFIED_KEYS_MAX, Certificate};
 use super::chain::{
-    DELEGATION_BYTES, Delegation, LABEL_DELEGATION, Label, NAME_BYTES, Validity, with_message,
+    self, DELEGATION_BYTES, Delegation, LABEL_DELEGATION, Label, NAME_BYTES, Validity, with_message,
 };
 use super::key::{Identity, PublicKey, SIGNATURE_BYTES, Signature};
 use super::record::Key;
@@ -45,6 +45,12 @@ impl Authority {
     /// An issuing key with the delegation by which an anchor speaks for it.
     pub fn issuing(key: Identity, network: &[u8; 16], delegation: Delegation) -> Self {
         Self { key, network: *network, delegation: Some(delegation) }
+    }
+
+    /// The number of the delegation, and when it is valid, where there is one.
+    pub fn delegation(&self) -> Option<(u64, Validity)> {
+        let delegation = self.delegation.as_ref()?;
+        Some((chain::serial(delegation), chain::validity(delegation)))
     }
 
     /// Lets `issuing` sign certificates in the anchor's name.

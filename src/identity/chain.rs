@@ -114,17 +114,12 @@ impl<'a> Chain<'a> {
 
     /// The number under which the delegation can be revoked.
     pub(super) fn delegation_serial(&self) -> Option<u64> {
-        Some(u64::from_be_bytes(field(self.delegation?, NAME_BYTES)))
+        self.delegation.map(serial)
     }
 
     /// When the delegation is valid.
     pub(super) fn delegated(&self) -> Option<Validity> {
-        let delegation = self.delegation?;
-        let at = NAME_BYTES + 8 + PUBLIC_KEY_BYTES;
-        Some(Validity {
-            from_s: u32::from_be_bytes(field(delegation, at)),
-            until_s: u32::from_be_bytes(field(delegation, at + 4)),
-        })
+        self.delegation.map(validity)
     }
 
     /// The signatures by which one of `anchors` vouches for it, the anchor's first: each has to
@@ -154,6 +149,20 @@ impl<'a> Chain<'a> {
             let links = self.links(anchors, nth);
             !links.is_empty() && links.iter().all(|link| link.verify(network))
         })
+    }
+}
+
+/// The number under which a delegation can be revoked.
+pub(super) fn serial(delegation: &Delegation) -> u64 {
+    u64::from_be_bytes(field(delegation, NAME_BYTES))
+}
+
+/// When it is valid.
+pub(super) fn validity(delegation: &Delegation) -> Validity {
+    let at = NAME_BYTES + 8 + PUBLIC_KEY_BYTES;
+    Validity {
+        from_s: u32::from_be_bytes(field(delegation, at)),
+        until_s: u32::from_be_bytes(field(delegation, at + 4)),
     }
 }
 

@@ -167,6 +167,13 @@ pub fn verify(public: &PublicKey, message: &[u8], signature: &Signature) -> bool
     is_canonical(public) && key.verify_strict(message, &signature.into()).is_ok()
 }
 
+/// Whether somebody may have this key: most that are mistyped are no point of the curve.
+#[cfg(feature = "server")]
+pub fn is_usable(public: &PublicKey) -> bool {
+    let key = VerifyingKey::from_bytes(public);
+    is_canonical(public) && key.is_ok_and(|key| !key.is_weak())
+}
+
 /// Whether the coordinate of an encoded point is below 2^255 - 19 (RFC 8032 s5.1.3, step 1): the
 /// few that are not would give one key two encodings, and so two ids.
 pub(super) fn is_canonical(public: &PublicKey) -> bool {

@@ -39,7 +39,7 @@ const OF_MEMBERS_A_DAY: usize = 100;
 /// Of a small network so many may always be.
 const A_DAY_MIN: usize = 4;
 /// A certificate ends after so many days, so a first list holds no more than those.
-const DAYS_MAX: usize = 15;
+pub const DAYS_MAX: usize = 15;
 
 /// Why a list of revocations is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,12 +188,30 @@ pub(super) fn digest(entries: &[Revoked]) -> [u8; blake3::OUT_LEN] {
 }
 
 /// A whole list, whose head has been verified by whoever put it together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Revocations {
     head: Option<RevocationHead>,
     /// By rising serial.
     entries: Vec<Revoked>,
+    /// What issuing keys have added since the list that was held before the day of this one.
+    added: Added,
 }
+
+/// Additions, and the day from which on they count.
+#[derive(Clone, Copy, Debug, Default)]
+struct Added {
+    since_day: u16,
+    count: usize,
+}
+
+impl PartialEq for Revocations {
+    /// By what is on them, however they came about.
+    fn eq(&self, other: &Self) -> bool {
+        self.head == other.head && self.entries == other.entries
+    }
+}
+
+impl Eq for Revocations {}
 
 impl Revocations {
     /// The signed head; `None` where nothing was ever revoked.
@@ -276,16 +294,39 @@ impl Revocations {
         if !head.is_of(&entries) {
             return Err(RevocationError::Entries);
         }
-        let days = match &self.head {
-            Some(before) => usize::from(head.today().saturating_sub(before.today())) + 1,
-            None => DAYS_MAX,
-        };
-        let may = days.min(DAYS_MAX) * (members / OF_MEMBERS_A_DAY).max(A_DAY_MIN);
-        if news > may && !head.is_direct() {
-            return Err(RevocationError::TooMany);
+        let mut added = self.added_before(head.today());
+        if !head.is_direct() {
+            let before = self.head.as_ref().map(RevocationHead::today);
+            let days = before.map_or(DAYS_MAX, |day| days_between(day, head.today()));
+            added.count += news;
+            // However many lists a day has.
+            let all = most_added(days_between(added.since_day, head.today()), members);
+            if news > most_added(days, members) || added.count > all {
+                return Err(RevocationError::TooMany);
+            }
         }
-        Ok(Self { head: Some(head.clone()), entries })
+        Ok(Self { head: Some(head.clone()), entries, added })
     }
+
+    /// What counts against the next list, where that is of the day `today`.
+    fn added_before(&self, today: u16) -> Added {
+        match self.head.as_ref().map(RevocationHead::today) {
+            None => Added { since_day: today.saturating_sub(DAYS_MAX as u16), count: 0 },
+            Some(day) if day < today => Added { since_day: day, count: 0 },
+            Some(_) => self.added,
+        }
+    }
+}
+
+/// Days, both included.
+fn days_between(first: u16, last: u16) -> usize {
+    usize::from(last.saturating_sub(first)) + 1
+}
+
+/// How many an issuing key may revoke in a network of so many members, on a list that is made so
+/// many days after the one before, the day that both are of included.
+pub fn most_added(days: usize, members: usize) -> usize {
+    days.min(DAYS_MAX) * (members / OF_MEMBERS_A_DAY).max(A_DAY_MIN)
 }
 
 /// Entries of a list that come in pieces.

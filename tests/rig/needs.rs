@@ -1,10 +1,10 @@
 //! What tests need of the machine, and what they say where it is missing.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The program of each Debian package, where it is not found by its own name.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 14] = [
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("baresip", "baresip-core"),
@@ -16,6 +16,9 @@ const PACKAGES: [(&str, &str); 11] = [
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("node", "nodejs"),
+    ("script", "bsdutils"),
+    ("initdb", "postgresql"),
+    ("postgres", "postgresql"),
 ];
 
 /// Whether `test` can run here: with all `programs`, and as root where `unshare` is among them.
@@ -48,9 +51,12 @@ pub(crate) fn are_met(test: &str, programs: &[&str]) -> bool {
     false
 }
 
-/// Where a program is; also in the folders that only root's PATH names.
+/// Where a program is; also in the folders that only root's PATH names, and in those of the servers
+/// of PostgreSQL, one a version, which no PATH does.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
+    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]).map(PathBuf::from);
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let folders = folders.chain(versions.map(|version| version.path().join("bin")));
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }

@@ -139,6 +139,22 @@ fn a_stolen_issuing_key_cannot_silence_everybody() {
     assert_eq!(updated(&issuing(), TODAY + 2, 90), Ok(91), "each day");
     assert_eq!(updated(&issuing(), TODAY + 2, 91), Err(RevocationError::TooMany));
     assert_eq!(updated(&anchor(), TODAY, 1_000), Ok(1_001));
+    // However many lists a day has: 60 on this day and the next, in lists of 10.
+    let mut list = list.clone();
+    let taken = (2..12).take_while(|number| {
+        let day = TODAY + u16::from(*number > 2);
+        let serials = 2..2 + 10 * u64::from(*number - 1);
+        let entries: Vec<Revoked> = serials
+            .map(|serial| revoked(serial, TODAY + 9, 2 + (serial as u32 - 2) / 10))
+            .collect();
+        let entries = [&many(0)[..], &entries].concat();
+        let next = list.updated(&head(&issuing(), *number, day, &entries), &entries, 3_000);
+        next.is_ok_and(|next| {
+            list = next;
+            true
+        })
+    });
+    assert_eq!(taken.count(), 7);
     // Whoever knows no list takes no more than one that has grown for as long as certificates last.
     let entries = many(500);
     let head = head(&issuing(), 2, TODAY, &entries);

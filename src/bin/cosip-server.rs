@@ -1,0 +1,79 @@
+//! The provider's program: arguments, and nothing else.
+
+use cosip::driver::logger;
+use cosip::server::ServerError;
+use cosip::server::commands::{self, Said};
+use lexopt::prelude::{Long, Short, Value};
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cosip-server init --settings FILE [--secret FILE] [--offline FILE] [--database URL]
+                         [--days N]
+       cosip-server delegate [--days N] [--new-key] [--anchor FILE]
+       cosip-server issue --key HEX --aor sip:USER@DOMAIN [--aor ..] [--days N] [--second]
+       cosip-server revoke SERIAL|--key HEX|--aor sip:USER@DOMAIN [--reason TEXT]
+       cosip-server revocations --out FILE [--anchor FILE]
+       cosip-server list [--all] [--key HEX] [--aor sip:USER@DOMAIN]
+       cosip-server audit
+       cosip-server export --out DIR
+
+all take --dir DIR, the folder of the network (/var/lib/cosip-server); those that need the anchor
+ask for its passphrase, or take --passphrase-file FILE
+
+init         makes the network's anchor, an issuing key that it delegates to (--days, 90), secrets
+             and database; FILE has the routers' settings; --secret: the network has one already;
+             --offline: the anchor's key goes there, and you take it away; URL: sqlite:FILE or
+             postgresql://USER@HOST/DATABASE
+delegate     has the anchor renew its delegation, --new-key to a new issuing key
+issue        prints the certificate of a router (--days, 14): its adapter.crt; --second: another
+             router of the same customer has the address, too
+revoke       ends certificates before their time; by --key the router is not certified again
+revocations  writes the signed list of those, for routers; a long one the anchor has to sign
+list         who is certified; --all: who was
+audit        what was done, when and by whom
+export       writes settings and secret of routers, for make image-overlay
+";
+
+/// Wrong usage, as sysexits.h has it.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    logger::init(log::LevelFilter::Warn);
+    match command() {
+        Ok(said) => {
+            // A reader that has gone has what it wanted.
+            let _ = io::stdout().write_all(said.result.as_bytes());
+            eprint!("{}", said.remark);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cosip-server: {error}");
+            match error {
+                ServerError::Arguments(_) => USAGE.into(),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn command() -> Result<Said, ServerError> {
+    let mut arguments = lexopt::Parser::from_env();
+    match arguments.next()? {
+        Some(Value(word)) if word == "init" => commands::init(&mut arguments),
+        Some(Value(word)) if word == "delegate" => commands::delegate(&mut arguments),
+        Some(Value(word)) if word == "issue" => commands::issue(&mut arguments),
+        Some(Value(word)) if word == "revoke" => commands::revoke(&mut arguments),
+        Some(Value(word)) if word == "revocations" => commands::revocations(&mut arguments),
+        Some(Value(word)) if word == "list" => commands::list(&mut arguments),
+        Some(Value(word)) if word == "audit" => commands::audit(&mut arguments),
+        Some(Value(word)) if word == "export" => commands::export(&mut arguments),
+        Some(Short('h') | Long("help")) => Ok(Said { result: HELP.into(), ..Said::default() }),
+        Some(Short('V') | Long("version")) => {
+            let result = concat!("cosip-server ", env!("CARGO_PKG_VERSION"), "\n").into();
+            Ok(Said { result, ..Said::default() })
+        }
+        Some(other) => Err(other.unexpected().into()),
+        None => Err("which command?".into()),
+    }
+}

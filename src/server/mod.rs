@@ -1,0 +1,53 @@
+//! The provider's side: who is certified, and who no longer (feature `server`).
+//!
+//! A provider keeps an *anchor*: a key whose public half is in every router's settings. It signs
+//! little, and can lie in a safe. What it signs is a delegation to an *issuing key*, which works
+//! day by day: it signs the certificates that routers carry, and the list of those that were
+//! revoked. Routers verify both on their own, with the provider dead for days.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`folder`] | the files of one network: keys, secret, settings |
+//! | [`vault`] | the anchor's key under a passphrase |
+//! | [`books`] | what was issued, revoked and done: in SQLite, or in PostgreSQL |
+//! | [`setup`] | makes all of these, and delegates anew |
+//! | [`office`] | issues and revokes |
+//! | [`lists`] | the signed list of revocations, and when it takes the anchor |
+//! | [`export`] | what goes into a router's image |
+//! | [`commands`] | arguments, clock, randomness, what is printed |
+//!
+//! Only [`commands`] reads the clock and asks the kernel for randomness; the others are told.
+
+pub mod books;
+pub mod commands;
+pub mod error;
+pub mod export;
+pub mod folder;
+pub mod lists;
+pub mod office;
+mod passphrase;
+pub mod setup;
+mod show;
+mod text;
+pub mod vault;
+
+pub use error::ServerError;
+
+/// Seconds of a day.
+pub const DAY_S: u64 = 86_400;
+
+/// When something is done, and by whom: what goes into the audit with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The time, in seconds of Unix time.
+    pub now_s: u64,
+    /// Who gave the command.
+    pub by: &'a str,
+}
+
+impl Moment<'_> {
+    /// The time as certificates say it.
+    pub(crate) fn stamp(self) -> u32 {
+        u32::try_from(self.now_s).unwrap_or(u32::MAX)
+    }
+}

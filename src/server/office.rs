@@ -1,0 +1,286 @@
+//! Issues certificates and revokes them.
+//!
+//! One AOR belongs to one adapter, unless the operator says that a customer has two: who could get
+//! a certificate for an AOR that another has would take its calls. A key that was revoked as a
+//! whole is certified no more.
+
+use super::books::{Books, Deed, Entry, Selector};
+use super::error::{DatabaseFault, FolderFault, Refusal, ServerError};
+use super::folder::{DATABASE, Folder, ISSUING, SECRET, SETTINGS};
+use super::text::{array_from_hex, hex};
+use super::{DAY_S, Moment};
+use crate::adapter::spelling;
+use crate::config::Config;
+use crate::identity::authority::{Authority, Subject};
+use crate::identity::chain::Validity;
+use crate::identity::record::Key;
+use crate::identity::{Certificate, NetworkKeys, PublicKey, key};
+use crate::net::NodeId;
+
+/// Days that a certificate is valid at most, and where nothing else is said.
+pub const CERTIFICATE_DAYS_MAX: u32 = 14;
+/// AORs in one certificate: twice as many overlay keys while a secret is exchanged.
+pub const CERTIFIED_AORS_MAX: usize = 4;
+/// Adapters with one AOR: callers are told of no more.
+pub const ADAPTERS_PER_AOR_MAX: usize = 8;
+
+/// Secrets that a network has at most while certificates are issued: the old one and the new one.
+const SECRETS_MAX: usize = 2;
+/// Certificates begin this long before they are issued: routers' clocks may be late.
+const LATE_S: u32 = 3_600;
+
+/// What shall be certified.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The adapter's key.
+    pub adapter: PublicKey,
+    /// Its AORs, as SIP URIs.
+    pub aors: &'a [String],
+    /// For how many days.
+    pub days: u32,
+    /// Whether another adapter may have them, too.
+    pub second: bool,
+}
+
+/// What was certified.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// What the router is given.
+    pub certificate: Certificate,
+    /// The AORs in their one spelling.
+    pub aors: Vec<String>,
+    /// Whether the delegation cuts it short.
+    pub is_cut: bool,
+}
+
+/// Everything that issuing takes.
+pub struct Office {
+    pub(super) folder: Folder,
+    pub(super) config: Config,
+    pub(super) keys: NetworkKeys,
+    pub(super) anchor: PublicKey,
+    pub(super) books: Books,
+}
+
+impl Office {
+    /// Opens the files and books of a network, which have to belong together.
+    ///
+    /// # Errors
+    /// What is missing or wrong.
+    pub fn open(folder: Folder) -> Result<Self, ServerError> {
+        let anchor = folder.anchor()?;
+        let (_, config) = folder.settings()?;
+        let keys = folder.network_keys(config.network_name())?;
+        let address = folder.read(DATABASE)?;
+        let mut books = Books::open(address.trim(), folder.path())?;
+        let name = config.network_name();
+        let Some((was, key)) = books.network()? else {
+            return Err(books.fault(DatabaseFault::Empty));
+        };
+        if key != hex(&anchor) {
+            return Err(books.fault(DatabaseFault::Taken(was)));
+        }
+        if was != name {
+            let fault = FolderFault::Renamed { now: name.to_owned(), was };
+            return Err(folder.fault(SETTINGS, fault));
+        }
+        Ok(Self { folder, config, keys, anchor, books })
+    }
+
+    /// The books.
+    pub fn books(&mut self) -> &mut Books {
+        &mut self.books
+    }
+
+    /// Certifies an adapter.
+    ///
+    /// # Errors
+    /// [`Refusal`], and what else can fail.
+    pub fn issue(&mut self, moment: Moment<'_>, order: &Order<'_>) -> Result<Issued, ServerError> {
+        if !(1..=CERTIFICATE_DAYS_MAX).contains(&order.days) {
+            return Err(Refusal::Days(CERTIFICATE_DAYS_MAX).into());
+        }
+        let aors = self.spelled(order.aors)?;
+        let keys: Vec<Key> =
+            aors.iter().flat_map(|aor| self.keys.aor_keys(aor)).map(|key| Key::of(&key)).collect();
+        if keys.len() > SECRETS_MAX * aors.len() {
+            return Err(self.folder.fault(SECRET, FolderFault::ManySecrets));
+        }
+        let (authority, delegated) = self.authority(moment)?;
+        let places = self.folder.places()?;
+        let validity = Validity {
+            from_s: moment.stamp().saturating_sub(LATE_S),
+            until_s: moment.stamp().saturating_add(order.days * DAY_S as u32),
+        };
+        let (anchor, network) = (self.anchor, *self.keys.network());
+        let mixed = self.folder.fault(ISSUING, FolderFault::Mixed);
+        self.books.alone(|books| {
+            let others = admit(books, moment, order, &aors)?;
+            let known = books.place_of(&order.adapter)?.and_then(|text| array_from_hex(&text));
+            let place = known.map_or_else(|| Authority::place(&places, &order.adapter), NodeId);
+            let serial = books.next_serial(moment.now_s)?;
+            let subject = Subject { serial, key: order.adapter, place, validity, keys: &keys };
+            let certificate = authority.certify(&subject);
+            if !certificate.verify(&[anchor], &network) {
+                return Err(mixed);
+            }
+            let valid = certificate.validity();
+            books.add(&Entry {
+                serial,
+                adapter: &order.adapter,
+                place,
+                from_s: valid.from_s,
+                until_s: valid.until_s,
+                aors: &aors,
+                bytes: certificate.as_bytes(),
+            })?;
+            let what = if others.is_empty() { "issue" } else { "issue second" };
+            books.note(
+                moment,
+                &Deed {
+                    what,
+                    serial: Some(serial),
+                    adapter: Some(&order.adapter),
+                    aors: &aors,
+                    detail: &others,
+                },
+            )?;
+            let is_cut = delegated.until_s < validity.until_s;
+            Ok(Issued { certificate, aors, is_cut })
+        })
+    }
+
+    /// Ends certificates, or a delegation, before their time. Returns their numbers.
+    ///
+    /// # Errors
+    /// [`Refusal::Nothing`], and what the database says.
+    pub fn revoke(
+        &mut self,
+        moment: Moment<'_>,
+        which: &Selector,
+        reason: &str,
+    ) -> Result<Vec<u64>, ServerError> {
+        let which = match which {
+            Selector::Aor(text) => Selector::Aor(self.spell(text)?),
+            other => other.clone(),
+        };
+        self.books.alone(|books| revoke(books, moment, &which, reason))
+    }
+
+    /// The one spelling of an AOR.
+    ///
+    /// # Errors
+    /// [`Refusal::Aor`] where it is of no provider that the settings name.
+    pub fn spell(&self, text: &str) -> Result<String, Refusal> {
+        let spelled = |provider| {
+            let aor = spelling::key(text, provider)?;
+            (aor.domain() == provider.domain).then(|| aor.as_str().to_owned())
+        };
+        let found = self.config.providers.iter().find_map(spelled);
+        found.ok_or_else(|| Refusal::Aor(text.to_owned()))
+    }
+
+    fn spelled(&self, texts: &[String]) -> Result<Vec<String>, Refusal> {
+        let mut aors = texts.iter().map(|text| self.spell(text)).collect::<Result<Vec<_>, _>>()?;
+        aors.sort();
+        aors.dedup();
+        if (1..=CERTIFIED_AORS_MAX).contains(&aors.len()) {
+            Ok(aors)
+        } else {
+            Err(Refusal::Aors(CERTIFIED_AORS_MAX))
+        }
+    }
+
+    /// The issuing key, where it may sign now, and when it may.
+    pub(super) fn authority(
+        &mut self,
+        moment: Moment<'_>,
+    ) -> Result<(Authority, Validity), ServerError> {
+        let authority = self.folder.authority(self.keys.network())?;
+        let mixed = || self.folder.fault(ISSUING, FolderFault::Mixed);
+        let (serial, validity) = authority.delegation().ok_or_else(mixed)?;
+        let now_s = moment.now_s;
+        if !validity.covers(now_s) {
+            return Err(Refusal::Undelegated { validity, now_s }.into());
+        }
+        if self.books.is_revoked(serial)? {
+            return Err(Refusal::Dismissed(serial).into());
+        }
+        Ok((authority, validity))
+    }
+}
+
+/// Reads an adapter's public key.
+///
+/// # Errors
+/// [`Refusal::Key`].
+pub fn read_key(text: &str) -> Result<PublicKey, Refusal> {
+    let key = array_from_hex(text).filter(key::is_usable);
+    key.ok_or_else(|| Refusal::Key(text.to_owned()))
+}
+
+/// Whether the adapter may have these AORs; which others have them, for the audit.
+fn admit(
+    books: &mut Books,
+    moment: Moment<'_>,
+    order: &Order<'_>,
+    aors: &[String],
+) -> Result<String, ServerError> {
+    if let Some(at_s) = books.blocked_since(&order.adapter)? {
+        return Err(Refusal::Blocked { adapter: order.adapter, at_s }.into());
+    }
+    let own = hex(&order.adapter);
+    let mut others = Vec::new();
+    for aor in aors {
+        let held = books.certificates(&Selector::Aor(aor.clone()), Some(moment.now_s))?;
+        let mut foreign: Vec<_> = held.into_iter().filter(|held| held.adapter != own).collect();
+        if let Some(held) = foreign.first().filter(|_| !order.second) {
+            let (adapter, serial) = (held.adapter.clone(), held.serial);
+            return Err(Refusal::Held { aor: aor.clone(), adapter, serial }.into());
+        }
+        foreign.sort_by(|a, b| a.adapter.cmp(&b.adapter));
+        foreign.dedup_by(|a, b| a.adapter == b.adapter);
+        if foreign.len() >= ADAPTERS_PER_AOR_MAX {
+            return Err(Refusal::Crowded(aor.clone(), ADAPTERS_PER_AOR_MAX).into());
+        }
+        others.extend(foreign.into_iter().map(|held| format!("{aor} beside {}", held.adapter)));
+    }
+    Ok(others.join(", "))
+}
+
+fn revoke(
+    books: &mut Books,
+    moment: Moment<'_>,
+    which: &Selector,
+    reason: &str,
+) -> Result<Vec<u64>, ServerError> {
+    let mut serials = Vec::new();
+    for held in books.certificates(which, Some(moment.now_s))? {
+        let adapter = array_from_hex(&held.adapter);
+        books.revoke(held.serial, held.until_s)?;
+        let (serial, adapter) = (Some(held.serial), adapter.as_ref());
+        let deed = Deed { what: "revoke", serial, adapter, aors: &held.aors, detail: reason };
+        books.note(moment, &deed)?;
+        serials.push(held.serial);
+    }
+    match which {
+        Selector::Serial(serial) if serials.is_empty() => {
+            if let Some(ends_s) = books.delegation(*serial, moment.now_s)? {
+                books.revoke(*serial, ends_s)?;
+                let what = "revoke delegation";
+                let deed = Deed { what, serial: Some(*serial), detail: reason, ..Deed::default() };
+                books.note(moment, &deed)?;
+                serials.push(*serial);
+            }
+        }
+        Selector::Adapter(adapter) if books.blocked_since(adapter)?.is_none() => {
+            books.block(adapter, moment.now_s)?;
+            let what = "block";
+            let deed = Deed { what, adapter: Some(adapter), detail: reason, ..Deed::default() };
+            books.note(moment, &deed)?;
+            return Ok(serials);
+        }
+        _ => {}
+    }
+    if serials.is_empty() { Err(Refusal::Nothing(which.to_string()).into()) } else { Ok(serials) }
+}
