@@ -9,7 +9,11 @@ use super::chain::{TrustAnchors, Validity};
 use super::revocation::{RevocationHead, Revocations};
 use core::fmt;
 
-/// Why a certificate whose signatures hold does not count.
+/// A clock may be so late: certificates begin this long before they are issued, and a list of
+/// revocations may be issued so much later than it seems to be.
+pub const CLOCK_LATE_S: u32 = 3_600;
+
+/// Why a certificate, or a list of revocations, whose signatures hold does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Untrusted {
@@ -46,8 +50,12 @@ pub struct Clock {
 }
 
 impl Clock {
+    fn now_s(self) -> u64 {
+        self.unix_s.map_or(self.floor_s, |unix_s| unix_s.max(self.floor_s))
+    }
+
     fn check(self, validity: Validity) -> Result<(), Untrusted> {
-        let now_s = self.unix_s.map_or(self.floor_s, |unix_s| unix_s.max(self.floor_s));
+        let now_s = self.now_s();
         if now_s > u64::from(validity.until_s) {
             return Err(Untrusted::Expired);
         }
@@ -55,6 +63,12 @@ impl Clock {
             return Err(Untrusted::Early);
         }
         Ok(())
+    }
+
+    fn check_issued(self, issued_s: u32) -> Result<(), Untrusted> {
+        let latest_s = self.now_s() + u64::from(CLOCK_LATE_S);
+        let early = self.unix_s.is_some() && u64::from(issued_s) > latest_s;
+        if early { Err(Untrusted::Early) } else { Ok(()) }
     }
 
     /// Somebody trusted has signed something at this moment: it is not earlier now.
@@ -94,17 +108,20 @@ impl Trust {
         Ok(())
     }
 
-    /// Whether the head of a list of revocations counts, where its signatures hold.
+    /// Whether the head of a list of revocations counts now, where its signatures hold: one from the
+    /// future would drop what has not ended yet, and let an issuing key revoke for all days until
+    /// then at once.
     ///
     /// # Errors
     /// [`Untrusted`].
-    pub fn check_head(&self, head: &RevocationHead) -> Result<(), Untrusted> {
+    pub fn check_head(&self, clock: Clock, head: &RevocationHead) -> Result<(), Untrusted> {
         if head.links(&self.anchors, 0).is_empty() {
             return Err(Untrusted::Stranger);
         }
         if !head.is_timely() {
             return Err(Untrusted::Expired);
         }
+        clock.check_issued(head.issued_s())?;
         if head.delegation_serial().is_some_and(|serial| self.revocations.has(serial)) {
             return Err(Untrusted::Revoked);
         }
@@ -194,9 +211,32 @@ mod tests {
     #[test]
     fn a_delegation_that_is_over_or_revoked_signs_no_list() {
         let head = |day: u32| issuing().revoke(2, day * DAY_S, &[]);
-        assert_eq!(trust(None).check_head(&head(150)), Ok(()));
-        assert_eq!(trust(None).check_head(&head(201)), Err(Untrusted::Expired));
-        assert_eq!(trust(Some(3)).check_head(&head(150)), Err(Untrusted::Revoked));
-        assert_eq!(trust(Some(3)).check_head(&anchor().revoke(2, DAY_S, &[])), Ok(()));
+        let direct = anchor().revoke(2, DAY_S, &[]);
+        assert_eq!(trust(None).check_head(set(201), &head(150)), Ok(()));
+        assert_eq!(trust(None).check_head(set(201), &head(201)), Err(Untrusted::Expired));
+        assert_eq!(trust(Some(3)).check_head(set(201), &head(150)), Err(Untrusted::Revoked));
+        assert_eq!(trust(Some(3)).check_head(set(201), &direct), Ok(()));
+    }
+
+    #[test]
+    fn a_list_from_the_future_counts_once_a_clock_that_may_be_late_has_come_near() {
+        let check = |clock, issued_s| {
+            let (issuing, direct) = (issuing(), anchor());
+            let [one, other] = [issuing, direct]
+                .map(|it| trust(None).check_head(clock, &it.revoke(2, issued_s, &[])));
+            assert_eq!(one, other);
+            one
+        };
+        let now_s = 150 * DAY_S;
+        assert_eq!(check(set(150), now_s), Ok(()));
+        assert_eq!(check(set(150), now_s + CLOCK_LATE_S), Ok(()));
+        assert_eq!(check(set(150), now_s + CLOCK_LATE_S + 1), Err(Untrusted::Early));
+        // A clock that was set back is no earlier than the floor.
+        let floor_s = u64::from(now_s);
+        let back = Clock { unix_s: Some(5), floor_s };
+        assert_eq!(check(back, now_s + CLOCK_LATE_S), Ok(()));
+        assert_eq!(check(back, now_s + CLOCK_LATE_S + 1), Err(Untrusted::Early));
+        // Who does not know the time cannot tell.
+        assert_eq!(check(Clock { unix_s: None, floor_s }, 199 * DAY_S), Ok(()));
     }
 }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::identity::authority::{Authority, Subject};
 use crate::identity::chain::Validity;
 use crate::identity::record::Key;
+use crate::identity::trust::CLOCK_LATE_S;
 use crate::identity::{Certificate, NetworkKeys, PublicKey, key};
 use crate::net::NodeId;
 
@@ -26,8 +27,6 @@ pub const ADAPTERS_PER_AOR_MAX: usize = 8;
 
 /// Secrets that a network has at most while certificates are issued: the old one and the new one.
 const SECRETS_MAX: usize = 2;
-/// Certificates begin this long before they are issued: routers' clocks may be late.
-const LATE_S: u32 = 3_600;
 
 /// What shall be certified.
 #[derive(Clone, Debug)]
@@ -109,7 +108,7 @@ impl Office {
         let (authority, delegated) = self.authority(moment)?;
         let places = self.folder.places()?;
         let validity = Validity {
-            from_s: moment.stamp().saturating_sub(LATE_S),
+            from_s: moment.stamp().saturating_sub(CLOCK_LATE_S),
             until_s: moment.stamp().saturating_add(order.days * DAY_S as u32),
         };
         let (anchor, network) = (self.anchor, *self.keys.network());
