@@ -11,7 +11,7 @@ use crate::net::NodeId;
 use core::cmp::Ordering;
 use core::ops::Range;
 use heapless::VecView;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A place: a member's id or a record's key.
 pub(super) type Place = [u8; 16];
@@ -23,6 +23,31 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     /// Its overlay address.
     pub(super) address: SocketAddr,
+}
+
+/// An address in two thirds of the room: lists that are kept have hundreds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packed {
+    /// Of IPv4 mapped into IPv6.
+    pub(super) ip: [u8; 16],
+    port: u16,
+}
+
+impl Packed {
+    /// The address itself.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
+    }
+}
+
+impl From<SocketAddr> for Packed {
+    fn from(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Self { ip: ip.octets(), port: address.port() }
+    }
 }
 
 /// A member that is told of, and for how many hours nothing newer was heard of it.

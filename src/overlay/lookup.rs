@@ -12,7 +12,7 @@
 //! may lack what it should hold: its "no" alone does not count, and after three of those all
 //! replicas are asked. Where nobody answers, whoever was heard just now is asked, too.
 
-use super::id::{Node, Place, closer, same};
+use super::id::{Node, Packed, Place, closer, same};
 use super::publication::Publication;
 use super::wire::{NO_TOKEN, Token};
 use super::{LookupId, Placement};
@@ -60,7 +60,8 @@ enum State {
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
-    node: Node,
+    id: NodeId,
+    packed: Packed,
     token: Token,
     state: State,
     asks: u8,
@@ -149,18 +150,18 @@ impl Lookup {
     pub(super) fn add(&mut self, node: Node, doubtful: bool, hops: u8, rtt_us: impl Fn() -> u32) {
         let records = matches!(self.goal, Goal::Records(..));
         let rtt_us = || if records { rtt_us() } else { 0 };
-        if let Some(known) = self.candidate(&node.id) {
-            let elsewhere = known.node.address != node.address;
+        let (id, packed) = (node.id, Packed::from(node.address));
+        if let Some(known) = self.candidate(&id) {
+            let elsewhere = known.packed != packed;
             let silent = matches!(known.state, State::Late | State::Gone);
             if elsewhere && silent && (1..ADDRESSES_MAX).contains(&known.asks) {
-                (known.node.address, known.state) = (node.address, State::New);
+                (known.packed, known.state) = (packed, State::New);
                 known.rtt_us = rtt_us();
             }
             return;
         }
         let target = self.target;
-        let before =
-            |known: &Candidate| closer(&target, &known.node.id.0, &node.id.0) == Ordering::Less;
+        let before = |known: &Candidate| closer(&target, &known.id.0, &id.0) == Ordering::Less;
         let at = self.candidates.partition_point(before);
         if self.candidates.is_full() {
             if at >= self.candidates.len() {
@@ -171,7 +172,7 @@ impl Lookup {
         let state = if doubtful { State::Late } else { State::New };
         let hops = hops.saturating_add(1);
         let rtt_us = rtt_us();
-        let candidate = Candidate { node, token: NO_TOKEN, state, asks: 0, hops, rtt_us };
+        let candidate = Candidate { id, packed, token: NO_TOKEN, state, asks: 0, hops, rtt_us };
         let added = self.candidates.insert(at, candidate);
         debug_assert!(added.is_ok(), "room was made");
     }
@@ -235,7 +236,7 @@ impl Lookup {
         }
         let no = word == Word::No;
         let Some(candidate) = self.candidate(&id) else { return 0 };
-        candidate.node.id = id;
+        candidate.id = id;
         candidate.state = State::Answered { no };
         candidate.token = token;
         let hops = candidate.hops;
@@ -330,7 +331,7 @@ impl Lookup {
             .iter()
             .filter(answered)
             .take(REPLICAS)
-            .map(|c| Placement { node: c.node, token: c.token })
+            .map(|c| Placement { node: c.node(), token: c.token })
     }
 
     /// How many owners have a record that is not withdrawn.
@@ -372,11 +373,11 @@ impl Lookup {
 
     /// Whether somebody is asked, or will be.
     pub(super) fn knows(&self, id: &NodeId) -> bool {
-        self.candidates.iter().any(|candidate| same(&candidate.node.id, id))
+        self.candidates.iter().any(|candidate| same(&candidate.id, id))
     }
 
     fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {
-        self.candidates.iter_mut().find(|candidate| same(&candidate.node.id, id))
+        self.candidates.iter_mut().find(|candidate| same(&candidate.id, id))
     }
 }
 
@@ -386,9 +387,13 @@ impl Candidate {
         at < REPLICAS && self.asks < ASKS_MAX
     }
 
+    fn node(&self) -> Node {
+        Node { id: self.id, address: self.packed.address() }
+    }
+
     fn ask(&mut self) -> (Node, Token) {
         self.state = State::Asked;
         self.asks += 1;
-        (self.node, self.token)
+        (self.node(), self.token)
     }
 }

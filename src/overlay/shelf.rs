@@ -1,13 +1,15 @@
 //! Bytes of records, side by side in one piece of memory that is reserved once.
 //!
 //! Records differ in length by a factor of four, and there may be hundreds: each takes what it
-//! needs. What is removed leaves a gap; where gaps come to be more than a third of it, or the end
-//! is reached, those that stay move together.
+//! needs. What is removed leaves a gap; where gaps come to be more than an eighth of it, or the end
+//! is reached, those that stay move together: no more than eight bytes for each that went.
 
 /// Bytes before the two parts: the slot (4), and how long each part is (2 each).
 const HEAD_BYTES: usize = 8;
 /// In place of the slot: nobody's any more.
 const GAP: u32 = u32::MAX;
+/// Gaps take no more than one in so many bytes.
+pub(super) const GAPS_PART: usize = 8;
 /// Gaps of fewer bytes are not worth moving anything.
 const GAPS_MIN: usize = 1024;
 
@@ -44,7 +46,7 @@ impl Shelf {
     /// to [`Self::move_together`].
     pub(super) fn put(&mut self, slot: u32, one: &[u8], other: &[u8]) -> Option<u32> {
         let bytes = HEAD_BYTES + one.len() + other.len();
-        let wasteful = self.gaps >= GAPS_MIN && self.gaps > self.bytes.len() / 3;
+        let wasteful = self.gaps >= GAPS_MIN && self.gaps > self.bytes.len() / GAPS_PART;
         if wasteful || self.bytes.len() + bytes > self.bytes_max {
             return None;
         }

@@ -10,13 +10,13 @@
 //! others it has [`super::hints`], and the one not heard for longest goes back to them.
 
 use super::id::{
-    Named, Node, Place, common_bits, insert_closest, position, positions_within, prefix,
+    Named, Node, Packed, Place, common_bits, insert_closest, position, positions_within, prefix,
 };
 use crate::limits::{OVERLAY_MEMBERS_MAX, OVERLAY_PEER_BURST};
 use crate::net::NodeId;
 use crate::time::Duration;
 use heapless::VecView;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The shortest time-out of a request: below it, a busy peer looks dead.
 const RTO_MIN: Duration = Duration::from_millis(60);
@@ -66,8 +66,7 @@ impl Rtt {
 pub(super) struct Member {
     /// Its id.
     pub(super) id: NodeId,
-    ip: [u8; 16],
-    port: u16,
+    packed: Packed,
     /// Datagrams that it may send us now, and the second when that was reckoned.
     pub(super) credit: u16,
     /// See `credit`.
@@ -89,11 +88,10 @@ pub(super) struct Member {
 }
 
 impl Member {
-    fn new(id: NodeId, now_s: u32) -> Self {
+    fn new(node: &Node, now_s: u32) -> Self {
         Self {
-            id,
-            ip: [0; 16],
-            port: 0,
+            id: node.id,
+            packed: node.address.into(),
             credit: OVERLAY_PEER_BURST,
             credit_s: now_s,
             missed: 0,
@@ -108,12 +106,7 @@ impl Member {
 
     /// Its address.
     pub(super) fn address(&self) -> SocketAddr {
-        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
-    }
-
-    fn set_address(&mut self, address: SocketAddr) {
-        self.ip = mapped(address.ip());
-        self.port = address.port();
+        self.packed.address()
     }
 
     /// Id and address.
@@ -123,13 +116,6 @@ impl Member {
 }
 
 const _: () = assert!(size_of::<Member>() <= 64);
-
-fn mapped(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        IpAddr::V6(ip) => ip.octets(),
-    }
-}
 
 /// Of addresses that share so many bytes, one likely is as far away as another: an IPv4 /16, whose
 /// address is mapped into IPv6, and an IPv6 /32, as providers get them.
@@ -239,7 +225,7 @@ impl Members {
             Ok(at) => {
                 let member = &mut self.sorted[at];
                 if member.address() != node.address {
-                    member.set_address(node.address);
+                    member.packed = node.address.into();
                     member.since_s = now_s;
                 }
                 member.heard_s = now_s;
@@ -250,9 +236,7 @@ impl Members {
                 if self.is_full() {
                     return Err(NotEntered::Full);
                 }
-                let mut member = Member::new(node.id, now_s);
-                member.set_address(node.address);
-                self.sorted.insert(at, member);
+                self.sorted.insert(at, Member::new(node, now_s));
                 Ok(true)
             }
         }
@@ -269,10 +253,9 @@ impl Members {
     ) {
         self.sorted.clear();
         for node in sorted.take(self.capacity) {
-            let mut member = Member::new(node.id, now_s);
+            let mut member = Member::new(&node, now_s);
             let ago_s = u32::from(u16::from_be_bytes([node.id.0[14], node.id.0[15]])) % 3300;
             member.heard_s = now_s.saturating_sub(ago_s);
-            member.set_address(node.address);
             member.rtt.measure(rtt(&node.address));
             self.overall.measure(rtt(&node.address));
             self.sorted.push(member);
@@ -307,11 +290,11 @@ impl Members {
     /// How many microseconds an answer from `address` is likely to take: as long as from the member
     /// whose address is most like it, or as from anybody.
     pub(super) fn likely_rtt_us(&self, address: &SocketAddr) -> u32 {
-        let ip = mapped(address.ip());
+        let Packed { ip, .. } = (*address).into();
         let least = if address.is_ipv4() { ALIKE_IPV4 } else { ALIKE_IPV6 };
         let mut best = (least, u32::MAX);
         for member in self.sorted.iter().filter(|member| member.rtt.smoothed_us > 0) {
-            let alike = member.ip.iter().zip(&ip).take_while(|(a, b)| a == b).count();
+            let alike = member.packed.ip.iter().zip(&ip).take_while(|(a, b)| a == b).count();
             if alike > best.0 || alike == best.0 && member.rtt.smoothed_us < best.1 {
                 best = (alike, member.rtt.smoothed_us);
             }
@@ -379,9 +362,9 @@ impl Members {
     pub(super) fn is_crowded(&self, node: &Node) -> bool {
         let ip = node.address.ip();
         let prefix_bytes = if ip.is_ipv4() { 16 } else { 7 };
-        let octets = mapped(ip);
+        let Packed { ip: octets, .. } = node.address.into();
         let near = |member: &&Member| {
-            member.ip[..prefix_bytes] == octets[..prefix_bytes] && member.id != node.id
+            member.packed.ip[..prefix_bytes] == octets[..prefix_bytes] && member.id != node.id
         };
         !ip.is_loopback() && self.sorted.iter().filter(near).count() >= IDS_PER_ADDRESS_MAX
     }
