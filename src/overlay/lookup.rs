@@ -11,6 +11,10 @@
 //! to say so, for each question is a kilobyte. A member that has not been up for a refresh interval
 //! may lack what it should hold: its "no" alone does not count, and after three of those all
 //! replicas are asked. Where nobody answers, whoever was heard just now is asked, too.
+//!
+//! In a network with trust anchors, whom others name takes no place among the twelve: a liar would
+//! name twelve of its kind that are next to any key. They are asked besides, a few of them; and that
+//! there is nothing is believed once four of those say so that were known here before.
 
 use super::id::{Node, Packed, Place, closer, same};
 use super::publication::Publication;
@@ -34,6 +38,8 @@ const PARALLEL: usize = 3;
 const SURE: usize = 5;
 pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
+/// Candidates that others have named, where they take no place among the twelve.
+const BESIDE_MAX: usize = 8;
 const ASKS_MAX: u8 = 3;
 /// Who has moved is asked at so many addresses at most, for others may believe in older ones.
 const ADDRESSES_MAX: u8 = 8;
@@ -109,6 +115,8 @@ pub(super) struct Lookup {
     candidates: heapless::Vec<Candidate, CANDIDATES_MAX>,
     /// Requests that named an owner, so far.
     named: u8,
+    /// Whether liars may be among those who name others.
+    wary: bool,
     widened: bool,
     young_noes: u8,
 }
@@ -125,8 +133,13 @@ pub(super) enum Word {
 }
 
 impl Lookup {
-    /// A look-up that knows nobody yet.
-    pub(super) fn new(goal: Goal, target: Place, now: Instant, hedge: Duration) -> Self {
+    /// A look-up that knows nobody yet; `wary` where liars may be among those who name others.
+    pub(super) fn new(
+        goal: Goal,
+        target: Place,
+        now: Instant,
+        (hedge, wary): (Duration, bool),
+    ) -> Self {
         Self {
             goal,
             target,
@@ -139,6 +152,7 @@ impl Lookup {
             hops: 0,
             candidates: heapless::Vec::new(),
             named: 0,
+            wary: wary && matches!(goal, Goal::Records(..)),
             // Whoever places a record needs the proof of address of every holder.
             widened: matches!(goal, Goal::Place(_)),
             young_noes: 0,
@@ -160,6 +174,20 @@ impl Lookup {
             }
             return;
         }
+        let hops = hops.saturating_add(1);
+        if self.wary && hops > 1 {
+            let beside = |c: &Candidate| c.hops > 1;
+            let farthest = self.candidates.iter().rposition(beside);
+            let count = self.candidates.iter().filter(|c| beside(c)).count();
+            if let Some(at) = farthest.filter(|_| count >= BESIDE_MAX) {
+                let known = &self.candidates[at];
+                let nearer = closer(&self.target, &id.0, &known.id.0) == Ordering::Less;
+                if !nearer || known.state != State::New {
+                    return;
+                }
+                self.candidates.remove(at);
+            }
+        }
         let target = self.target;
         let before = |known: &Candidate| closer(&target, &known.id.0, &id.0) == Ordering::Less;
         let at = self.candidates.partition_point(before);
@@ -170,7 +198,6 @@ impl Lookup {
             self.candidates.pop();
         }
         let state = if doubtful { State::Late } else { State::New };
-        let hops = hops.saturating_add(1);
         let rtt_us = rtt_us();
         let candidate = Candidate { id, packed, token: NO_TOKEN, state, asks: 0, hops, rtt_us };
         let added = self.candidates.insert(at, candidate);
@@ -190,12 +217,11 @@ impl Lookup {
             }
         }
         let asked = self.candidates.iter().filter(|c| c.state == State::Asked).count();
-        let replicas = self.candidates.iter().take(REPLICAS);
-        let noes = replicas.filter(|c| c.state == State::Answered { no: true });
+        let noes = self.replicas().filter(|c| c.state == State::Answered { no: true });
         let enough = match noes.count() {
             _ if self.widened => REPLICAS,
             // As many as have to say so.
-            noes if records && noes > 0 => PARALLEL.min(NO_QUORUM.saturating_sub(noes)),
+            noes if records && noes > 0 => NO_QUORUM.saturating_sub(noes).clamp(1, PARALLEL),
             _ => PARALLEL,
         };
         if asked >= enough {
@@ -203,18 +229,21 @@ impl Lookup {
         }
         let waiting = |c: &Candidate| matches!(c.state, State::New | State::Asked);
         let widened = self.widened || !self.candidates.iter().any(waiting);
+        let wary = self.wary;
         let (mut places, mut nearest, mut again) = (REPLICAS, None::<&mut Candidate>, None);
         for (at, candidate) in self.candidates.iter_mut().enumerate() {
             match candidate.state {
                 State::New => {
-                    places -= 1;
+                    places -= usize::from(candidate.has_place(wary));
                     let sure = records && places >= REPLICAS - SURE;
                     let nearer = |best: &&mut Candidate| sure && candidate.rtt_us < best.rtt_us;
                     if nearest.as_ref().is_none_or(nearer) {
                         nearest = Some(candidate);
                     }
                 }
-                State::Asked | State::Answered { .. } => places -= 1,
+                State::Asked | State::Answered { .. } => {
+                    places -= usize::from(candidate.has_place(wary));
+                }
                 // Who is late keeps nobody behind from being asked.
                 State::Late if widened && candidate.may_hold(at) && again.is_none() => {
                     again = Some(candidate);
@@ -306,16 +335,17 @@ impl Lookup {
             }
             // Whether those are there or not: where fewer of the closest are left than have to say
             // so, they may be elsewhere, and all others are heard.
-            let replicas = self.candidates.iter().take(REPLICAS);
-            let noes = replicas.filter(|c| c.state == State::Answered { no: true }).count();
-            if noes > 0 && noes >= self.candidates.len().min(NO_QUORUM) {
+            let noes = self.replicas().filter(|c| c.state == State::Answered { no: true }).count();
+            let open = |c: &Candidate| matches!(c.state, State::New | State::Asked);
+            let beside = self.candidates.iter().any(|c| !c.has_place(self.wary) && open(c));
+            if noes > 0 && noes >= self.replicas().count().min(NO_QUORUM) && !beside {
                 return true;
             }
         }
         let mut places = REPLICAS;
         self.candidates.iter().enumerate().all(|(at, candidate)| match candidate.state {
             State::Answered { .. } => {
-                places = places.saturating_sub(1);
+                places -= usize::from(places > 0 && candidate.has_place(self.wary));
                 true
             }
             State::Gone => true,
@@ -371,6 +401,11 @@ impl Lookup {
         self.owners.iter().any(|seen| seen.seq > 0 && !seen.withdrawn)
     }
 
+    /// Those among whom the twelve are that may hold the record, closest first.
+    fn replicas(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().filter(|c| c.has_place(self.wary)).take(REPLICAS)
+    }
+
     /// Whether somebody is asked, or will be.
     pub(super) fn knows(&self, id: &NodeId) -> bool {
         self.candidates.iter().any(|candidate| same(&candidate.id, id))
@@ -382,6 +417,11 @@ impl Lookup {
 }
 
 impl Candidate {
+    /// Whether it may be one of the twelve.
+    fn has_place(&self, wary: bool) -> bool {
+        !wary || self.hops <= 1
+    }
+
     /// Whether it is worth another question: it is the `at`th closest.
     fn may_hold(&self, at: usize) -> bool {
         at < REPLICAS && self.asks < ASKS_MAX

@@ -101,7 +101,8 @@ impl Overlay {
         goal: Goal,
         target: Place,
     ) -> Option<Id<Lookup>> {
-        let mut lookup = Lookup::new(goal, target, now, self.members.usual());
+        let hedge = (self.members.usual(), self.vouching.is_required());
+        let mut lookup = Lookup::new(goal, target, now, hedge);
         for Named { node, .. } in self.closest_known::<CANDIDATES_MAX>(now, &target, true) {
             let doubtful = self.members.get(&node.id).is_some_and(|member| member.missed > 0);
             lookup.add(node, doubtful, 0, || self.members.likely_rtt_us(&node.address));

@@ -8,6 +8,7 @@ use super::network::OPERATORS;
 use super::queue::{Act, Event, What};
 use super::shard::{Shard, World};
 use super::truth::{AORS, Asked, name};
+use crate::identity::record::Key;
 use crate::net::is_detour;
 use crate::overlay::{LookupId, Port};
 
@@ -15,7 +16,8 @@ impl Shard {
     pub(super) fn act(&mut self, world: &World, now: u64, number: u32, act: Act) {
         let index = self.index(world, number);
         match act {
-            Act::Ask(_) | Act::Probe(_) => self.ask(now, index, act),
+            Act::Ask(_) | Act::Probe(_) | Act::AskVictim(_) => self.ask(now, index, act),
+            Act::MoveNextTo(aor) => self.move_next_to(world, now, index, aor),
             Act::Renumber => self.renumber(now, index),
             Act::Publish(place) => self.routers[index].publish(now, place),
             Act::Die => self.die(now, index),
@@ -31,7 +33,7 @@ impl Shard {
     fn ask(&mut self, now: u64, index: usize, act: Act) {
         let router = &mut self.routers[index];
         let time = router.time(now);
-        let (Act::Ask(aor) | Act::Probe(aor)) = act else { return };
+        let Some(aor) = act.callee() else { return };
         let Some(overlay) = &mut router.overlay else { return };
         let id = overlay.lookup(time, &name(aor));
         router.asking.push((id, self.log.len() as u32));
@@ -112,6 +114,14 @@ impl Shard {
             router.publish(now, place);
         }
         self.live(now, 1);
+    }
+
+    /// A liar takes another place.
+    fn move_next_to(&mut self, world: &World, now: u64, index: usize, aor: u32) {
+        let key = Key::of(&world.common.keys.aor_key(&name(aor)));
+        self.die(now, index);
+        self.routers[index].move_next_to(&key, &world.common);
+        self.boot(world, now, index, false);
     }
 
     /// The adapter is replaced by one that speaks a newer version, too.

@@ -5,6 +5,7 @@ use super::address::{POOL, place};
 use super::attack::Shot;
 use super::dialect::{Versions, renew};
 use super::fault::{spoil, times};
+use super::liar::Said;
 use super::packet::{Made, Packet, answers};
 use super::queue::{Event, What};
 use super::shard::{Shard, World};
@@ -59,6 +60,14 @@ impl Shard {
     ) {
         let mut data = self.packets.buffer(&self.buffer[..len]);
         spoil(world.fault, &mut data);
+        let router = &self.routers[index];
+        if let Some(liar) = &router.liar {
+            match liar.say(router.id(), &data, &world.common.keys) {
+                Said::Honestly => {}
+                Said::Falsely(told) => data = told,
+                Said::Nothing => return,
+            }
+        }
         let amplified = self.handling.as_ref().is_some_and(|handling| {
             handling.from == to
                 && answers(&data) == Some(handling.request)

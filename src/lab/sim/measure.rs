@@ -98,6 +98,8 @@ pub struct Measured {
     pub busiest: u32,
     /// Probes of a new address: all, and those that found it.
     pub moved: (u64, u64),
+    /// Look-ups of the one whom liars make vanish: all, and those that found him.
+    pub victim: (u64, u64),
     /// The median round-trip time of links.
     pub rtt_us: u64,
     /// Sent and received by a router each second, headers counted, without look-ups.
@@ -145,6 +147,7 @@ impl Measured {
             meetings_us: Vec::new(),
             busiest: network.take_busiest(),
             moved: (0, 0),
+            victim: (0, 0),
             rtt_us: network.median_rtt_us(),
             bytes_per_s: tally.bytes as f64 / lived_s,
             lookup_bytes_per_s: tally.lookup_bytes as f64 / lived_s,
@@ -177,6 +180,11 @@ impl Measured {
         if let Act::Probe(_) = asked.act {
             self.moved.0 += 1;
             self.moved.1 += u64::from(knows_address(network, asked));
+            return;
+        }
+        if let Act::AskVictim(_) = asked.act {
+            self.victim.0 += 1;
+            self.victim.1 += u64::from(verdict == Verdict::Right);
             return;
         }
         let since_s = (asked.at - from) / 1_000_000;
@@ -237,6 +245,10 @@ impl Measured {
         if asked == 0 || asked - right > may_fail(asked, wanted) {
             self.fault(format!("{right} of {asked} look-ups right, {wanted} of a million wanted"));
         }
+        let (asked, right) = self.victim;
+        if asked - right > may_fail(asked, wanted) {
+            self.fault(format!("{right} of {asked} found whom liars make vanish"));
+        }
         for broken in broken_limits(network) {
             self.fault(broken);
         }
@@ -261,6 +273,7 @@ impl Measured {
             Scenario::Upgrade => !counted("unknown_version"),
             Scenario::Hostile => !counted("unauthentic"),
             Scenario::Clients | Scenario::Families => self.meetings.0 == 0,
+            Scenario::Liars | Scenario::ManyLiars => self.victim.0 == 0,
             _ => false,
         };
         if idle {

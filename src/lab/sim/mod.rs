@@ -17,7 +17,8 @@
 //! | `shard`, `carry`, `acts`, `told` | a thread's routers: what they meet, send, do and tell |
 //! | `network`, `population`, `provider` | all of them; who they are, who certifies them |
 //! | `scenario` | what they are put through |
-//! | `meet`, `dialect`, `attack` | callees behind NATs; two wire versions; hostile routers |
+//! | `meet`, `dialect` | callees behind NATs; two wire versions |
+//! | `attack`, `liar` | hostile routers; members that lie |
 //! | `fault` | what may be wrong, to see the oracles notice |
 //! | `verdict`, `tally`, `measure` | which answers were right; counts; figures of a phase |
 //! | `rehearsal` | what real processes are put through, too |
@@ -30,6 +31,7 @@ mod carry;
 mod dialect;
 mod dice;
 mod fault;
+mod liar;
 mod link;
 mod measure;
 mod meet;

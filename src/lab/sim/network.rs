@@ -64,8 +64,9 @@ impl Network {
             bootstrap: Vec::new(),
         };
         let regions = (0..pools).map(|pool| region(options.seed, pool)).collect();
-        let (parted, attacked, fault) = ((0, 0), false, options.fault);
-        let world = World { common, shards, regions, parted, attacked, fault };
+        let (parted, fault) = ((0, 0), options.fault);
+        let (attacked, betrayed) = (false, false);
+        let world = World { common, shards, regions, parted, attacked, betrayed, fault };
         let mut network = Self {
             world,
             shards: (0..shards).map(|n| Shard::new(n, shards, BEGIN_US)).collect(),
@@ -133,7 +134,7 @@ impl Network {
         self.world.parted = (0, 0);
         for router in self.shards.iter_mut().flat_map(|shard| &mut shard.routers) {
             (router.line.slow_us, router.line.troubled) = (0, false);
-            (router.villain, router.dialect) = (None, None);
+            (router.villain, router.liar, router.dialect) = (None, None, None);
         }
     }
 

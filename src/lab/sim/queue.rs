@@ -47,6 +47,10 @@ pub(super) enum Act {
     Ask(u32),
     /// The same, in order to see whether a new address is known.
     Probe(u32),
+    /// The same, where liars make a callee vanish.
+    AskVictim(u32),
+    /// Comes back with another key, next to this AOR's record if it can choose.
+    MoveNextTo(u32),
     /// Gets another address.
     Renumber,
     /// Publishes its AOR of this place, with another contact.
@@ -63,6 +67,16 @@ pub(super) enum Act {
     Attack(Attack),
     /// Boots, with what it saved; its phones are still off.
     Start,
+}
+
+impl Act {
+    /// The AOR that is looked up.
+    pub(super) fn callee(self) -> Option<u32> {
+        match self {
+            Self::Ask(aor) | Self::Probe(aor) | Self::AskVictim(aor) => Some(aor),
+            _ => None,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Event>() <= 32);

@@ -107,6 +107,8 @@ impl Measured {
             "busiest_datagrams_per_s": self.busiest,
             "new_address_known": self.moved.1,
             "new_address_asked": self.moved.0,
+            "victim_found": self.victim.1,
+            "victim_asked": self.victim.0,
             "bytes_per_s": hundredths(self.bytes_per_s),
             "lookup_bytes_per_s": hundredths(self.lookup_bytes_per_s),
             "bytes_per_s_by_kind": self.by_kind(),
@@ -157,6 +159,10 @@ impl Measured {
                 percentile(&self.meetings_us, 50) / 1000,
                 percentile(&self.meetings_us, 99) / 1000,
             );
+        }
+        if self.victim.0 > 0 {
+            let (asked, right) = self.victim;
+            text += &format!("\n  whom liars make vanish found {right} of {asked}");
         }
         text += &format!("\n  busiest router {} datagrams/s; bytes/s:", self.busiest);
         for (kind, rate) in self.kinds.iter().take(KINDS_TOLD) {

@@ -4,6 +4,7 @@ use super::address::{Access, Home, Pool};
 use super::attack::Villain;
 use super::dialect::Dialect;
 use super::dice::{Dice, mix};
+use super::liar::{Liar, grind};
 use super::link::{Line, Links};
 use super::meet::Meeting;
 use super::population::Population;
@@ -12,7 +13,7 @@ use super::reached::Reached;
 use super::tally::Load;
 use super::truth::{AORS, Truth};
 use crate::budget::Budget;
-use crate::identity::record::Contact;
+use crate::identity::record::{Contact, Key};
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{PEERS_FILE_INTERVAL, STATE_FILE_PAUSE};
 use crate::net::NodeId;
@@ -82,6 +83,8 @@ pub(super) struct Router {
     pub(super) dialect: Option<Dialect>,
     /// Where it is hostile.
     pub(super) villain: Option<Box<Villain>>,
+    /// Where it betrays the network.
+    pub(super) liar: Option<Box<Liar>>,
     pub(super) load: Load,
     /// All that happened to it, in one number.
     pub(super) hash: u64,
@@ -123,6 +126,7 @@ impl Router {
             meetings: Vec::new(),
             dialect: None,
             villain: None,
+            liar: None,
             load: Load::default(),
             hash: u64::from(number),
             identity,
@@ -140,6 +144,19 @@ impl Router {
         router.truth.moves_to(now, home);
         router.start(now, common);
         router
+    }
+
+    /// Takes another key, whose place is as close to that of a record as it can be.
+    pub(super) fn move_next_to(&mut self, key: &Key, common: &Common) {
+        self.identity = match &common.provider {
+            // Nobody finds out where a provider will place a key.
+            Some(provider) => {
+                let identity = identity(&mut self.dice, common.stand_in);
+                provider.certified(self.number, identity, &common.keys)
+            }
+            None => grind(key, &mut self.dice, |dice| identity(dice, common.stand_in)),
+        };
+        self.saved = Box::default();
     }
 
     /// Its place in the overlay.

@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) parted: (u64, u64),
     /// Whether there have been hostile routers.
     pub(super) attacked: bool,
+    /// Whether there have been members that lied.
+    pub(super) betrayed: bool,
     pub(super) fault: Option<Fault>,
 }
 
@@ -161,6 +163,9 @@ impl Shard {
         if !proven && answers(&packet.data).is_none() {
             let (from, len) = (packet.from, packet.data.len());
             self.handling = request(&packet.data).map(|request| Handling { from, request, len });
+        }
+        if let Some(liar) = &mut router.liar {
+            liar.hear(&packet.data);
         }
         let heard = overlay.handle_datagram(time, packet.from, &packet.data);
         self.tally.rejected += u64::from(heard.is_err());

@@ -1,7 +1,6 @@
 //! Which answers were right, and what else may never be: by what the simulator knows.
 
 use super::network::Network;
-use super::queue::Act;
 use super::truth::{AORS, Asked, ENDLESS, NOBODYS};
 use crate::time::Duration;
 
@@ -32,7 +31,7 @@ pub(super) fn judge(network: &Network, asked: &Asked) -> Option<Verdict> {
     if matches!(asked.over, 0 | ENDLESS) {
         return (asked.over == ENDLESS).then_some(Verdict::Endless);
     }
-    let (Act::Ask(aor) | Act::Probe(aor)) = asked.act else { return None };
+    let aor = asked.act.callee()?;
     Some(match asked.answer {
         None if aor >= NOBODYS => Verdict::Right,
         None => Verdict::Missing,
@@ -48,7 +47,7 @@ pub(super) fn judge(network: &Network, asked: &Asked) -> Option<Verdict> {
 
 /// Whether a look-up found where its callee is.
 pub(super) fn knows_address(network: &Network, asked: &Asked) -> bool {
-    let (Act::Ask(aor) | Act::Probe(aor)) = asked.act else { return false };
+    let Some(aor) = asked.act.callee() else { return false };
     let there = network.router(aor / AORS).truth.home_at(asked.at);
     let told = asked.answer.and_then(|answer| answer.address);
     told.zip(there).is_some_and(|(told, there)| there.owns(&told))
@@ -73,12 +72,13 @@ pub(super) fn broken_limits(network: &Network) -> Vec<String> {
                 broken.push(format!("router {number}: {what} {is} of {may}"));
             }
         }
+        let unless_betrayed = |count| if network.world.betrayed { 0 } else { count };
         let never = [
-            ("bad_signature", counters.bad_signature),
-            ("foreign_record", counters.foreign_record),
-            ("uncertified", counters.uncertified),
-            ("expired", counters.expired),
-            ("revoked", counters.revoked),
+            ("bad_signature", unless_betrayed(counters.bad_signature)),
+            ("foreign_record", unless_betrayed(counters.foreign_record)),
+            ("uncertified", unless_betrayed(counters.uncertified)),
+            ("expired", unless_betrayed(counters.expired)),
+            ("revoked", unless_betrayed(counters.revoked)),
             ("events_full", counters.events_full),
             ("unauthentic", if network.world.attacked { 0 } else { counters.unauthentic }),
         ];

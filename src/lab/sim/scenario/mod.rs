@@ -33,6 +33,10 @@ pub enum Scenario {
     Upgrade,
     /// One router in fifty attacks the others.
     Hostile,
+    /// One member in ten lies, in one of many ways; some together about one key.
+    Liars,
+    /// One in four does.
+    ManyLiars,
     /// Half of them vanish at once, and each of the others looks somebody up.
     HalfLost,
     /// A third of the routers are behind carriers' NATs of all kinds.
@@ -67,7 +71,7 @@ impl Scenario {
     ];
 
     /// All that can be played, in an order in which one leaves the world fit for the next.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Steady,
         Self::Night,
         Self::Renumber,
@@ -83,6 +87,8 @@ impl Scenario {
         Self::Clients,
         Self::Families,
         Self::Growth,
+        Self::Liars,
+        Self::ManyLiars,
     ];
 
     const fn traits(self) -> Traits {
@@ -101,6 +107,8 @@ impl Scenario {
             Self::Upgrade => ("upgrade", 30, 0, 999_000),
             Self::Hostile => ("hostile", 10, 0, 999_000),
             Self::HalfLost => ("half-lost", 10, 0, 999_000),
+            Self::Liars => ("liars", 20, 0, 999_000),
+            Self::ManyLiars => ("many-liars", 20, 0, 990_000),
             Self::Clients => ("clients", 20, 0, 999_000),
             Self::Families => ("families", 20, 0, 999_000),
             Self::Growth => ("growth", 30, 0, 999_000),

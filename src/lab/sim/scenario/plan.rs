@@ -1,12 +1,16 @@
 //! A phase, planned from the seed before it runs.
 
 use super::Scenario;
+use crate::identity::record::Key;
 use crate::lab::sim::address::POOL;
 use crate::lab::sim::attack::Attack;
 use crate::lab::sim::dice::Dice;
+use crate::lab::sim::liar::{Liar, Lie};
 use crate::lab::sim::network::{Network, OPERATORS};
 use crate::lab::sim::queue::Act;
-use crate::lab::sim::truth::{AORS, NOBODYS};
+use crate::lab::sim::truth::{AORS, NOBODYS, name};
+use core::net::SocketAddr;
+use std::sync::Arc;
 
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -68,6 +72,8 @@ pub(in crate::lab::sim) fn plan(network: &mut Network, scenario: Scenario, lengt
         Scenario::Partition => plan.part(),
         Scenario::Upgrade => plan.upgrade(length * 2 / 3),
         Scenario::Hostile => plan.attack(),
+        Scenario::Liars => plan.betray(10),
+        Scenario::ManyLiars => plan.betray(25),
         Scenario::Clients => plan.renumber_all(2 * HOUR),
         Scenario::Families => {
             plan.renumber_all(2 * HOUR);
@@ -127,6 +133,9 @@ impl Plan<'_> {
     /// The users of all routers call, at random.
     fn users(&mut self) {
         for router in 0..self.network.routers {
+            if self.network.router(router).liar.is_some() {
+                continue;
+            }
             let mut at = self.from + self.dice.wait(ASKS_EVERY);
             while at < self.until {
                 if self.is_registered(router, at) {
@@ -200,6 +209,41 @@ impl Plan<'_> {
                 let attack = Attack::ALL[self.dice.below(Attack::ALL.len() as u64) as usize];
                 self.network.plan(at, router, Act::Attack(attack));
                 at += self.dice.wait(ATTACKS_EVERY);
+            }
+        }
+    }
+
+    /// So many of a hundred lie from now on. Some take other places at once, to make one callee
+    /// vanish, and later all others look for that.
+    fn betray(&mut self, percent: u64) {
+        self.network.world.betrayed = true;
+        let victim = OPERATORS * AORS;
+        let key = Key::of(&self.network.world.common.keys.aor_key(&name(victim)));
+        let candidates = OPERATORS + 1..self.network.routers;
+        let liars: Vec<u32> = candidates.filter(|_| self.dice.below(100) < percent).collect();
+        let lies: Vec<Lie> = liars
+            .iter()
+            .map(|_| Lie::ALL[self.dice.below(Lie::ALL.len() as u64) as usize])
+            .collect();
+        let all = || liars.iter().copied().zip(lies.iter().copied());
+        let stay = all().filter(|(_, lie)| *lie != Lie::Eclipse);
+        let homes = stay.filter_map(|(liar, _)| self.network.router(liar).home.addresses().next());
+        let others: Arc<Vec<SocketAddr>> = Arc::new(homes.collect());
+        let mut places = 0..;
+        for (number, lie) in all() {
+            let place = if lie == Lie::Eclipse { 0 } else { places.next().unwrap_or(0) };
+            let liar = Liar::new(lie, &others, place, key);
+            self.network.router_mut(number).liar = Some(Box::new(liar));
+            if lie == Lie::Eclipse {
+                let at = self.from + 1 + self.dice.below(MINUTE);
+                self.network.plan(at, number, Act::MoveNextTo(victim));
+                self.down[number as usize] = (at, u64::MAX);
+            }
+        }
+        for router in 0..self.network.routers {
+            let at = self.until - MINUTE + self.dice.below(MINUTE);
+            if self.network.router(router).liar.is_none() {
+                self.network.plan(at, router, Act::AskVictim(victim));
             }
         }
     }

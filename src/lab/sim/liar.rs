@@ -1,0 +1,192 @@
+//! Members that belong to the network and betray it: they keep nothing, deny what they keep, tell
+//! what was true once, name each other for those who are closest, and take the places around one
+//! key to make its owner vanish.
+//!
+//! Each runs the adapter as everybody does, so that others list it, and lies where that answers.
+
+use super::dice::Dice;
+use super::packet::{GET, VALUE, kind, request};
+use crate::identity::record::{Key, Record};
+use crate::identity::{Identity, NetworkKeys, network::TAG_BYTES};
+use crate::net::NodeId;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The kind byte of a put.
+const PUT: u8 = 7;
+/// Keys that one tries to get close to a victim: a tenth of a second of work.
+const TRIES: u32 = 4096;
+/// Whoever shares so many bits with a key is one of those that may keep it.
+const CLOSE_BITS: u32 = 6;
+/// Liars that one names.
+const NAMED: usize = 12;
+
+/// How.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lie {
+    /// Does not answer who looks a record up.
+    Drop,
+    /// Says that there is none.
+    Deny,
+    /// Gives the first one that it got.
+    Replay,
+    /// Says that there is none, and that other liars are closest.
+    Misroute,
+    /// With all others of this kind denies one key, and is close to it where it can.
+    Eclipse,
+}
+
+impl Lie {
+    /// All.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Drop, Self::Deny, Self::Replay, Self::Misroute, Self::Eclipse];
+}
+
+/// What one knows.
+pub(super) struct Liar {
+    lie: Lie,
+    /// Where liars are that name one another, and which of them this is.
+    others: Arc<Vec<SocketAddr>>,
+    place: usize,
+    /// The key that is eclipsed.
+    victim: Key,
+    /// The first record of each key that it was to keep, with its owner's addresses.
+    first: BTreeMap<[u8; 16], (Vec<u8>, Vec<u8>)>,
+    /// What it is asked for: the request, and the key.
+    asked: Option<([u8; 8], Key)>,
+}
+
+/// What becomes of a datagram.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It goes as it is.
+    Honestly,
+    /// Another goes.
+    Falsely(Vec<u8>),
+    /// None goes.
+    Nothing,
+}
+
+impl Liar {
+    pub(super) fn new(lie: Lie, others: &Arc<Vec<SocketAddr>>, place: usize, victim: Key) -> Self {
+        Self { lie, others: others.clone(), place, victim, first: BTreeMap::new(), asked: None }
+    }
+
+    /// Something came for its adapter.
+    pub(super) fn hear(&mut self, data: &[u8]) {
+        self.asked = None;
+        match kind(data) {
+            GET => {
+                let key = data.get(5 + 16 + 8 + 8..).and_then(|rest| rest.first_chunk());
+                self.asked = request(data).zip(key.map(|key| Key(*key)));
+            }
+            PUT => {
+                let blocks = data.get(3 + 16 + 8 + 8..).and_then(block);
+                let Some((record, rest)) = blocks else { return };
+                let Some((addresses, _)) = block(rest) else { return };
+                if let Ok(parsed) = Record::parse(record) {
+                    let kept = || (record.to_vec(), addresses.to_vec());
+                    self.first.entry(parsed.key().0).or_insert_with(kept);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Its adapter, which is at `id`, answers.
+    pub(super) fn say(&self, id: NodeId, data: &[u8], keys: &NetworkKeys) -> Said {
+        let asked = self.asked.filter(|(asked, _)| request(data) == Some(*asked));
+        let Some((_, key)) = asked.filter(|_| kind(data) == VALUE) else { return Said::Honestly };
+        let told = match self.lie {
+            Lie::Drop => return Said::Nothing,
+            Lie::Eclipse if key != self.victim => return Said::Honestly,
+            Lie::Deny => retold(data, None, &[], id, keys),
+            Lie::Misroute | Lie::Eclipse => {
+                let close = bits_in_common(&id, &key) >= CLOSE_BITS;
+                // Who is not close is asked as the member that another liar has invented.
+                let as_whom = if close { id } else { invented(&key, self.place) };
+                retold(data, None, &self.named(&key), as_whom, keys)
+            }
+            Lie::Replay => match self.first.get(&key.0) {
+                Some((record, addresses)) => retold(data, Some((record, addresses)), &[], id, keys),
+                None => return Said::Honestly,
+            },
+        };
+        told.map_or(Said::Nothing, Said::Falsely)
+    }
+
+    /// Hints of invented members close to a key, where liars are.
+    fn named(&self, key: &Key) -> Vec<(NodeId, SocketAddr)> {
+        let all = self.others.iter().enumerate().cycle().skip(self.place);
+        all.take(NAMED).map(|(at, address)| (invented(key, at), *address)).collect()
+    }
+}
+
+/// A place next to a key.
+fn invented(key: &Key, number: usize) -> NodeId {
+    let mut id = key.0;
+    id[6..8].copy_from_slice(&(number as u16).to_be_bytes());
+    NodeId(id)
+}
+
+fn bits_in_common(id: &NodeId, key: &Key) -> u32 {
+    (u128::from_be_bytes(id.0) ^ u128::from_be_bytes(key.0)).leading_zeros()
+}
+
+/// The identity of those that one can make whose place is closest to a key.
+pub(super) fn grind(key: &Key, dice: &mut Dice, make: impl Fn(&mut Dice) -> Identity) -> Identity {
+    let mut best = make(dice);
+    for _ in 0..TRIES {
+        let next = make(dice);
+        if bits_in_common(&next.id(), key) > bits_in_common(&best.id(), key) {
+            best = next;
+        }
+    }
+    best
+}
+
+/// Takes a record or a list of addresses with its length before it.
+fn block(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = data.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
+}
+
+/// The answer to a get with another content, of the same length.
+fn retold(
+    data: &[u8],
+    record: Option<(&Vec<u8>, &Vec<u8>)>,
+    named: &[(NodeId, SocketAddr)],
+    as_whom: NodeId,
+    keys: &NetworkKeys,
+) -> Option<Vec<u8>> {
+    let head = 5 + 16 + 8 + 8 + 2;
+    let observed = if *data.get(head)? == 4 { 7 } else { 19 };
+    let mut told = data.get(..head + observed)?.to_vec();
+    told[5..21].copy_from_slice(&as_whom.0);
+    for part in [record.map(|it| it.0), record.map(|it| it.1)] {
+        let part = part.map_or(&[][..], Vec::as_slice);
+        told.extend((part.len() as u16).to_be_bytes());
+        told.extend(part);
+    }
+    told.extend([0, named.len() as u8]);
+    for (id, address) in named {
+        told.push(if address.is_ipv4() { 0 } else { 0x80 });
+        told.extend(&id.0[..8]);
+        match address.ip() {
+            IpAddr::V4(ip) => told.extend(ip.octets()),
+            IpAddr::V6(ip) => told.extend(ip.octets()),
+        }
+        told.extend(address.port().to_be_bytes());
+    }
+    let len = (told.len() - 5) as u16;
+    told[3..5].copy_from_slice(&len.to_be_bytes());
+    told[1] = keys.key_id();
+    let tag: [u8; TAG_BYTES] = keys.tag(&told);
+    told.extend(tag);
+    if told.len() > data.len() {
+        return None;
+    }
+    told.resize(data.len(), 0);
+    Some(told)
+}
