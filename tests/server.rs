@@ -8,6 +8,7 @@ mod postgres_rig;
 #[path = "rig/wait.rs"]
 mod wait;
 
+use cosip::identity::certificate::text as file;
 use cosip::identity::record::Key;
 use cosip::identity::revocation::{Pieces, RevocationHead, Revocations};
 use cosip::identity::{Certificate, Identity, NetworkKeys, PublicKey};
@@ -146,6 +147,12 @@ fn bytes(digits: &str) -> Vec<u8> {
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
+/// The one certificate that was printed, read as routers read their file.
+fn printed(output: &Output) -> Certificate {
+    let [certificate] = file::parse(good(output)).unwrap().try_into().unwrap();
+    certificate
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -205,7 +212,7 @@ fn a_router_is_given_a_certificate_that_the_anchor_alone_vouches_for() {
     let key = hex(&key(9));
     let words = ["issue", "--key", &key, "--aor", "sip:alice@example.net", "--aor", "tel:0123456"];
     let output = scratch.run(&words);
-    let certificate = Certificate::parse(&bytes(good(&output).trim())).unwrap();
+    let certificate = printed(&output);
     let (anchor, keys) = scratch.trust();
     assert!(certificate.verify(&[anchor], keys.network()));
     assert!(covers(&certificate, &keys, "alice@example.net"));
@@ -775,7 +782,7 @@ fn contend(scratch: &Scratch) {
         .into_iter()
         .map(|it| it.wait_with_output().unwrap())
         .chain(winners.into_iter().cloned())
-        .map(|it| Certificate::parse(&bytes(good(&it).trim())).unwrap().serial())
+        .map(|it| printed(&it).serial())
         .collect();
     serials.sort_unstable();
     serials.dedup();

@@ -108,9 +108,9 @@ impl Trust {
         Ok(())
     }
 
-    /// Whether the head of a list of revocations counts now, where its signatures hold: one from the
-    /// future would drop what has not ended yet, and let an issuing key revoke for all days until
-    /// then at once.
+    /// Whether the head of a list of revocations counts now, where its signatures hold: one from
+    /// the future would drop what has not ended yet, and let an issuing key revoke for all days
+    /// until then at once.
     ///
     /// # Errors
     /// [`Untrusted`].

@@ -282,9 +282,11 @@ impl Overlay {
         touched: Option<(Key, u64, u64)>,
     ) {
         if let Some(addresses) = &job.addresses {
+            // An older list may be repeated by whoever has got one of its addresses since.
+            let known = self.store.addresses_of(&asker.node.id).map_or(0, |list| list.seq());
             self.store.set_addresses(&asker.node.id, addresses);
             // Whoever needs rendezvous peers there has to be dialled back first.
-            let open = addresses.rendezvous().is_empty();
+            let open = addresses.rendezvous().is_empty() && addresses.seq() >= known;
             if open && addresses.addresses().contains(&asker.node.address) {
                 self.moved_surely(now, &asker.node);
             }

@@ -11,6 +11,7 @@ use super::{Moment, passphrase, show};
 use crate::driver::files::replace;
 use crate::driver::start::random_seed;
 use crate::identity::Identity;
+use crate::identity::certificate::text;
 use crate::rng::Rng;
 use lexopt::prelude::{Long, Value, ValueExt as _};
 use nix::unistd::{User, geteuid};
@@ -128,7 +129,7 @@ pub fn issue(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let cut = if issued.is_cut { cut } else { "" };
     let (serial, aors) = (certificate.serial(), issued.aors.join(" "));
     Ok(Said {
-        result: format!("{}\n", hex(certificate.as_bytes())),
+        result: text::write(core::slice::from_ref(certificate)),
         remark: format!("certificate {serial} for {aors}, until {until} UTC{cut}\n"),
     })
 }
@@ -201,8 +202,8 @@ pub fn list(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
         }
     }
     let mut office = Office::open(Folder::new(folder))?;
-    if let Selector::Aor(text) = &which {
-        which = Selector::Aor(office.spell(text)?);
+    if let Selector::Aor(aor) = &which {
+        which = Selector::Aor(office.spell(aor)?);
     }
     let now_s = unix_s();
     let result = show::certificates(office.books(), &which, all, now_s)?;

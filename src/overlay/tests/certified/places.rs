@@ -26,8 +26,12 @@ fn tell(
 }
 
 fn list(identity: &Identity, network: &[u8; 16], at: SocketAddr) -> AddressRecord {
+    numbered(identity, network, 1 << 40, at)
+}
+
+fn numbered(identity: &Identity, network: &[u8; 16], seq: u64, at: SocketAddr) -> AddressRecord {
     let own: AddressList = [at].into_iter().collect();
-    AddressRecord::sign(identity, network, 1 << 40, &own, &RendezvousList::new())
+    AddressRecord::sign(identity, network, seq, &own, &RendezvousList::new())
 }
 
 #[test]
@@ -82,6 +86,27 @@ fn an_address_moves_only_by_the_key_that_is_bound_to_its_place() {
     assert_eq!(net.peers[2].node.address_of(victim), Some(address(5)), "nothing tells whose it is");
     tell(&mut net, 2, (victim, hidden), &genuine, Some(&own_certificate));
     assert_eq!(net.peers[2].node.address_of(victim), Some(hidden));
+}
+
+#[test]
+fn who_has_got_an_address_that_a_member_had_before_is_not_taken_for_it() {
+    let mut net = certified(95, 8);
+    net.publish(5, &aor(5), &contact(5));
+    net.run_ms(3000);
+    let keys = net.keys.clone();
+    let (victim, own) = (Provider::place(5), net.provider.as_ref().unwrap().identity(5, &keys));
+    let [left, there] = [8, 9].map(|n| SocketAddr::from(([127, 9, 9, n], 5070)));
+    let older = numbered(&own, keys.network(), 1 << 40, left);
+    let newer = numbered(&own, keys.network(), 1 << 41, there);
+    for (list, from, believed) in [
+        (&older, left, left),
+        (&newer, there, there),
+        (&older, left, there),
+        (&newer, there, there),
+    ] {
+        tell(&mut net, 2, (victim, from), list, None);
+        assert_eq!(net.peers[2].node.address_of(victim), Some(believed));
+    }
 }
 
 #[test]
