@@ -160,7 +160,7 @@ fn flood(to: &str, stop: &AtomicBool) -> u64 {
             stranger.send_to(&[0xee; 40], to).unwrap();
         }
         sent += A_ROUND;
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        wait::pause(next.saturating_duration_since(Instant::now()));
     }
     sent
 }
