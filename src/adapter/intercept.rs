@@ -65,7 +65,9 @@ impl Adapter {
         }
         (known.asked, known.wanted) = (true, Some(wanted));
         let ports = self.config.adapter.intercept_port.clone();
-        self.wish(Wish::Rules, Request::Rules(wanted.then_some(Rules { ports })));
+        let overlay_port = self.overlay.as_ref().map(|_| self.config.overlay.port);
+        let rules = Rules { ports, overlay_port };
+        self.wish(Wish::Rules, Request::Rules(wanted.then_some(rules)));
     }
 
     fn wants_rules(&self) -> bool {

@@ -50,6 +50,7 @@ pub(super) struct Interceptor {
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Wanted {
     ports: Vec<u16>,
+    overlay_port: Option<u16>,
     devices: Vec<String>,
     families: [bool; 2],
     /// The firewall sees packets that are still in a bridge: then the kernel forgets which
@@ -76,13 +77,13 @@ impl Interceptor {
 impl Io {
     /// Does what rules ask for, or mends it; tells how things stand.
     pub(super) fn apply(&mut self, rules: Option<Rules>) -> Interception {
-        let Some(Rules { ports }) = rules else {
+        let Some(Rules { ports, overlay_port }) = rules else {
             self.take_down();
             return Interception::default();
         };
         let (devices, families) = (self.networks.lan_devices(), self.networks.lan_families());
         let bridges_filtered = filters_bridges(families);
-        let wanted = Wanted { ports, devices, families, bridges_filtered };
+        let wanted = Wanted { ports, overlay_port, devices, families, bridges_filtered };
         let state = &mut self.interceptor;
         let same = state.wanted == wanted;
         let stands =
@@ -186,7 +187,13 @@ impl Io {
                 None => Netlink::open(SockProtocol::NetlinkNetFilter)?,
             };
             let taken: Vec<_> = state.ends.iter().flat_map(End::taken).collect();
-            nft::put_up(&table, &state.wanted.devices, &taken, tproxy)?;
+            let wanted = &state.wanted;
+            let put_up = |port| nft::put_up(&table, &wanted.devices, &taken, tproxy, port);
+            put_up(wanted.overlay_port).or_else(|error| {
+                // Limits are the adapter's own, too; what phones send is taken by nobody else.
+                log::debug!("interception: no limit for strangers on the overlay's port: {error}");
+                put_up(None)
+            })?;
             state.table = Some(table);
             Ok(method)
         })

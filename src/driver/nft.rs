@@ -7,10 +7,18 @@
 //! they are redirected to a port of it. What leaves in another's name is not tracked either: a
 //! flow that begins with it would have the phone's next datagram for its answer, past us.
 //!
+//! Flows that nobody answers on the overlay's port are limited here, too, for each address that
+//! they come from: what is dropped before connection tracking has confirmed it costs neither an
+//! entry there nor a turn of the daemon's. Where they come from too many addresses, all pass: the
+//! kernel cannot tell a member's first datagram from theirs, and the overlay limits all strangers.
+//!
 //! Devices and ports are in sets, so that there are few rules however many there are, and one
 //! transaction holds all.
 
 use super::netlink::{ACK, APPEND, CREATE, Message, Netlink};
+use crate::limits::{
+    OVERLAY_SOURCE_BURST, OVERLAY_SOURCE_FORGOTTEN_MS, OVERLAY_SOURCE_PER_S, OVERLAY_SOURCES_MAX,
+};
 use crate::order::order;
 use nix::libc;
 use std::io;
@@ -36,10 +44,12 @@ const OWNED: u32 = 2;
 /// `NFPROTO_INET`.
 const INET: u8 = 1;
 const PREROUTING: u32 = 0;
+const INPUT: u32 = 1;
 const OUTPUT: u32 = 3;
 /// Before connection tracking, and just before the firewall's own redirections.
 const RAW: i32 = -300;
 const BEFORE_DSTNAT: i32 = -101;
+const BEFORE_FILTER: i32 = -5;
 /// The first two registers of 16 bytes.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
@@ -70,11 +80,17 @@ pub(super) fn put_up(
     devices: &[String],
     taken: &[Taken],
     tproxy: bool,
+    overlay_port: Option<u16>,
 ) -> io::Result<()> {
-    netlink.ask(batch(devices, taken, tproxy)).map(drop)
+    netlink.ask(batch(devices, taken, tproxy, overlay_port)).map(drop)
 }
 
-fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
+fn batch(
+    devices: &[String],
+    taken: &[Taken],
+    tproxy: bool,
+    overlay_port: Option<u16>,
+) -> Vec<Message> {
     let new_table = || message(NEW_TABLE, CREATE, INET).text(1, TABLE).number(2, OWNED);
     let delete = message(DELETE_TABLE, 0, INET).text(1, TABLE);
     let mut batch = vec![mark_of_batch(BATCH_BEGIN), new_table(), delete, new_table()];
@@ -112,6 +128,13 @@ fn batch(devices: &[String], taken: &[Taken], tproxy: bool) -> Vec<Message> {
         // It sees the first packet of a flow alone; the firewall wants the mark on each.
         batch.push(chain("dstnat", "nat", PREROUTING, BEFORE_DSTNAT));
         batch.extend(taken.iter().map(|taken| rule("dstnat", |rule| redirect(rule, taken))));
+    }
+    if let Some(port) = overlay_port {
+        batch.push(chain("input", "filter", INPUT, BEFORE_FILTER));
+        for sources in [Sources::IPV4, Sources::IPV6] {
+            batch.push(sources.set());
+            batch.push(rule("input", |rule| sources.limit(rule, port)));
+        }
     }
     // What fails is told of anyway.
     batch.last_mut().into_iter().for_each(Message::acknowledge);
@@ -178,6 +201,8 @@ fn load(rule: Message, register: u32, value: &[u8]) -> Message {
     expression(rule, "immediate", |it| it.number(1, register).nest(2, |it| it.put(1, value)))
 }
 
+/// `NF_CT_STATE_BIT(IP_CT_NEW)`.
+const STATE_NEW: u32 = 1 << 3;
 /// Keys of `meta`: mark, names of devices, family, protocol.
 const META_MARK: u32 = 3;
 const META_IN: u32 = 6;
@@ -187,6 +212,88 @@ const META_PROTOCOL: u32 = 16;
 
 fn meta(rule: Message, key: u32) -> Message {
     expression(rule, "meta", |it| it.number(1, FIRST).number(2, key))
+}
+
+/// The addresses of a family from which flows come that nobody has answered.
+struct Sources {
+    set: &'static str,
+    family: libc::c_int,
+    /// How nft names such addresses, where a head has the sender's, and its length.
+    kind: u32,
+    at: u32,
+    len: u32,
+    /// What counts as one source: who has one address of IPv6 has a /64 at least, often a /56.
+    mask: &'static [u8],
+}
+
+impl Sources {
+    const IPV4: Self = Self {
+        set: "sources4",
+        family: libc::NFPROTO_IPV4,
+        kind: 7,
+        at: 12,
+        len: 4,
+        mask: &[0xff; 4],
+    };
+    const IPV6: Self = Self {
+        set: "sources6",
+        family: libc::NFPROTO_IPV6,
+        kind: 8,
+        at: 8,
+        len: 16,
+        mask: &(!0_u128 << 72).to_be_bytes(),
+    };
+
+    /// A set that rules add to (`NFT_SET_EVAL`), and that forgets (`NFT_SET_TIMEOUT`).
+    fn set(&self) -> Message {
+        const FLAGS: u32 = 0x20 | 0x10;
+        let set = message(NEW_SET, CREATE, INET).text(1, TABLE).text(2, self.set).number(3, FLAGS);
+        let set = set.number(4, self.kind).number(5, self.len).number(10, 1);
+        let set = set.nest(9, |it| it.number(1, OVERLAY_SOURCES_MAX));
+        set.put(11, &OVERLAY_SOURCE_FORGOTTEN_MS.to_be_bytes())
+    }
+
+    /// What comes to this port without an answer counts against its source; what is more is
+    /// dropped, and what comes from one source too many is let through.
+    fn limit(&self, rule: Message, overlay_port: u16) -> Message {
+        let rule = compare(meta(rule, META_FAMILY), false, &[self.family as u8]);
+        let rule = compare(meta(rule, META_PROTOCOL), false, &[libc::IPPROTO_UDP as u8]);
+        let rule = compare(port(rule, Direction::In), false, &overlay_port.to_be_bytes());
+        // The state that connection tracking knows the flow by, as bits.
+        let rule = expression(rule, "ct", |it| it.number(1, FIRST).number(2, 0));
+        let rule = compare(masked(rule, &STATE_NEW.to_ne_bytes()), true, &[0; 4]);
+        let rule = expression(rule, "payload", |it| {
+            // Of the head of IP (1).
+            it.number(1, FIRST).number(2, 1).number(3, self.at).number(4, self.len)
+        });
+        let rule = masked(rule, self.mask);
+        let rule = expression(rule, "dynset", |it| {
+            // Adds the source, or keeps it for longer (1).
+            let it = it.text(1, self.set).number(3, 1).number(4, FIRST);
+            it.nest(7, |it| it.text(1, "limit").nest(2, over_rate))
+        });
+        verdict(expression(rule, "counter", |it| it), libc::NF_DROP)
+    }
+}
+
+fn over_rate(limit: Message) -> Message {
+    let limit = limit.put(1, &OVERLAY_SOURCE_PER_S.to_be_bytes()).put(2, &1_u64.to_be_bytes());
+    // Of packets (0), and what is over it (1).
+    limit.number(3, OVERLAY_SOURCE_BURST).number(4, 0).number(5, 1)
+}
+
+/// Leaves in the first register what a mask has.
+fn masked(rule: Message, mask: &[u8]) -> Message {
+    expression(rule, "bitwise", |it| {
+        let it = it.number(1, FIRST).number(2, FIRST).number(3, mask.len() as u32);
+        it.nest(4, |it| it.put(1, mask)).nest(5, |it| it.put(1, &[0; 16][..mask.len()]))
+    })
+}
+
+fn verdict(rule: Message, verdict: libc::c_int) -> Message {
+    expression(rule, "immediate", |it| {
+        it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, verdict as u32)))
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -241,10 +348,7 @@ fn to_socket(rule: Message, to: IpAddr) -> Message {
         IpAddr::V6(ip) => (libc::NFPROTO_IPV6, load(rule, FIRST, &ip.octets())),
     };
     let rule = expression(rule, "tproxy", |it| it.number(1, family as u32).number(2, FIRST));
-    let rule = expression(rule, "notrack", |it| it);
-    expression(rule, "immediate", |it| {
-        it.number(1, 0).nest(2, |it| it.nest(2, |it| it.number(1, libc::NF_ACCEPT as u32)))
-    })
+    verdict(expression(rule, "notrack", |it| it), libc::NF_ACCEPT)
 }
 
 /// What was marked goes to one of several ports: a flow to each server from one port of a phone

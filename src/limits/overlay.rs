@@ -94,6 +94,18 @@ pub const OVERLAY_STRANGER_BURST: u32 = 600;
 /// See [`OVERLAY_STRANGER_BURST`].
 pub const OVERLAY_STRANGER_PER_S: u32 = 300;
 
+/// Datagrams of flows that nobody answers, from one IPv4 address or one IPv6 /56, that the kernel
+/// lets through in a row, and each second, where the adapter has rules of its own.
+pub const OVERLAY_SOURCE_BURST: u32 = 200;
+/// See [`OVERLAY_SOURCE_BURST`].
+pub const OVERLAY_SOURCE_PER_S: u64 = 50;
+
+/// Sources that the kernel counts for that, of each family; what comes from others passes.
+pub const OVERLAY_SOURCES_MAX: u32 = 1024;
+
+/// The kernel forgets such a source after this many milliseconds without any.
+pub const OVERLAY_SOURCE_FORGOTTEN_MS: u64 = 60_000;
+
 /// Secrets in a network's secret file: the old one, the new one, and room for mistakes.
 pub const NETWORK_SECRETS_MAX: usize = 4;
 

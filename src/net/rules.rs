@@ -11,6 +11,8 @@ use std::net::IpAddr;
 pub struct Rules {
     /// The ports that it is for.
     pub ports: Vec<u16>,
+    /// The overlay's port, where strangers are limited before they come to us.
+    pub overlay_port: Option<u16>,
 }
 
 /// How the router takes traffic that is not for it.

@@ -1,11 +1,12 @@
 //! What routers take of what is for others, and what they leave alone.
 
+use crate::calls::{call, end, two_phones};
 use crate::intercepted::{
     LIMIT, REDIRECTED, SOON, ask, await_method, either_way, interception, phone, settings,
     settings_of, strict_town, users,
 };
 use crate::provider::ADDRESS;
-use crate::router::{LAN, Router, Settings};
+use crate::router::{LAN, OVERLAY_PORT, Router, Settings};
 use crate::script::Step::*;
 use crate::sipp::Sipp;
 use crate::town::{SECOND, Town, ip};
@@ -15,6 +16,8 @@ use crate::world::inside;
 use serde_json::Value;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 either_way! {
     interception_begins_and_ends_with_the_daemon, redirection_begins_and_ends_with_the_daemon:
@@ -131,6 +134,73 @@ fn the_kernels_sip_helper_on_the_way_to_the_server_is_told_of() {
             warning.as_str().is_some_and(|it| it.contains("unload nf_conntrack_sip"))
         });
     });
+}
+
+/// Packets that the kernel has dropped on their way to the overlay's port.
+fn kept_off(router: &Router) -> u64 {
+    let rules = ask(router, "nft", &["list", "chain", "inet", "cosip", "input"]);
+    let counted = rules.split("counter packets ").skip(1).map(|it| {
+        let packets = it.split(' ').next().and_then(|packets| packets.parse::<u64>().ok());
+        packets.unwrap_or_else(|| panic!("{rules}"))
+    });
+    counted.sum()
+}
+
+/// Sends from as many ports as fit into ten milliseconds, 20,000 datagrams a second, until told
+/// to stop; says how many they were.
+fn flood(to: &str, stop: &AtomicBool) -> u64 {
+    const A_ROUND: u64 = 200;
+    const ROUND: Duration = Duration::from_millis(10);
+    let mut sent = 0;
+    while !stop.load(Relaxed) {
+        let next = Instant::now() + ROUND;
+        for _ in 0..A_ROUND {
+            let unspecified = if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+            let stranger = UdpSocket::bind(unspecified).unwrap();
+            stranger.send_to(&[0xee; 40], to).unwrap();
+        }
+        sent += A_ROUND;
+        wait::pause(next.saturating_duration_since(Instant::now()));
+    }
+    sent
+}
+
+fn calls_go_on_in_a_flood(folder: &Path, ipv6: bool) {
+    let (settings, method) = settings_of(false, ipv6);
+    let mut town = Town::build(folder, &settings);
+    await_method(town.router(1), method);
+    let (mut alice, mut bob) = two_phones(&town, Udp);
+    town.provider.kill();
+    let router = |number| town.router(number);
+    let before = router(1).counter("overlay_unknown_version");
+    let stop = AtomicBool::new(false);
+    let to = format!("{}:{OVERLAY_PORT}", if ipv6 { "[2001:db8::21]" } else { "203.0.113.21" });
+    let (sent, took) = std::thread::scope(|threads| {
+        let flooding = threads.spawn(|| router(3).host.on(|| flood(&to, &stop)));
+        wait::until("the kernel to drop what floods", SOON, || kept_off(router(1)) > 20_000);
+        let start = Instant::now();
+        call(&mut bob, &mut alice);
+        assert_eq!(router(2).call_path(), "overlay");
+        end(&mut alice, &mut bob);
+        call(&mut alice, &mut bob);
+        assert_eq!(router(1).call_path(), "overlay");
+        let took = start.elapsed();
+        stop.store(true, Relaxed);
+        (flooding.join().unwrap(), took)
+    });
+    let passed = router(1).counter("overlay_unknown_version") - before;
+    assert!((1..sent / 20).contains(&passed), "{passed} of {sent} came to the daemon");
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn calls_go_on_while_a_stranger_floods_the_overlays_port() {
+    inside(LIMIT, |folder| calls_go_on_in_a_flood(folder, false));
+}
+
+#[test]
+fn calls_go_on_while_a_stranger_floods_the_overlays_port_on_ipv6() {
+    inside(LIMIT, |folder| calls_go_on_in_a_flood(folder, true));
 }
 
 fn nothing_is_left(router: &Router) {
