@@ -16,6 +16,7 @@
 //! name twelve of its kind that are next to any key. They are asked besides, a few of them; and that
 //! there is nothing is believed once four of those say so that were known here before.
 
+use super::candidate::{ASKS_MAX, Candidate, State};
 use super::id::{Node, Packed, Place, closer, same};
 use super::publication::Publication;
 use super::wire::{NO_TOKEN, Token};
@@ -40,7 +41,6 @@ pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
 /// Candidates that others have named, where they take no place among the twelve.
 const BESIDE_MAX: usize = 8;
-const ASKS_MAX: u8 = 3;
 /// Who has moved is asked at so many addresses at most, for others may believe in older ones.
 const ADDRESSES_MAX: u8 = 8;
 
@@ -53,28 +53,6 @@ pub(super) enum Goal {
     Place(Id<Publication>),
     /// Members around a place, to know them.
     Members,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    New,
-    Asked,
-    Late,
-    Answered { no: bool },
-    Gone,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    id: NodeId,
-    packed: Packed,
-    token: Token,
-    state: State,
-    asks: u8,
-    /// How many members were asked one after another until it was asked.
-    hops: u8,
-    /// How long its answer will take, likely.
-    rtt_us: u32,
 }
 
 /// What is known of one owner's record.
@@ -413,27 +391,5 @@ impl Lookup {
 
     fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {
         self.candidates.iter_mut().find(|candidate| same(&candidate.id, id))
-    }
-}
-
-impl Candidate {
-    /// Whether it may be one of the twelve.
-    fn has_place(&self, wary: bool) -> bool {
-        !wary || self.hops <= 1
-    }
-
-    /// Whether it is worth another question: it is the `at`th closest.
-    fn may_hold(&self, at: usize) -> bool {
-        at < REPLICAS && self.asks < ASKS_MAX
-    }
-
-    fn node(&self) -> Node {
-        Node { id: self.id, address: self.packed.address() }
-    }
-
-    fn ask(&mut self) -> (Node, Token) {
-        self.state = State::Asked;
-        self.asks += 1;
-        (self.node(), self.token)
     }
 }

@@ -40,6 +40,7 @@ mod announce;
 mod answer;
 mod aor;
 mod bootstrap;
+mod candidate;
 mod credentials;
 mod dial;
 pub mod event;

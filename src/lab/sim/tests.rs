@@ -141,6 +141,19 @@ fn adapters_that_the_older_ones_do_not_understand_are_noticed() {
     is_noticed(&broken(Fault::SpeaksTheNewAlone, Scenario::Upgrade, 2), "look-ups right");
 }
 
+/// What certificates are for, and that their lack shows.
+#[test]
+fn liars_make_a_callee_vanish_where_they_choose_their_places_and_nobody_where_they_cannot() {
+    let played = |certified| {
+        let scenarios = vec![Scenario::ManyLiars];
+        run(&Options { routers: 200, minutes: Some(12), certified, scenarios, ..small(4) })
+            .phases
+            .remove(0)
+    };
+    is_noticed(&played(false), "found whom liars make vanish");
+    assert_eq!(played(true).faults, Vec::<String>::new());
+}
+
 #[test]
 fn garbage_that_is_taken_is_noticed() {
     is_noticed(&broken(Fault::TakesAnything, Scenario::Hostile, 3), "should be refused");

@@ -35,8 +35,13 @@ fn members_join_those_known_already_as_in_one_list() {
 }
 
 fn look_up(rtts_us: &[u32]) -> Lookup {
+    look_up_with(false, rtts_us)
+}
+
+fn look_up_with(wary: bool, rtts_us: &[u32]) -> Lookup {
     let goal = Goal::Records(LookupId(1), [0; 32]);
-    let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1), Duration::from_secs(1));
+    let hedge = (Duration::from_secs(1), wary);
+    let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1), hedge);
     for (n, rtt_us) in (100..).zip(rtts_us) {
         lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 0, || *rtt_us);
     }
@@ -63,6 +68,29 @@ fn noes_of_those_who_are_not_among_the_closest_any_more_keep_nobody_from_being_a
     }
     assert!(!lookup.is_done());
     assert_eq!(asked(&mut lookup), [1, 2, 3]);
+}
+
+/// Where there are certificates, so that a liar cannot be close to a key by itself.
+#[test]
+fn members_that_a_liar_names_take_nobodys_place_and_do_not_say_that_there_is_nothing() {
+    let mut lookup = look_up_with(true, &[1; 12]);
+    let first = asked(&mut lookup);
+    assert_eq!(first, [100, 101, 102]);
+    lookup.answered(NodeId([100; 16]), NO_TOKEN, Word::No);
+    for n in 1..=20 {
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, || 1);
+    }
+    let mut named = 0;
+    while let Some((node, _)) = lookup.next() {
+        named += usize::from(node.id.0[0] <= 20);
+        let word = if node.id.0[0] == 103 { Word::Yes } else { Word::No };
+        lookup.answered(node.id, NO_TOKEN, word);
+        if node.id.0[0] == 103 {
+            lookup.owner(NodeId([9; 16])).unwrap().seq = 1;
+        }
+        assert!(node.id.0[0] == 103 || !lookup.is_done(), "the liars' word is not enough");
+    }
+    assert!(lookup.found() == 1 && named <= 8, "{named} of those named");
 }
 
 #[test]

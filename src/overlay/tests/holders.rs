@@ -49,7 +49,8 @@ fn a_holder_that_names_ever_newer_records_is_asked_for_few_of_them() {
 #[test]
 fn owners_that_a_holder_made_up_make_room_for_one_whose_record_came() {
     let goal = Goal::Records(LookupId(1), [0; 32]);
-    let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1), Duration::from_secs(1));
+    let mut lookup =
+        Lookup::new(goal, [0; 16], Instant::from_micros(1), (Duration::from_secs(1), false));
     let made_up = |n: usize| Node { id: NodeId([n as u8; 16]), address: address(n) }.id;
     for n in 0..OWNERS_MAX {
         assert!(lookup.names(made_up(n), u64::MAX));

@@ -20,7 +20,8 @@ fn id(n: usize) -> NodeId {
 /// A look-up of records that knows so many, whose ids are the closer the less they are.
 fn lookup(known: usize) -> Lookup {
     let goal = Goal::Records(LookupId(1), [0; 32]);
-    let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1), Duration::from_secs(1));
+    let mut lookup =
+        Lookup::new(goal, [0; 16], Instant::from_micros(1), (Duration::from_secs(1), false));
     for n in (1..=known).rev() {
         lookup.add(Node { id: id(n), address: address(n) }, false, 0, || 0);
     }
