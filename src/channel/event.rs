@@ -15,6 +15,8 @@ pub enum DownReason {
     NoAnswer,
     /// Somebody answered, but only with proofs of other keys than the one wanted.
     WrongIdentity,
+    /// Who answered is not certified by anybody whose word counts.
+    Untrusted,
     /// The session made room for another one.
     Evicted,
 }
@@ -103,6 +105,8 @@ crate::observe::counters! {
         handshakes_failed,
         /// Proofs of another key than the one wanted.
         wrong_identities,
+        /// Proofs without a certificate that counts.
+        untrusted,
         /// Peers told that we do not hold their session.
         unknown_sent,
         /// Peers that told us so.

@@ -7,8 +7,9 @@
 
 use super::backlog::Backlog;
 use super::crypto::{self, Secrets};
-use super::proof::{Extensions, finish_hash, read_proof};
+use super::proof::{Extensions, Proof, finish_hash};
 use super::session::{Addresses, Agreed};
+use super::vouching::{Vouched, Vouching};
 use super::wire::{Cookie, Hello, PROOF_BYTES, Packet, ReplyHead, SessionId};
 use crate::identity::key::{self, Identity};
 use crate::identity::network::NetworkKeys;
@@ -38,6 +39,8 @@ pub(super) enum Stage {
     Agree,
     /// Verify the other end's signature.
     Verify,
+    /// Verify those by which others vouch for it.
+    Vouch,
     /// Sign.
     Sign,
     /// Opener: the Finish is sent, the session is there; wait until the peer is heard on it.
@@ -57,6 +60,8 @@ pub(super) enum Step {
     Refused,
     /// The other end proved a key, but not the one whose id was wanted.
     WrongIdentity,
+    /// It proved the key, but nobody whose word counts vouches for it.
+    Untrusted,
     /// Nothing can come of it.
     Failed,
 }
@@ -79,7 +84,9 @@ pub(super) struct Handshake {
     pub(super) keys: Option<Secrets>,
     /// A message that waits for an operation; later the one to repeat.
     pub(super) packet: Packet,
-    proof: ([u8; 32], [u8; 64]),
+    proof: Option<Proof>,
+    /// The anchor whose chain is being verified, of those that bear the name.
+    anchor: usize,
     /// Hash of the sealed Reply, which the opener signs.
     pub(super) sealed_reply: [u8; 32],
     /// Hash of the Finish.
@@ -97,6 +104,8 @@ pub(super) struct Handshake {
     pub(super) rtt: Option<Duration>,
     /// Whether somebody proved another key than the one wanted.
     pub(super) wrong_identity: bool,
+    /// Whether somebody proved the key without anybody who vouches for it.
+    pub(super) untrusted: bool,
     pub(super) session: Option<Id<super::session::Session>>,
     pub(super) backlog: Backlog,
 }
@@ -116,7 +125,8 @@ impl Handshake {
             secret: None,
             keys: None,
             packet: Packet::default(),
-            proof: ([0; 32], [0; 64]),
+            proof: None,
+            anchor: 0,
             sealed_reply: [0; 32],
             finish: [0; 32],
             addresses: Addresses::new(),
@@ -129,6 +139,7 @@ impl Handshake {
             repeated: false,
             rtt: None,
             wrong_identity: false,
+            untrusted: false,
             session: None,
             backlog: Backlog::default(),
         }
@@ -180,8 +191,8 @@ impl Handshake {
         if !crypto::open(&keys.finish, 0, head, plain.bytes_mut(), tag) {
             return false;
         }
-        let Some(proof) = read_proof(plain.bytes()) else { return false };
-        self.proof = proof;
+        let Some(proof) = Proof::read(plain.bytes()) else { return false };
+        self.proof = Some(proof);
         self.finish = finish_hash(sealed);
         self.packet = plain;
         self.stage = Stage::Verify;
@@ -209,6 +220,7 @@ impl Handshake {
             send,
             receive,
             finish: self.finish,
+            certificate: self.proof.as_ref().and_then(|proof| proof.certificate.clone()),
         })
     }
 
@@ -217,13 +229,15 @@ impl Handshake {
         &mut self,
         identity: &Identity,
         network: &NetworkKeys,
+        vouching: &mut Vouching,
         rng: &mut Rng,
     ) -> Step {
         match self.stage {
             Stage::Generate => self.generate(rng),
             Stage::Agree => self.agree(identity),
-            Stage::Verify => self.verify(),
-            Stage::Sign => self.sign(identity, network),
+            Stage::Verify => self.verify(vouching),
+            Stage::Vouch => self.vouch(vouching, network),
+            Stage::Sign => self.sign(identity, network, vouching),
             Stage::Await | Stage::Confirm => Step::Failed,
         }
     }
@@ -278,8 +292,8 @@ impl Handshake {
         if !crypto::open(&keys.reply, 0, &head, body, tag) {
             return self.refuse();
         }
-        let Some(proof) = read_proof(body) else { return self.refuse() };
-        self.proof = proof;
+        let Some(proof) = Proof::read(body) else { return self.refuse() };
+        self.proof = Some(proof);
         self.keys = Some(keys);
         self.stage = Stage::Verify;
         Step::Again
@@ -295,18 +309,44 @@ impl Handshake {
         }
     }
 
-    fn verify(&mut self) -> Step {
-        let Some(keys) = &self.keys else { return Step::Failed };
-        let (public, signature) = &self.proof;
+    fn verify(&mut self, vouching: &Vouching) -> Step {
+        let (Some(keys), Some(proof)) = (&self.keys, &self.proof) else { return Step::Failed };
         let by = if self.role == Role::Opener { Role::Responder } else { Role::Opener };
         let message = self.signed(keys, by);
-        if key::node_id(public) != self.peer {
+        let (places, trusted) = (vouching.places(proof, self.peer), vouching.trusts(proof));
+        if !places || !trusted {
             self.refuse();
-            return Step::WrongIdentity;
+            return if places { Step::Untrusted } else { Step::WrongIdentity };
         }
-        if !key::verify(public, &message, signature) {
+        if !key::verify(&proof.public, &message, &proof.signature) {
             return self.refuse();
         }
+        if vouching.is_required() {
+            (self.stage, self.anchor) = (Stage::Vouch, 0);
+            return Step::Again;
+        }
+        self.proven()
+    }
+
+    /// Verifies one of the signatures by which others vouch for the peer.
+    fn vouch(&mut self, vouching: &mut Vouching, network: &NetworkKeys) -> Step {
+        let certificate = self.proof.as_ref().and_then(|proof| proof.certificate.as_ref());
+        let Some(certificate) = certificate else { return Step::Failed };
+        match vouching.verify_one(certificate, self.anchor, network.network()) {
+            Vouched::All => self.proven(),
+            Vouched::More => Step::Again,
+            Vouched::NotBy => {
+                self.anchor += 1;
+                Step::Again
+            }
+            Vouched::ByNobody => {
+                self.refuse();
+                Step::Untrusted
+            }
+        }
+    }
+
+    fn proven(&mut self) -> Step {
         match self.role {
             Role::Opener => {
                 self.stage = Stage::Sign;
@@ -316,19 +356,20 @@ impl Handshake {
         }
     }
 
-    fn sign(&mut self, identity: &Identity, network: &NetworkKeys) -> Step {
+    fn sign(&mut self, identity: &Identity, network: &NetworkKeys, vouching: &Vouching) -> Step {
         let Some(keys) = &self.keys else { return Step::Failed };
         let signature = identity.sign(&self.signed(keys, self.role));
+        let shown = vouching.shown(identity);
         match self.role {
             Role::Opener => {
                 self.secret = None;
                 self.packet = Packet::default();
-                self.build_finish(identity, network, &signature);
+                self.build_finish(identity, network, &signature, shown);
                 self.stage = Stage::Confirm;
                 Step::Done
             }
             Role::Responder => {
-                self.build_reply(identity, network, &signature);
+                self.build_reply(identity, network, &signature, shown);
                 self.stage = Stage::Await;
                 Step::Send
             }

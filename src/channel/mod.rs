@@ -9,7 +9,7 @@
 //!
 //! [`Channel::work`] does one public-key operation, where one waits: for what is ours first, and
 //! within a budget for handshakes that others opened. Parts: `wire` (bytes), `crypto` (keys),
-//! `session` and `handshake` with `proof` (one each), `receive` and `inside` (datagrams),
+//! `session` and `handshake` with `proof` and `vouching` (one each), `receive` and `inside` (datagrams),
 //! `progress` (time), `peers` (which session carries what), `moving` (where a peer is), `notice`
 //! (payloads), `fragment`, `backlog`, `event`.
 //!
@@ -29,6 +29,7 @@ mod progress;
 mod proof;
 mod receive;
 mod session;
+mod vouching;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -36,7 +37,9 @@ mod wire;
 pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
 pub use notice::{CallKey, CarryingPath, MediaMove, Notice, NoticeAnswer, Payload, SessionKey};
 
-use crate::identity::{Identity, NetworkKeys};
+use crate::identity::record::Key;
+use crate::identity::trust::{Clock, Trust};
+use crate::identity::{Certificate, Identity, NetworkKeys};
 use crate::limits::{
     CHANNEL_ANSWERED_MAX, CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_DATAGRAM_BYTES_MAX,
     CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX,
@@ -53,7 +56,9 @@ use event::EventQueue;
 use fragment::Reassembly;
 use handshake::Handshake;
 use session::Session;
+use vouching::Vouching;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 const _: () = assert!(CHANNEL_BACKLOG_BYTES_MAX >= SIP_MESSAGE_BYTES_MAX);
 
@@ -109,6 +114,7 @@ impl core::error::Error for SendError {}
 pub struct Channel {
     identity: Identity,
     network: NetworkKeys,
+    vouching: Vouching,
     rng: Rng,
     cookie_key: [u8; 32],
     /// Recognises session ids of our own making, also after a restart.
@@ -149,6 +155,7 @@ impl Channel {
         Self {
             identity: identity.clone(),
             network: network.clone(),
+            vouching: Vouching::new(rng.bytes()),
             cookie_key: rng.bytes(),
             session_key: identity.derive("cosip 2026 channel session ids v1"),
             rng,
@@ -177,6 +184,26 @@ impl Channel {
     /// Replaces the network's keys, after the secret file changed. Sessions stay.
     pub fn set_network(&mut self, network: &NetworkKeys) {
         self.network = network.clone();
+    }
+
+    /// Asks from now on for certificates of those whose word counts, at this time; sessions whose
+    /// peer has none that counts vouch for nobody ([`Self::vouches`]).
+    pub fn set_trust(&mut self, trust: Arc<Trust>, clock: Clock) {
+        (self.vouching.trust, self.vouching.clock) = (trust, clock);
+    }
+
+    /// Takes the certificates that we show from now on.
+    pub fn set_identity(&mut self, identity: &Identity) {
+        self.identity = identity.clone();
+    }
+
+    /// Whether somebody whose word counts says that the AOR of an overlay key is the peer's; of
+    /// everything where no certificates are asked for.
+    pub fn vouches(&self, peer: NodeId, key: &Key) -> bool {
+        let session = self.sessions.iter().find(|(_, it)| it.peer == peer && it.is_current());
+        let certificate = session.and_then(|(_, session)| session.certificate.as_ref());
+        let counts = |it: &Certificate| it.covers(key) && self.vouching.counts(it);
+        !self.vouching.is_required() || certificate.is_some_and(counts)
     }
 
     /// Makes sure that a session with `peer` stands, trying `addresses` (the first four) at once.
