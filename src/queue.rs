@@ -44,4 +44,23 @@ mod tests {
             assert_eq!(queue.as_slices().0.as_ptr(), begins);
         }
     }
+
+    #[cfg(feature = "lab")]
+    #[test]
+    fn room_far_beyond_what_waits_is_given_back_and_what_waits_stays() {
+        let (mut queue, mut list) = (VecDeque::with_capacity(64), Vec::with_capacity(64));
+        for n in 0..8 {
+            queue.push_back(n);
+            list.push(n);
+        }
+        fit(&mut queue);
+        fit_list(&mut list);
+        assert!((8..64).contains(&queue.capacity()) && (8..64).contains(&list.capacity()));
+        assert!(queue.iter().eq(&list) && list == (0..8).collect::<Vec<_>>());
+        // What is used to a quarter is left as it is.
+        let mut used = Vec::with_capacity(16);
+        used.extend(0..4);
+        fit_list(&mut used);
+        assert_eq!(used.capacity(), 16);
+    }
 }

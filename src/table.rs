@@ -191,8 +191,8 @@ impl Index {
     /// Notes that the entry in `slot` has `key`. Keys need not be unique.
     ///
     /// # Panics
-    /// Where more keys are noted than it has room for, twice its capacity at least, or one of a
-    /// slot that is not below that room: a programming error.
+    /// Where more keys are noted than it has room for, nearly twice its capacity at least, or one
+    /// of a slot that is not below that room: a programming error.
     pub fn insert<K: Hash + ?Sized>(&mut self, key: &K, slot: u32) {
         let room = self.len < self.buckets.len() - 1 && (slot as usize) < self.buckets.len() - 1;
         assert!(room, "an index has room for its keys, and for its slots");

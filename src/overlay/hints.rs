@@ -193,8 +193,8 @@ impl Hints {
         let wanted = best.capacity();
         let at = prefix(&NodeId(*target));
         for rows in self.rows(six) {
-            let mut bits = (rows.len() / wanted.max(1)).checked_ilog2().unwrap_or(0);
             // Twice as many as wanted, for some are skipped. What was forgotten does not count.
+            let mut bits = (rows.len() / (2 * wanted).max(1)).checked_ilog2().unwrap_or(0);
             let alive = |bits| {
                 let rows = rows.within(at, bits).chunks_exact(rows.row);
                 rows.filter(|row| is_alive(row, minute)).count()

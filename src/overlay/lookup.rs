@@ -1,6 +1,6 @@
 //! One iterative look-up: whom it knows, whom it asked, what it heard. Sends nothing itself.
 //!
-//! Three members are asked at a time, closest first (Kademlia s2.3); of the six closest replicas
+//! Three members are asked at a time, closest first (Kademlia s2.3); of the five closest replicas
 //! of a record those whose answers take the shortest way, for each has it. Where none of them has
 //! answered within the time in which three of four answers come, or one is late, the look-up widens
 //! to all replicas that it knows: then half of them may be gone and the answer still comes one
@@ -31,7 +31,7 @@ const PARALLEL: usize = 3;
 /// Among so many of the closest those are asked whose answers take the shortest way. Behind them
 /// may be some that hold what was so before, or nothing: others know others, and who knows but half
 /// of a large network takes some that are not among the twelve for such.
-const SURE: usize = 6;
+const SURE: usize = 5;
 pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
 const ASKS_MAX: u8 = 3;

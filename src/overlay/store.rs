@@ -46,9 +46,9 @@ pub(super) struct Entry {
 
 /// Slots by the first bytes of a key or an id, sorted: small where few records are kept, and the
 /// few of one place, or those that somebody has found keys for, are told apart by their records.
-struct Slots(Vec<(u32, u32)>);
+struct SlotsById(Vec<(u32, u32)>);
 
-impl Slots {
+impl SlotsById {
     fn with_capacity(entries: usize) -> Self {
         Self(Vec::with_capacity(entries))
     }
@@ -67,8 +67,13 @@ impl Slots {
 
     /// The slots of those whose id begins so.
     fn find(&self, id: &[u8; 16]) -> impl Iterator<Item = u32> + '_ {
+        self.find_from(id, 0)
+    }
+
+    /// The same, from a slot on.
+    fn find_from(&self, id: &[u8; 16], slot: u32) -> impl Iterator<Item = u32> + '_ {
         let begin = begin(id);
-        let from = self.0.partition_point(|(other, _)| *other < begin);
+        let from = self.0.partition_point(|other| *other < (begin, slot));
         let rest = self.0.iter().skip(from).take_while(move |(other, _)| *other == begin);
         rest.map(|(_, slot)| *slot)
     }
@@ -84,8 +89,8 @@ pub(super) struct Store {
     others_max: usize,
     table: Table<Entry>,
     shelf: Shelf,
-    by_key: Slots,
-    by_owner: Slots,
+    by_key: SlotsById,
+    by_owner: SlotsById,
     timers: Timers,
 }
 
@@ -98,8 +103,8 @@ impl Store {
             others_max: others,
             table: Table::with_capacity(entries),
             shelf: Shelf::with_capacity(entries, RECORD_BYTES_MAX + ADDRESS_RECORD_BYTES_MAX),
-            by_key: Slots::with_capacity(entries),
-            by_owner: Slots::with_capacity(entries),
+            by_key: SlotsById::with_capacity(entries),
+            by_owner: SlotsById::with_capacity(entries),
             timers: Timers::with_capacity(entries),
         }
     }
@@ -160,10 +165,14 @@ impl Store {
         }
         entry.own |= own;
         if seq.is_none_or(|seq| seq < record.seq()) {
-            let kept: heapless::Vec<u8, ADDRESS_RECORD_BYTES_MAX> = at
-                .and_then(|at| heapless::Vec::from_slice(self.shelf.get(at).1).ok())
-                .unwrap_or_default();
-            self.write(id, at, record.as_bytes(), &kept);
+            let known = at.map(|at| self.shelf.get(at).1).unwrap_or_default();
+            let newest = addresses.map(AddressRecord::as_bytes).filter(|told| {
+                known.is_empty()
+                    || KeptAddresses::of_kept(known).seq() < KeptAddresses::of_kept(told).seq()
+            });
+            let list: heapless::Vec<u8, ADDRESS_RECORD_BYTES_MAX> =
+                heapless::Vec::from_slice(newest.unwrap_or(known)).unwrap_or_default();
+            self.write(id, at, record.as_bytes(), &list);
         }
         self.timers.set(id.slot(), now + LIFETIME);
         if let Some(addresses) = addresses {
@@ -272,7 +281,7 @@ impl Store {
 
     /// The first entry of `owner` from this slot on.
     fn of_owner(&self, owner: &NodeId, from: u32) -> Option<Id<Entry>> {
-        let slots = self.by_owner.find(&owner.0).skip_while(|slot| *slot < from);
+        let slots = self.by_owner.find_from(&owner.0, from);
         let mut ids = slots.filter_map(|slot| self.table.id_at(slot));
         ids.find(|id| self.table.get(*id).is_some_and(|entry| entry.owner == *owner))
     }

@@ -64,7 +64,9 @@ impl Overlay {
         queue::fit_list(&mut self.announcing);
         self.work.fit();
         self.requests.fit();
+        self.lookups.fit();
         self.lookup_timers.fit();
+        self.publications.fit();
         self.publication_timers.fit();
         self.store.fit();
         self.suspects.fit();

@@ -70,7 +70,7 @@ enum Step {
 pub(super) struct Work {
     found: VecDeque<Job>,
     store: VecDeque<Job>,
-    /// Fingerprints of the newest pairs.
+    /// Fingerprints of what was verified last.
     remembered: Vec<u64>,
     /// Where the next is noted.
     oldest: usize,

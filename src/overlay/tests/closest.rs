@@ -50,7 +50,7 @@ fn asked(lookup: &mut Lookup) -> Vec<u8> {
 #[test]
 fn of_the_closest_those_are_asked_whose_answers_take_the_shortest_way() {
     let mut lookup = look_up(&[70, 20, 90, 30, 80, 10, 1, 1, 1, 1, 1, 1]);
-    assert_eq!(asked(&mut lookup), [105, 101, 103], "none of those who may be no replicas");
+    assert_eq!(asked(&mut lookup), [101, 103, 100], "none of those who may be no replicas");
 }
 
 #[test]

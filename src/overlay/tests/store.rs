@@ -4,7 +4,8 @@ use super::super::store::Store;
 use super::super::wire::Status;
 use super::super::*;
 use super::net::{contact, identity};
-use crate::identity::record::Record;
+use crate::identity::record::{AddressRecord, Record};
+use std::net::SocketAddr;
 
 #[test]
 fn a_full_store_keeps_what_belongs_to_it_and_its_own() {
@@ -91,4 +92,46 @@ fn own_records_have_room_of_their_own_whatever_others_put() {
     assert_eq!(store.len(), 14);
     let held = |n: u8| store.get(record(0, [n; 32], 1).key(), &identity(0).id()).is_some();
     assert!((101..105).all(held));
+}
+
+#[test]
+fn what_is_held_stays_what_it_is_while_others_come_go_and_grow() {
+    let keys = NetworkKeys::new(&[1; 32], "test");
+    let mut rng = Rng::new([4; 32]);
+    let mut store = Store::new(identity(0).id(), 40, 1);
+    let mut known = std::collections::BTreeMap::<(u8, usize), Record>::new();
+    let mut lists: [Option<AddressRecord>; 4] = Default::default();
+    let now = Instant::from_micros(1);
+    for seq in 1..2000_u64 {
+        let owner = 1 + rng.below(4) as usize;
+        let aor = rng.below(8) as u8;
+        let wanted = (rng.below(4) > 0).then(|| contact(rng.below(3) as usize));
+        let sign = |aor: u8, contact: Option<&_>| {
+            Record::sign(&identity(owner), keys.network(), &[aor; 32], seq, contact)
+        };
+        let told = rng.below(3) == 0;
+        if told {
+            let many = 1 + rng.below(4) as u16;
+            let addresses = (0..many).map(|n| SocketAddr::from(([192, 0, 2, 1], 5070 + n)));
+            let none = Default::default();
+            let list = addresses.collect();
+            let network = keys.network();
+            lists[owner - 1] =
+                Some(AddressRecord::sign(&identity(owner), network, seq, &list, &none));
+        }
+        let list = lists[owner - 1].as_ref().filter(|_| told);
+        let record = sign(aor, wanted.as_ref());
+        assert_eq!(store.put(now, &record, list, false), Status::Stored);
+        known.insert((aor, owner), record);
+        for ((_, owner), record) in &known {
+            let held = store.get(record.key(), &identity(*owner).id()).unwrap();
+            assert_eq!(held.record.as_bytes(), record.as_bytes());
+            let list = held.addresses.as_ref().map(|list| list.as_bytes());
+            // What came since without a list has none.
+            if let (Some(newest), Some(list)) = (&lists[owner - 1], list) {
+                assert_eq!(list, newest.as_bytes());
+            }
+        }
+    }
+    assert_eq!(store.len(), known.len());
 }
