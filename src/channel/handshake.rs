@@ -9,7 +9,7 @@ use super::backlog::Backlog;
 use super::crypto::{self, Secrets};
 use super::proof::{Extensions, Proof, finish_hash};
 use super::session::{Addresses, Agreed};
-use super::vouching::{Vouched, Vouching};
+use super::vouching::{Unvouched, Vouched, Vouching};
 use super::wire::{Cookie, Hello, PROOF_BYTES, Packet, ReplyHead, SessionId};
 use crate::identity::key::{self, Identity};
 use crate::identity::network::NetworkKeys;
@@ -60,8 +60,8 @@ pub(super) enum Step {
     Refused,
     /// The other end proved a key, but not the one whose id was wanted.
     WrongIdentity,
-    /// It proved the key, but nobody whose word counts vouches for it.
-    Untrusted,
+    /// Nobody whose word counts vouches for the other end.
+    Untrusted(Unvouched),
     /// Nothing can come of it.
     Failed,
 }
@@ -182,8 +182,8 @@ impl Handshake {
     }
 
     /// Responder: decrypts a Finish. True where it was sealed by who agreed on the keys; the proof
-    /// in it still has to be verified.
-    pub(super) fn take_finish(&mut self, head: &[u8], sealed: &[u8]) -> bool {
+    /// in it still has to be verified, and its certificate where one is `asked` for.
+    pub(super) fn take_finish(&mut self, head: &[u8], sealed: &[u8], asked: bool) -> bool {
         let Some(keys) = &self.keys else { return false };
         let mut plain = Packet::default();
         let Some((body, tag)) = sealed.split_last_chunk() else { return false };
@@ -191,7 +191,7 @@ impl Handshake {
         if !crypto::open(&keys.finish, 0, head, plain.bytes_mut(), tag) {
             return false;
         }
-        let Some(proof) = Proof::read(plain.bytes()) else { return false };
+        let Some(proof) = Proof::read(plain.bytes(), asked) else { return false };
         self.proof = Some(proof);
         self.finish = finish_hash(sealed);
         self.packet = plain;
@@ -227,6 +227,7 @@ impl Handshake {
     /// Does the one public-key operation that the stage asks for.
     pub(super) fn step(
         &mut self,
+        now: Instant,
         identity: &Identity,
         network: &NetworkKeys,
         vouching: &mut Vouching,
@@ -234,9 +235,9 @@ impl Handshake {
     ) -> Step {
         match self.stage {
             Stage::Generate => self.generate(rng),
-            Stage::Agree => self.agree(identity),
-            Stage::Verify => self.verify(vouching),
-            Stage::Vouch => self.vouch(vouching, network),
+            Stage::Agree => self.agree(identity, vouching.is_required()),
+            Stage::Verify => self.verify(now, vouching),
+            Stage::Vouch => self.vouch(now, vouching, network),
             Stage::Sign => self.sign(identity, network, vouching),
             Stage::Await | Stage::Confirm => Step::Failed,
         }
@@ -260,7 +261,7 @@ impl Handshake {
         }
     }
 
-    fn agree(&mut self, identity: &Identity) -> Step {
+    fn agree(&mut self, identity: &Identity, asked: bool) -> Step {
         let theirs = if self.role == Role::Opener { self.reply } else { self.hello };
         let Some(secret) = &self.secret else { return Step::Failed };
         let shared = MontgomeryPoint(theirs).mul_clamped(**secret).to_bytes();
@@ -271,7 +272,7 @@ impl Handshake {
         let reply = self.reply_head().core();
         let keys = Secrets::new(&self.network, &hello, &reply, &shared);
         match self.role {
-            Role::Opener => self.read_reply(keys),
+            Role::Opener => self.read_reply(keys, asked),
             Role::Responder => {
                 self.keys = Some(keys);
                 self.secret = None;
@@ -282,7 +283,7 @@ impl Handshake {
     }
 
     /// Opener: decrypts the Reply. A wrong one is forgotten, so that a genuine one still counts.
-    fn read_reply(&mut self, keys: Secrets) -> Step {
+    fn read_reply(&mut self, keys: Secrets, asked: bool) -> Step {
         self.sealed_reply = *blake3::hash(self.packet.bytes()).as_bytes();
         let head = self.reply_head().core();
         let mut plain = core::mem::take(&mut self.packet);
@@ -292,7 +293,7 @@ impl Handshake {
         if !crypto::open(&keys.reply, 0, &head, body, tag) {
             return self.refuse();
         }
-        let Some(proof) = Proof::read(body) else { return self.refuse() };
+        let Some(proof) = Proof::read(body, asked) else { return self.refuse() };
         self.proof = Some(proof);
         self.keys = Some(keys);
         self.stage = Stage::Verify;
@@ -309,14 +310,13 @@ impl Handshake {
         }
     }
 
-    fn verify(&mut self, vouching: &Vouching) -> Step {
+    fn verify(&mut self, now: Instant, vouching: &Vouching) -> Step {
         let (Some(keys), Some(proof)) = (&self.keys, &self.proof) else { return Step::Failed };
         let by = if self.role == Role::Opener { Role::Responder } else { Role::Opener };
         let message = self.signed(keys, by);
-        let (places, trusted) = (vouching.places(proof, self.peer), vouching.trusts(proof));
-        if !places || !trusted {
+        if let Err(step) = vouching.admits(now, proof, self.peer) {
             self.refuse();
-            return if places { Step::Untrusted } else { Step::WrongIdentity };
+            return step;
         }
         if !key::verify(&proof.public, &message, &proof.signature) {
             return self.refuse();
@@ -329,10 +329,10 @@ impl Handshake {
     }
 
     /// Verifies one of the signatures by which others vouch for the peer.
-    fn vouch(&mut self, vouching: &mut Vouching, network: &NetworkKeys) -> Step {
-        let certificate = self.proof.as_ref().and_then(|proof| proof.certificate.as_ref());
-        let Some(certificate) = certificate else { return Step::Failed };
-        match vouching.verify_one(certificate, self.anchor, network.network()) {
+    fn vouch(&mut self, now: Instant, vouching: &mut Vouching, network: &NetworkKeys) -> Step {
+        let certificate = self.proof.as_ref().and_then(|proof| proof.certificate.as_deref());
+        let Some(certificate) = certificate else { return self.refuse() };
+        match vouching.verify_one(now, certificate, self.anchor, network.network()) {
             Vouched::All => self.proven(),
             Vouched::More => Step::Again,
             Vouched::NotBy => {
@@ -341,7 +341,7 @@ impl Handshake {
             }
             Vouched::ByNobody => {
                 self.refuse();
-                Step::Untrusted
+                Step::Untrusted(Unvouched::Forged)
             }
         }
     }

@@ -9,9 +9,9 @@
 //!
 //! [`Channel::work`] does one public-key operation, where one waits: for what is ours first, and
 //! within a budget for handshakes that others opened. Parts: `wire` (bytes), `crypto` (keys),
-//! `session` and `handshake` with `proof` and `vouching` (one each), `receive` and `inside` (datagrams),
-//! `progress` (time), `peers` (which session carries what), `moving` (where a peer is), `notice`
-//! (payloads), `fragment`, `backlog`, `event`.
+//! `session` and `handshake` with `proof` (one each), `vouching` (whose word counts), `receive` and
+//! `inside` (datagrams), `progress` (time), `peers` (which session carries what), `moving` (where a
+//! peer is), `notice` (payloads), `fragment`, `backlog`, `event`.
 //!
 //! Not here: finding peers and their addresses (the overlay), what a notice means (the adapter).
 
@@ -29,17 +29,15 @@ mod progress;
 mod proof;
 mod receive;
 mod session;
-mod vouching;
 #[cfg(test)]
 mod tests;
+mod vouching;
 mod wire;
 
 pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
 pub use notice::{CallKey, CarryingPath, MediaMove, Notice, NoticeAnswer, Payload, SessionKey};
 
-use crate::identity::record::Key;
-use crate::identity::trust::{Clock, Trust};
-use crate::identity::{Certificate, Identity, NetworkKeys};
+use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{
     CHANNEL_ANSWERED_MAX, CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_DATAGRAM_BYTES_MAX,
     CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX,
@@ -56,9 +54,8 @@ use event::EventQueue;
 use fragment::Reassembly;
 use handshake::Handshake;
 use session::Session;
-use vouching::Vouching;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use vouching::Vouching;
 
 const _: () = assert!(CHANNEL_BACKLOG_BYTES_MAX >= SIP_MESSAGE_BYTES_MAX);
 
@@ -144,7 +141,7 @@ pub struct Channel {
 impl Channel {
     /// A channel for `identity` in the network of `network`, with room for `sessions_max` sessions
     /// ([`crate::limits::CHANNEL_SESSIONS_MAX`] on a router). All memory is reserved here, except
-    /// for payloads that wait for a session.
+    /// for payloads that wait for a session and the certificates of peers.
     pub fn new(
         identity: &Identity,
         network: &NetworkKeys,
@@ -184,26 +181,6 @@ impl Channel {
     /// Replaces the network's keys, after the secret file changed. Sessions stay.
     pub fn set_network(&mut self, network: &NetworkKeys) {
         self.network = network.clone();
-    }
-
-    /// Asks from now on for certificates of those whose word counts, at this time; sessions whose
-    /// peer has none that counts vouch for nobody ([`Self::vouches`]).
-    pub fn set_trust(&mut self, trust: Arc<Trust>, clock: Clock) {
-        (self.vouching.trust, self.vouching.clock) = (trust, clock);
-    }
-
-    /// Takes the certificates that we show from now on.
-    pub fn set_identity(&mut self, identity: &Identity) {
-        self.identity = identity.clone();
-    }
-
-    /// Whether somebody whose word counts says that the AOR of an overlay key is the peer's; of
-    /// everything where no certificates are asked for.
-    pub fn vouches(&self, peer: NodeId, key: &Key) -> bool {
-        let session = self.sessions.iter().find(|(_, it)| it.peer == peer && it.is_current());
-        let certificate = session.and_then(|(_, session)| session.certificate.as_ref());
-        let counts = |it: &Certificate| it.covers(key) && self.vouching.counts(it);
-        !self.vouching.is_required() || certificate.is_some_and(counts)
     }
 
     /// Makes sure that a session with `peer` stands, trying `addresses` (the first four) at once.

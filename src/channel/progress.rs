@@ -97,6 +97,7 @@ impl Channel {
             let Some(handshake) = self.handshakes.get_mut(id) else { continue };
             self.counters.public_key_operations += 1;
             let step = handshake.step(
+                now,
                 &self.identity,
                 &self.network,
                 &mut self.vouching,
@@ -113,7 +114,7 @@ impl Channel {
             return Some(id);
         }
         self.knocking.retain(|id| self.handshakes.get(*id).is_some());
-        if self.knocking.is_empty() || !budget.pay(now, Wanted::Handshake) {
+        if self.knocking.is_empty() || !budget.pay(now, self.price()) {
             return None;
         }
         Some(self.knocking.remove(0))
@@ -125,7 +126,12 @@ impl Channel {
             return Some(Instant::ZERO);
         }
         let knocks = self.knocking.iter().any(|id| self.handshakes.get(*id).is_some());
-        knocks.then(|| budget.enough_at(Wanted::Handshake))
+        knocks.then(|| budget.enough_at(self.price()))
+    }
+
+    /// What a handshake costs that somebody else opens.
+    fn price(&self) -> Wanted {
+        if self.vouching.is_required() { Wanted::CertifiedHandshake } else { Wanted::Handshake }
     }
 
     fn after_step(&mut self, now: Instant, id: Id<Handshake>, step: Step) {
@@ -148,8 +154,8 @@ impl Channel {
                 self.counters.wrong_identities += 1;
                 self.fail_handshake(id);
             }
-            (Step::Untrusted, role) => {
-                self.counters.untrusted += 1;
+            (Step::Untrusted(why), role) => {
+                *self.counters.of(why) += 1;
                 handshake.untrusted = true;
                 if role == Role::Responder {
                     self.fail_handshake(id);

@@ -3,8 +3,8 @@
 use super::crypto::{self, Secrets};
 use super::handshake::{Handshake, Role};
 use super::wire::{
-    EXTENSION_CERTIFICATE, EXTENSION_HEAD_BYTES, EXTENSION_PAYLOAD, FINISH,
-    FINISH_PLAIN_BYTES_MAX, Packet, REPLY, take,
+    EXTENSION_CERTIFICATE, EXTENSION_HEAD_BYTES, EXTENSION_PAYLOAD, FINISH, FINISH_PLAIN_BYTES_MAX,
+    Packet, REPLY, take,
 };
 use crate::identity::Certificate;
 use crate::identity::key::{Identity, PublicKey, Signature};
@@ -18,18 +18,19 @@ const SIGNED_BYTES_MAX: usize = 96;
 pub(super) struct Proof {
     pub(super) public: PublicKey,
     pub(super) signature: Signature,
-    /// By whom it is vouched for, if by anybody; not verified yet.
-    pub(super) certificate: Option<Certificate>,
+    /// By whom it is vouched for, where that was asked; not verified yet.
+    pub(super) certificate: Option<Box<Certificate>>,
 }
 
 impl Proof {
-    /// Reads it; `None` where it is cut short, or its certificate is none.
-    pub(super) fn read(mut plain: &[u8]) -> Option<Self> {
+    /// Reads it, with its certificate where one is `asked` for; `None` where it is cut short, or
+    /// that is none.
+    pub(super) fn read(mut plain: &[u8], asked: bool) -> Option<Self> {
         let (public, signature) = (take(&mut plain)?, take(&mut plain)?);
         let mut extensions = Extensions { rest: plain };
-        let certificate = extensions.find(|(kind, _)| *kind == EXTENSION_CERTIFICATE);
+        let certificate = extensions.find(|(kind, _)| asked && *kind == EXTENSION_CERTIFICATE);
         let certificate = certificate.map(|(_, data)| Certificate::parse(data)).transpose().ok()?;
-        Some(Self { public, signature, certificate })
+        Some(Self { public, signature, certificate: certificate.map(Box::new) })
     }
 
     /// Writes that of `identity`, with the certificate that it shows.
@@ -98,9 +99,8 @@ impl Handshake {
         let start = packet.bytes().len();
         Proof::write(&mut packet, identity, signature, shown);
         let proof = packet.bytes().len() - start;
-        let fits = |body: &[u8]| {
-            proof + EXTENSION_HEAD_BYTES + 1 + body.len() <= FINISH_PLAIN_BYTES_MAX
-        };
+        let fits =
+            |body: &[u8]| proof + EXTENSION_HEAD_BYTES + 1 + body.len() <= FINISH_PLAIN_BYTES_MAX;
         if let Some((kind, body)) = self.backlog.front().filter(|(_, body)| fits(body)) {
             let [high, low] = (body.len() as u16 + 1).to_be_bytes();
             packet.put(&[EXTENSION_PAYLOAD, high, low, kind]);

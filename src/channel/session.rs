@@ -88,8 +88,8 @@ pub(super) struct Agreed {
     pub(super) receive: Key,
     /// Hash of the Finish: recognises one heard again.
     pub(super) finish: [u8; 32],
-    /// Who vouches for the peer.
-    pub(super) certificate: Option<Certificate>,
+    /// Who vouches for the peer, where that was asked for.
+    pub(super) certificate: Option<Box<Certificate>>,
 }
 
 /// A session.
@@ -103,7 +103,7 @@ pub(super) struct Session {
     pub(super) opened_here: bool,
     pub(super) finish: [u8; 32],
     /// Who vouches for the peer, where that was asked for.
-    pub(super) certificate: Option<Certificate>,
+    pub(super) certificate: Option<Box<Certificate>>,
     send: Ratchet,
     number: u32,
     receive: Ratchet,

@@ -13,7 +13,8 @@
 //! ```
 //! Hello is as large as Reply, so that no answer exceeds its question. Its reserved bytes are
 //! sent as zeros and not looked at. An extension is kind 1, length 2, value; kind 1, in a Finish, is
-//! a payload (kind 1, body), kind 2 the certificate of the public key; unknown ones are skipped. Tags are those of the network, see
+//! a payload (kind 1, body), kind 2 the certificate of the public key, looked at where a trust
+//! anchor is set; unknown ones are skipped. Tags are those of the network, see
 //! [`crate::identity::network`].
 
 use crate::identity::NetworkKeys;
