@@ -85,8 +85,8 @@ pub(super) struct Handshake {
     /// A message that waits for an operation; later the one to repeat.
     pub(super) packet: Packet,
     proof: Option<Proof>,
-    /// The anchor whose chain is being verified, of those that bear the name.
-    anchor: usize,
+    /// The certificate that is being verified, and by which anchor of those that bear the name.
+    vouched: (usize, usize),
     /// Hash of the sealed Reply, which the opener signs.
     pub(super) sealed_reply: [u8; 32],
     /// Hash of the Finish.
@@ -126,7 +126,7 @@ impl Handshake {
             keys: None,
             packet: Packet::default(),
             proof: None,
-            anchor: 0,
+            vouched: (0, 0),
             sealed_reply: [0; 32],
             finish: [0; 32],
             addresses: Addresses::new(),
@@ -182,7 +182,7 @@ impl Handshake {
     }
 
     /// Responder: decrypts a Finish. True where it was sealed by who agreed on the keys; the proof
-    /// in it still has to be verified, and its certificate where one is `asked` for.
+    /// in it still has to be verified, and its certificates where they are `asked` for.
     pub(super) fn take_finish(&mut self, head: &[u8], sealed: &[u8], asked: bool) -> bool {
         let Some(keys) = &self.keys else { return false };
         let mut plain = Packet::default();
@@ -220,7 +220,7 @@ impl Handshake {
             send,
             receive,
             finish: self.finish,
-            certificate: self.proof.as_ref().and_then(|proof| proof.certificate.clone()),
+            certificates: self.proof.as_ref().map_or_else(Vec::new, |it| it.certificates.clone()),
         })
     }
 
@@ -311,9 +311,10 @@ impl Handshake {
     }
 
     fn verify(&mut self, now: Instant, vouching: &Vouching) -> Step {
-        let (Some(keys), Some(proof)) = (&self.keys, &self.proof) else { return Step::Failed };
+        let Some(keys) = &self.keys else { return Step::Failed };
         let by = if self.role == Role::Opener { Role::Responder } else { Role::Opener };
         let message = self.signed(keys, by);
+        let Some(proof) = &mut self.proof else { return Step::Failed };
         if let Err(step) = vouching.admits(now, proof, self.peer) {
             self.refuse();
             return step;
@@ -322,7 +323,7 @@ impl Handshake {
             return self.refuse();
         }
         if vouching.is_required() {
-            (self.stage, self.anchor) = (Stage::Vouch, 0);
+            (self.stage, self.vouched) = (Stage::Vouch, (0, 0));
             return Step::Again;
         }
         self.proven()
@@ -330,13 +331,18 @@ impl Handshake {
 
     /// Verifies one of the signatures by which others vouch for the peer.
     fn vouch(&mut self, now: Instant, vouching: &mut Vouching, network: &NetworkKeys) -> Step {
-        let certificate = self.proof.as_ref().and_then(|proof| proof.certificate.as_deref());
-        let Some(certificate) = certificate else { return self.refuse() };
-        match vouching.verify_one(now, certificate, self.anchor, network.network()) {
-            Vouched::All => self.proven(),
+        let certificates = self.proof.as_ref().map_or(&[][..], |proof| &proof.certificates);
+        let (at, anchor) = self.vouched;
+        let Some(certificate) = certificates.get(at) else { return self.refuse() };
+        match vouching.verify_one(now, certificate, anchor, network.network()) {
+            Vouched::All if at + 1 == certificates.len() => self.proven(),
+            Vouched::All => {
+                self.vouched = (at + 1, 0);
+                Step::Again
+            }
             Vouched::More => Step::Again,
             Vouched::NotBy => {
-                self.anchor += 1;
+                self.vouched = (at, anchor + 1);
                 Step::Again
             }
             Vouched::ByNobody => {
@@ -364,12 +370,12 @@ impl Handshake {
             Role::Opener => {
                 self.secret = None;
                 self.packet = Packet::default();
-                self.build_finish(identity, network, &signature, shown);
+                self.build_finish(identity, network, &signature, &shown);
                 self.stage = Stage::Confirm;
                 Step::Done
             }
             Role::Responder => {
-                self.build_reply(identity, network, &signature, shown);
+                self.build_reply(identity, network, &signature, &shown);
                 self.stage = Stage::Await;
                 Step::Send
             }

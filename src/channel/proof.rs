@@ -9,6 +9,7 @@ use super::wire::{
 use crate::identity::Certificate;
 use crate::identity::key::{Identity, PublicKey, Signature};
 use crate::identity::network::NetworkKeys;
+use crate::limits::CERTIFICATES_MAX;
 
 const LABEL_RESPONDER: &[u8] = b"cosip channel responder v1";
 const LABEL_OPENER: &[u8] = b"cosip channel opener v1";
@@ -19,30 +20,26 @@ pub(super) struct Proof {
     pub(super) public: PublicKey,
     pub(super) signature: Signature,
     /// By whom it is vouched for, where that was asked; not verified yet.
-    pub(super) certificate: Option<Box<Certificate>>,
+    pub(super) certificates: Vec<Certificate>,
 }
 
 impl Proof {
-    /// Reads it, with its certificate where one is `asked` for; `None` where it is cut short, or
-    /// that is none.
+    /// Reads it, with its certificates where they are `asked` for; `None` where it is cut short, or
+    /// one of them is none.
     pub(super) fn read(mut plain: &[u8], asked: bool) -> Option<Self> {
         let (public, signature) = (take(&mut plain)?, take(&mut plain)?);
-        let mut extensions = Extensions { rest: plain };
-        let certificate = extensions.find(|(kind, _)| asked && *kind == EXTENSION_CERTIFICATE);
-        let certificate = certificate.map(|(_, data)| Certificate::parse(data)).transpose().ok()?;
-        Some(Self { public, signature, certificate: certificate.map(Box::new) })
+        let extensions = Extensions { rest: plain };
+        let shown = extensions.filter(|(kind, _)| asked && *kind == EXTENSION_CERTIFICATE);
+        let shown = shown.take(CERTIFICATES_MAX).map(|(_, data)| Certificate::parse(data));
+        let certificates = shown.collect::<Result<_, _>>().ok()?;
+        Some(Self { public, signature, certificates })
     }
 
-    /// Writes that of `identity`, with the certificate that it shows.
-    fn write(
-        packet: &mut Packet,
-        identity: &Identity,
-        signature: &Signature,
-        shown: Option<&Certificate>,
-    ) {
+    /// Writes that of `identity`, with the certificates that it shows.
+    fn write(packet: &mut Packet, identity: &Identity, signature: &Signature, shown: &Shown<'_>) {
         packet.put(&identity.public());
         packet.put(signature);
-        if let Some(certificate) = shown {
+        for certificate in shown {
             let bytes = certificate.as_bytes();
             let [high, low] = (bytes.len() as u16).to_be_bytes();
             packet.put(&[EXTENSION_CERTIFICATE, high, low]);
@@ -50,6 +47,9 @@ impl Proof {
         }
     }
 }
+
+/// Certificates to show.
+pub(super) type Shown<'a> = heapless::Vec<&'a Certificate, CERTIFICATES_MAX>;
 
 impl Handshake {
     /// What `by` signs: its role's label, the transcript, and for the opener the sealed Reply.
@@ -69,7 +69,7 @@ impl Handshake {
         identity: &Identity,
         network: &NetworkKeys,
         signature: &Signature,
-        shown: Option<&Certificate>,
+        shown: &Shown<'_>,
     ) {
         let Some(keys) = &self.keys else { return };
         let head = self.reply_head().core();
@@ -91,7 +91,7 @@ impl Handshake {
         identity: &Identity,
         network: &NetworkKeys,
         signature: &Signature,
-        shown: Option<&Certificate>,
+        shown: &Shown<'_>,
     ) {
         let Some(keys) = &self.keys else { return };
         let mut packet = Packet::new(network, FINISH);

@@ -89,7 +89,7 @@ pub(super) struct Agreed {
     /// Hash of the Finish: recognises one heard again.
     pub(super) finish: [u8; 32],
     /// Who vouches for the peer, where that was asked for.
-    pub(super) certificate: Option<Box<Certificate>>,
+    pub(super) certificates: Vec<Certificate>,
 }
 
 /// A session.
@@ -103,7 +103,7 @@ pub(super) struct Session {
     pub(super) opened_here: bool,
     pub(super) finish: [u8; 32],
     /// Who vouches for the peer, where that was asked for.
-    pub(super) certificate: Option<Box<Certificate>>,
+    pub(super) certificates: Vec<Certificate>,
     send: Ratchet,
     number: u32,
     receive: Ratchet,
@@ -141,7 +141,7 @@ impl Session {
             remote: agreed.remote,
             opened_here: agreed.opened_here,
             finish: agreed.finish,
-            certificate: agreed.certificate,
+            certificates: agreed.certificates,
             send: Ratchet::new(agreed.send),
             number: 0,
             receive: Ratchet::new(agreed.receive),

@@ -2,18 +2,21 @@
 //!
 //! Without a trust anchor nobody is asked for a certificate, none is looked at, and an id follows
 //! from a key. With one, an id is the place that a certificate names, and a session lasts as long
-//! as the certificate of its peer counts: then a handshake has to show another one.
+//! as a certificate of its peer counts: then a handshake has to show another one.
 
 use super::Channel;
 use super::handshake::{Role, Step};
-use super::proof::Proof;
+use super::proof::{Proof, Shown};
 use super::session::Session;
+use super::wire::{CERTIFIED_BYTES_MAX, EXTENSION_HEAD_BYTES};
 use crate::identity::chain::Link;
 use crate::identity::key::{self, Identity};
 use crate::identity::record::Key;
 use crate::identity::trust::{Clock, Trust, Untrusted};
 use crate::identity::{Certificate, NetworkKeys};
-use crate::limits::{CHANNEL_HANDSHAKES_MAX, CHANNEL_SUPERSEDED_LINGER, CHANNEL_VOUCHED_MAX};
+use crate::limits::{
+    CERTIFICATES_MAX, CHANNEL_HANDSHAKES_MAX, CHANNEL_SUPERSEDED_LINGER, CHANNEL_VOUCHED_MAX,
+};
 use crate::net::NodeId;
 use crate::table::Id;
 use crate::time::{Duration, Instant};
@@ -70,28 +73,30 @@ impl Vouching {
         self.trust.is_required()
     }
 
-    /// Whether what was shown may prove `peer`, where its signatures hold.
+    /// Whether what was shown may prove `peer`, where its signatures hold. Of several
+    /// certificates those are left that may: nobody knows all providers.
     ///
     /// # Errors
-    /// What to do with the handshake where it may not.
-    pub(super) fn admits(&self, now: Instant, proof: &Proof, peer: NodeId) -> Result<(), Step> {
+    /// What to do with the handshake where none may.
+    pub(super) fn admits(&self, now: Instant, proof: &mut Proof, peer: NodeId) -> Result<(), Step> {
         if !self.is_required() {
             let proves = key::node_id(&proof.public) == peer;
             return if proves { Ok(()) } else { Err(Step::WrongIdentity) };
         }
-        let Some(certificate) = &proof.certificate else {
-            return Err(Step::Untrusted(Unvouched::Uncertified));
-        };
-        if (certificate.key(), certificate.place()) != (proof.public, peer) {
-            return Err(Step::Untrusted(Unvouched::Foreign));
-        }
-        self.check(now, certificate).map_err(|untrusted| {
-            Step::Untrusted(match untrusted {
-                Untrusted::Stranger => Unvouched::Uncertified,
-                Untrusted::Expired | Untrusted::Early => Unvouched::Expired,
-                Untrusted::Revoked => Unvouched::Revoked,
-            })
-        })
+        let mut doubt = Unvouched::Uncertified;
+        let Proof { public, certificates, .. } = proof;
+        certificates.retain(|certificate| {
+            let own = (certificate.key(), certificate.place()) == (*public, peer);
+            doubt = match self.check(now, certificate) {
+                _ if !own => Unvouched::Foreign,
+                Ok(()) => return true,
+                Err(Untrusted::Stranger) => Unvouched::Uncertified,
+                Err(Untrusted::Expired | Untrusted::Early) => Unvouched::Expired,
+                Err(Untrusted::Revoked) => Unvouched::Revoked,
+            };
+            false
+        });
+        if certificates.is_empty() { Err(Step::Untrusted(doubt)) } else { Ok(()) }
     }
 
     /// Whether a certificate counts now, where its signatures hold.
@@ -99,12 +104,20 @@ impl Vouching {
         self.trust.check(self.clock(now), certificate)
     }
 
-    /// The certificate that we show: one of an anchor of ours, for the others have the same; of
-    /// those the one that lasts longest.
-    pub(super) fn shown<'i>(&self, identity: &'i Identity) -> Option<&'i Certificate> {
-        let known = |it: &&Certificate| !it.links(&self.trust.anchors, 0).is_empty();
-        let certificates = identity.certificates().iter();
-        certificates.max_by_key(|it| (known(it), it.validity().until_s))
+    /// The certificates that we show, as many as there is room for: those of our anchors first,
+    /// for the others have the same, and of those the ones that last longest.
+    pub(super) fn shown<'i>(&self, identity: &'i Identity) -> Shown<'i> {
+        let mut shown: Shown<'i> = identity.certificates().iter().take(CERTIFICATES_MAX).collect();
+        let known = |it: &Certificate| !it.links(&self.trust.anchors, 0).is_empty();
+        shown.sort_unstable_by_key(|it| core::cmp::Reverse((known(it), it.validity().until_s)));
+        let mut room = CERTIFIED_BYTES_MAX;
+        shown.retain(|it| {
+            let bytes = EXTENSION_HEAD_BYTES + it.as_bytes().len();
+            let fits = bytes <= room;
+            room -= if fits { bytes } else { 0 };
+            fits
+        });
+        shown
     }
 
     /// Verifies the first signature of the chain from the `nth` anchor of that name that is not
@@ -189,9 +202,10 @@ impl Channel {
     /// Whether somebody whose word counts says that the AOR of an overlay key is the peer's; of
     /// everything where no certificates are asked for.
     pub fn vouches(&self, now: Instant, peer: NodeId, key: &Key) -> bool {
-        let certificate = || self.sessions.get(self.current(peer)?)?.certificate.as_deref();
+        let session = || self.sessions.get(self.current(peer)?);
         let counts = |it: &Certificate| it.covers(key) && self.vouching.check(now, it).is_ok();
-        !self.vouching.is_required() || certificate().is_some_and(counts)
+        !self.vouching.is_required()
+            || session().is_some_and(|it| it.certificates.iter().any(counts))
     }
 
     /// Ends the sessions whose peers show nothing any more that counts. Each is asked for more by
@@ -204,7 +218,7 @@ impl Channel {
         let counts = |it: &Certificate| self.vouching.check(now, it).is_ok();
         let room = CHANNEL_HANDSHAKES_MAX.saturating_sub(self.count(Role::Opener));
         let standing = self.sessions.iter().filter(|(_, session)| session.is_current());
-        let over = standing.filter(|(_, it)| !it.certificate.as_deref().is_some_and(counts));
+        let over = standing.filter(|(_, session)| !session.certificates.iter().any(counts));
         let over: heapless::Vec<_, CHANNEL_HANDSHAKES_MAX> =
             over.map(|(id, _)| id).take(room).collect();
         for id in over {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Hello   1 key 40 | opener's session 8 | opener 16 | wanted 16 | ephemeral 32
-//!                  | cookie 16 | reserved 475 | tag 16
+//!                  | cookie 16 | reserved 878 | tag 16
 //! Cookie  1 key 41 | opener's session 8 | cookie 16 | tag 16
 //! Reply   1 key 42 | opener's session 8 | responder's session 8 | ephemeral 32
 //!                  | sealed { public key 32, signature 64, extensions } 112.. | tag 16
@@ -13,9 +13,9 @@
 //! ```
 //! Hello is as large as Reply, so that no answer exceeds its question. Its reserved bytes are
 //! sent as zeros and not looked at. An extension is kind 1, length 2, value; kind 1, in a Finish, is
-//! a payload (kind 1, body), kind 2 the certificate of the public key, looked at where a trust
-//! anchor is set; unknown ones are skipped. Tags are those of the network, see
-//! [`crate::identity::network`].
+//! a payload (kind 1, body), kind 2 a certificate of the public key, looked at where a trust
+//! anchor is set: there may be several, of 806 bytes together, heads included. Unknown ones are
+//! skipped. Tags are those of the network, see [`crate::identity::network`].
 
 use crate::identity::NetworkKeys;
 use crate::identity::certificate::CERTIFICATE_BYTES_MAX;
@@ -48,8 +48,9 @@ const HEAD_BYTES: usize = 3;
 /// Public key and signature.
 pub(super) const PROOF_BYTES: usize = 32 + 64;
 const RESERVED_BYTES: usize = 72 + CERTIFIED_BYTES_MAX;
-/// What a certificate takes in a proof.
-const CERTIFIED_BYTES_MAX: usize = EXTENSION_HEAD_BYTES + CERTIFICATE_BYTES_MAX;
+/// What certificates take in a proof: two with as many AORs as there may be, or more that have
+/// fewer. Of two providers each has its own.
+pub(super) const CERTIFIED_BYTES_MAX: usize = 2 * (EXTENSION_HEAD_BYTES + CERTIFICATE_BYTES_MAX);
 /// The public part of a Hello that both ends hash.
 const HELLO_CORE_BYTES: usize = 8 + 16 + 16 + 32;
 /// The public part of a Reply that both ends hash.

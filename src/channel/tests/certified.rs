@@ -211,9 +211,9 @@ fn a_session_ends_with_its_certificate_and_a_renewed_one_is_asked_for_in_time() 
         net.connect(0, 1);
         let peer = net.id(1);
         let again = Issue { from: TODAY + 6, ..Issue::ours() };
-        if renewed {
-            let renewed = identity(1).certified(&[again.to(1)]);
-            net.nodes[1].channel.set_identity(&renewed);
+        for node in if renewed { 0..2 } else { 0..1 } {
+            let renewed = identity(node).certified(&[again.to(node)]);
+            net.nodes[node].channel.set_identity(&renewed);
         }
         // Clocks run on between two looks at them.
         net.run(Duration::from_secs(u64::from(12 * DAY_S)));
@@ -312,9 +312,50 @@ fn without_anchors_nobody_is_asked_for_a_certificate_and_everything_is_vouched_f
 }
 
 #[test]
+fn of_several_certificates_those_count_that_may_and_each_vouches_for_its_own() {
+    // A second provider, which has the place that the first one has certified.
+    let ours = Issue::ours();
+    let second = Issue { anchor: 210, keys: 2, ..ours.clone() };
+    let old = Issue { from: TODAY - 20, keys: 2, ..ours.clone() };
+    let [first, second, old] = [ours, second, old].map(|issue| issue.to(1));
+    let mut both = Trust::clone(&trust(&[]));
+    both.anchors.push(key_of(210).public()).unwrap();
+    let both = Arc::new(both);
+    // The second overlay key is in the second certificate only.
+    let cases = [
+        (&second, trust(&[]), false, "of a stranger"),
+        (&second, both.clone(), true, "of another anchor of ours"),
+        (&old, both.clone(), false, "it has ended"),
+    ];
+    for (other, trust, vouched, what) in cases {
+        for opener in [0, 1] {
+            let several = identity(1).certified(&[other.clone(), first.clone()]);
+            let mut net = town(&[own(0), several]);
+            start(&mut net, 0, &own(0), trust.clone(), on(TODAY));
+            net.open(opener, 1 - opener);
+            net.run(seconds(1));
+            assert!(net.nodes[0].channel.is_up(net.id(1)), "{what}");
+            assert!(vouches(&net, 0, 1, 1), "{what}");
+            assert_eq!(vouches(&net, 0, 1, 17), vouched, "{what}");
+        }
+    }
+    // One that is forged spoils all.
+    let liar = identity(1).certified(&[first, bent(&second, 1)]);
+    for opener in [0, 1] {
+        let mut net = town(&[own(0), liar.clone()]);
+        start(&mut net, 0, &own(0), both.clone(), on(TODAY));
+        net.open(opener, 1 - opener);
+        net.run(seconds(8));
+        assert!(net.counters(0).forged > 0);
+        assert!(net.nodes[0].channel.sessions().next().is_none());
+    }
+}
+
+#[test]
 fn the_longest_certificates_leave_room_and_no_answer_exceeds_its_question() {
     let full = Issue { keys: 8, ..Issue::ours() };
-    let identities = [0, 1].map(|node| identity(node).certified(&[full.to(node)]));
+    let more = Issue { from: TODAY - 2, ..full.clone() };
+    let identities = [0, 1].map(|node| identity(node).certified(&[full.to(node), more.to(node)]));
     let mut net = town(&identities);
     net.loss_percent = 10;
     net.open(0, 1);
