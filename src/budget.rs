@@ -14,7 +14,8 @@ use crate::time::{Duration, Instant};
 pub enum Wanted {
     /// A handshake of the channel, all of it: make a key, agree, sign, verify.
     Handshake,
-    /// The same where certificates are asked for: two more signatures.
+    /// The same where certificates are asked for: four more signatures, where there are two of
+    /// other providers.
     CertifiedHandshake,
     /// To blind the address of a caller.
     Caller,
@@ -26,7 +27,7 @@ impl Wanted {
     fn price(self) -> Duration {
         match self {
             Self::Handshake => 4 * WORK_PIECE,
-            Self::CertifiedHandshake => 6 * WORK_PIECE,
+            Self::CertifiedHandshake => 8 * WORK_PIECE,
             Self::Caller | Self::Verification => WORK_PIECE,
         }
     }
@@ -34,7 +35,9 @@ impl Wanted {
     /// What has to be there: the price, and what is left for others.
     fn needed(self) -> Duration {
         match self {
-            Self::Handshake | Self::CertifiedHandshake | Self::Caller => self.price(),
+            Self::Handshake | Self::CertifiedHandshake => self.price(),
+            // Else callers would take each piece before there is enough for a handshake.
+            Self::Caller => Self::CertifiedHandshake.price(),
             Self::Verification => self.price() + WORK_FOR_OTHERS_BURST / 2,
         }
     }

@@ -35,7 +35,7 @@ pub(crate) struct Router {
     /// The router in front.
     pub(crate) gateway: Option<IpAddr>,
     pub(crate) config: Config,
-    identity: Identity,
+    pub(crate) identity: Identity,
     starts: u32,
 }
 
@@ -153,7 +153,7 @@ pub(crate) struct Town {
     pub(crate) behind: Option<IpAddr>,
     /// What was, by the clock of a router that starts, when this world began: seconds since 1970.
     pub(crate) epoch_s: u64,
-    keys: NetworkKeys,
+    pub(crate) keys: NetworkKeys,
 }
 
 impl Town {
