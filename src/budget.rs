@@ -4,7 +4,8 @@
 //! a turn of the run loop does one at most, and what others ask for has a fifth of the processor in
 //! the long run, whether they open handshakes or put records. Cores have no clock to measure with:
 //! each operation is charged as what it takes on the slowest router. Half of what may be used at
-//! once is left for handshakes and callers, for calls come with them: records that are put can wait.
+//! once is left for handshakes and callers, for calls come with them: records that are put can
+//! wait.
 
 use crate::limits::{WORK_FOR_OTHERS_BURST, WORK_FOR_OTHERS_PERCENT, WORK_PIECE};
 use crate::time::{Duration, Instant};

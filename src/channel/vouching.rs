@@ -159,8 +159,7 @@ impl Vouching {
     }
 
     fn knows(&self, link: &Link<'_>) -> bool {
-        let print = self.print(link);
-        self.remembered.iter().any(|known| *known == print)
+        self.remembered.contains(&self.print(link))
     }
 
     /// What stands for a signature, who made it, and what it covers.

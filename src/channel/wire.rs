@@ -12,8 +12,8 @@
 //! Unknown 1 key 45 | receiver's session 8 | tag 16
 //! ```
 //! Hello is as large as Reply, so that no answer exceeds its question. Its reserved bytes are
-//! sent as zeros and not looked at. An extension is kind 1, length 2, value; kind 1, in a Finish, is
-//! a payload (kind 1, body), kind 2 a certificate of the public key, looked at where a trust
+//! sent as zeros and not looked at. An extension is kind 1, length 2, value; kind 1, in a Finish,
+//! is a payload (kind 1, body), kind 2 a certificate of the public key, looked at where a trust
 //! anchor is set: there may be several, of 806 bytes together, heads included. Unknown ones are
 //! skipped. Tags are those of the network, see [`crate::identity::network`].
 

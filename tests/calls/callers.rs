@@ -305,8 +305,8 @@ fn inside_its_call_a_member_cannot_become_somebody_else() {
     assert_eq!(uri_of(bye.one("From")), format!("sip:mallory@{DOMAIN}"));
     town.reply(&bye, 200, "b", &[]);
     // Under another tag it is in no call.
-    let stray =
-        String::from_utf8(inside("INVITE", "CSeq: 1 ")).unwrap().replace(";tag=b", ";tag=x");
+    let stray = String::from_utf8(inside("INVITE", "CSeq: 1 ")).unwrap();
+    let stray = stray.replace(";tag=b", ";tag=x").replace("z9hG4bKi", "z9hG4bKj");
     mallory.sends(&mut town, stray.as_bytes());
     town.world.nothing(bob.at, "INVITE", 1_000);
     assert_eq!(mallory.heard(&mut town, "SIP/2.0 481"), 1);
