@@ -238,7 +238,7 @@ impl Adapter {
     /// The caller that a request names which begins a call or is a text, for a phone here: nothing
     /// where that is withheld, and empty where it is no address.
     fn caller_in(&self, message: &Message<'_>) -> Option<String> {
-        let begins = message.to().is_none_or(|to| to.tag().is_none());
+        let begins = message.is_request() && message.to().is_none_or(|to| to.tag().is_none());
         if !begins || !matches!(message.method(), Method::Invite | Method::Message) {
             return None;
         }
