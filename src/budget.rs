@@ -4,7 +4,8 @@
 //! a turn of the run loop does one at most, and what others ask for has a fifth of the processor in
 //! the long run, whether they open handshakes or put records. Cores have no clock to measure with:
 //! each operation is charged as what it takes on the slowest router. Half of what may be used at
-//! once is left for handshakes, for calls come with them: records that are put can wait.
+//! once is left for handshakes and callers, for calls come with them: records that are put can
+//! wait.
 
 use crate::limits::{WORK_FOR_OTHERS_BURST, WORK_FOR_OTHERS_PERCENT, WORK_PIECE};
 use crate::time::{Duration, Instant};
@@ -14,6 +15,11 @@ use crate::time::{Duration, Instant};
 pub enum Wanted {
     /// A handshake of the channel, all of it: make a key, agree, sign, verify.
     Handshake,
+    /// The same where certificates are asked for: four more signatures, where there are two of
+    /// other providers.
+    CertifiedHandshake,
+    /// To blind the address of a caller.
+    Caller,
     /// To verify one signature of a record or of a list of addresses.
     Verification,
 }
@@ -22,14 +28,17 @@ impl Wanted {
     fn price(self) -> Duration {
         match self {
             Self::Handshake => 4 * WORK_PIECE,
-            Self::Verification => WORK_PIECE,
+            Self::CertifiedHandshake => 8 * WORK_PIECE,
+            Self::Caller | Self::Verification => WORK_PIECE,
         }
     }
 
     /// What has to be there: the price, and what is left for others.
     fn needed(self) -> Duration {
         match self {
-            Self::Handshake => self.price(),
+            Self::Handshake | Self::CertifiedHandshake => self.price(),
+            // Else callers would take each piece before there is enough for a handshake.
+            Self::Caller => Self::CertifiedHandshake.price(),
             Self::Verification => self.price() + WORK_FOR_OTHERS_BURST / 2,
         }
     }

@@ -253,6 +253,17 @@ pub const NOTICE_REPEAT: Duration = Duration::from_millis(300);
 /// How often a notice is sent at most.
 pub const NOTICES_SENT_MAX: u8 = 4;
 
+/// Addresses of callers kept blinded that certificates list; the oldest makes room.
+pub const CALLERS_KNOWN_MAX: usize = 64;
+
+/// Notices and requests that wait for their callers to be known, and how many of them of one
+/// adapter; what comes beyond them is lost, and comes again.
+pub const CALLERS_WAITING_MAX: usize = 16;
+/// See [`CALLERS_WAITING_MAX`].
+pub const CALLERS_A_PEER_MAX: usize = 4;
+/// How long they wait: by then whoever sent them has sent them again.
+pub const CALLER_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long a notice belongs to its call.
 pub const NOTICE_LIFE: Duration = Duration::from_secs(60);
 

@@ -190,6 +190,11 @@ impl Adapter {
             self.counters.peer_requests_refused += 1;
             return self.refuse(now, id, 403);
         }
+        if let Path::Peer(node) = source.path
+            && self.is_uncertified(now, node, message)
+        {
+            return self.refuse_caller(now, id, node);
+        }
         if in_dialog {
             return match self.dialog_of(message, source.path) {
                 Some(at) if self.is_out_of_order(at, message, &source) => {

@@ -9,6 +9,7 @@
 mod alg;
 mod bootstrap;
 mod call;
+mod callers;
 mod connections;
 mod contacts;
 mod credentials;
@@ -132,6 +133,16 @@ crate::observe::counters! {
         wan_unauthorized,
         /// Requests of other adapters that are not taken: see `accept`, and REFER.
         peer_requests_refused,
+        /// Calls, texts and notices of other adapters refused: their certificates do not list who
+        /// calls.
+        callers_refused,
+        /// Addresses of callers left out of notices: no certificate lists them.
+        aliases_refused,
+        /// Addresses of callers blinded, to compare them with certificates.
+        callers_blinded,
+        /// Calls, texts and notices left to be sent again: too many wait for their callers to be
+        /// known, or their adapter is asked anew who it is.
+        callers_postponed,
         /// INVITEs of other adapters left to be sent again: a hole for speech may still open.
         invites_postponed,
         /// INVITEs of other adapters refused because speech has no way between the two NATs.
@@ -272,6 +283,7 @@ pub struct Adapter {
     askers: Map<LookupId, Asker>,
     answers: Map<Ticket, status::Answering>,
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
+    callers: callers::Callers,
     contacts: contacts::Contacts,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
@@ -344,6 +356,7 @@ impl Adapter {
             askers: Map::new(),
             answers: Map::new(),
             notices: List::new(),
+            callers: callers::Callers::default(),
             contacts: contacts::Contacts::default(),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),

@@ -347,6 +347,9 @@ impl Adapter {
         self.look_in_front(now);
         self.drop_idle_connections(now);
         self.forget_old_notices(now);
+        if let Some(channel) = &mut self.channel {
+            channel.review(now);
+        }
         self.forget_old_referrals(now);
         if self.knows_time() {
             let unix_s = self.unix_now(now);

@@ -79,12 +79,7 @@ impl Adapter {
     /// Another adapter tells that a phone here is about to be called.
     pub(super) fn notice_heard(&mut self, now: Instant, peer: NodeId, notice: &Notice<'_>) {
         let call = notice.call;
-        let here = self.config.identity.accept != Accept::Nobody
-            && self.config.adapter.mode != Mode::Server
-            && self.registrar.by_aor(notice.callee).any(|id| {
-                let binding = self.registrar.get(id);
-                self.is_shared(id) && binding.is_some_and(|binding| !binding.silent)
-            });
+        let here = self.takes_calls_for(notice.callee);
         if here {
             let claim = Claim::told(notice.aliases.iter().copied(), notice.session);
             let began = now - Duration::from_millis(notice.age_ms.into());
@@ -94,6 +89,16 @@ impl Adapter {
         if let Some(channel) = &mut self.channel {
             let _ = channel.send(now, peer, &Payload::NoticeAnswer { call, answer });
         }
+    }
+
+    /// Whether a phone here takes calls of other adapters under this address.
+    pub(super) fn takes_calls_for(&self, callee: &str) -> bool {
+        self.config.identity.accept != Accept::Nobody
+            && self.config.adapter.mode != Mode::Server
+            && self.registrar.by_aor(callee).any(|id| {
+                let binding = self.registrar.get(id);
+                self.is_shared(id) && binding.is_some_and(|binding| !binding.silent)
+            })
     }
 
     /// Keeps a notice, or what a leg adds to it, and finds the leg by the server that came before,

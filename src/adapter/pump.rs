@@ -316,12 +316,7 @@ impl Adapter {
 
     pub(super) fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
         match payload {
-            Payload::Sip(bytes) => {
-                let (flow, local) = (super::names::peer_flow(peer), Local::Overlay(self.id));
-                let source = Source { path: Path::Peer(peer), flow, local };
-                let _ = self.handle_sip(now, source, bytes);
-            }
-            Payload::Notice(notice) => self.notice_heard(now, peer, notice),
+            Payload::Sip(_) | Payload::Notice(_) => self.hear_caller(now, peer, payload),
             Payload::NoticeAnswer { call, answer } => {
                 self.notice_answered(now, peer, *call, *answer == NoticeAnswer::Here);
             }

@@ -25,6 +25,7 @@ impl Adapter {
             return;
         }
         channel.set_network(&keys);
+        self.callers.forget();
         self.publish_all();
         log::info!("the network's secrets changed: {keys:?}");
     }

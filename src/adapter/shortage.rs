@@ -10,7 +10,7 @@ use crate::time::Instant;
 /// A limit that a person can do something about: its counter, and what is said.
 type Limit = (fn(&Adapter) -> u64, &'static str);
 
-const LIMITS: [Limit; 14] = [
+const LIMITS: [Limit; 15] = [
     (|adapter| adapter.counters.calls_refused_full, "calls refused: max_calls are running"),
     (
         |adapter| adapter.counters.call_parts_dropped,
@@ -19,6 +19,10 @@ const LIMITS: [Limit; 14] = [
     (
         |adapter| adapter.counters.transfers_refused_full,
         "transfers of other adapters refused: too many are under way",
+    ),
+    (
+        |adapter| adapter.counters.callers_refused,
+        "calls and texts of other adapters refused: their certificates do not list who calls",
     ),
     (
         |adapter| adapter.counters.connections_refused,

@@ -1,11 +1,12 @@
 //! Work that takes milliseconds on a router: public-key operations, and blinding addresses.
 //!
-//! A turn of the run loop does one piece at most, so that speech never waits for two. A call's
-//! handshake comes before the signatures of the overlay, and those before our own addresses.
+//! A turn of the run loop does one piece at most, so that speech never waits for two. The handshake
+//! of a call and the address of a caller, in turn, come before the signatures of the overlay, and
+//! those before our own addresses.
 
 use super::Adapter;
 use super::registrar::BindingId;
-use crate::budget::Budget;
+use crate::budget::{Budget, Wanted};
 use crate::identity::record::Contact;
 use crate::time::{Instant, earlier};
 use std::collections::VecDeque;
@@ -13,7 +14,9 @@ use std::collections::VecDeque;
 /// What waits here; the rest waits in the cores.
 pub(super) struct Waiting {
     /// What public-key work for others may cost.
-    budget: Budget,
+    pub(super) budget: Budget,
+    /// Whether a caller's turn is next: neither callers nor handshakes keep the others waiting.
+    callers_next: bool,
     /// Phones with addresses that are still to be blinded and published, each of them once.
     unpublished: VecDeque<BindingId>,
 }
@@ -21,17 +24,25 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Nothing.
     pub(super) fn new(now: Instant) -> Self {
-        Self { budget: Budget::new(now), unpublished: VecDeque::new() }
+        Self { budget: Budget::new(now), callers_next: false, unpublished: VecDeque::new() }
     }
 }
 
 impl Adapter {
     /// Does one piece of what waits.
     pub(super) fn work(&mut self, now: Instant) {
+        let callers_first = self.waiting.callers_next && self.judge_caller(now);
         let budget = &mut self.waiting.budget;
-        let done = self.channel.as_mut().is_some_and(|channel| channel.work(now, budget))
-            || self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget));
-        if done {
+        if !callers_first && self.channel.as_mut().is_some_and(|it| it.work(now, budget)) {
+            self.waiting.callers_next = true;
+            return;
+        }
+        if callers_first || self.judge_caller(now) {
+            self.waiting.callers_next = false;
+            return;
+        }
+        let budget = &mut self.waiting.budget;
+        if self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget)) {
             return;
         }
         if self.waiting.unpublished.is_empty() {
@@ -43,12 +54,14 @@ impl Adapter {
 
     /// When [`Self::work`] is wanted.
     pub(super) fn work_at(&self) -> Option<Instant> {
-        let Waiting { budget, unpublished } = &self.waiting;
+        let Waiting { budget, unpublished, .. } = &self.waiting;
         if !unpublished.is_empty() {
             return Some(Instant::ZERO);
         }
         let channel = self.channel.as_ref().and_then(|channel| channel.work_at(budget));
-        earlier(channel, self.overlay.as_ref().and_then(|overlay| overlay.work_at(budget)))
+        let callers = self.callers.wait().then(|| budget.enough_at(Wanted::Caller));
+        let overlay = self.overlay.as_ref().and_then(|overlay| overlay.work_at(budget));
+        earlier(earlier(channel, callers), overlay)
     }
 
     /// Pieces of work done since the start.
@@ -58,7 +71,7 @@ impl Adapter {
             counters.verified + counters.signed + counters.blinded
         });
         let channel = self.channel.as_ref().map(|channel| channel.counters().public_key_operations);
-        overlay.unwrap_or_default() + channel.unwrap_or_default()
+        overlay.unwrap_or_default() + channel.unwrap_or_default() + self.counters.callers_blinded
     }
 
     /// Puts a phone's addresses into the overlay, where they belong there: at once those that are

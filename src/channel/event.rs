@@ -1,6 +1,7 @@
 //! What the channel tells its owner: events, counters, the state of sessions.
 
 use super::notice::Payload;
+use super::vouching::Unvouched;
 use crate::limits::{CHANNEL_EVENTS_BYTES_MAX, CHANNEL_EVENTS_MAX};
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
@@ -15,6 +16,8 @@ pub enum DownReason {
     NoAnswer,
     /// Somebody answered, but only with proofs of other keys than the one wanted.
     WrongIdentity,
+    /// Who answered is not certified by anybody whose word counts.
+    Untrusted,
     /// The session made room for another one.
     Evicted,
 }
@@ -103,6 +106,18 @@ crate::observe::counters! {
         handshakes_failed,
         /// Proofs of another key than the one wanted.
         wrong_identities,
+        /// Proofs without a certificate of a trust anchor where one is needed.
+        uncertified,
+        /// Proofs with a certificate of another key, or of another place than the one wanted.
+        foreign_certificates,
+        /// Proofs with a certificate whose time, or its delegation's, is over or has not come.
+        expired,
+        /// Proofs with a certificate that was revoked, or whose delegation was.
+        revoked,
+        /// Proofs with a certificate that has a wrong signature, or is of another network.
+        forged,
+        /// Sessions whose peer was asked for another certificate: its own does not count any more.
+        asked_anew,
         /// Peers told that we do not hold their session.
         unknown_sent,
         /// Peers that told us so.
@@ -111,6 +126,19 @@ crate::observe::counters! {
         evicted,
         /// Peers that moved.
         moved,
+    }
+}
+
+impl Counters {
+    /// What counts proofs that nobody vouches for.
+    pub(super) fn of(&mut self, why: Unvouched) -> &mut u64 {
+        match why {
+            Unvouched::Uncertified => &mut self.uncertified,
+            Unvouched::Foreign => &mut self.foreign_certificates,
+            Unvouched::Expired => &mut self.expired,
+            Unvouched::Revoked => &mut self.revoked,
+            Unvouched::Forged => &mut self.forged,
+        }
     }
 }
 

@@ -7,8 +7,9 @@
 
 use super::backlog::Backlog;
 use super::crypto::{self, Secrets};
-use super::proof::{Extensions, finish_hash, read_proof};
+use super::proof::{Extensions, Proof, finish_hash};
 use super::session::{Addresses, Agreed};
+use super::vouching::{Unvouched, Vouched, Vouching};
 use super::wire::{Cookie, Hello, PROOF_BYTES, Packet, ReplyHead, SessionId};
 use crate::identity::key::{self, Identity};
 use crate::identity::network::NetworkKeys;
@@ -38,6 +39,8 @@ pub(super) enum Stage {
     Agree,
     /// Verify the other end's signature.
     Verify,
+    /// Verify those by which others vouch for it.
+    Vouch,
     /// Sign.
     Sign,
     /// Opener: the Finish is sent, the session is there; wait until the peer is heard on it.
@@ -57,6 +60,8 @@ pub(super) enum Step {
     Refused,
     /// The other end proved a key, but not the one whose id was wanted.
     WrongIdentity,
+    /// Nobody whose word counts vouches for the other end.
+    Untrusted(Unvouched),
     /// Nothing can come of it.
     Failed,
 }
@@ -79,7 +84,9 @@ pub(super) struct Handshake {
     pub(super) keys: Option<Secrets>,
     /// A message that waits for an operation; later the one to repeat.
     pub(super) packet: Packet,
-    proof: ([u8; 32], [u8; 64]),
+    proof: Option<Proof>,
+    /// The certificate that is being verified, and by which anchor of those that bear the name.
+    vouched: (usize, usize),
     /// Hash of the sealed Reply, which the opener signs.
     pub(super) sealed_reply: [u8; 32],
     /// Hash of the Finish.
@@ -97,6 +104,8 @@ pub(super) struct Handshake {
     pub(super) rtt: Option<Duration>,
     /// Whether somebody proved another key than the one wanted.
     pub(super) wrong_identity: bool,
+    /// Whether somebody proved the key without anybody who vouches for it.
+    pub(super) untrusted: bool,
     pub(super) session: Option<Id<super::session::Session>>,
     pub(super) backlog: Backlog,
 }
@@ -116,7 +125,8 @@ impl Handshake {
             secret: None,
             keys: None,
             packet: Packet::default(),
-            proof: ([0; 32], [0; 64]),
+            proof: None,
+            vouched: (0, 0),
             sealed_reply: [0; 32],
             finish: [0; 32],
             addresses: Addresses::new(),
@@ -129,6 +139,7 @@ impl Handshake {
             repeated: false,
             rtt: None,
             wrong_identity: false,
+            untrusted: false,
             session: None,
             backlog: Backlog::default(),
         }
@@ -171,8 +182,8 @@ impl Handshake {
     }
 
     /// Responder: decrypts a Finish. True where it was sealed by who agreed on the keys; the proof
-    /// in it still has to be verified.
-    pub(super) fn take_finish(&mut self, head: &[u8], sealed: &[u8]) -> bool {
+    /// in it still has to be verified, and its certificates where they are `asked` for.
+    pub(super) fn take_finish(&mut self, head: &[u8], sealed: &[u8], asked: bool) -> bool {
         let Some(keys) = &self.keys else { return false };
         let mut plain = Packet::default();
         let Some((body, tag)) = sealed.split_last_chunk() else { return false };
@@ -180,8 +191,8 @@ impl Handshake {
         if !crypto::open(&keys.finish, 0, head, plain.bytes_mut(), tag) {
             return false;
         }
-        let Some(proof) = read_proof(plain.bytes()) else { return false };
-        self.proof = proof;
+        let Some(proof) = Proof::read(plain.bytes(), asked) else { return false };
+        self.proof = Some(proof);
         self.finish = finish_hash(sealed);
         self.packet = plain;
         self.stage = Stage::Verify;
@@ -209,21 +220,25 @@ impl Handshake {
             send,
             receive,
             finish: self.finish,
+            certificates: self.proof.as_ref().map_or_else(Vec::new, |it| it.certificates.clone()),
         })
     }
 
     /// Does the one public-key operation that the stage asks for.
     pub(super) fn step(
         &mut self,
+        now: Instant,
         identity: &Identity,
         network: &NetworkKeys,
+        vouching: &mut Vouching,
         rng: &mut Rng,
     ) -> Step {
         match self.stage {
             Stage::Generate => self.generate(rng),
-            Stage::Agree => self.agree(identity),
-            Stage::Verify => self.verify(),
-            Stage::Sign => self.sign(identity, network),
+            Stage::Agree => self.agree(identity, vouching.is_required()),
+            Stage::Verify => self.verify(now, vouching),
+            Stage::Vouch => self.vouch(now, vouching, network),
+            Stage::Sign => self.sign(identity, network, vouching),
             Stage::Await | Stage::Confirm => Step::Failed,
         }
     }
@@ -246,7 +261,7 @@ impl Handshake {
         }
     }
 
-    fn agree(&mut self, identity: &Identity) -> Step {
+    fn agree(&mut self, identity: &Identity, asked: bool) -> Step {
         let theirs = if self.role == Role::Opener { self.reply } else { self.hello };
         let Some(secret) = &self.secret else { return Step::Failed };
         let shared = MontgomeryPoint(theirs).mul_clamped(**secret).to_bytes();
@@ -257,7 +272,7 @@ impl Handshake {
         let reply = self.reply_head().core();
         let keys = Secrets::new(&self.network, &hello, &reply, &shared);
         match self.role {
-            Role::Opener => self.read_reply(keys),
+            Role::Opener => self.read_reply(keys, asked),
             Role::Responder => {
                 self.keys = Some(keys);
                 self.secret = None;
@@ -268,7 +283,7 @@ impl Handshake {
     }
 
     /// Opener: decrypts the Reply. A wrong one is forgotten, so that a genuine one still counts.
-    fn read_reply(&mut self, keys: Secrets) -> Step {
+    fn read_reply(&mut self, keys: Secrets, asked: bool) -> Step {
         self.sealed_reply = *blake3::hash(self.packet.bytes()).as_bytes();
         let head = self.reply_head().core();
         let mut plain = core::mem::take(&mut self.packet);
@@ -278,8 +293,8 @@ impl Handshake {
         if !crypto::open(&keys.reply, 0, &head, body, tag) {
             return self.refuse();
         }
-        let Some(proof) = read_proof(body) else { return self.refuse() };
-        self.proof = proof;
+        let Some(proof) = Proof::read(body, asked) else { return self.refuse() };
+        self.proof = Some(proof);
         self.keys = Some(keys);
         self.stage = Stage::Verify;
         Step::Again
@@ -295,18 +310,49 @@ impl Handshake {
         }
     }
 
-    fn verify(&mut self) -> Step {
+    fn verify(&mut self, now: Instant, vouching: &Vouching) -> Step {
         let Some(keys) = &self.keys else { return Step::Failed };
-        let (public, signature) = &self.proof;
         let by = if self.role == Role::Opener { Role::Responder } else { Role::Opener };
         let message = self.signed(keys, by);
-        if key::node_id(public) != self.peer {
+        let Some(proof) = &mut self.proof else { return Step::Failed };
+        if let Err(step) = vouching.admits(now, proof, self.peer) {
             self.refuse();
-            return Step::WrongIdentity;
+            return step;
         }
-        if !key::verify(public, &message, signature) {
+        if !key::verify(&proof.public, &message, &proof.signature) {
             return self.refuse();
         }
+        if vouching.is_required() {
+            (self.stage, self.vouched) = (Stage::Vouch, (0, 0));
+            return Step::Again;
+        }
+        self.proven()
+    }
+
+    /// Verifies one of the signatures by which others vouch for the peer.
+    fn vouch(&mut self, now: Instant, vouching: &mut Vouching, network: &NetworkKeys) -> Step {
+        let certificates = self.proof.as_ref().map_or(&[][..], |proof| &proof.certificates);
+        let (at, anchor) = self.vouched;
+        let Some(certificate) = certificates.get(at) else { return self.refuse() };
+        match vouching.verify_one(now, certificate, anchor, network.network()) {
+            Vouched::All if at + 1 == certificates.len() => self.proven(),
+            Vouched::All => {
+                self.vouched = (at + 1, 0);
+                Step::Again
+            }
+            Vouched::More => Step::Again,
+            Vouched::NotBy => {
+                self.vouched = (at, anchor + 1);
+                Step::Again
+            }
+            Vouched::ByNobody => {
+                self.refuse();
+                Step::Untrusted(Unvouched::Forged)
+            }
+        }
+    }
+
+    fn proven(&mut self) -> Step {
         match self.role {
             Role::Opener => {
                 self.stage = Stage::Sign;
@@ -316,19 +362,20 @@ impl Handshake {
         }
     }
 
-    fn sign(&mut self, identity: &Identity, network: &NetworkKeys) -> Step {
+    fn sign(&mut self, identity: &Identity, network: &NetworkKeys, vouching: &Vouching) -> Step {
         let Some(keys) = &self.keys else { return Step::Failed };
         let signature = identity.sign(&self.signed(keys, self.role));
+        let shown = vouching.shown(identity);
         match self.role {
             Role::Opener => {
                 self.secret = None;
                 self.packet = Packet::default();
-                self.build_finish(identity, network, &signature);
+                self.build_finish(identity, network, &signature, &shown);
                 self.stage = Stage::Confirm;
                 Step::Done
             }
             Role::Responder => {
-                self.build_reply(identity, network, &signature);
+                self.build_reply(identity, network, &signature, &shown);
                 self.stage = Stage::Await;
                 Step::Send
             }

@@ -9,9 +9,9 @@
 //!
 //! [`Channel::work`] does one public-key operation, where one waits: for what is ours first, and
 //! within a budget for handshakes that others opened. Parts: `wire` (bytes), `crypto` (keys),
-//! `session` and `handshake` with `proof` (one each), `receive` and `inside` (datagrams),
-//! `progress` (time), `peers` (which session carries what), `moving` (where a peer is), `notice`
-//! (payloads), `fragment`, `backlog`, `event`.
+//! `session` and `handshake` with `proof` (one each), `vouching` (whose word counts), `receive` and
+//! `inside` (datagrams), `progress` (time), `peers` (which session carries what), `moving` (where a
+//! peer is), `notice` (payloads), `fragment`, `backlog`, `event`.
 //!
 //! Not here: finding peers and their addresses (the overlay), what a notice means (the adapter).
 
@@ -31,6 +31,7 @@ mod receive;
 mod session;
 #[cfg(test)]
 mod tests;
+mod vouching;
 mod wire;
 
 pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
@@ -54,6 +55,7 @@ use fragment::Reassembly;
 use handshake::Handshake;
 use session::Session;
 use std::net::SocketAddr;
+use vouching::Vouching;
 
 const _: () = assert!(CHANNEL_BACKLOG_BYTES_MAX >= SIP_MESSAGE_BYTES_MAX);
 
@@ -109,6 +111,7 @@ impl core::error::Error for SendError {}
 pub struct Channel {
     identity: Identity,
     network: NetworkKeys,
+    vouching: Vouching,
     rng: Rng,
     cookie_key: [u8; 32],
     /// Recognises session ids of our own making, also after a restart.
@@ -138,7 +141,7 @@ pub struct Channel {
 impl Channel {
     /// A channel for `identity` in the network of `network`, with room for `sessions_max` sessions
     /// ([`crate::limits::CHANNEL_SESSIONS_MAX`] on a router). All memory is reserved here, except
-    /// for payloads that wait for a session.
+    /// for payloads that wait for a session and the certificates of peers.
     pub fn new(
         identity: &Identity,
         network: &NetworkKeys,
@@ -149,6 +152,7 @@ impl Channel {
         Self {
             identity: identity.clone(),
             network: network.clone(),
+            vouching: Vouching::new(rng.bytes()),
             cookie_key: rng.bytes(),
             session_key: identity.derive("cosip 2026 channel session ids v1"),
             rng,

@@ -45,7 +45,7 @@ impl Channel {
     }
 
     /// Our own attempt to reach `peer`.
-    fn opening_to(&self, peer: NodeId) -> Option<Id<Handshake>> {
+    pub(super) fn opening_to(&self, peer: NodeId) -> Option<Id<Handshake>> {
         find(&self.handshakes, |h| h.peer == peer && h.role == Role::Opener)
     }
 
@@ -205,7 +205,7 @@ impl Channel {
         let mut addresses = session.others.clone();
         remember(&mut addresses, session.address);
         self.arm_session(id);
-        if self.start_handshake(now, peer, &addresses).is_err() {
+        if self.opening_to(peer).is_none() && self.start_handshake(now, peer, &addresses).is_err() {
             self.remove_session(id);
             self.events.down(peer, DownReason::NoAnswer);
             return;

@@ -10,7 +10,7 @@ use super::event::DownReason;
 use super::handshake::{Handshake, Role, Stage, Step};
 use super::notice::Payload;
 use super::session::{Session, remember};
-use super::wire::{Cookie, EXTENSION_PAYLOAD};
+use super::wire::{Cookie, EXTENSION_CERTIFICATE, EXTENSION_PAYLOAD};
 use crate::budget::{Budget, Wanted};
 use crate::limits::{
     CHANNEL_GIVE_UP, CHANNEL_HANDSHAKES_MAX, CHANNEL_REPEAT_INTERVAL, CHANNEL_REPEAT_INTERVAL_MAX,
@@ -96,7 +96,13 @@ impl Channel {
         while let Some(id) = self.next_work(now, budget) {
             let Some(handshake) = self.handshakes.get_mut(id) else { continue };
             self.counters.public_key_operations += 1;
-            let step = handshake.step(&self.identity, &self.network, &mut self.rng);
+            let step = handshake.step(
+                now,
+                &self.identity,
+                &self.network,
+                &mut self.vouching,
+                &mut self.rng,
+            );
             self.after_step(now, id, step);
             return true;
         }
@@ -108,7 +114,7 @@ impl Channel {
             return Some(id);
         }
         self.knocking.retain(|id| self.handshakes.get(*id).is_some());
-        if self.knocking.is_empty() || !budget.pay(now, Wanted::Handshake) {
+        if self.knocking.is_empty() || !budget.pay(now, self.price()) {
             return None;
         }
         Some(self.knocking.remove(0))
@@ -120,7 +126,12 @@ impl Channel {
             return Some(Instant::ZERO);
         }
         let knocks = self.knocking.iter().any(|id| self.handshakes.get(*id).is_some());
-        knocks.then(|| budget.enough_at(Wanted::Handshake))
+        knocks.then(|| budget.enough_at(self.price()))
+    }
+
+    /// What a handshake costs that somebody else opens.
+    fn price(&self) -> Wanted {
+        if self.vouching.is_required() { Wanted::CertifiedHandshake } else { Wanted::Handshake }
     }
 
     fn after_step(&mut self, now: Instant, id: Id<Handshake>, step: Step) {
@@ -142,6 +153,13 @@ impl Channel {
             (Step::WrongIdentity, Role::Responder) => {
                 self.counters.wrong_identities += 1;
                 self.fail_handshake(id);
+            }
+            (Step::Untrusted(why), role) => {
+                *self.counters.of(why) += 1;
+                handshake.untrusted = true;
+                if role == Role::Responder {
+                    self.fail_handshake(id);
+                }
             }
             (Step::Refused, Role::Responder) | (Step::Failed, _) => self.fail_handshake(id),
         }
@@ -219,6 +237,7 @@ impl Channel {
                 Some((payload, body)) if kind == EXTENSION_PAYLOAD => {
                     self.deliver_whole(peer, *payload, body);
                 }
+                _ if kind == EXTENSION_CERTIFICATE => {}
                 _ => self.counters.unknown_kinds += 1,
             }
         }
@@ -256,7 +275,7 @@ impl Channel {
                 }
                 Stage::Await => self.send_hello(now, id),
                 Stage::Confirm => self.send_packet(now, id),
-                Stage::Agree | Stage::Verify | Stage::Sign => {}
+                Stage::Agree | Stage::Verify | Stage::Vouch | Stage::Sign => {}
             }
         }
         self.arm_handshake(id);
@@ -281,8 +300,11 @@ impl Channel {
                 if let Some(session) = stale {
                     self.remove_session(session);
                 }
-                let wrong = handshake.wrong_identity;
-                let reason = if wrong { DownReason::WrongIdentity } else { DownReason::NoAnswer };
+                let reason = match (handshake.untrusted, handshake.wrong_identity) {
+                    (true, _) => DownReason::Untrusted,
+                    (_, true) => DownReason::WrongIdentity,
+                    _ => DownReason::NoAnswer,
+                };
                 self.events.down(handshake.peer, reason);
             }
         }

@@ -3,14 +3,53 @@
 use super::crypto::{self, Secrets};
 use super::handshake::{Handshake, Role};
 use super::wire::{
-    EXTENSION_PAYLOAD, FINISH, FINISH_PLAIN_BYTES_MAX, PROOF_BYTES, Packet, REPLY, take,
+    EXTENSION_CERTIFICATE, EXTENSION_HEAD_BYTES, EXTENSION_PAYLOAD, FINISH, FINISH_PLAIN_BYTES_MAX,
+    Packet, REPLY, take,
 };
+use crate::identity::Certificate;
 use crate::identity::key::{Identity, PublicKey, Signature};
 use crate::identity::network::NetworkKeys;
+use crate::limits::CERTIFICATES_MAX;
 
 const LABEL_RESPONDER: &[u8] = b"cosip channel responder v1";
 const LABEL_OPENER: &[u8] = b"cosip channel opener v1";
 const SIGNED_BYTES_MAX: usize = 96;
+
+/// What one end shows of itself.
+pub(super) struct Proof {
+    pub(super) public: PublicKey,
+    pub(super) signature: Signature,
+    /// By whom it is vouched for, where that was asked; not verified yet.
+    pub(super) certificates: Vec<Certificate>,
+}
+
+impl Proof {
+    /// Reads it, with its certificates where they are `asked` for; `None` where it is cut short, or
+    /// one of them is none.
+    pub(super) fn read(mut plain: &[u8], asked: bool) -> Option<Self> {
+        let (public, signature) = (take(&mut plain)?, take(&mut plain)?);
+        let extensions = Extensions { rest: plain };
+        let shown = extensions.filter(|(kind, _)| asked && *kind == EXTENSION_CERTIFICATE);
+        let shown = shown.take(CERTIFICATES_MAX).map(|(_, data)| Certificate::parse(data));
+        let certificates = shown.collect::<Result<_, _>>().ok()?;
+        Some(Self { public, signature, certificates })
+    }
+
+    /// Writes that of `identity`, with the certificates that it shows.
+    fn write(packet: &mut Packet, identity: &Identity, signature: &Signature, shown: &Shown<'_>) {
+        packet.put(&identity.public());
+        packet.put(signature);
+        for certificate in shown {
+            let bytes = certificate.as_bytes();
+            let [high, low] = (bytes.len() as u16).to_be_bytes();
+            packet.put(&[EXTENSION_CERTIFICATE, high, low]);
+            packet.put(bytes);
+        }
+    }
+}
+
+/// Certificates to show.
+pub(super) type Shown<'a> = heapless::Vec<&'a Certificate, CERTIFICATES_MAX>;
 
 impl Handshake {
     /// What `by` signs: its role's label, the transcript, and for the opener the sealed Reply.
@@ -30,14 +69,14 @@ impl Handshake {
         identity: &Identity,
         network: &NetworkKeys,
         signature: &Signature,
+        shown: &Shown<'_>,
     ) {
         let Some(keys) = &self.keys else { return };
         let head = self.reply_head().core();
         let mut packet = Packet::new(network, REPLY);
         packet.put(&head);
         let start = packet.bytes().len();
-        packet.put(&identity.public());
-        packet.put(signature);
+        Proof::write(&mut packet, identity, signature, shown);
         let sealed = packet.bytes_mut().get_mut(start..).unwrap_or_default();
         let tag = crypto::seal(&keys.reply, 0, &head, sealed);
         packet.put(&tag);
@@ -52,14 +91,16 @@ impl Handshake {
         identity: &Identity,
         network: &NetworkKeys,
         signature: &Signature,
+        shown: &Shown<'_>,
     ) {
         let Some(keys) = &self.keys else { return };
         let mut packet = Packet::new(network, FINISH);
         packet.put(&self.remote);
         let start = packet.bytes().len();
-        packet.put(&identity.public());
-        packet.put(signature);
-        let fits = |body: &[u8]| PROOF_BYTES + 4 + body.len() <= FINISH_PLAIN_BYTES_MAX;
+        Proof::write(&mut packet, identity, signature, shown);
+        let proof = packet.bytes().len() - start;
+        let fits =
+            |body: &[u8]| proof + EXTENSION_HEAD_BYTES + 1 + body.len() <= FINISH_PLAIN_BYTES_MAX;
         if let Some((kind, body)) = self.backlog.front().filter(|(_, body)| fits(body)) {
             let [high, low] = (body.len() as u16 + 1).to_be_bytes();
             packet.put(&[EXTENSION_PAYLOAD, high, low, kind]);
@@ -77,10 +118,6 @@ impl Handshake {
 /// Names a Finish by its sealed part.
 pub(super) fn finish_hash(sealed: &[u8]) -> [u8; 32] {
     *blake3::hash(sealed).as_bytes()
-}
-
-pub(super) fn read_proof(mut plain: &[u8]) -> Option<(PublicKey, Signature)> {
-    Some((take(&mut plain)?, take(&mut plain)?))
 }
 
 /// The extensions of a proof: kind and value each. Ends at the first that is cut short.

@@ -7,6 +7,7 @@
 use super::backlog::Backlog;
 use super::crypto::{self, AEAD_TAG_BYTES, Key, Ratchet};
 use super::wire::{DATA_HEAD_BYTES, DataHead, SessionId};
+use crate::identity::Certificate;
 use crate::limits::{
     CHANNEL_ADDRESSES_MAX, CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_EPOCHS_AHEAD_MAX,
     CHANNEL_RATCHET_IDLE,
@@ -87,6 +88,8 @@ pub(super) struct Agreed {
     pub(super) receive: Key,
     /// Hash of the Finish: recognises one heard again.
     pub(super) finish: [u8; 32],
+    /// Who vouches for the peer, where that was asked for.
+    pub(super) certificates: Vec<Certificate>,
 }
 
 /// A session.
@@ -99,6 +102,8 @@ pub(super) struct Session {
     remote: SessionId,
     pub(super) opened_here: bool,
     pub(super) finish: [u8; 32],
+    /// Who vouches for the peer, where that was asked for.
+    pub(super) certificates: Vec<Certificate>,
     send: Ratchet,
     number: u32,
     receive: Ratchet,
@@ -136,6 +141,7 @@ impl Session {
             remote: agreed.remote,
             opened_here: agreed.opened_here,
             finish: agreed.finish,
+            certificates: agreed.certificates,
             send: Ratchet::new(agreed.send),
             number: 0,
             receive: Ratchet::new(agreed.receive),

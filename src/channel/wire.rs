@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Hello   1 key 40 | opener's session 8 | opener 16 | wanted 16 | ephemeral 32
-//!                  | cookie 16 | reserved 72 | tag 16
+//!                  | cookie 16 | reserved 878 | tag 16
 //! Cookie  1 key 41 | opener's session 8 | cookie 16 | tag 16
 //! Reply   1 key 42 | opener's session 8 | responder's session 8 | ephemeral 32
 //!                  | sealed { public key 32, signature 64, extensions } 112.. | tag 16
@@ -12,11 +12,13 @@
 //! Unknown 1 key 45 | receiver's session 8 | tag 16
 //! ```
 //! Hello is as large as Reply, so that no answer exceeds its question. Its reserved bytes are
-//! sent as zeros and not looked at. An extension is kind 1, length 2, value; kind 1 is a payload
-//! (kind 1, body); unknown ones are skipped. Tags are those of the network, see
-//! [`crate::identity::network`].
+//! sent as zeros and not looked at. An extension is kind 1, length 2, value; kind 1, in a Finish,
+//! is a payload (kind 1, body), kind 2 a certificate of the public key, looked at where a trust
+//! anchor is set: there may be several, of 806 bytes together, heads included. Unknown ones are
+//! skipped. Tags are those of the network, see [`crate::identity::network`].
 
 use crate::identity::NetworkKeys;
+use crate::identity::certificate::CERTIFICATE_BYTES_MAX;
 use crate::identity::network::TAG_BYTES;
 use crate::limits::CHANNEL_DATAGRAM_BYTES_MAX;
 use crate::net::{NodeId, Rejected};
@@ -32,6 +34,10 @@ pub(super) const UNKNOWN: u8 = 0x45;
 
 /// The extension of Finish that holds a payload.
 pub(super) const EXTENSION_PAYLOAD: u8 = 1;
+/// The extension that holds a certificate.
+pub(super) const EXTENSION_CERTIFICATE: u8 = 2;
+/// Kind and length of an extension.
+pub(super) const EXTENSION_HEAD_BYTES: usize = 3;
 
 /// Names a session at the end that chose it.
 pub(super) type SessionId = [u8; 8];
@@ -41,14 +47,18 @@ pub(super) type Cookie = [u8; 16];
 const HEAD_BYTES: usize = 3;
 /// Public key and signature.
 pub(super) const PROOF_BYTES: usize = 32 + 64;
-const RESERVED_BYTES: usize = 72;
+const RESERVED_BYTES: usize = 72 + CERTIFIED_BYTES_MAX;
+/// What certificates take in a proof: two with as many AORs as there may be, or more that have
+/// fewer. Of two providers each has its own.
+pub(super) const CERTIFIED_BYTES_MAX: usize = 2 * (EXTENSION_HEAD_BYTES + CERTIFICATE_BYTES_MAX);
 /// The public part of a Hello that both ends hash.
 const HELLO_CORE_BYTES: usize = 8 + 16 + 16 + 32;
 /// The public part of a Reply that both ends hash.
 const REPLY_CORE_BYTES: usize = 8 + 8 + 32;
 const HELLO_BYTES: usize = HEAD_BYTES + HELLO_CORE_BYTES + 16 + RESERVED_BYTES + TAG_BYTES;
-const REPLY_BYTES: usize = HEAD_BYTES + REPLY_CORE_BYTES + PROOF_BYTES + 16 + TAG_BYTES;
-const _: () = assert!(REPLY_BYTES <= HELLO_BYTES);
+const REPLY_BYTES: usize =
+    HEAD_BYTES + REPLY_CORE_BYTES + PROOF_BYTES + CERTIFIED_BYTES_MAX + 16 + TAG_BYTES;
+const _: () = assert!(REPLY_BYTES <= HELLO_BYTES && HELLO_BYTES <= CHANNEL_DATAGRAM_BYTES_MAX);
 
 /// What precedes the sealed part of a data packet: the associated data of its encryption.
 pub(super) const DATA_HEAD_BYTES: usize = HEAD_BYTES + 8 + 8;

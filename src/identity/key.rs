@@ -115,6 +115,12 @@ impl Identity {
         Self { public, id: other.id, ..self.clone() }
     }
 
+    /// This key pair, showing what may be another's certificate, and claiming its place.
+    #[cfg(test)]
+    pub(crate) fn showing(self, certificate: &Certificate) -> Self {
+        Self { id: certificate.place(), certificates: vec![certificate.clone()], ..self }
+    }
+
     /// The id that the public key gives.
     pub fn id(&self) -> NodeId {
         self.id

@@ -118,6 +118,10 @@ pub const CERTIFICATES_MAX: usize = 4;
 /// Chained keyed hashes that blind an AOR: a constant of wire version 1.
 pub const AOR_STRETCH_ROUNDS: u32 = 2000;
 
+/// Signatures under certificates of peers that are remembered as verified; the next one replaces
+/// the oldest.
+pub const CHANNEL_VOUCHED_MAX: usize = 64;
+
 /// Sessions kept with other adapters; the least recently used makes room.
 pub const CHANNEL_SESSIONS_MAX: usize = 64;
 

@@ -13,6 +13,7 @@ mod avalanche;
 mod b2bua;
 mod behind;
 mod callee;
+mod callers;
 #[cfg(feature = "lab")]
 mod clock;
 mod contacts;
@@ -33,6 +34,7 @@ mod lasting;
 mod late;
 mod leaving;
 mod legs;
+mod liar;
 mod losers;
 mod mailbox;
 mod message;

@@ -1,6 +1,7 @@
 //! What a town is made of: routers, and with the lab telephones and servers that act by
 //! themselves.
 
+use crate::liar::Liar;
 use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
 use cosip::lab::{part::Part, phone::Phone, server::Server};
@@ -14,6 +15,8 @@ pub(crate) enum Node {
     /// A telephone or a server of the lab.
     #[cfg(feature = "lab")]
     Part(Part),
+    /// A member that keeps to no rule.
+    Liar(Box<Liar>),
 }
 
 impl Node {
@@ -22,6 +25,7 @@ impl Node {
             Self::Router(adapter) => adapter.as_ref(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
+            Self::Liar(liar) => liar.as_ref(),
         }
     }
 
@@ -31,6 +35,7 @@ impl Node {
             Self::Router(adapter) => adapter.work_done(),
             #[cfg(feature = "lab")]
             Self::Part(_) => 0,
+            Self::Liar(_) => 0,
         }
     }
 
@@ -39,6 +44,23 @@ impl Node {
             Self::Router(adapter) => adapter.as_mut(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
+            Self::Liar(liar) => liar.as_mut(),
+        }
+    }
+
+    /// The adapter that this is.
+    pub(crate) fn adapter(&mut self) -> &mut Adapter {
+        match self {
+            Self::Router(adapter) => adapter,
+            _ => panic!("no adapter"),
+        }
+    }
+
+    /// The member without rules that this is.
+    pub(crate) fn liar(&mut self) -> &mut Liar {
+        match self {
+            Self::Liar(liar) => liar,
+            _ => panic!("no liar"),
         }
     }
 
@@ -47,7 +69,7 @@ impl Node {
     pub(crate) fn phone(&mut self) -> &mut Phone {
         match self {
             Self::Part(part) => part.phone_mut().expect("a telephone"),
-            Self::Router(_) => panic!("no telephone"),
+            Self::Router(_) | Self::Liar(_) => panic!("no telephone"),
         }
     }
 
@@ -56,7 +78,7 @@ impl Node {
     pub(crate) fn server(&mut self) -> &mut Server {
         match self {
             Self::Part(part) => part.server_mut().expect("a server"),
-            Self::Router(_) => panic!("no server"),
+            Self::Router(_) | Self::Liar(_) => panic!("no server"),
         }
     }
 }

@@ -34,7 +34,7 @@ impl Adapter {
         let owner = phones.first().and_then(|id| self.registrar.get(*id));
         call.provider = owner.and_then(|binding| binding.provider);
         call.callee = self.spell(call.provider, message.request_uri()).unwrap_or_default();
-        call.claim = self.claim_of(call.provider, &message, source.flow.to.ip());
+        call.claim = self.claim_of(call.provider, &message, &source);
         if linked {
             (call.key, call.callees, call.claim) = (key, callees, claim);
         }

@@ -47,7 +47,7 @@ impl Adapter {
         let phones = self.phones_called(message, &source);
         let called = phones.first().and_then(|id| self.registrar.get(*id));
         let provider = called.and_then(|binding| binding.provider);
-        let claim = self.claim_of(provider, message, source.flow.to.ip());
+        let claim = self.claim_of(provider, message, &source);
         let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
         let belongs = self.leg_belongs(now, message, &source, &claim, &phones);
         let known = self.find_call(message.call_id(), |call| {

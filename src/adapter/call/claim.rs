@@ -4,6 +4,8 @@
 //! and the caller into P-Asserted-Identity, or withhold it altogether.
 
 use crate::adapter::Adapter;
+use crate::adapter::inbound::Source;
+use crate::adapter::names::Path;
 use crate::adapter::providers::ProviderId;
 use crate::adapter::spelling;
 use crate::channel::SessionKey;
@@ -122,7 +124,7 @@ impl Adapter {
         &mut self,
         provider: Option<ProviderId>,
         message: &Message<'_>,
-        source: IpAddr,
+        source: &Source,
     ) -> Claim {
         let kind = message.header(Name::ContentType).unwrap_or_default();
         let session = session_of(kind, message.body());
@@ -130,12 +132,15 @@ impl Adapter {
         let options = self.providers.get(provider).map(|p| &p.options);
         let Some(options) = options else { return claim };
         let from = message.from().map(|from| from.uri).filter(|_| !withholds(message));
+        // Only a provider can assert (RFC 3325 s5): what another adapter says of others is nothing.
+        let by_provider = !matches!(source.path, Path::Peer(_));
         let asserted = [Name::PAssertedIdentity, Name::RemotePartyId].into_iter();
-        let asserted = asserted.flat_map(|name| message.values(name));
+        let asserted = asserted.filter(|_| by_provider).flat_map(|name| message.values(name));
         let asserted = asserted.filter_map(|value| NameAddr::parse(value).ok().map(|a| a.uri));
         for uri in from.into_iter().chain(asserted).filter(|uri| !is_nobody(uri)) {
             // The asserted address is often that of From once more.
-            let name = name_of(uri, options, source).filter(|name| !claim.names.contains(name));
+            let name = name_of(uri, options, source.flow.to.ip())
+                .filter(|name| !claim.names.contains(name));
             if let Some(name) = name {
                 let dropped = claim.names.push(name).is_err();
                 self.counters.claims_dropped += u64::from(dropped);

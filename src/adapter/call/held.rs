@@ -123,7 +123,7 @@ impl Adapter {
         upstream.anonymous = anonymous;
         let _ = call.upstreams.push(upstream);
         // The session that it offers may prove yet that it is another call.
-        call.claim = self.claim_of(None, message, source.flow.to.ip());
+        call.claim = self.claim_of(None, message, &source);
         let Some(id) = self.insert_call(call) else { return self.refuse(now, server, 480) };
         self.trace_begin(now, id, message, source.path);
         self.trace_note(now, id, "this call is over: held");

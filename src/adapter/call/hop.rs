@@ -89,7 +89,9 @@ impl Adapter {
         crossing.stand_in = self.shown_contact(dialog, end, &crossing);
         let known = dialog.end(end).is_some_and(|end| end.id.is_same(&dialog.id));
         let direct = read_direct(message.call_id()).is_some();
-        if direct || !known || dialog.phone.withheld {
+        // Inside its call nobody becomes somebody whom no certificate lists.
+        let certified = matches!(source.path, Path::Peer(node) if self.asks_who_calls(node));
+        if direct || !known || dialog.phone.withheld || certified {
             crossing.rename = Some(dialog.id.rename(false));
         }
         let number = message.cseq().map_or(0, |(number, _)| number);

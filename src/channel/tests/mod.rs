@@ -1,5 +1,6 @@
 //! Behaviour of the channel, end to end, in virtual time.
 
+mod certified;
 mod hostile;
 mod keeping;
 mod net;
