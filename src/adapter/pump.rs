@@ -331,6 +331,7 @@ impl Adapter {
                 self.carrier_named(now, peer, *call, (*path, *answer));
             }
             Payload::Media(moved) => self.media_told(now, peer, moved),
+            Payload::Enrol(_) | Payload::EnrolProof(_) | Payload::EnrolAnswer(..) => {}
             Payload::Rendezvous(list) => {
                 if let Some(overlay) = &mut self.overlay {
                     overlay.set_rendezvous(now, peer, list);

@@ -17,6 +17,7 @@
 
 mod backlog;
 mod crypto;
+mod enrol;
 mod event;
 mod fragment;
 pub mod fuzz;
@@ -33,6 +34,7 @@ mod session;
 mod tests;
 mod wire;
 
+pub use enrol::{CERTIFIED_AORS_MAX, EnrolAnswer, EnrolAsk, EnrolProof, EnrolRefusal};
 pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
 pub use notice::{CallKey, CarryingPath, MediaMove, Notice, NoticeAnswer, Payload, SessionKey};
 
