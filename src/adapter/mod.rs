@@ -15,6 +15,7 @@ mod credentials;
 mod crossing;
 mod earshot;
 mod emergency;
+mod enrolment;
 mod exchange;
 mod forward;
 mod hangup;
@@ -119,6 +120,8 @@ pub(crate) enum Asker {
     Transfer,
     /// A callee that is kept found.
     Contact,
+    /// A question for certificates.
+    Enrolment,
     /// `cosip lookup`.
     Command(Ticket),
 }
@@ -273,6 +276,7 @@ pub struct Adapter {
     answers: Map<Ticket, status::Answering>,
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
     contacts: contacts::Contacts,
+    enrolment: enrolment::Enrolment,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
@@ -345,6 +349,7 @@ impl Adapter {
             answers: Map::new(),
             notices: List::new(),
             contacts: contacts::Contacts::default(),
+            enrolment: enrolment::Enrolment::new(now, &mut rng),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: Map::new(),

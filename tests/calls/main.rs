@@ -13,6 +13,7 @@ mod avalanche;
 mod b2bua;
 mod behind;
 mod callee;
+mod clerk;
 #[cfg(feature = "lab")]
 mod clock;
 mod contacts;
@@ -24,6 +25,7 @@ mod during;
 mod early;
 mod emergency;
 mod emergency_room;
+mod enrolling;
 mod hangup;
 mod hedge;
 mod home;

@@ -1,6 +1,7 @@
 //! What a town is made of: routers, and with the lab telephones and servers that act by
 //! themselves.
 
+use crate::clerk::Clerk;
 use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
 use cosip::lab::{part::Part, phone::Phone, server::Server};
@@ -11,6 +12,8 @@ use cosip::time::Instant;
 pub(crate) enum Node {
     /// The adapter of a router.
     Router(Box<Adapter>),
+    /// A CoSIP server.
+    Clerk(Box<Clerk>),
     /// A telephone or a server of the lab.
     #[cfg(feature = "lab")]
     Part(Part),
@@ -20,6 +23,7 @@ impl Node {
     fn core(&self) -> &dyn Core {
         match self {
             Self::Router(adapter) => adapter.as_ref(),
+            Self::Clerk(clerk) => clerk.as_ref(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
         }
@@ -29,6 +33,7 @@ impl Node {
     fn work_done(&self) -> u64 {
         match self {
             Self::Router(adapter) => adapter.work_done(),
+            Self::Clerk(_) => 0,
             #[cfg(feature = "lab")]
             Self::Part(_) => 0,
         }
@@ -37,6 +42,7 @@ impl Node {
     fn core_mut(&mut self) -> &mut dyn Core {
         match self {
             Self::Router(adapter) => adapter.as_mut(),
+            Self::Clerk(clerk) => clerk.as_mut(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
         }
@@ -47,7 +53,7 @@ impl Node {
     pub(crate) fn phone(&mut self) -> &mut Phone {
         match self {
             Self::Part(part) => part.phone_mut().expect("a telephone"),
-            Self::Router(_) => panic!("no telephone"),
+            Self::Router(_) | Self::Clerk(_) => panic!("no telephone"),
         }
     }
 
@@ -56,7 +62,15 @@ impl Node {
     pub(crate) fn server(&mut self) -> &mut Server {
         match self {
             Self::Part(part) => part.server_mut().expect("a server"),
-            Self::Router(_) => panic!("no server"),
+            Self::Router(_) | Self::Clerk(_) => panic!("no server"),
+        }
+    }
+
+    /// The CoSIP server that this is.
+    pub(crate) fn clerk(&mut self) -> &mut Clerk {
+        match self {
+            Self::Clerk(clerk) => clerk,
+            _ => panic!("no CoSIP server"),
         }
     }
 }
