@@ -58,7 +58,7 @@ mod work;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits::{self, EXCHANGES_EMERGENCY};
+use crate::limits;
 use crate::list::List;
 use crate::map::Map;
 use crate::media::Media;
@@ -308,7 +308,6 @@ impl Adapter {
         now: Instant,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        let exchanges = parts::transactions_live(config) / 2 + EXCHANGES_EMERGENCY;
         let tables = 2 * usize::from(config.adapter.max_calls) + limits::CALLS_EMERGENCY;
         let overlay = parts::overlay(config, identity, keys, start_count, &mut rng, now);
         Self {
@@ -338,8 +337,8 @@ impl Adapter {
             running: [0; 2],
             ended_calls: call::ended::EndedCalls::default(),
             transfers: transfer::Transfers::default(),
-            exchanges: Table::with_capacity(exchanges),
-            exchange_timers: Timers::with_capacity(exchanges),
+            exchanges: Table::with_capacity(parts::exchanges(config)),
+            exchange_timers: Timers::with_capacity(parts::exchanges(config)),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
             channel: parts::channel(identity, keys, &mut rng),
