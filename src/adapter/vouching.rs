@@ -116,7 +116,11 @@ impl Adapter {
         log::info!("adapter {} is adapter {} from now on", self.id, identity.id());
         overlay.take_place(now, &identity);
         self.id = identity.id();
-        self.channel = parts::channel(&identity, Some(overlay.keys()), &mut self.rng);
+        let mut channel = parts::channel(&identity, Some(overlay.keys()), &mut self.rng);
+        if let (Some(channel), Some(before)) = (&mut channel, &self.channel) {
+            channel.count_on(before);
+        }
+        self.channel = channel;
         self.contacts.clear();
         self.overlay_bound(now);
         self.publish_all();

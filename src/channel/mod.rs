@@ -257,9 +257,14 @@ impl Channel {
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters;
-        counters.reassemblies_given_up = self.reassembly.given_up();
-        counters.payloads_dropped = self.events.dropped();
+        counters.reassemblies_given_up += self.reassembly.given_up();
+        counters.payloads_dropped += self.events.dropped();
         counters
+    }
+
+    /// Counts on from where the adapter's channel before this one has ended.
+    pub fn count_on(&mut self, before: &Self) {
+        self.counters = before.counters();
     }
 
     /// The sessions that stand.

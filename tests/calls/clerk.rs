@@ -56,6 +56,7 @@ pub(crate) struct Clerk {
     channel: Channel,
     budget: Budget,
     local: SocketAddr,
+    bootstrap: SocketAddr,
     socket: Option<SocketId>,
     binds: bool,
     pub(crate) word: Word,
@@ -67,11 +68,11 @@ impl Clerk {
     /// One that `anchor` vouches for, at the place that its key gives.
     pub(crate) fn new(
         (now, unix_s): (Instant, u64),
-        local: SocketAddr,
+        (seed, local): (u8, SocketAddr),
         keys: &NetworkKeys,
         anchor: &Identity,
     ) -> Self {
-        let identity = Identity::from_seed([88; 32]).unwrap();
+        let identity = Identity::from_seed([seed; 32]).unwrap();
         let aor_key = Key::of(&keys.aor_key(SERVER_AOR));
         let certificate = Authority::anchor(anchor.clone(), keys.network()).certify(&Subject {
             serial: 1,
@@ -81,7 +82,7 @@ impl Clerk {
             keys: &[aor_key],
         });
         let identity = identity.certified(&[certificate]);
-        let mut rng = Rng::new([3; 32]);
+        let mut rng = Rng::new([seed; 32]);
         let mut overlay = Overlay::new(&identity, keys, Limits::default(), 1, rng.bytes(), now);
         let anchors: TrustAnchors = [anchor.public()].into_iter().collect();
         overlay.set_trust(now, &Trust { anchors, ..Trust::default() });
@@ -92,12 +93,18 @@ impl Clerk {
             channel: Channel::new(&identity, keys, &mut rng, 64),
             budget: Budget::new(now),
             local,
+            bootstrap: local,
             socket: None,
             binds: false,
             word: Word::Nothing,
             asks: Vec::new(),
             proofs: Vec::new(),
         }
+    }
+
+    /// It joins others here.
+    pub(crate) fn joins(self, bootstrap: SocketAddr) -> Self {
+        Self { bootstrap, ..self }
     }
 
     /// Answers a question.
@@ -135,6 +142,7 @@ impl Core for Clerk {
             Input::Answer(_, Ok(Answer::Bound(id, local))) => {
                 self.socket = Some(id);
                 self.overlay.set_local(now, &[local], &[]);
+                self.overlay.set_bootstrap(now, &[self.bootstrap]);
                 Ok(())
             }
             Input::Datagram { from, data, .. } => match Datagram::of(data) {
