@@ -197,7 +197,7 @@ impl Enrolment {
 
     /// How long before half of its life is over a certificate that lives for `life_s` is renewed.
     fn early_s(&self, life_s: u64) -> u64 {
-        life_s / ENROL_SPREAD_PART * u64::from(self.early) >> 16
+        (life_s / ENROL_SPREAD_PART * u64::from(self.early)) >> 16
     }
 
     /// No certificate is on its way: what came may be written down.
