@@ -2,6 +2,7 @@
 //! the overlay's own protocol stand beside the code that they belong to.
 
 mod driver;
+mod enrolment;
 mod overlay;
 mod portmap;
 mod register;
@@ -9,6 +10,7 @@ mod server;
 mod transfer;
 
 pub use driver::*;
+pub use enrolment::*;
 pub use overlay::*;
 pub use portmap::*;
 pub use register::*;

@@ -4,6 +4,7 @@
 //! a transaction or of a known dialog (CALLS §1.5); peers come through the channel.
 
 use super::crossing::is_own;
+use super::enrolment::is_challenge;
 use super::names::{Local, Path};
 use super::{Adapter, ClientOwner};
 use crate::config::{Accept, Mode};
@@ -195,6 +196,9 @@ impl Adapter {
         {
             return self.refuse_caller(now, id, node);
         }
+        if is_challenge(message, source.path) {
+            return self.challenged(now, id, message, &source);
+        }
         if in_dialog {
             return match self.dialog_of(message, source.path) {
                 Some(at) if self.is_out_of_order(at, message, &source) => {
@@ -256,7 +260,8 @@ impl Adapter {
             || self.own_addresses().iter().any(|a| Some(a.ip()) == ip && a.port() == port)
     }
 
-    fn options(&mut self, now: Instant, id: ServerId) {
+    /// Answers OPTIONS from here.
+    pub(super) fn options(&mut self, now: Instant, id: ServerId) {
         self.reply_with(now, id, 200, &[(Name::Allow, &METHODS)]);
     }
 

@@ -16,6 +16,7 @@ mod credentials;
 mod crossing;
 mod earshot;
 mod emergency;
+mod enrolment;
 mod exchange;
 mod forward;
 mod hangup;
@@ -58,7 +59,7 @@ mod work;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits::{self, EXCHANGES_EMERGENCY};
+use crate::limits;
 use crate::list::List;
 use crate::map::Map;
 use crate::media::Media;
@@ -120,6 +121,8 @@ pub(crate) enum Asker {
     Transfer,
     /// A callee that is kept found.
     Contact,
+    /// A question for certificates.
+    Enrolment,
     /// `cosip lookup`.
     Command(Ticket),
 }
@@ -285,6 +288,7 @@ pub struct Adapter {
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
     callers: callers::Callers,
     contacts: contacts::Contacts,
+    enrolment: enrolment::Enrolment,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
@@ -316,7 +320,6 @@ impl Adapter {
         now: Instant,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        let exchanges = parts::transactions_live(config) / 2 + EXCHANGES_EMERGENCY;
         let tables = 2 * usize::from(config.adapter.max_calls) + limits::CALLS_EMERGENCY;
         let overlay = parts::overlay(config, identity, keys, start_count, &mut rng, now);
         Self {
@@ -346,8 +349,8 @@ impl Adapter {
             running: [0; 2],
             ended_calls: call::ended::EndedCalls::default(),
             transfers: transfer::Transfers::default(),
-            exchanges: Table::with_capacity(exchanges),
-            exchange_timers: Timers::with_capacity(exchanges),
+            exchanges: Table::with_capacity(parts::exchanges(config)),
+            exchange_timers: Timers::with_capacity(parts::exchanges(config)),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
             channel: parts::channel(identity, keys, &mut rng),
@@ -358,6 +361,7 @@ impl Adapter {
             notices: List::new(),
             callers: callers::Callers::default(),
             contacts: contacts::Contacts::default(),
+            enrolment: enrolment::Enrolment::new(now, &mut rng),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: Map::new(),

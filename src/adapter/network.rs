@@ -342,6 +342,7 @@ impl Adapter {
         self.wan_port_tries = 0;
         self.log_shortages(now);
         self.save_time(now);
+        self.save_certificates(now);
         self.bind_missing();
         self.want_rules();
         self.look_in_front(now);

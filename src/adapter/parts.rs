@@ -23,6 +23,11 @@ pub(super) fn transactions_live(config: &Config) -> usize {
     limits::transactions_live_max(usize::from(calls), usize::from(phones))
 }
 
+/// How many requests may be passed on at a time.
+pub(super) fn exchanges(config: &Config) -> usize {
+    transactions_live(config) / 2 + limits::EXCHANGES_EMERGENCY
+}
+
 /// The overlay, where the network has a secret.
 pub(super) fn overlay(
     config: &Config,

@@ -231,6 +231,7 @@ impl Adapter {
         self.save_bindings(now, File::Volatile);
         self.save_bindings(now, File::Bindings);
         self.save_peers();
+        self.save_certificates_now();
         self.persist.volatile_at = None;
         self.persist.bindings_at = None;
     }

@@ -1,12 +1,10 @@
 //! The pump: inputs in, transmissions and events out, deadlines kept.
 
-use super::call::CallId;
 use super::inbound::Source;
 use super::names::{Local, Path};
 use super::{Adapter, Asker, ClientOwner, Wish};
 use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
 use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL};
-use crate::media::MediaEvent;
 use crate::net::{
     ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent,
     Ticket, Transmit, Via,
@@ -123,6 +121,7 @@ impl Core for Adapter {
         at = earlier(at, self.persist.due());
         at = earlier(at, self.stop_at());
         at = earlier(at, self.gateways.poll_timeout());
+        at = earlier(at, self.enrolment.poll_timeout());
         at = earlier(at, self.next_keepalive());
         for (_, provider) in self.providers.iter() {
             at = earlier(at, provider.poll_timeout());
@@ -214,6 +213,7 @@ impl Adapter {
         self.keepalives_due(now);
         self.bindings_due(now);
         self.renewals_due(now);
+        self.enrolment_due(now);
         if now >= self.maintenance_at {
             self.maintenance_at = now + MAINTENANCE_INTERVAL;
             self.maintain(now);
@@ -326,6 +326,10 @@ impl Adapter {
                 self.carrier_named(now, peer, *call, (*path, *answer));
             }
             Payload::Media(moved) => self.media_told(now, peer, moved),
+            Payload::Enrol(_) | Payload::EnrolProof(_) => {}
+            Payload::EnrolAnswer(number, answer) => {
+                self.enrolment_answered(now, peer, *number, answer);
+            }
             Payload::Rendezvous(list) => {
                 if let Some(overlay) = &mut self.overlay {
                     overlay.set_rendezvous(now, peer, list);
@@ -341,6 +345,7 @@ impl Adapter {
                 Some(Asker::Message(text)) => self.recipient_found(now, text, &found),
                 Some(Asker::Transfer) => self.transfer_found(now, found.lookup),
                 Some(Asker::Contact) => self.contact_found(now, &found),
+                Some(Asker::Enrolment) => self.cosip_server_found(&found),
                 Some(Asker::Command(ticket)) => {
                     if let Some(answer) = self.answers.get_mut(&ticket) {
                         answer.found.push((now, found));
@@ -354,6 +359,7 @@ impl Adapter {
                 Some(Asker::Transfer) => self.transfer_lookup_done(now, lookup),
                 Some(Asker::Command(ticket)) => self.answer_lookup(now, ticket),
                 Some(Asker::Contact) => self.contacts.settle(lookup),
+                Some(Asker::Enrolment) => self.cosip_servers_looked_up(now),
                 None => {}
             },
             OverlayEvent::PublicAddress(address) => self.public_address_seen(now, address),
@@ -371,21 +377,6 @@ impl Adapter {
                 );
             }
             OverlayEvent::Published { .. } => {}
-        }
-    }
-
-    fn handle_media_event(&mut self, now: Instant, event: MediaEvent) {
-        match event {
-            MediaEvent::Dead { session, .. } => {
-                let dead: Option<CallId> =
-                    self.calls.iter().find(|(_, c)| c.media == Some(session)).map(|(id, _)| id);
-                let answered =
-                    |id: &CallId| self.calls.get(*id).is_some_and(|c| c.winner.is_some());
-                if let Some(id) = dead.filter(answered) {
-                    self.counters.calls_media_dead += 1;
-                    self.end_call(now, id, "no media for timeout_s");
-                }
-            }
         }
     }
 }

@@ -103,6 +103,7 @@ impl Adapter {
             "interception": self.interception_status(),
             "servers": self.servers_status(now),
             "overlay": self.overlay_status(),
+            "identity": self.identity_status(now),
             "phones": self.phones_status(now),
             "calls": self.calls_status(now),
             "config": {
@@ -289,6 +290,7 @@ impl Adapter {
         ];
         add(&mut counters, "", &mut of_cores.into_iter());
         add(&mut counters, "portmap_", &mut self.portmap.counters().iter());
+        add(&mut counters, "enrolment_", &mut self.enrolment.counters.iter());
         counters.insert("work_done", json!(self.work_done()));
         if let Some(overlay) = &self.overlay {
             add(&mut counters, "overlay_", &mut overlay.counters().iter());

@@ -4,9 +4,10 @@
 use super::{Adapter, Wish, parts};
 use crate::config::Anchor;
 use crate::identity::certificate::text;
+use crate::identity::record::Key;
 use crate::identity::trust::{Clock, Trust};
-use crate::identity::{Identity, PublicKey, TrustAnchors};
-use crate::limits::BUILT_UNIX_S;
+use crate::identity::{Certificate, Identity, PublicKey, TrustAnchors};
+use crate::limits::{BUILT_UNIX_S, STATE_FILE_PAUSE};
 use crate::net::{File, Request};
 use crate::time::Instant;
 
@@ -18,11 +19,18 @@ pub(super) struct Vouched {
     identity: Identity,
     /// The newest moment that the file of the time names, as far as it is known.
     saved_s: Option<u64>,
+    /// Since when a certificate is not in its file yet.
+    unsaved: Option<Instant>,
 }
 
 impl Vouched {
     pub(super) fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), saved_s: None }
+        Self { identity: identity.clone(), saved_s: None, unsaved: None }
+    }
+
+    /// The adapter's key with its certificates, trusted or not.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// The adapter's public key.
@@ -34,6 +42,11 @@ impl Vouched {
 impl Adapter {
     /// The file of certificates was read, or there is none.
     pub(super) fn certificates_read(&mut self, now: Instant, data: Option<&[u8]>) {
+        if self.vouched.unsaved.is_some() {
+            return log::info!(
+                "the certificates are newer than their file, which is still to come"
+            );
+        }
         let data = core::str::from_utf8(data.unwrap_or_default()).unwrap_or("\u{fffd}");
         let certificates = match text::parse(data) {
             Ok(certificates) => certificates,
@@ -46,6 +59,43 @@ impl Adapter {
         }
         self.vouched.identity = certified;
         self.trust_changed(now);
+    }
+
+    /// A certificate has come that holds. Those stay with it that count and cover something for
+    /// longer than all others.
+    pub(super) fn certificate_taken(&mut self, now: Instant, certificate: &Certificate) {
+        let Some(overlay) = &self.overlay else { return };
+        let before = self.vouched.identity.certificates().iter();
+        let counting = before.filter(|it| overlay.judge(now, it).is_ok());
+        let all: Vec<&Certificate> = core::iter::once(certificate).chain(counting).collect();
+        let lasts_longest = |of: &Certificate, key: &Key| {
+            let rivals = all.iter().filter(|it| it.covers(key));
+            rivals.map(|it| it.validity().until_s).max() == Some(of.validity().until_s)
+        };
+        let needed = |of: &Certificate| of.keys().any(|key| lasts_longest(of, &key));
+        let mut kept: Vec<Certificate> =
+            all.iter().filter(|it| needed(it)).map(|it| (*it).clone()).collect();
+        kept.sort_by_key(|it| core::cmp::Reverse(it.validity().until_s));
+        self.vouched.identity = self.vouched.identity.clone().certified(&kept);
+        self.vouched.unsaved.get_or_insert(now);
+        self.trust_changed(now);
+    }
+
+    /// Writes new certificates down once no further one is on its way, while nobody speaks.
+    pub(super) fn save_certificates(&mut self, now: Instant) {
+        let speaks = self.calls.iter().any(|(_, call)| call.media.is_some());
+        let settled = |since| self.enrolment.is_quiet() || now >= since + STATE_FILE_PAUSE;
+        if self.vouched.unsaved.is_some_and(settled) && !speaks {
+            self.save_certificates_now();
+        }
+    }
+
+    /// Writes new certificates down.
+    pub(super) fn save_certificates_now(&mut self) {
+        if self.vouched.unsaved.take().is_some() {
+            let text = text::write(self.vouched.identity.certificates());
+            self.wish(Wish::Nothing, Request::Save(File::Certificates, text.into_bytes()));
+        }
     }
 
     /// Trust anchors or certificates may be others than before.
@@ -66,7 +116,11 @@ impl Adapter {
         log::info!("adapter {} is adapter {} from now on", self.id, identity.id());
         overlay.take_place(now, &identity);
         self.id = identity.id();
-        self.channel = parts::channel(&identity, Some(overlay.keys()), &mut self.rng);
+        let mut channel = parts::channel(&identity, Some(overlay.keys()), &mut self.rng);
+        if let (Some(channel), Some(before)) = (&mut channel, &self.channel) {
+            channel.count_on(before);
+        }
+        self.channel = channel;
         self.contacts.clear();
         self.overlay_bound(now);
         self.publish_all();

@@ -45,17 +45,17 @@ impl Adapter {
         if self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget)) {
             return;
         }
-        if self.waiting.unpublished.is_empty() {
-            self.contacts_due(now);
-        } else {
+        if !self.waiting.unpublished.is_empty() {
             self.publish_one(now);
+        } else if !self.enrolment_work(now) {
+            self.contacts_due(now);
         }
     }
 
     /// When [`Self::work`] is wanted.
     pub(super) fn work_at(&self) -> Option<Instant> {
         let Waiting { budget, unpublished, .. } = &self.waiting;
-        if !unpublished.is_empty() {
+        if !unpublished.is_empty() || self.enrolment.has_work() {
             return Some(Instant::ZERO);
         }
         let channel = self.channel.as_ref().and_then(|channel| channel.work_at(budget));
@@ -71,7 +71,11 @@ impl Adapter {
             counters.verified + counters.signed + counters.blinded
         });
         let channel = self.channel.as_ref().map(|channel| channel.counters().public_key_operations);
-        overlay.unwrap_or_default() + channel.unwrap_or_default() + self.counters.callers_blinded
+        let own = self.enrolment.counters.proofs + self.enrolment.counters.verified;
+        overlay.unwrap_or_default()
+            + channel.unwrap_or_default()
+            + own
+            + self.counters.callers_blinded
     }
 
     /// Puts a phone's addresses into the overlay, where they belong there: at once those that are

@@ -17,6 +17,7 @@
 
 mod backlog;
 mod crypto;
+mod enrol;
 mod event;
 mod fragment;
 pub mod fuzz;
@@ -34,6 +35,7 @@ mod tests;
 mod vouching;
 mod wire;
 
+pub use enrol::{CERTIFIED_AORS_MAX, EnrolAnswer, EnrolAsk, EnrolProof, EnrolRefusal};
 pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
 pub use notice::{CallKey, CarryingPath, MediaMove, Notice, NoticeAnswer, Payload, SessionKey};
 
@@ -259,9 +261,14 @@ impl Channel {
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters;
-        counters.reassemblies_given_up = self.reassembly.given_up();
-        counters.payloads_dropped = self.events.dropped();
+        counters.reassemblies_given_up += self.reassembly.given_up();
+        counters.payloads_dropped += self.events.dropped();
         counters
+    }
+
+    /// Counts on from where the adapter's channel before this one has ended.
+    pub fn count_on(&mut self, before: &Self) {
+        self.counters = before.counters();
     }
 
     /// The sessions that stand.

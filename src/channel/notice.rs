@@ -6,6 +6,7 @@
 //! changed structure gets a new kind; kinds that are not known are counted and skipped, so old and
 //! new adapters mix.
 
+use super::enrol::{EnrolAnswer, EnrolAsk, EnrolProof};
 use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
 use crate::limits::{
     AOR_BYTES_MAX, CALLER_ALIASES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
@@ -26,6 +27,9 @@ const CANCEL_CALL: u8 = 0x23;
 const OPEN_LEG: u8 = 0x24;
 const RENDEZVOUS: u8 = 0x25;
 const MEDIA: u8 = 0x26;
+const ENROL: u8 = 0x27;
+const ENROL_PROOF: u8 = 0x28;
+const ENROL_ANSWER: u8 = 0x29;
 
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.
@@ -143,6 +147,12 @@ pub enum Payload<'a> {
     Rendezvous(RendezvousList),
     /// The media of a call that runs by a server which has failed: where the sender wants them.
     Media(MediaMove<'a>),
+    /// From an adapter to a CoSIP server: a certificate is wanted.
+    Enrol(EnrolAsk<'a>),
+    /// From an adapter to a CoSIP server: it has seen a challenge.
+    EnrolProof(EnrolProof),
+    /// From a CoSIP server: what becomes of the [`EnrolAsk`] with this number.
+    EnrolAnswer(u32, EnrolAnswer<'a>),
 }
 
 /// Where one adapter wants the media of a running call.
@@ -216,6 +226,14 @@ impl Payload<'_> {
             }
             Self::Media(moved) if moved.description.len() > MEDIA_MOVE_BYTES_MAX => Err(TooLarge),
             Self::Media(moved) => write(MEDIA, moved, buf),
+            Self::Enrol(ask) if !ask.is_within_bounds() => Err(TooLarge),
+            Self::Enrol(ask) => write(ENROL, ask, buf),
+            Self::EnrolProof(proof) => {
+                let target = buf.get_mut(..EnrolProof::BYTES).ok_or(TooLarge)?;
+                target.copy_from_slice(&proof.to_bytes());
+                Ok((ENROL_PROOF, EnrolProof::BYTES))
+            }
+            Self::EnrolAnswer(number, answer) => write(ENROL_ANSWER, &(number, answer), buf),
         }
     }
 }
@@ -257,6 +275,19 @@ impl<'a> Payload<'a> {
                 let moved: MediaMove<'a> = read(body)?;
                 let fits = (1..=MEDIA_MOVE_BYTES_MAX).contains(&moved.description.len());
                 fits.then_some(Self::Media(moved)).ok_or(Undecodable::Malformed)
+            }
+            ENROL => {
+                let ask: EnrolAsk<'a> = read(body)?;
+                ask.is_within_bounds().then_some(Self::Enrol(ask)).ok_or(Undecodable::Malformed)
+            }
+            ENROL_PROOF => {
+                let proof = EnrolProof::from_bytes(body).map(Self::EnrolProof);
+                proof.ok_or(Undecodable::Malformed)
+            }
+            ENROL_ANSWER => {
+                let (number, answer): (u32, EnrolAnswer<'a>) = read(body)?;
+                let fits = answer.is_within_bounds();
+                fits.then_some(Self::EnrolAnswer(number, answer)).ok_or(Undecodable::Malformed)
             }
             _ => Err(Undecodable::UnknownKind),
         }

@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod certificate;
 pub mod chain;
+pub mod enrolment;
 mod extension;
 pub mod key;
 pub mod network;

@@ -178,6 +178,13 @@ impl Overlay {
         self.publications.iter().any(|(_, p)| p.name == name && p.secrets == secrets)
     }
 
+    /// The keys under which records of `aor` are published: one for each secret of the network.
+    pub fn published_keys(&self, aor: &str) -> impl Iterator<Item = Key> {
+        let name = self.aor_keys.name(aor);
+        let of_aor = move |p: &Publication| p.name == name && p.contact.is_some();
+        self.publications.iter().filter(move |(_, p)| of_aor(p)).map(|(_, p)| p.key)
+    }
+
     /// Replaces the network's keys, after its secrets changed: what is sent and heard follows at
     /// once, and what is published when it is published again. False where they are the same.
     pub fn set_network(&mut self, keys: &NetworkKeys) -> bool {

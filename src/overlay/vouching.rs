@@ -91,6 +91,14 @@ impl Overlay {
         }
     }
 
+    /// Whether a certificate counts now, where its signatures hold.
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    pub fn judge(&self, now: Instant, certificate: &Certificate) -> Result<(), Untrusted> {
+        self.vouching.check(now, certificate)
+    }
+
     /// What time it is. A floor stays where it was higher.
     pub fn set_clock(&mut self, now: Instant, clock: Clock) {
         let floor_s = clock.floor_s.max(self.time_floor_s(now));

@@ -10,6 +10,7 @@ use super::folder::{DATABASE, Folder, ISSUING, SECRET, SETTINGS};
 use super::text::{array_from_hex, hex};
 use super::{DAY_S, Moment};
 use crate::adapter::spelling;
+pub use crate::channel::CERTIFIED_AORS_MAX;
 use crate::config::Config;
 use crate::identity::authority::{Authority, Subject};
 use crate::identity::chain::Validity;
@@ -20,8 +21,6 @@ use crate::net::NodeId;
 
 /// Days that a certificate is valid at most, and where nothing else is said.
 pub const CERTIFICATE_DAYS_MAX: u32 = 14;
-/// AORs in one certificate: twice as many overlay keys while a secret is exchanged.
-pub const CERTIFIED_AORS_MAX: usize = 4;
 /// Adapters with one AOR: callers are told of no more.
 pub const ADAPTERS_PER_AOR_MAX: usize = 8;
 

@@ -14,6 +14,7 @@ mod b2bua;
 mod behind;
 mod callee;
 mod callers;
+mod clerk;
 #[cfg(feature = "lab")]
 mod clock;
 mod contacts;
@@ -25,6 +26,7 @@ mod during;
 mod early;
 mod emergency;
 mod emergency_room;
+mod enrolling;
 mod hangup;
 mod hedge;
 mod home;

@@ -1,6 +1,7 @@
 //! What a town is made of: routers, and with the lab telephones and servers that act by
 //! themselves.
 
+use crate::clerk::Clerk;
 use crate::liar::Liar;
 use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
@@ -12,6 +13,8 @@ use cosip::time::Instant;
 pub(crate) enum Node {
     /// The adapter of a router.
     Router(Box<Adapter>),
+    /// A CoSIP server.
+    Clerk(Box<Clerk>),
     /// A telephone or a server of the lab.
     #[cfg(feature = "lab")]
     Part(Part),
@@ -23,6 +26,7 @@ impl Node {
     fn core(&self) -> &dyn Core {
         match self {
             Self::Router(adapter) => adapter.as_ref(),
+            Self::Clerk(clerk) => clerk.as_ref(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
             Self::Liar(liar) => liar.as_ref(),
@@ -33,6 +37,7 @@ impl Node {
     fn work_done(&self) -> u64 {
         match self {
             Self::Router(adapter) => adapter.work_done(),
+            Self::Clerk(_) => 0,
             #[cfg(feature = "lab")]
             Self::Part(_) => 0,
             Self::Liar(_) => 0,
@@ -42,6 +47,7 @@ impl Node {
     fn core_mut(&mut self) -> &mut dyn Core {
         match self {
             Self::Router(adapter) => adapter.as_mut(),
+            Self::Clerk(clerk) => clerk.as_mut(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
             Self::Liar(liar) => liar.as_mut(),
@@ -69,7 +75,7 @@ impl Node {
     pub(crate) fn phone(&mut self) -> &mut Phone {
         match self {
             Self::Part(part) => part.phone_mut().expect("a telephone"),
-            Self::Router(_) | Self::Liar(_) => panic!("no telephone"),
+            Self::Router(_) | Self::Liar(_) | Self::Clerk(_) => panic!("no telephone"),
         }
     }
 
@@ -78,7 +84,15 @@ impl Node {
     pub(crate) fn server(&mut self) -> &mut Server {
         match self {
             Self::Part(part) => part.server_mut().expect("a server"),
-            Self::Router(_) | Self::Liar(_) => panic!("no server"),
+            Self::Router(_) | Self::Liar(_) | Self::Clerk(_) => panic!("no server"),
+        }
+    }
+
+    /// The CoSIP server that this is.
+    pub(crate) fn clerk(&mut self) -> &mut Clerk {
+        match self {
+            Self::Clerk(clerk) => clerk,
+            _ => panic!("no CoSIP server"),
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::channel::notice::{
     CallKey, CarryingPath, Notice, NoticeAnswer, SessionKey, Undecodable,
 };
 use crate::channel::session::Window;
-use crate::channel::{MediaMove, Payload, SendError};
+use crate::channel::{
+    EnrolAnswer, EnrolAsk, EnrolProof, EnrolRefusal, MediaMove, Payload, SendError,
+};
 use crate::limits::{CHANNEL_REASSEMBLIES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -127,6 +129,13 @@ fn payloads_survive_the_wire_and_strict_decoding_refuses_what_is_not_exact() {
         let description = b"v=0\r\n";
         round_trip(&Payload::Media(MediaMove { call, of_caller, answers, description }));
     }
+    round_trip(&Payload::Enrol(EnrolAsk { number: 7, aors: ["alice@example.net", "b@c", "", ""] }));
+    round_trip(&Payload::EnrolProof(EnrolProof { nonce: [1; 16], signature: [2; 64] }));
+    let refused = EnrolAnswer::Refused { which: 2, why: EnrolRefusal::Unanswered, again_s: 3600 };
+    for answer in [EnrolAnswer::Wait(30), refused, EnrolAnswer::Certified(&[3; 377])] {
+        round_trip(&Payload::EnrolAnswer(7, answer));
+    }
+    assert!(Payload::Enrol(EnrolAsk { number: 7, aors: [""; 4] }).encode(&mut [0; 64]).is_err());
     let long = [b'v'; MEDIA_MOVE_BYTES_MAX + 1];
     for (bytes, fits) in [(&long[..0], false), (&long[1..], true), (&long[..], false)] {
         let moved = MediaMove { call, of_caller: true, answers: false, description: bytes };
