@@ -1,6 +1,7 @@
 //! What the channel tells its owner: events, counters, the state of sessions.
 
 use super::notice::Payload;
+use crate::identity::PublicKey;
 use crate::limits::{CHANNEL_EVENTS_BYTES_MAX, CHANNEL_EVENTS_MAX};
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
@@ -56,6 +57,8 @@ pub enum ChannelEvent<'b> {
 pub struct SessionStatus {
     /// With whom.
     pub peer: NodeId,
+    /// The key that the peer has proven.
+    pub key: PublicKey,
     /// At which address.
     pub address: SocketAddr,
     /// When the handshake was done.
