@@ -6,7 +6,7 @@ use crate::config::Anchor;
 use crate::identity::certificate::text;
 use crate::identity::trust::{Clock, Trust};
 use crate::identity::{Identity, PublicKey, TrustAnchors};
-use crate::limits::BUILT_UNIX_S;
+use crate::limits::{BUILT_UNIX_S, CHANNEL_SESSIONS_MAX};
 use crate::net::{File, Request};
 use crate::time::Instant;
 
@@ -23,6 +23,12 @@ pub(super) struct Vouched {
 impl Vouched {
     pub(super) fn new(identity: &Identity) -> Self {
         Self { identity: identity.clone(), saved_s: None }
+    }
+
+    /// The adapter's key with its certificates.
+    #[cfg(feature = "server")]
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// The adapter's public key.
@@ -66,7 +72,8 @@ impl Adapter {
         log::info!("adapter {} is adapter {} from now on", self.id, identity.id());
         overlay.take_place(now, &identity);
         self.id = identity.id();
-        self.channel = parts::channel(&identity, Some(overlay.keys()), &mut self.rng);
+        let room = self.channel.as_ref().map_or(CHANNEL_SESSIONS_MAX, |it| it.sessions_max());
+        self.channel = parts::channel(&identity, Some(overlay.keys()), room, &mut self.rng);
         self.contacts.clear();
         self.overlay_bound(now);
         self.publish_all();

@@ -23,6 +23,12 @@ impl Waiting {
     pub(super) fn new(now: Instant) -> Self {
         Self { budget: Budget::new(now), unpublished: VecDeque::new() }
     }
+
+    /// Takes another budget.
+    #[cfg(feature = "server")]
+    pub(super) fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
 }
 
 impl Adapter {
@@ -31,6 +37,8 @@ impl Adapter {
         let budget = &mut self.waiting.budget;
         let done = self.channel.as_mut().is_some_and(|channel| channel.work(now, budget))
             || self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget));
+        #[cfg(feature = "server")]
+        let done = done || self.publish_desk(now);
         if done {
             return;
         }
@@ -44,6 +52,10 @@ impl Adapter {
     /// When [`Self::work`] is wanted.
     pub(super) fn work_at(&self) -> Option<Instant> {
         let Waiting { budget, unpublished } = &self.waiting;
+        #[cfg(feature = "server")]
+        if self.desk.as_ref().is_some_and(|desk| desk.is_unpublished()) {
+            return Some(Instant::ZERO);
+        }
         if !unpublished.is_empty() {
             return Some(Instant::ZERO);
         }
@@ -71,6 +83,8 @@ impl Adapter {
 
     /// Puts the addresses of all phones into the overlay anew: they are blinded otherwise now.
     pub(super) fn publish_all(&mut self) {
+        #[cfg(feature = "server")]
+        self.publish_desk_again();
         self.waiting.unpublished = self.registrar.iter().map(|(id, _)| id).collect();
     }
 
