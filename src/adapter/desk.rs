@@ -263,3 +263,6 @@ impl Adapter {
         self.desk.is_some().then(|| SERVER_AOR.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;
