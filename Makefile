@@ -1,6 +1,6 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build server demo test calls lint fuzz bench soak sim swarm texts
+.PHONY: help setup build server server-deb demo test calls lint fuzz bench soak sim swarm texts
 .PHONY: cross cross-test sizes router-test feed package package-check image-overlay
 
 CARGO := scripts/cargo
@@ -17,6 +17,9 @@ build: ## the daemon and the lab, optimized: target/release/cosip, cosip-lab
 
 server: ## the provider's program, optimized: target/release/cosip-server
 	$(CARGO) build --locked --release --features server --bin cosip-server
+
+server-deb: server ## the same as a Debian package -> dist
+	scripts/server-deb.sh
 
 demo: build ## calls through a server that fails -> target/demo [SERVER=kamailio]
 	target/release/cosip-lab demo $(if $(SERVER),--server $(SERVER))

@@ -3,9 +3,9 @@
 //! A public-key operation takes milliseconds on a router, whose processor relays speech as well. So
 //! a turn of the run loop does one at most, and what others ask for has a fifth of the processor in
 //! the long run, whether they open handshakes or put records. Cores have no clock to measure with:
-//! each operation is charged as what it takes on the slowest router. Half of what may be used at
-//! once is left for handshakes and callers, for calls come with them: records that are put can
-//! wait.
+//! each operation is charged as what it takes on the slowest router, or on a server's processor.
+//! Half of what may be used at once is left for handshakes and callers, for calls come with them:
+//! records that are put can wait.
 
 use crate::limits::{WORK_FOR_OTHERS_BURST, WORK_FOR_OTHERS_PERCENT, WORK_PIECE};
 use crate::time::{Duration, Instant};
@@ -25,35 +25,42 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn price(self) -> Duration {
+    /// What it costs where one operation takes a `piece`.
+    fn price(self, piece: Duration) -> Duration {
         match self {
-            Self::Handshake => 4 * WORK_PIECE,
-            Self::CertifiedHandshake => 8 * WORK_PIECE,
-            Self::Caller | Self::Verification => WORK_PIECE,
+            Self::Handshake => 4 * piece,
+            Self::CertifiedHandshake => 8 * piece,
+            Self::Caller | Self::Verification => piece,
         }
     }
 
     /// What has to be there: the price, and what is left for others.
-    fn needed(self) -> Duration {
+    fn needed(self, piece: Duration) -> Duration {
         match self {
-            Self::Handshake | Self::CertifiedHandshake => self.price(),
+            Self::Handshake | Self::CertifiedHandshake => self.price(piece),
             // Else callers would take each piece before there is enough for a handshake.
-            Self::Caller => Self::CertifiedHandshake.price(),
-            Self::Verification => self.price() + WORK_FOR_OTHERS_BURST / 2,
+            Self::Caller => Self::CertifiedHandshake.price(piece),
+            Self::Verification => self.price(piece) + WORK_FOR_OTHERS_BURST / 2,
         }
     }
 }
 
 /// Time of the processor that work for others may take.
 pub struct Budget {
+    piece: Duration,
     left: Duration,
     at: Instant,
 }
 
 impl Budget {
-    /// A full one.
+    /// A full one, for a router.
     pub fn new(now: Instant) -> Self {
-        Self { left: WORK_FOR_OTHERS_BURST, at: now }
+        Self::of_pieces(now, WORK_PIECE)
+    }
+
+    /// A full one, for a processor on which one operation takes a `piece` at most.
+    pub fn of_pieces(now: Instant, piece: Duration) -> Self {
+        Self { piece, left: WORK_FOR_OTHERS_BURST, at: now }
     }
 
     /// Pays for what is `wanted`. False where it has to wait.
@@ -61,16 +68,16 @@ impl Budget {
         let filled = now.since(self.at) * WORK_FOR_OTHERS_PERCENT / 100;
         self.left = (self.left + filled).min(WORK_FOR_OTHERS_BURST);
         self.at = self.at.max(now);
-        let enough = self.left >= wanted.needed();
+        let enough = self.left >= wanted.needed(self.piece);
         if enough {
-            self.left -= wanted.price();
+            self.left -= wanted.price(self.piece);
         }
         enough
     }
 
     /// When there is enough for what is `wanted`; in the past where there is now.
     pub fn enough_at(&self, wanted: Wanted) -> Instant {
-        let missing = wanted.needed().saturating_sub(self.left);
+        let missing = wanted.needed(self.piece).saturating_sub(self.left);
         if missing.is_zero() {
             return Instant::ZERO;
         }

@@ -5,6 +5,8 @@
 mod needs;
 #[path = "server/postgres.rs"]
 mod postgres_rig;
+#[path = "server/run.rs"]
+mod run;
 #[path = "rig/wait.rs"]
 mod wait;
 
@@ -13,10 +15,11 @@ use cosip::identity::record::Key;
 use cosip::identity::revocation::{Pieces, RevocationHead, Revocations};
 use cosip::identity::{Certificate, Identity, NetworkKeys, PublicKey};
 use cosip::rng::Rng;
-use cosip::server::books::Selector;
+use cosip::server::books::{Due, Second, Selector};
 use cosip::server::error::{AnchorFault, FolderFault, Refusal};
 use cosip::server::folder::Folder;
 use cosip::server::lists::List;
+use cosip::server::metrics::Counts;
 use cosip::server::office::{Issued, Office, Order};
 use cosip::server::setup::{self, Plan};
 use cosip::server::{DAY_S, Moment, ServerError};
@@ -829,6 +832,44 @@ fn several_machines_share_a_postgresql() {
     drop(server);
     let gone = scratch.run(&["list"]);
     assert!(bad(&gone).contains("postgresql://cosip@"), "{}", bad(&gone));
+}
+
+/// Second challenges, as two servers of the same books see them.
+fn take_turns(office: &mut Office) {
+    let books = office.books();
+    let [one, other, adapter] = [1, 2, 3].map(key);
+    let due = Due { aor: "alice@example.net".into(), adapter, tries: 0, ends_s: START_S + 900 };
+    books.set_second(&due, START_S + 60, &one).unwrap();
+    let mut list = |server, after| books.seconds_due(server, START_S + after, 16).unwrap();
+    assert_eq!((list(&one, 59), list(&other, 60)), (vec![], vec![]));
+    assert_eq!(list(&one, 60), std::slice::from_ref(&due));
+    let later = Due { tries: 1, ..due.clone() };
+    books.set_second(&later, START_S + 100, &one).unwrap();
+    books.move_seconds(&adapter, &other).unwrap();
+    assert_eq!(books.seconds_due(&one, START_S + 100, 16).unwrap(), []);
+    assert_eq!(books.seconds_due(&other, START_S + 100, 16).unwrap(), [later]);
+    let mut second = |after| books.second(&due.aor, &adapter, START_S + after).unwrap();
+    assert_eq!(second(900), Some(Second { ends_s: START_S + 900, is_proven: false }));
+    assert_eq!(second(901), None);
+    books.prove_second(&due.aor, &adapter, (START_S + 200, START_S + 2_000)).unwrap();
+    assert_eq!(books.seconds_due(&other, START_S + 300, 16).unwrap(), []);
+    let proven = Second { ends_s: START_S + 2_000, is_proven: true };
+    assert_eq!(books.second(&due.aor, &adapter, START_S + 901).unwrap(), Some(proven));
+    assert_eq!(books.sweep_seconds(START_S + 2_000).unwrap(), 1);
+    assert_eq!(books.sweep_seconds(START_S + 2_001).unwrap(), 0);
+    let counts = books.counts(START_S).unwrap();
+    let empty = Counts::default();
+    assert_eq!(counts, empty);
+}
+
+#[test]
+fn second_challenges_are_one_servers_at_a_time() {
+    let scratch = Scratch::new("seconds");
+    take_turns(&mut scratch.made());
+    let Some(server) = Server::start("second_challenges_are_one_servers_at_a_time") else { return };
+    let shared = Scratch::new("seconds-shared");
+    good(&shared.init(&["--database", server.address()]));
+    take_turns(&mut shared.office());
 }
 
 #[test]

@@ -194,7 +194,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ),
     ("control", &["config"]),
     ("driver", &["config", "control", "identity"]),
-    ("server", &["adapter", "config", "driver", "identity"]),
+    ("server", &["adapter", "channel", "config", "driver", "identity", "observe"]),
 ];
 
 fn crossed_layers(source: &Source) -> Vec<String> {

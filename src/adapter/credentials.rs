@@ -19,36 +19,35 @@ impl Adapter {
         self.config.accounts.iter().find(is)
     }
 
-    /// Answers a challenge to a BYE of the adapter's own, of a leg that lost or of a call that it
-    /// ends, where an account has the credentials. Once: who challenges again does not take them.
+    /// Answers a challenge to a request of the adapter's own outside of what a phone has asked for,
+    /// such as the BYE of a leg that lost, where an account has the credentials. Once: who
+    /// challenges again does not take them. None where that was not done.
     pub(super) fn answer_challenge(
         &mut self,
         now: Instant,
-        client: ClientId,
+        (owner, client): (ClientOwner, ClientId),
         response: &Message<'_>,
-    ) {
+    ) -> Option<ClientId> {
         if !matches!(response.status(), 401 | 407) {
-            return;
+            return None;
         }
-        let Some(bytes) = self.transactions.client_request(client).map(<[u8]>::to_vec) else {
-            return;
-        };
-        let Some(flow) = self.transactions.client_flow(client) else { return };
-        let Ok(request) = Message::parse(&bytes) else { return };
+        let bytes = self.transactions.client_request(client).map(<[u8]>::to_vec)?;
+        let flow = self.transactions.client_flow(client)?;
+        let request = Message::parse(&bytes).ok()?;
         let tried = [Name::Authorization, Name::ProxyAuthorization];
         if request.headers().iter().any(|header| tried.contains(&header.name)) {
-            return;
+            return None;
         }
         let from = request.from().map(|from| from.uri).unwrap_or_default();
         let provider = self.provider_of_uri(from);
         let aor = self.spell(provider, from).unwrap_or_default();
-        let Some(account) = self.account_of(provider, &aor).cloned() else { return };
+        let account = self.account_of(provider, &aor).cloned()?;
         let secret = secret(&account);
-        let Some(mut session) = Session::challenged(response, &secret) else { return };
+        let mut session = Session::challenged(response, &secret)?;
         let cnonce = format!("{:08x}", self.rng.next_u32());
         let (method, uri) = (request.method().as_str(), request.request_uri());
-        let Some(credentials) = session.credentials(&secret, method, uri, &cnonce) else { return };
-        let Some(local) = self.local_of(flow) else { return };
+        let credentials = session.credentials(&secret, method, uri, &cnonce)?;
+        let local = self.local_of(flow)?;
         let branch = self.transactions.branch();
         let again = crossing::write(|out| {
             let mut writer = Writer::new(out);
@@ -56,10 +55,7 @@ impl Adapter {
             rewrite::write_via(&mut writer, local, &branch);
             write_again(writer, &request, &credentials)
         });
-        if let Some(again) = again {
-            let owner = ClientOwner::Quiet.encode();
-            let _ = self.transactions.send_request(now, flow, &again, owner);
-        }
+        self.transactions.send_request(now, flow, &again?, owner.encode()).ok()
     }
 }
 

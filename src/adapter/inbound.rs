@@ -98,7 +98,11 @@ impl Adapter {
             },
             ClientOwner::Renewal(slot) => self.renewal_answered(now, slot, client, message),
             ClientOwner::Inquiry(slot) => self.inquiry_answered(now, (slot, client), message),
-            ClientOwner::Quiet => self.answer_challenge(now, client, message),
+            ClientOwner::Quiet => {
+                self.answer_challenge(now, (owner, client), message);
+            }
+            #[cfg(feature = "server")]
+            ClientOwner::Challenge(number) => self.challenge_answered(now, number, client, message),
             ClientOwner::Probe(_)
             | ClientOwner::Locate(..)
             | ClientOwner::Gateway(_)

@@ -14,6 +14,8 @@ mod connections;
 mod contacts;
 mod credentials;
 mod crossing;
+#[cfg(feature = "server")]
+pub mod desk;
 mod earshot;
 mod emergency;
 mod enrolment;
@@ -59,7 +61,7 @@ mod work;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits;
+use crate::limits::{self, CHANNEL_SESSIONS_MAX, EXCHANGES_EMERGENCY};
 use crate::list::List;
 use crate::map::Map;
 use crate::media::Media;
@@ -283,6 +285,9 @@ pub struct Adapter {
     /// Where the channel puts the payloads that it received.
     channel_buffer: Vec<u8>,
     bootstrap: Vec<Vec<SocketAddr>>,
+    /// Of a CoSIP server.
+    #[cfg(feature = "server")]
+    desk: Option<Box<desk::Counter>>,
     askers: Map<LookupId, Asker>,
     answers: Map<Ticket, status::Answering>,
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
@@ -353,9 +358,11 @@ impl Adapter {
             exchange_timers: Timers::with_capacity(parts::exchanges(config)),
             media: Media::new(&config.media, tables, &mut rng),
             overlay,
-            channel: parts::channel(identity, keys, &mut rng),
+            channel: parts::channel(identity, keys, CHANNEL_SESSIONS_MAX, &mut rng),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
+            #[cfg(feature = "server")]
+            desk: None,
             askers: Map::new(),
             answers: Map::new(),
             notices: List::new(),

@@ -303,6 +303,8 @@ impl Adapter {
         self.portmap.stop(now);
         let published: Vec<String> =
             self.registrar.iter().flat_map(|(_, b)| b.addresses().map(str::to_owned)).collect();
+        #[cfg(feature = "server")]
+        let published: Vec<String> = published.into_iter().chain(self.desk_aor()).collect();
         if let Some(overlay) = &mut self.overlay {
             for aor in &published {
                 overlay.withdraw(now, aor);

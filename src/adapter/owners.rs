@@ -25,12 +25,15 @@ pub(crate) enum ClientOwner {
     Bootstrap(u8),
     /// What a phone of the call in this slot was asked by the adapter itself.
     Inquiry(u32),
+    /// The challenge of this number.
+    #[cfg(feature = "server")]
+    Challenge(u32),
     /// Nobody's: its answer changes nothing.
     Quiet,
 }
 
 impl ClientOwner {
-    const SLOT_BITS: u32 = 24;
+    pub(super) const SLOT_BITS: u32 = 24;
 
     pub(super) fn encode(self) -> u32 {
         let (kind, detail, slot) = match self {
@@ -38,6 +41,8 @@ impl ClientOwner {
             Self::Renewal(slot) => (0, 1, slot),
             Self::Bootstrap(entry) => (0, 2, u32::from(entry)),
             Self::Inquiry(slot) => (0, 3, slot),
+            #[cfg(feature = "server")]
+            Self::Challenge(number) => (0, 4, number),
             Self::Leg(slot, leg) => (1, u32::from(leg), slot),
             Self::Exchange(slot) => (2, 0, slot),
             Self::Probe(provider) => (3, 0, u32::from(provider.0)),
@@ -54,6 +59,8 @@ impl ClientOwner {
             (0, 1) => Self::Renewal(slot),
             (0, 2) => Self::Bootstrap(slot as u8),
             (0, 3) => Self::Inquiry(slot),
+            #[cfg(feature = "server")]
+            (0, 4) => Self::Challenge(slot),
             (1, leg) => Self::Leg(slot, leg),
             (2, _) => Self::Exchange(slot),
             (3, 0) => Self::Probe(ProviderId(slot as u8)),
@@ -100,6 +107,8 @@ impl Adapter {
             | ClientOwner::Bootstrap(_)
             | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => false,
+            #[cfg(feature = "server")]
+            ClientOwner::Challenge(_) => false,
         }
     }
 
@@ -128,6 +137,8 @@ impl Adapter {
             | ClientOwner::Bootstrap(_)
             | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => None,
+            #[cfg(feature = "server")]
+            ClientOwner::Challenge(_) => None,
         }
     }
 
@@ -164,6 +175,8 @@ impl Adapter {
             | ClientOwner::Bootstrap(_)
             | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => None,
+            #[cfg(feature = "server")]
+            ClientOwner::Challenge(_) => None,
         }
     }
 }

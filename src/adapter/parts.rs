@@ -3,7 +3,7 @@
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits::{self, CHANNEL_SESSIONS_MAX};
+use crate::limits;
 use crate::overlay::{Limits, Overlay};
 use crate::rng::Rng;
 use crate::sip::digest::Authenticator;
@@ -41,13 +41,14 @@ pub(super) fn overlay(
     Some(Box::new(Overlay::new(identity, keys, limits, start_count, rng.bytes(), now)))
 }
 
-/// The channel, where the network has a secret.
+/// The channel, where the network has a secret, with room for so many sessions.
 pub(super) fn channel(
     identity: &Identity,
     keys: Option<&NetworkKeys>,
+    sessions_max: usize,
     rng: &mut Rng,
 ) -> Option<Box<Channel>> {
-    Some(Box::new(Channel::new(identity, keys?, rng, CHANNEL_SESSIONS_MAX)))
+    Some(Box::new(Channel::new(identity, keys?, rng, sessions_max)))
 }
 
 /// Who challenges phones in mode `overlay`.

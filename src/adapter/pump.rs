@@ -272,6 +272,10 @@ impl Adapter {
                     | ClientOwner::Gateway(_)
                     | ClientOwner::Bootstrap(_)
                     | ClientOwner::Quiet => {}
+                    #[cfg(feature = "server")]
+                    ClientOwner::Challenge(number) => {
+                        self.challenge_failed(now, number, id);
+                    }
                 }
             }
             TransactionEvent::ServerGone { id } => {
@@ -326,6 +330,11 @@ impl Adapter {
                 self.carrier_named(now, peer, *call, (*path, *answer));
             }
             Payload::Media(moved) => self.media_told(now, peer, moved),
+            #[cfg(feature = "server")]
+            Payload::Enrol(ask) => self.certificate_wanted(peer, ask),
+            #[cfg(feature = "server")]
+            Payload::EnrolProof(proof) => self.challenge_proven(peer, proof),
+            #[cfg(not(feature = "server"))]
             Payload::Enrol(_) | Payload::EnrolProof(_) => {}
             Payload::EnrolAnswer(number, answer) => {
                 self.enrolment_answered(now, peer, *number, answer);

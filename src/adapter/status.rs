@@ -85,7 +85,8 @@ impl Adapter {
         })
     }
 
-    fn status(&self, now: Instant) -> Value {
+    /// What the daemon does and knows.
+    pub(super) fn status(&self, now: Instant) -> Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "mode": self.config.adapter.mode.as_str(),

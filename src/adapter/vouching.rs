@@ -7,7 +7,7 @@ use crate::identity::certificate::text;
 use crate::identity::record::Key;
 use crate::identity::trust::{Clock, Trust};
 use crate::identity::{Certificate, Identity, PublicKey, TrustAnchors};
-use crate::limits::{BUILT_UNIX_S, STATE_FILE_PAUSE};
+use crate::limits::{BUILT_UNIX_S, CHANNEL_SESSIONS_MAX, STATE_FILE_PAUSE};
 use crate::net::{File, Request};
 use crate::time::Instant;
 
@@ -116,7 +116,8 @@ impl Adapter {
         log::info!("adapter {} is adapter {} from now on", self.id, identity.id());
         overlay.take_place(now, &identity);
         self.id = identity.id();
-        let mut channel = parts::channel(&identity, Some(overlay.keys()), &mut self.rng);
+        let room = self.channel.as_ref().map_or(CHANNEL_SESSIONS_MAX, |it| it.sessions_max());
+        let mut channel = parts::channel(&identity, Some(overlay.keys()), room, &mut self.rng);
         if let (Some(channel), Some(before)) = (&mut channel, &self.channel) {
             channel.count_on(before);
         }

@@ -283,6 +283,8 @@ impl Adapter {
             | ClientOwner::Renewal(_)
             | ClientOwner::Inquiry(_)
             | ClientOwner::Quiet => {}
+            #[cfg(feature = "server")]
+            ClientOwner::Challenge(_) => {}
         }
     }
 

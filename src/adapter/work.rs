@@ -26,6 +26,12 @@ impl Waiting {
     pub(super) fn new(now: Instant) -> Self {
         Self { budget: Budget::new(now), callers_next: false, unpublished: VecDeque::new() }
     }
+
+    /// Takes another budget.
+    #[cfg(feature = "server")]
+    pub(super) fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
 }
 
 impl Adapter {
@@ -42,7 +48,10 @@ impl Adapter {
             return;
         }
         let budget = &mut self.waiting.budget;
-        if self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget)) {
+        let done = self.overlay.as_mut().is_some_and(|overlay| overlay.work(now, budget));
+        #[cfg(feature = "server")]
+        let done = done || self.publish_desk(now);
+        if done {
             return;
         }
         if !self.waiting.unpublished.is_empty() {
@@ -55,6 +64,10 @@ impl Adapter {
     /// When [`Self::work`] is wanted.
     pub(super) fn work_at(&self) -> Option<Instant> {
         let Waiting { budget, unpublished, .. } = &self.waiting;
+        #[cfg(feature = "server")]
+        if self.desk.as_ref().is_some_and(|desk| desk.is_unpublished()) {
+            return Some(Instant::ZERO);
+        }
         if !unpublished.is_empty() || self.enrolment.has_work() {
             return Some(Instant::ZERO);
         }
@@ -88,6 +101,8 @@ impl Adapter {
 
     /// Puts the addresses of all phones into the overlay anew: they are blinded otherwise now.
     pub(super) fn publish_all(&mut self) {
+        #[cfg(feature = "server")]
+        self.publish_desk_again();
         self.waiting.unpublished = self.registrar.iter().map(|(id, _)| id).collect();
     }
 

@@ -3,6 +3,7 @@
 use cosip::driver::logger;
 use cosip::server::ServerError;
 use cosip::server::commands::{self, Said};
+use cosip::server::run;
 use lexopt::prelude::{Long, Short, Value};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cosip-server init --settings FILE [--secret FILE] [--offline FILE] [--database URL]
                          [--days N]
+       cosip-server run [--metrics ADDRESS:PORT] [--challenges N]
+       cosip-server status
        cosip-server delegate [--days N] [--new-key] [--anchor FILE]
        cosip-server issue --key HEX --aor sip:USER@DOMAIN [--aor ..] [--days N] [--second]
        cosip-server revoke SERIAL|--key HEX|--aor sip:USER@DOMAIN [--reason TEXT]
@@ -19,12 +22,16 @@ usage: cosip-server init --settings FILE [--secret FILE] [--offline FILE] [--dat
        cosip-server export --out DIR
 
 all take --dir DIR, the folder of the network (/var/lib/cosip-server); those that need the anchor
-ask for its passphrase, or take --passphrase-file FILE
+ask for its passphrase, or take --passphrase-file FILE; run and status take --run DIR, the folder
+of the control socket (/run/cosip-server)
 
 init         makes the network's anchor, an issuing key that it delegates to (--days, 90), secrets
              and database; FILE has the routers' settings; --secret: the network has one already;
              --offline: the anchor's key goes there, and you take it away; URL: sqlite:FILE or
              postgresql://USER@HOST/DATABASE
+run          serves: adapters join the overlay through it and are certified; its own settings are
+             in server.config of the folder; --challenges: to the SIP server, a second (50)
+status       what the running server does and knows, as JSON
 delegate     has the anchor renew its delegation, --new-key to a new issuing key
 issue        prints the certificate of a router (--days, 14): its adapter.crt; --second: another
              router of the same customer has the address, too
@@ -61,6 +68,11 @@ fn command() -> Result<Said, ServerError> {
     let mut arguments = lexopt::Parser::from_env();
     match arguments.next()? {
         Some(Value(word)) if word == "init" => commands::init(&mut arguments),
+        Some(Value(word)) if word == "run" => {
+            logger::set_level(log::LevelFilter::Info);
+            run::run(&mut arguments)
+        }
+        Some(Value(word)) if word == "status" => run::status(&mut arguments),
         Some(Value(word)) if word == "delegate" => commands::delegate(&mut arguments),
         Some(Value(word)) if word == "issue" => commands::issue(&mut arguments),
         Some(Value(word)) if word == "revoke" => commands::revoke(&mut arguments),

@@ -2,6 +2,7 @@
 
 use super::notice::Payload;
 use super::vouching::Unvouched;
+use crate::identity::PublicKey;
 use crate::limits::{CHANNEL_EVENTS_BYTES_MAX, CHANNEL_EVENTS_MAX};
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
@@ -59,6 +60,8 @@ pub enum ChannelEvent<'b> {
 pub struct SessionStatus {
     /// With whom.
     pub peer: NodeId,
+    /// The key that the peer has proven.
+    pub key: PublicKey,
     /// At which address.
     pub address: SocketAddr,
     /// When the handshake was done.

@@ -213,6 +213,7 @@ impl Handshake {
         };
         Some(Agreed {
             peer: self.peer,
+            key: self.proof.0,
             address: self.address?,
             local: self.local,
             remote: self.remote,

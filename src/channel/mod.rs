@@ -175,6 +175,11 @@ impl Channel {
         }
     }
 
+    /// How many sessions it has room for.
+    pub fn sessions_max(&self) -> usize {
+        self.sessions.capacity()
+    }
+
     /// The id that this end proves.
     pub fn id(&self) -> NodeId {
         self.identity.id()
@@ -274,13 +279,12 @@ impl Channel {
     /// The sessions that stand.
     pub fn sessions(&self) -> impl Iterator<Item = SessionStatus> {
         let standing = self.sessions.iter().filter(|(_, session)| session.is_current());
-        standing.map(|(_, session)| SessionStatus {
-            peer: session.peer,
-            address: session.address,
-            established: session.established,
-            heard: session.heard,
-            rtt: session.rtt,
-        })
+        standing.map(|(_, session)| session.status())
+    }
+
+    /// The session with `peer`, where one stands.
+    pub fn session_with(&self, peer: NodeId) -> Option<SessionStatus> {
+        self.sessions.get(self.current(peer)?).map(Session::status)
     }
 
     /// Queues a datagram.

@@ -4,10 +4,11 @@
 //! at once. After a minute of silence the sender steps its ratchet; the epoch is the high half of
 //! the packet counter, so the receiver follows by itself and the window discards what is older.
 
+use super::SessionStatus;
 use super::backlog::Backlog;
 use super::crypto::{self, AEAD_TAG_BYTES, Key, Ratchet};
 use super::wire::{DATA_HEAD_BYTES, DataHead, SessionId};
-use crate::identity::Certificate;
+use crate::identity::{Certificate, PublicKey};
 use crate::limits::{
     CHANNEL_ADDRESSES_MAX, CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_EPOCHS_AHEAD_MAX,
     CHANNEL_RATCHET_IDLE,
@@ -80,6 +81,8 @@ pub(super) struct Doubt {
 /// The keys and names with which a handshake ends.
 pub(super) struct Agreed {
     pub(super) peer: NodeId,
+    /// The key that the peer has proven.
+    pub(super) key: PublicKey,
     pub(super) address: SocketAddr,
     pub(super) local: SessionId,
     pub(super) remote: SessionId,
@@ -95,6 +98,8 @@ pub(super) struct Agreed {
 /// A session.
 pub(super) struct Session {
     pub(super) peer: NodeId,
+    /// The key that the peer has proven.
+    pub(super) key: PublicKey,
     pub(super) address: SocketAddr,
     /// Other addresses at which the peer may be.
     pub(super) others: Addresses,
@@ -135,6 +140,7 @@ impl Session {
     pub(super) fn new(now: Instant, agreed: Agreed) -> Self {
         Self {
             peer: agreed.peer,
+            key: agreed.key,
             address: agreed.address,
             others: Addresses::new(),
             local: agreed.local,
@@ -166,6 +172,18 @@ impl Session {
     /// Whether payloads are sent on it.
     pub(super) fn is_current(&self) -> bool {
         self.confirmed && self.superseded.is_none()
+    }
+
+    /// What there is to tell of it.
+    pub(super) fn status(&self) -> SessionStatus {
+        SessionStatus {
+            peer: self.peer,
+            key: self.key,
+            address: self.address,
+            established: self.established,
+            heard: self.heard,
+            rtt: self.rtt,
+        }
     }
 
     /// The peer's name for it.

@@ -54,16 +54,16 @@ pub(super) async fn accept(
     executor: std::rc::Weak<smol::LocalExecutor<'static>>,
     listener: Source<UnixListener>,
 ) {
-    let open = Rc::new(Cell::new(0));
+    let room = Room::default();
     loop {
         match listener.done(UnixListener::accept).await {
-            Ok((stream, _)) if open.get() < CONTROL_SESSIONS_MAX => {
+            Ok((stream, _)) => {
                 let Some(executor) = executor.upgrade() else { return };
-                let session = Session { reactor: reactor.clone(), open: open.clone() };
-                open.set(open.get() + 1);
-                start(&executor, session.serve(stream)).detach();
+                if let Some(place) = room.take() {
+                    let session = Session { reactor: reactor.clone(), _place: place };
+                    start(&executor, session.serve(stream)).detach();
+                }
             }
-            Ok(_) => {}
             Err(_) => reactor.sleep(crate::time::Duration::from_secs(1)).await,
         }
         yield_now().await;
@@ -94,7 +94,7 @@ impl Reply {
         Rc::strong_count(&self.0) == 1
     }
 
-    async fn received(&self) -> Vec<u8> {
+    pub(super) async fn received(&self) -> Vec<u8> {
         poll_fn(|context| {
             self.0.session.set(Some(context.waker().clone()));
             self.0.bytes.take().map_or(Poll::Pending, Poll::Ready)
@@ -103,16 +103,34 @@ impl Reply {
     }
 }
 
-/// One session, counted for as long as it lives.
-struct Session {
-    reactor: Rc<Reactor>,
-    open: Rc<Cell<usize>>,
+/// Room for so many sessions at a time.
+#[derive(Default)]
+pub(super) struct Room(Rc<Cell<usize>>);
+
+/// One of them, taken for as long as it lives.
+pub(super) struct Taken(Rc<Cell<usize>>);
+
+impl Room {
+    /// A place, where one is free.
+    pub(super) fn take(&self) -> Option<Taken> {
+        let open = self.0.get();
+        (open < CONTROL_SESSIONS_MAX).then(|| {
+            self.0.set(open + 1);
+            Taken(self.0.clone())
+        })
+    }
 }
 
-impl Drop for Session {
+impl Drop for Taken {
     fn drop(&mut self) {
-        self.open.set(self.open.get().saturating_sub(1));
+        self.0.set(self.0.get().saturating_sub(1));
     }
+}
+
+/// One session.
+struct Session {
+    reactor: Rc<Reactor>,
+    _place: Taken,
 }
 
 impl Session {

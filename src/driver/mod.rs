@@ -30,6 +30,8 @@ mod reactor;
 mod requests;
 mod resolver;
 mod routes;
+#[cfg(feature = "server")]
+mod scrape;
 mod settings;
 mod signals;
 mod sockets;
@@ -65,6 +67,9 @@ pub struct Options {
     pub secrets: Option<PathBuf>,
     /// Whether SIGHUP, SIGTERM and SIGINT are listened to. The process must have one thread then.
     pub signals: bool,
+    /// Where metrics are told over HTTP. Without: nowhere.
+    #[cfg(feature = "server")]
+    pub metrics: Option<std::net::SocketAddr>,
     /// Networks, devices or addresses of the LAN side.
     pub lan: Vec<String>,
     /// Networks, devices or addresses of the WAN side.
@@ -83,6 +88,8 @@ impl Default for Options {
             settings: None,
             secrets: None,
             signals: false,
+            #[cfg(feature = "server")]
+            metrics: None,
             lan: Vec::new(),
             wan: Vec::new(),
             resolv_conf: "/etc/resolv.conf".into(),

@@ -104,6 +104,13 @@ impl Io {
             let sessions = Rc::downgrade(&executor);
             start(&executor, control::accept(reactor.clone(), sessions, listener)).detach();
         }
+        #[cfg(feature = "server")]
+        if let Some(address) = options.metrics {
+            let listener = Source::new(&reactor, super::scrape::open(address)?)?;
+            let sessions = Rc::downgrade(&executor);
+            let accept = super::scrape::accept(reactor.clone(), sessions, listener);
+            start(&executor, accept).detach();
+        }
         let handed_over = options.folders.as_ref().and_then(Folders::resolv_conf);
         let resolv_conf = handed_over.unwrap_or(options.resolv_conf);
         let names = options.folders.as_ref().map(|folders| folders.run.join("networks"));

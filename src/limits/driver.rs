@@ -77,6 +77,9 @@ pub const STREAM_IDLE: Duration = Duration::from_secs(3700);
 /// How long a connection that is being closed may take to send what is queued.
 pub const STREAM_LINGER: Duration = Duration::from_secs(5);
 
+/// Bytes of a request for metrics.
+pub const SCRAPE_BYTES_MAX: usize = 4096;
+
 /// Sessions on the control socket at a time.
 pub const CONTROL_SESSIONS_MAX: usize = 16;
 

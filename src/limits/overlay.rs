@@ -125,6 +125,17 @@ pub const CHANNEL_VOUCHED_MAX: usize = 64;
 /// Sessions kept with other adapters; the least recently used makes room.
 pub const CHANNEL_SESSIONS_MAX: usize = 64;
 
+/// The same of a CoSIP server, to which thousands of adapters come, each for some seconds. More
+/// would cost more to look through than to agree on anew.
+pub const DESK_SESSIONS_MAX: usize = 1024;
+
+/// What one public-key operation takes of a CoSIP server's processor at most: its budget is for
+/// hundreds of handshakes a second, as after an outage.
+pub const DESK_WORK_PIECE: Duration = Duration::from_micros(500);
+
+/// What adapters have asked of a CoSIP server, between two inputs.
+pub const DESK_EVENTS_MAX: usize = 256;
+
 /// Callees that are kept found, as long as others have half of the sessions; the least recently
 /// called makes room.
 pub const CONTACTS_MAX: usize = CHANNEL_SESSIONS_MAX / 2;

@@ -11,6 +11,7 @@
 mod postgres;
 mod queries;
 mod schema;
+mod seconds;
 mod sqlite;
 
 use super::Moment;
@@ -18,6 +19,7 @@ use super::error::{DatabaseFault, ServerError};
 use super::text::hex;
 use crate::identity::PublicKey;
 pub use queries::{Ended, Entry, Held, Selector};
+pub use seconds::{Due, Second};
 use std::path::Path;
 
 /// What a database keeps in one field, where it holds anything.

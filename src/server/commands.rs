@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the files of the network are, where nothing else is said.
-const FOLDER: &str = "/var/lib/cosip-server";
+pub(super) const FOLDER: &str = "/var/lib/cosip-server";
 
 /// What a command prints.
 #[derive(Debug, Default)]

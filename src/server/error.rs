@@ -48,6 +48,12 @@ pub enum FolderFault {
     Secret(SecretError),
     /// The settings name no network.
     Nameless,
+    /// `run` has no settings of its own.
+    NoServer,
+    /// They do not say where it listens.
+    NoAddress,
+    /// They name no account to send challenges from.
+    NoAccount,
     /// They name another network than at `init`.
     Renamed {
         /// What they say.
@@ -232,6 +238,18 @@ impl fmt::Display for FolderFault {
             Self::Secret(error) => error.fmt(f),
             Self::Nameless => f.write_str(
                 "names no network; add option name to its section overlay, or a provider",
+            ),
+            Self::NoServer => f.write_str(
+                "missing; it says where this server listens and from which SIP account it sends \
+                 challenges: see docs/isp.md",
+            ),
+            Self::NoAddress => f.write_str(
+                "does not say where this server listens; add list wan with an address of this \
+                 machine to its section adapter",
+            ),
+            Self::NoAccount => f.write_str(
+                "names no SIP account to send challenges from; add a section account with aor, \
+                 user and password",
             ),
             Self::Renamed { now, was } => write!(
                 f,

@@ -3,12 +3,16 @@
 //! | file | what it is |
 //! |---|---|
 //! | `provider.config` | the settings of all routers; the operator's to change |
+//! | `server.config` | what this server has beside them; the operator's to change |
 //! | `network.key` | the network's secret, as routers have it |
 //! | `place.key` | the secret by which keys are placed in the overlay |
 //! | `anchor.pub` | the public half of the anchor's key |
 //! | `anchor.key` | the secret half under a passphrase, unless it was taken away |
 //! | `issuing.key` | the issuing key, and behind it the anchor's delegation |
 //! | `database` | the address of the database |
+//!
+//! `run` adds `adapter.key` and `adapter.crt`, its own key and certificate, and what any adapter
+//! keeps over its restarts.
 //!
 //! All are for their owner alone, like the folder.
 
@@ -27,6 +31,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 pub(super) const SETTINGS: &str = "provider.config";
+pub(super) const OWN_SETTINGS: &str = "server.config";
+pub(super) const CERTIFICATE: &str = "adapter.crt";
 pub(super) const SECRET: &str = "network.key";
 pub(super) const PLACES: &str = "place.key";
 pub(super) const ANCHOR_PUBLIC: &str = "anchor.pub";

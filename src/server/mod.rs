@@ -14,18 +14,27 @@
 //! | [`office`] | issues and revokes |
 //! | [`lists`] | the signed list of revocations, and when it takes the anchor |
 //! | [`export`] | what goes into a router's image |
+//! | [`desk`] | who may have a certificate, by challenges through the SIP server |
+//! | `serve`, [`run`] | the running server: an adapter and the desk |
+//! | [`metrics`] | what Prometheus is told |
 //! | [`commands`] | arguments, clock, randomness, what is printed |
 //!
-//! Only [`commands`] reads the clock and asks the kernel for randomness; the others are told.
+//! Only [`commands`] and [`run`] read the clock and ask the kernel for randomness; the others are
+//! told.
 
 pub mod books;
 pub mod commands;
+pub mod desk;
 pub mod error;
 pub mod export;
 pub mod folder;
 pub mod lists;
+pub mod metrics;
 pub mod office;
 mod passphrase;
+pub mod run;
+mod serve;
+mod settings;
 pub mod setup;
 mod show;
 mod text;

@@ -7,6 +7,7 @@
 use super::books::{Books, Deed, Entry, Selector};
 use super::error::{DatabaseFault, FolderFault, Refusal, ServerError};
 use super::folder::{DATABASE, Folder, ISSUING, SECRET, SETTINGS};
+use super::metrics::Counts;
 use super::text::{array_from_hex, hex};
 use super::{DAY_S, Moment};
 use crate::adapter::spelling;
@@ -14,6 +15,7 @@ pub use crate::channel::CERTIFIED_AORS_MAX;
 use crate::config::Config;
 use crate::identity::authority::{Authority, Subject};
 use crate::identity::chain::Validity;
+use crate::identity::enrolment::SERVER_AOR;
 use crate::identity::record::Key;
 use crate::identity::trust::CLOCK_LATE_S;
 use crate::identity::{Certificate, NetworkKeys, PublicKey, key};
@@ -99,25 +101,46 @@ impl Office {
             return Err(Refusal::Days(CERTIFICATE_DAYS_MAX).into());
         }
         let aors = self.spelled(order.aors)?;
-        let keys: Vec<Key> =
-            aors.iter().flat_map(|aor| self.keys.aor_keys(aor)).map(|key| Key::of(&key)).collect();
-        if keys.len() > SECRETS_MAX * aors.len() {
-            return Err(self.folder.fault(SECRET, FolderFault::ManySecrets));
-        }
+        self.certify(moment, (&order.adapter, order.days), aors, &|_| order.second)
+    }
+
+    /// Certifies a CoSIP server, so that adapters find and know it. Nobody orders that.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    pub(super) fn issue_own(
+        &mut self,
+        moment: Moment<'_>,
+        server: &PublicKey,
+    ) -> Result<Issued, ServerError> {
+        let aors = vec![SERVER_AOR.to_owned()];
+        self.certify(moment, (server, CERTIFICATE_DAYS_MAX), aors, &|_| true)
+    }
+
+    /// Certifies an adapter for AORs in their one spelling; `beside` says of which another may
+    /// have a certificate, too.
+    pub(super) fn certify(
+        &mut self,
+        moment: Moment<'_>,
+        (adapter, days): (&PublicKey, u32),
+        aors: Vec<String>,
+        beside: &dyn Fn(&str) -> bool,
+    ) -> Result<Issued, ServerError> {
+        let keys = self.overlay_keys(&aors)?;
         let (authority, delegated) = self.authority(moment)?;
         let places = self.folder.places()?;
         let validity = Validity {
             from_s: moment.stamp().saturating_sub(CLOCK_LATE_S),
-            until_s: moment.stamp().saturating_add(order.days * DAY_S as u32),
+            until_s: moment.stamp().saturating_add(days * DAY_S as u32),
         };
         let (anchor, network) = (self.anchor, *self.keys.network());
         let mixed = self.folder.fault(ISSUING, FolderFault::Mixed);
         self.books.alone(|books| {
-            let others = admit(books, moment, order, &aors)?;
-            let known = books.place_of(&order.adapter)?.and_then(|text| array_from_hex(&text));
-            let place = known.map_or_else(|| Authority::place(&places, &order.adapter), NodeId);
+            let others = admit(books, moment, adapter, &aors, beside)?;
+            let known = books.place_of(adapter)?.and_then(|text| array_from_hex(&text));
+            let place = known.map_or_else(|| Authority::place(&places, adapter), NodeId);
             let serial = books.next_serial(moment.now_s)?;
-            let subject = Subject { serial, key: order.adapter, place, validity, keys: &keys };
+            let subject = Subject { serial, key: *adapter, place, validity, keys: &keys };
             let certificate = authority.certify(&subject);
             if !certificate.verify(&[anchor], &network) {
                 return Err(mixed);
@@ -125,7 +148,7 @@ impl Office {
             let valid = certificate.validity();
             books.add(&Entry {
                 serial,
-                adapter: &order.adapter,
+                adapter,
                 place,
                 from_s: valid.from_s,
                 until_s: valid.until_s,
@@ -138,7 +161,7 @@ impl Office {
                 &Deed {
                     what,
                     serial: Some(serial),
-                    adapter: Some(&order.adapter),
+                    adapter: Some(adapter),
                     aors: &aors,
                     detail: &others,
                 },
@@ -172,10 +195,57 @@ impl Office {
     pub fn spell(&self, text: &str) -> Result<String, Refusal> {
         let spelled = |provider| {
             let aor = spelling::key(text, provider)?;
-            (aor.domain() == provider.domain).then(|| aor.as_str().to_owned())
+            let may = aor.domain() == provider.domain && aor.as_str() != SERVER_AOR;
+            may.then(|| aor.as_str().to_owned())
         };
         let found = self.config.providers.iter().find_map(spelled);
         found.ok_or_else(|| Refusal::Aor(text.to_owned()))
+    }
+
+    /// The overlay keys of AORs, under each secret.
+    pub(super) fn overlay_keys(&self, aors: &[String]) -> Result<Vec<Key>, ServerError> {
+        let all = aors.iter().flat_map(|aor| self.keys.aor_keys(aor));
+        let keys: Vec<Key> = all.map(|key| Key::of(&key)).collect();
+        if keys.len() > SECRETS_MAX * aors.len() {
+            return Err(self.folder.fault(SECRET, FolderFault::ManySecrets));
+        }
+        Ok(keys)
+    }
+
+    /// Whether a certificate of these books will still do for these AORs for more than half of its
+    /// life, under each secret, and the key that signed it may sign.
+    pub(super) fn vouches_for(
+        &mut self,
+        moment: Moment<'_>,
+        certificate: &Certificate,
+        aors: &[String],
+    ) -> Result<bool, ServerError> {
+        let Validity { from_s, until_s } = certificate.validity();
+        let half_s = until_s.saturating_sub(from_s) / 2;
+        if until_s.saturating_sub(half_s) <= moment.stamp() {
+            return Ok(false);
+        }
+        let keys = self.overlay_keys(aors)?;
+        let delegation = certificate.delegation_serial();
+        let dismissed = delegation.map_or(Ok(false), |serial| self.books.is_revoked(serial))?;
+        Ok(!dismissed && keys.iter().all(|key| certificate.covers(key)))
+    }
+
+    /// The same for the certificate of a CoSIP server.
+    pub(super) fn does_for_server(
+        &mut self,
+        moment: Moment<'_>,
+        certificate: &Certificate,
+    ) -> Result<bool, ServerError> {
+        self.vouches_for(moment, certificate, &[SERVER_AOR.to_owned()])
+    }
+
+    /// What the books hold, for metrics.
+    pub(super) fn counts(&mut self, moment: Moment<'_>) -> Result<Counts, ServerError> {
+        let mut counts = self.books.counts(moment.now_s)?;
+        let delegated = self.folder.authority(self.keys.network())?.delegation();
+        counts.delegated_until_s = delegated.map_or(0, |(_, it)| it.until_s.into());
+        Ok(counts)
     }
 
     fn spelled(&self, texts: &[String]) -> Result<Vec<String>, Refusal> {
@@ -221,18 +291,19 @@ pub fn read_key(text: &str) -> Result<PublicKey, Refusal> {
 fn admit(
     books: &mut Books,
     moment: Moment<'_>,
-    order: &Order<'_>,
+    adapter: &PublicKey,
     aors: &[String],
+    beside: &dyn Fn(&str) -> bool,
 ) -> Result<String, ServerError> {
-    if let Some(at_s) = books.blocked_since(&order.adapter)? {
-        return Err(Refusal::Blocked { adapter: order.adapter, at_s }.into());
+    if let Some(at_s) = books.blocked_since(adapter)? {
+        return Err(Refusal::Blocked { adapter: *adapter, at_s }.into());
     }
-    let own = hex(&order.adapter);
+    let own = hex(adapter);
     let mut others = Vec::new();
     for aor in aors {
         let held = books.certificates(&Selector::Aor(aor.clone()), Some(moment.now_s))?;
         let mut foreign: Vec<_> = held.into_iter().filter(|held| held.adapter != own).collect();
-        if let Some(held) = foreign.first().filter(|_| !order.second) {
+        if let Some(held) = foreign.first().filter(|_| !beside(aor)) {
             let (adapter, serial) = (held.adapter.clone(), held.serial);
             return Err(Refusal::Held { aor: aor.clone(), adapter, serial }.into());
         }

@@ -3,11 +3,12 @@
 use super::books::{Books, Deed};
 use super::error::{AnchorFault, DatabaseFault, FolderFault, Refusal, ServerError};
 use super::folder::{
-    ANCHOR, ANCHOR_PUBLIC, DATABASE, Folder, ISSUING, PLACES, SECRET, SETTINGS, read_provider,
+    ANCHOR, ANCHOR_PUBLIC, DATABASE, Folder, ISSUING, OWN_SETTINGS, PLACES, SECRET, SETTINGS,
+    read_provider,
 };
 use super::office::Office;
 use super::text::hex;
-use super::{DAY_S, Moment, vault};
+use super::{DAY_S, Moment, settings as own_settings, vault};
 use crate::driver::files::replace;
 use crate::driver::read_secret;
 use crate::identity::authority::Authority;
@@ -70,7 +71,8 @@ impl Drop for Undo {
         if !self.armed {
             return;
         }
-        let names = [SETTINGS, SECRET, PLACES, ANCHOR_PUBLIC, ISSUING, DATABASE, "state.db"];
+        let names =
+            [SETTINGS, OWN_SETTINGS, SECRET, PLACES, ANCHOR_PUBLIC, ISSUING, DATABASE, "state.db"];
         let files = names.into_iter().map(|name| self.folder.file(name));
         // They may not have been written yet.
         files.chain([self.anchor.clone()]).for_each(|file| drop(fs::remove_file(file)));
@@ -105,6 +107,7 @@ pub fn init(
     let mut undo = Undo { folder: folder.clone(), made_folder, anchor: path.clone(), armed: true };
     replace(&path, sealed.as_bytes(), true)?;
     folder.write(SETTINGS, &settings)?;
+    folder.write(OWN_SETTINGS, own_settings::TEMPLATE)?;
     folder.write(SECRET, &secret)?;
     folder.write(PLACES, &format!("{}\n", hex(&rng.bytes::<32>())))?;
     folder.write(ANCHOR_PUBLIC, &format!("{}\n", hex(&anchor.public())))?;

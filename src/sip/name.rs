@@ -115,6 +115,7 @@ names! {
     RecvInfo "Recv-Info";
     Geolocation "Geolocation";
     SessionId "Session-ID";
+    CosipChallenge "CoSIP-Challenge";
 }
 
 impl Name {

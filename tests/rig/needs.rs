@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// The program of each Debian package, where it is not found by its own name.
-const PACKAGES: [(&str, &str); 14] = [
+const PACKAGES: [(&str, &str); 17] = [
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("baresip", "baresip-core"),
@@ -19,6 +19,9 @@ const PACKAGES: [(&str, &str); 14] = [
     ("script", "bsdutils"),
     ("initdb", "postgresql"),
     ("postgres", "postgresql"),
+    ("systemd-analyze", "systemd"),
+    ("dpkg-deb", "dpkg"),
+    ("strip", "binutils"),
 ];
 
 /// Whether `test` can run here: with all `programs`, and as root where `unshare` is among them.

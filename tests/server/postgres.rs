@@ -27,7 +27,7 @@ impl Server {
         if !needs::are_met(test, &["initdb", "postgres"]) {
             return None;
         }
-        let folder = std::env::temp_dir().join(format!("cosip-pg-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("cosip-pg-{test}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         if geteuid().is_root() {

@@ -4,6 +4,7 @@ use super::{Books, Row, Value};
 use crate::identity::PublicKey;
 use crate::net::NodeId;
 use crate::server::ServerError;
+use crate::server::metrics::Counts;
 use crate::server::text::hex;
 use core::fmt;
 
@@ -190,6 +191,13 @@ impl Books {
         Ok(held)
     }
 
+    /// The signed bytes of a certificate, in hex.
+    pub fn bytes_of(&mut self, serial: u64) -> Result<Option<String>, ServerError> {
+        let statement = "SELECT bytes FROM certificates WHERE serial = $1";
+        let row = self.ask_one(statement, &[serial.into()])?;
+        Ok(row.map(|row| row.text(0).to_owned()))
+    }
+
     /// When a delegation ends, where it counts at `now_s`.
     pub fn delegation(&mut self, serial: u64, now_s: u64) -> Result<Option<u64>, ServerError> {
         let statement = "SELECT until_s FROM delegations WHERE serial = $1 AND until_s >= $2 \
@@ -241,6 +249,27 @@ impl Books {
         let statement = "SELECT COUNT(DISTINCT adapter) FROM certificates WHERE until_s >= $1";
         let row = self.ask_one(statement, &[now_s.into()])?;
         Ok(row.and_then(|row| row.number(0)).unwrap_or(0) as usize)
+    }
+
+    /// How much there is of what counts at `now_s`.
+    pub fn counts(&mut self, now_s: u64) -> Result<Counts, ServerError> {
+        let valid = "FROM certificates c WHERE c.until_s >= $1 AND c.serial NOT IN \
+                     (SELECT serial FROM revocations)";
+        let aors = "SELECT COUNT(DISTINCT a.aor) FROM aors a JOIN certificates c \
+                    ON c.serial = a.serial WHERE c.until_s >= $1 AND c.serial NOT IN \
+                    (SELECT serial FROM revocations)";
+        let mut count = |statement: &str| {
+            let row = self.ask_one(statement, &[now_s.into()])?;
+            Ok::<_, ServerError>(row.and_then(|row| row.number(0)).unwrap_or(0))
+        };
+        Ok(Counts {
+            certificates: count(&format!("SELECT COUNT(*) {valid}"))?,
+            adapters: count(&format!("SELECT COUNT(DISTINCT c.adapter) {valid}"))?,
+            aors: count(aors)?,
+            revoked: count("SELECT COUNT(*) FROM revocations WHERE ends_s >= $1")?,
+            blocked: count("SELECT COUNT(*) FROM blocked WHERE at_s <= $1")?,
+            delegated_until_s: 0,
+        })
     }
 
     /// The lists that were made since: their numbers and when.

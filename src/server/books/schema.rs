@@ -4,7 +4,8 @@ use super::{Database, Value};
 use crate::server::error::{DatabaseFault, ServerError};
 
 /// What each version of the schema adds to the one before.
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE network (name TEXT NOT NULL, anchor TEXT NOT NULL);
 CREATE TABLE delegations (
     serial BIGINT PRIMARY KEY,
@@ -45,7 +46,21 @@ CREATE TABLE audit (
     aors TEXT NOT NULL,
     detail TEXT NOT NULL
 );
-"];
+",
+    "
+CREATE TABLE seconds (
+    aor TEXT NOT NULL,
+    adapter TEXT NOT NULL,
+    server TEXT NOT NULL,
+    due_s BIGINT NOT NULL,
+    ends_s BIGINT NOT NULL,
+    tries BIGINT NOT NULL,
+    proven_s BIGINT,
+    PRIMARY KEY (aor, adapter)
+);
+CREATE INDEX seconds_by_due ON seconds (due_s);
+",
+];
 
 /// Applies those of `migrations` that the database at `at` lacks.
 ///

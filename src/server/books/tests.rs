@@ -152,7 +152,8 @@ fn a_schema_is_brought_up_to_date_once_and_never_back() {
     scratch.raw().execute("INSERT INTO later VALUES (1)", ()).unwrap();
     match Books::open("sqlite:state.db", &scratch.0) {
         Err(ServerError::Database(_, DatabaseFault::Newer { found, known })) => {
-            assert_eq!((found, known), (2, 1));
+            let known_now = schema::MIGRATIONS.len() as i64;
+            assert_eq!((found, known), (known_now + 1, known_now));
         }
         _ => panic!("a later version's books are left alone"),
     }

@@ -1,0 +1,260 @@
+//! A running CoSIP server: an adapter without phones, and the desk that uses it.
+//!
+//! One core of the driver's, as the adapter alone is: what goes in goes to the adapter; what that
+//! has for the desk is taken out behind each input, and so is what the desk wants. The books are
+//! asked in between, on the one thread that there is: a turn waits for them. Where they cannot be
+//! used, the overlay goes on, adapters that ask are told to come again, and the books are opened
+//! again soon.
+
+use super::desk::{Desk, Wish};
+use super::error::{Refusal, ServerError};
+use super::folder::{CERTIFICATE, Folder};
+use super::metrics::{self, Counts};
+use super::office::Office;
+use super::{Moment, settings};
+use crate::adapter::Adapter;
+use crate::adapter::desk::{DeskEvent, Sent};
+use crate::config::Config;
+use crate::identity::certificate::text;
+use crate::identity::{Certificate, PublicKey};
+use crate::net::{Core, Event, Input, Rejected, Request, Transmit};
+use crate::time::{Duration, Instant, earlier};
+use std::collections::VecDeque;
+
+/// Who does what is done without an operator, in the audit.
+pub(super) const BY: &str = "cosip-server run";
+
+/// When books that could not be used are opened again.
+const REOPEN: Duration = Duration::from_secs(5);
+/// When our own certificate, and what metrics tell of the books, are looked at again.
+const LOOK: Duration = Duration::from_secs(60);
+/// A complaint is not repeated within this time.
+const COMPLAIN: Duration = Duration::from_secs(600);
+
+/// See the module.
+pub(super) struct Served<'a> {
+    adapter: &'a mut Adapter,
+    key: PublicKey,
+    folder: Folder,
+    desk: Desk,
+    /// None while the books cannot be used.
+    office: Option<Office>,
+    reopen_at: Instant,
+    look_at: Instant,
+    certificate: Option<Certificate>,
+    counts: Counts,
+    complained: Option<(String, Instant)>,
+    events: VecDeque<Event>,
+}
+
+impl<'a> Served<'a> {
+    pub(super) fn new(
+        adapter: &'a mut Adapter,
+        key: PublicKey,
+        office: Office,
+        desk: Desk,
+        now: Instant,
+    ) -> Self {
+        adapter.open_desk(now);
+        Self {
+            adapter,
+            key,
+            folder: office.folder.clone(),
+            desk,
+            office: Some(office),
+            reopen_at: now,
+            look_at: now,
+            certificate: None,
+            counts: Counts::default(),
+            complained: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Does what needs the books, where they can be used; logs what goes wrong with them.
+    fn with_office<T>(
+        &mut self,
+        now: Instant,
+        what: impl FnOnce(&mut Desk, Moment<'_>, &mut Office) -> Result<T, ServerError>,
+    ) -> Option<T> {
+        let now_s = self.adapter.wall_clock(now)?;
+        if self.office.is_none() && now >= self.reopen_at {
+            self.reopen(now);
+        }
+        let office = self.office.as_mut()?;
+        match what(&mut self.desk, Moment { now_s, by: BY }, office) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                if matches!(error, ServerError::Database(..)) {
+                    self.office = None;
+                    self.reopen_at = now + REOPEN;
+                }
+                self.complain(now, &error);
+                None
+            }
+        }
+    }
+
+    fn reopen(&mut self, now: Instant) {
+        self.reopen_at = now + REOPEN;
+        match Office::open(self.folder.clone()) {
+            Ok(office) => self.office = Some(office),
+            Err(error) => self.complain(now, &error),
+        }
+    }
+
+    /// Logs what keeps the desk from working, not each time that it does.
+    fn complain(&mut self, now: Instant, error: &ServerError) {
+        let text = match error {
+            ServerError::Refused(Refusal::Undelegated { .. } | Refusal::Dismissed(_)) => {
+                format!("nobody is certified: {error}")
+            }
+            _ => error.to_string(),
+        };
+        // What it says may have the time in it.
+        let kind = text.get(..24).unwrap_or(&text).to_owned();
+        let known = self.complained.as_ref();
+        if known.is_none_or(|(was, at)| *was != kind || now.since(*at) >= COMPLAIN) {
+            log::error!("{text}");
+            self.complained = Some((kind, now));
+        }
+    }
+
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.adapter.poll_desk() {
+            self.hear(now, event);
+        }
+        if self.desk.poll_timeout().is_some_and(|at| at <= now) {
+            self.with_office(now, |desk, moment, office| desk.handle_timeout(now, moment, office));
+        }
+        while let Some(wish) = self.desk.poll_wish(now) {
+            self.grant(now, &wish);
+        }
+        if now >= self.look_at {
+            self.look_at = now + LOOK;
+            self.renew(now);
+            let counts = self.with_office(now, |_, moment, office| office.counts(moment));
+            self.counts = counts.unwrap_or(self.counts);
+        }
+    }
+
+    fn hear(&mut self, now: Instant, event: DeskEvent) {
+        match event {
+            DeskEvent::Asked { asker, number, aors } => {
+                let ask = (&asker, number, aors.as_slice());
+                if self.is_usable(now) {
+                    let done = |desk: &mut Desk, moment: Moment<'_>, office: &mut Office| {
+                        desk.ask(now, moment, office, ask)
+                    };
+                    self.with_office(now, done);
+                } else {
+                    self.desk.turn_away(&asker, number);
+                }
+            }
+            DeskEvent::Proven { key, proof } => {
+                let proof = (&key, &proof);
+                self.with_office(now, |desk, moment, office| desk.proof(moment, office, proof));
+            }
+            DeskEvent::Answered(number, status) => self.desk.answered(now, number, status),
+        }
+    }
+
+    /// Whether there is an office, and a clock to go by.
+    fn is_usable(&mut self, now: Instant) -> bool {
+        self.with_office(now, |_, _, _| Ok(())).is_some()
+    }
+
+    fn grant(&mut self, now: Instant, wish: &Wish) {
+        match wish {
+            Wish::Challenge { number, aor, challenge } => {
+                match self.adapter.send_challenge(now, *number, aor, challenge) {
+                    Sent::Yes => {}
+                    Sent::NotNow => self.desk.not_sent(now, *number),
+                    Sent::No => self.desk.answered(now, *number, None),
+                }
+            }
+            Wish::Answer { peer, number, answer } => {
+                self.adapter.answer_enrolment(now, *peer, *number, answer.payload());
+            }
+        }
+    }
+
+    /// Certifies ourselves, where that was not done or half of the time is over.
+    fn renew(&mut self, now: Instant) {
+        let (key, known) = (self.key, self.certificate.take());
+        let certified = self.with_office(now, |_, moment, office| {
+            if let Some(known) = &known
+                && office.does_for_server(moment, known)?
+            {
+                return Ok(None);
+            }
+            office.issue_own(moment, &key).map(|issued| Some(issued.certificate))
+        });
+        let Some(Some(renewed)) = certified else {
+            self.certificate = known;
+            return;
+        };
+        let file = text::write(core::slice::from_ref(&renewed));
+        if let Err(error) = self.folder.write(CERTIFICATE, &file) {
+            self.complain(now, &error);
+        }
+        self.adapter.take_certificates(now, &file);
+        self.certificate = Some(renewed);
+    }
+
+    /// The operator has changed `server.config`, or something else, and says so.
+    fn reload(&mut self, now: Instant, own: &Config) -> Result<(), Rejected> {
+        // Its settings and secrets may be others, too.
+        self.reopen(now);
+        let Some(office) = &self.office else { return Ok(()) };
+        let config = settings::combined(&office.config, own.clone(), office.anchor);
+        self.adapter.handle_input(now, Input::Config(&config))
+    }
+
+    fn reply(&mut self, now: Instant, words: &[&str]) -> Option<Vec<u8>> {
+        let text = match words {
+            ["metrics"] => {
+                let status = self.adapter.status_of_server(now);
+                let dropped = self.adapter.desk_dropped();
+                metrics::write(&status, (&self.desk, dropped), &self.counts)
+            }
+            ["desk"] => metrics::desk(&self.desk).to_string(),
+            _ => return None,
+        };
+        Some(text.into_bytes())
+    }
+}
+
+impl Core for Served<'_> {
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), Rejected> {
+        let result = match input {
+            Input::Config(own) => self.reload(now, own),
+            Input::Command(ticket, words) => match self.reply(now, words) {
+                Some(reply) => {
+                    self.events.push_back(Event::Request(ticket, Request::Reply(reply)));
+                    Ok(())
+                }
+                None => self.adapter.handle_input(now, Input::Command(ticket, words)),
+            },
+            other => self.adapter.handle_input(now, other),
+        };
+        self.settle(now);
+        result
+    }
+
+    fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        self.adapter.poll_transmit(now, buf)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front().or_else(|| self.adapter.poll_event())
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let desk = match &self.office {
+            Some(_) => self.desk.poll_timeout(),
+            None => Some(self.reopen_at),
+        };
+        earlier(earlier(self.adapter.poll_timeout(), desk), Some(self.look_at))
+    }
+}
