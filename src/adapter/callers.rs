@@ -11,9 +11,7 @@ use super::inbound::Source;
 use super::names::{Local, Path, peer_flow};
 use crate::budget::Wanted;
 use crate::channel::{CallKey, Notice, NoticeAnswer, Payload, SessionKey};
-use crate::identity::Identity;
 use crate::identity::record::Key;
-use crate::identity::trust::{Clock, Trust};
 use crate::limits::{
     CALLER_PATIENCE, CALLERS_A_PEER_MAX, CALLERS_KNOWN_MAX, CALLERS_WAITING_MAX,
     NETWORK_SECRETS_MAX,
@@ -23,7 +21,6 @@ use crate::sip::transaction::ServerId;
 use crate::sip::{Message, Method};
 use crate::time::Instant;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// What a phone may show, and why (RFC 3261 s20.43: 399 is for people).
 const STATUS: (u16, &str) = (403, "Caller Not Certified");
@@ -88,21 +85,6 @@ impl Callers {
 }
 
 impl Adapter {
-    /// Takes what others vouch for, and whose word about others counts, by this clock: of nobody
-    /// where there are no trust anchors.
-    pub fn set_trust(
-        &mut self,
-        now: Instant,
-        identity: &Identity,
-        trust: Arc<Trust>,
-        clock: Clock,
-    ) {
-        if let Some(channel) = &mut self.channel {
-            channel.set_identity(identity);
-            channel.set_trust(now, trust, clock);
-        }
-    }
-
     /// Whether callers of another adapter have to be certified.
     pub(super) fn asks_who_calls(&self, peer: NodeId) -> bool {
         let asks = self.channel.as_ref().is_some_and(|channel| channel.asks_for_certificates());

@@ -102,6 +102,7 @@ impl Adapter {
         let identity = self.vouched.identity();
         let keys = self.overlay.as_ref().map(|overlay| overlay.keys());
         self.channel = super::parts::channel(identity, keys, DESK_SESSIONS_MAX, &mut self.rng);
+        self.trust_changed(now);
     }
 
     /// The next thing that the desk has to look at.

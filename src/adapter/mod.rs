@@ -61,7 +61,7 @@ mod work;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::identity::{Identity, NetworkKeys};
-use crate::limits::{self, CHANNEL_SESSIONS_MAX, EXCHANGES_EMERGENCY};
+use crate::limits::{self, CHANNEL_SESSIONS_MAX};
 use crate::list::List;
 use crate::map::Map;
 use crate::media::Media;

@@ -2,7 +2,7 @@
 //! and at a reload, without a restart and without a record lost.
 
 use super::{Adapter, Wish, parts};
-use crate::config::Anchor;
+use crate::config::{Accept, Anchor};
 use crate::identity::certificate::text;
 use crate::identity::record::Key;
 use crate::identity::trust::{Clock, Trust};
@@ -10,6 +10,7 @@ use crate::identity::{Certificate, Identity, PublicKey, TrustAnchors};
 use crate::limits::{BUILT_UNIX_S, CHANNEL_SESSIONS_MAX, STATE_FILE_PAUSE};
 use crate::net::{File, Request};
 use crate::time::Instant;
+use std::sync::Arc;
 
 const DAY_S: u64 = 86_400;
 
@@ -111,7 +112,7 @@ impl Adapter {
         let revocations = overlay.trust().revocations.clone();
         overlay.set_trust(now, &Trust { anchors, revocations });
         if overlay.set_certificates(now, identity.certificates()) {
-            return;
+            return self.instruct_channel(now, &identity);
         }
         log::info!("adapter {} is adapter {} from now on", self.id, identity.id());
         overlay.take_place(now, &identity);
@@ -122,9 +123,37 @@ impl Adapter {
             channel.count_on(before);
         }
         self.channel = channel;
+        self.instruct_channel(now, &identity);
         self.contacts.clear();
         self.overlay_bound(now);
         self.publish_all();
+    }
+
+    /// The channel hears what others vouch for, and whose word about others counts: of nobody
+    /// where there are no trust anchors.
+    fn instruct_channel(&mut self, now: Instant, identity: &Identity) {
+        let clock = self.channel_clock(now);
+        let takes_uncertified = self.takes_uncertified();
+        let (Some(overlay), Some(channel)) = (&self.overlay, &mut self.channel) else { return };
+        channel.set_identity(identity);
+        channel.take_uncertified(takes_uncertified);
+        channel.set_trust(now, Arc::new(overlay.trust().clone()), clock);
+    }
+
+    /// Whether those may talk to us for whom nobody vouches: callers, or who comes for a
+    /// certificate.
+    fn takes_uncertified(&self) -> bool {
+        #[cfg(feature = "server")]
+        if self.desk.is_some() {
+            return true;
+        }
+        self.config.identity.accept == Accept::Network
+    }
+
+    /// What time it is, for the channel.
+    fn channel_clock(&self, now: Instant) -> Clock {
+        let floor_s = self.overlay.as_ref().map_or(0, |overlay| overlay.time_floor_s(now));
+        Clock { unix_s: self.knows_time().then(|| self.unix_now(now)), floor_s }
     }
 
     /// The overlay hears what time it is.
@@ -133,6 +162,10 @@ impl Adapter {
         let floor_s = self.vouched.saved_s.unwrap_or(0).max(BUILT_UNIX_S);
         if let Some(overlay) = &mut self.overlay {
             overlay.set_clock(now, Clock { unix_s, floor_s });
+        }
+        let clock = self.channel_clock(now);
+        if let Some(channel) = &mut self.channel {
+            channel.set_clock(now, clock);
         }
     }
 

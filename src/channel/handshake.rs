@@ -213,7 +213,7 @@ impl Handshake {
         };
         Some(Agreed {
             peer: self.peer,
-            key: self.proof.0,
+            key: self.proof.as_ref()?.public,
             address: self.address?,
             local: self.local,
             remote: self.remote,
@@ -236,7 +236,7 @@ impl Handshake {
     ) -> Step {
         match self.stage {
             Stage::Generate => self.generate(rng),
-            Stage::Agree => self.agree(identity, vouching.is_required()),
+            Stage::Agree => self.agree(identity, vouching.is_asked()),
             Stage::Verify => self.verify(now, vouching),
             Stage::Vouch => self.vouch(now, vouching, network),
             Stage::Sign => self.sign(identity, network, vouching),
@@ -323,7 +323,7 @@ impl Handshake {
         if !key::verify(&proof.public, &message, &proof.signature) {
             return self.refuse();
         }
-        if vouching.is_required() {
+        if !proof.certificates.is_empty() {
             (self.stage, self.vouched) = (Stage::Vouch, (0, 0));
             return Step::Again;
         }

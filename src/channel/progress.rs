@@ -131,7 +131,7 @@ impl Channel {
 
     /// What a handshake costs that somebody else opens.
     fn price(&self) -> Wanted {
-        if self.vouching.is_required() { Wanted::CertifiedHandshake } else { Wanted::Handshake }
+        if self.vouching.is_asked() { Wanted::CertifiedHandshake } else { Wanted::Handshake }
     }
 
     fn after_step(&mut self, now: Instant, id: Id<Handshake>, step: Step) {

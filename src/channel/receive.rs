@@ -224,7 +224,7 @@ impl Channel {
             (h.role, h.stage) == (Role::Responder, Stage::Await) && h.local == *session
         };
         let work_is_full = self.work.is_full();
-        let asked = self.vouching.is_required();
+        let asked = self.vouching.is_asked();
         let id = find(&self.handshakes, waits);
         if let Some((id, handshake)) = id.and_then(|id| Some((id, self.handshakes.get_mut(id)?))) {
             if work_is_full {

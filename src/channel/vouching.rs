@@ -2,7 +2,8 @@
 //!
 //! Without a trust anchor nobody is asked for a certificate, none is looked at, and an id follows
 //! from a key. With one, an id is the place that a certificate names, and a session lasts as long
-//! as a certificate of its peer counts: then a handshake has to show another one.
+//! as a certificate of its peer counts: then a handshake has to show another one. Where the
+//! uncertified may talk to us as well, those whose id follows from their key may.
 
 use super::Channel;
 use super::handshake::{Role, Step};
@@ -53,6 +54,8 @@ pub(super) enum Vouched {
 /// Whose word counts, what time it is, and the signatures that were verified already.
 pub(super) struct Vouching {
     trust: Arc<Trust>,
+    /// Whether those may talk to us, too, for whom nobody vouches.
+    takes_uncertified: bool,
     clock: Clock,
     /// When the clock showed that.
     told: Instant,
@@ -65,12 +68,18 @@ impl Vouching {
     pub(super) fn new(key: [u8; 32]) -> Self {
         let clock = Clock { unix_s: None, floor_s: 0 };
         let remembered = heapless::HistoryBuf::new();
-        Self { trust: Arc::default(), clock, told: Instant::ZERO, key, remembered }
+        let (trust, takes_uncertified) = (Arc::default(), false);
+        Self { trust, takes_uncertified, clock, told: Instant::ZERO, key, remembered }
+    }
+
+    /// Whether anybody's word counts: then certificates are looked at.
+    pub(super) fn is_asked(&self) -> bool {
+        self.trust.is_required()
     }
 
     /// Whether only the certified may talk to us.
-    pub(super) fn is_required(&self) -> bool {
-        self.trust.is_required()
+    fn is_required(&self) -> bool {
+        self.is_asked() && !self.takes_uncertified
     }
 
     /// Whether what was shown may prove `peer`, where its signatures hold. Of several
@@ -79,9 +88,14 @@ impl Vouching {
     /// # Errors
     /// What to do with the handshake where none may.
     pub(super) fn admits(&self, now: Instant, proof: &mut Proof, peer: NodeId) -> Result<(), Step> {
-        if !self.is_required() {
-            let proves = key::node_id(&proof.public) == peer;
-            return if proves { Ok(()) } else { Err(Step::WrongIdentity) };
+        let is_keys = key::node_id(&proof.public) == peer;
+        if is_keys && !self.is_required() {
+            // As whoever has this key: what a certificate says of it is of another place.
+            proof.certificates.clear();
+            return Ok(());
+        }
+        if !self.is_asked() {
+            return Err(Step::WrongIdentity);
         }
         let mut doubt = Unvouched::Uncertified;
         let Proof { public, certificates, .. } = proof;
@@ -175,11 +189,21 @@ impl Channel {
     /// Asks from now on for certificates of those whose word counts, by this clock; of nobody
     /// where there are none. A floor of the time stays where it was higher.
     pub fn set_trust(&mut self, now: Instant, trust: Arc<Trust>, clock: Clock) {
-        let floor_s = clock.floor_s.max(self.vouching.clock(now).floor_s);
         self.vouching.trust = trust;
+        self.set_clock(now, clock);
+    }
+
+    /// Goes by this clock from now on.
+    pub fn set_clock(&mut self, now: Instant, clock: Clock) {
+        let floor_s = clock.floor_s.max(self.vouching.clock(now).floor_s);
         self.vouching.clock = Clock { floor_s, ..clock };
         self.vouching.told = now;
         self.review(now);
+    }
+
+    /// Whether those may talk to us, too, for whom nobody vouches, by the id of their key.
+    pub fn take_uncertified(&mut self, takes: bool) {
+        self.vouching.takes_uncertified = takes;
     }
 
     /// Whether only the certified may talk to us.
@@ -203,8 +227,7 @@ impl Channel {
     pub fn vouches(&self, now: Instant, peer: NodeId, key: &Key) -> bool {
         let session = || self.sessions.get(self.current(peer)?);
         let counts = |it: &Certificate| it.covers(key) && self.vouching.check(now, it).is_ok();
-        !self.vouching.is_required()
-            || session().is_some_and(|it| it.certificates.iter().any(counts))
+        !self.vouching.is_asked() || session().is_some_and(|it| it.certificates.iter().any(counts))
     }
 
     /// Ends the sessions whose peers show nothing any more that counts. Each is asked for more by

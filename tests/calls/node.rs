@@ -54,14 +54,6 @@ impl Node {
         }
     }
 
-    /// The adapter that this is.
-    pub(crate) fn adapter(&mut self) -> &mut Adapter {
-        match self {
-            Self::Router(adapter) => adapter,
-            _ => panic!("no adapter"),
-        }
-    }
-
     /// The member without rules that this is.
     pub(crate) fn liar(&mut self) -> &mut Liar {
         match self {

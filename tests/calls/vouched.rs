@@ -35,7 +35,7 @@ fn certificate(town: &Town, router: usize, phone: Option<&Phone>, serial: u64) -
 }
 
 /// A router's file of certificates holds this from now on, and it is told to look.
-fn holds(town: &mut Town, router: usize, file: &str) {
+pub(crate) fn holds(town: &mut Town, router: usize, file: &str) {
     let (place, config) = (town.routers[router].place, town.routers[router].config.clone());
     town.world.files.retain(|(at, of, _)| (*at, *of) != (place, File::Certificates));
     town.world.files.push((place, File::Certificates, file.as_bytes().to_vec()));
