@@ -492,6 +492,25 @@ fn a_server_that_is_silent_is_left_for_another_one() {
 }
 
 #[test]
+fn what_is_of_another_provider_is_asked_of_another_providers_server() {
+    let mut home = home(true);
+    let other = clerk(&home.town, 89, "198.51.100.8:5070");
+    let clerks = [home.clerk, home.town.world.add(Node::Clerk(Box::new(other)))];
+    for at in clerks {
+        home.town.world.nodes[at].clerk().word = Word::Refused(1, EnrolRefusal::Foreign, 86_400);
+    }
+    home.run_ms(10_000);
+    let _alice = home.phone(0, "alice");
+    home.run_ms(LOOK_MS);
+    let asks = clerks.map(|at| home.town.world.nodes[at].clerk().asks.clone());
+    assert_eq!(asks.each_ref().map(Vec::len), [1, 1]);
+    assert_eq!(asks[0][0].number, asks[1][0].number);
+    assert_eq!(home.counters(0, ["refused"]), [1]);
+    assert_eq!(home.identity(0)["refused"][0]["why"], "foreign");
+    home.town.finish();
+}
+
+#[test]
 fn where_no_further_certificate_fits_one_for_several_takes_the_place_of_theirs() {
     let mut home = home(true);
     home.clerk().word = Word::Wait(3_600);
@@ -507,13 +526,19 @@ fn where_no_further_certificate_fits_one_for_several_takes_the_place_of_theirs()
     let ask = home.next_ask(2 * LOOK_MS);
     assert_eq!((ask.aors.len(), ask.aors[0].as_str()), (4, "abe@example.net"));
     let users: Vec<&str> = ask.aors.iter().map(|aor| aor.split('@').next().unwrap()).collect();
+    // All certificates of one key are for one place.
+    let elsewhere = Issue { place: Some(NodeId([9; 16])), ..issue(0, &users) }.good(&home.town);
+    home.certifies(&ask, &elsewhere);
+    assert_eq!(home.counters(0, ["faulty", "taken"]), [1, 4]);
+    let again = home.next_ask(4 * LOOK_MS);
+    assert_eq!(again.aors, ask.aors);
     let good = Issue { serial: 5, ..issue(0, &users) }.good(&home.town);
-    home.certifies(&ask, &good);
+    home.certifies(&again, &good);
     home.run_ms(60_000);
     let file = home.certificate_file(0).unwrap();
     assert_eq!((file.len(), &file[0]), (2, &good));
     home.run_ms(2 * LOOK_MS);
-    assert_eq!(home.asks().len(), 5, "all are certified");
+    assert_eq!(home.asks().len(), 6, "all are certified");
     home.town.finish();
 }
 
