@@ -3,8 +3,9 @@
 //! A public-key operation takes milliseconds on a router, whose processor relays speech as well. So
 //! a turn of the run loop does one at most, and what others ask for has a fifth of the processor in
 //! the long run, whether they open handshakes or put records. Cores have no clock to measure with:
-//! each operation is charged as what it takes on the slowest router, or on a server's processor. Half of what may be used at
-//! once is left for handshakes, for calls come with them: records that are put can wait.
+//! each operation is charged as what it takes on the slowest router, or on a server's processor.
+//! Half of what may be used at once is left for handshakes, for calls come with them: records that
+//! are put can wait.
 
 use crate::limits::{WORK_FOR_OTHERS_BURST, WORK_FOR_OTHERS_PERCENT, WORK_PIECE};
 use crate::time::{Duration, Instant};

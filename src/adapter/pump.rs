@@ -1,12 +1,10 @@
 //! The pump: inputs in, transmissions and events out, deadlines kept.
 
-use super::call::CallId;
 use super::inbound::Source;
 use super::names::{Local, Path};
 use super::{Adapter, Asker, ClientOwner, Wish};
 use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
 use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL};
-use crate::media::MediaEvent;
 use crate::net::{
     ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent,
     Ticket, Transmit, Via,
@@ -387,21 +385,6 @@ impl Adapter {
                 );
             }
             OverlayEvent::Published { .. } => {}
-        }
-    }
-
-    fn handle_media_event(&mut self, now: Instant, event: MediaEvent) {
-        match event {
-            MediaEvent::Dead { session, .. } => {
-                let dead: Option<CallId> =
-                    self.calls.iter().find(|(_, c)| c.media == Some(session)).map(|(id, _)| id);
-                let answered =
-                    |id: &CallId| self.calls.get(*id).is_some_and(|c| c.winner.is_some());
-                if let Some(id) = dead.filter(answered) {
-                    self.counters.calls_media_dead += 1;
-                    self.end_call(now, id, "no media for timeout_s");
-                }
-            }
         }
     }
 }

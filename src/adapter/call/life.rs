@@ -12,7 +12,7 @@ use crate::adapter::{Adapter, Asker, ClientOwner};
 use crate::channel::CallKey;
 use crate::limits::{CALL_OTHER_IDS_MAX, CALL_UPSTREAMS_MAX, CALLS_EMERGENCY};
 use crate::list::List;
-use crate::media::Side;
+use crate::media::{MediaEvent, Side};
 use crate::sip::Message;
 use crate::sip::transaction::ServerId;
 use crate::time::Instant;
@@ -168,6 +168,22 @@ impl Adapter {
         };
         let withheld = super::claim::withholds(message);
         PhoneEnd { flow: source.flow, local: source.local, contact, user, withheld }
+    }
+
+    /// Ends an answered call whose media have stopped.
+    pub(crate) fn handle_media_event(&mut self, now: Instant, event: MediaEvent) {
+        match event {
+            MediaEvent::Dead { session, .. } => {
+                let dead: Option<CallId> =
+                    self.calls.iter().find(|(_, c)| c.media == Some(session)).map(|(id, _)| id);
+                let answered =
+                    |id: &CallId| self.calls.get(*id).is_some_and(|c| c.winner.is_some());
+                if let Some(id) = dead.filter(answered) {
+                    self.counters.calls_media_dead += 1;
+                    self.end_call(now, id, "no media for timeout_s");
+                }
+            }
+        }
     }
 
     /// Takes relay ports for a call, unless media is off.
