@@ -52,6 +52,7 @@ Description: certifies routers of a CoSIP network
 CONTROL
 deb=$out/cosip-server_${version}_$arch.deb
 # Files are no newer than the epoch, and root's.
-find "$tree" -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference -d "@$SOURCE_DATE_EPOCH" {} +
+find "$tree" -newermt "@$SOURCE_DATE_EPOCH" \
+    -exec touch --no-dereference -d "@$SOURCE_DATE_EPOCH" {} +
 dpkg-deb --root-owner-group --uniform-compression -Zxz --build "$tree" "$deb" >/dev/null
 echo "$deb"

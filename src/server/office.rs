@@ -227,7 +227,8 @@ impl Office {
         }
         let keys = self.overlay_keys(aors)?;
         let delegation = certificate.delegation_serial();
-        let dismissed = delegation.map_or(Ok(false), |serial| self.books.is_revoked(serial))?;
+        let dismissed = delegation.map_or(Ok(false), |serial| self.books.is_revoked(serial))?
+            || self.books.is_revoked(certificate.serial())?;
         Ok(!dismissed && keys.iter().all(|key| certificate.covers(key)))
     }
 

@@ -56,6 +56,10 @@ impl<'a> Served<'a> {
         now: Instant,
     ) -> Self {
         adapter.open_desk(now);
+        // That of the last run will do, for as long as it does.
+        let file = office.folder.read(CERTIFICATE).ok();
+        let known = file.and_then(|file| text::parse(&file).ok()).unwrap_or_default();
+        let certificate = known.into_iter().find(|it| it.key() == key);
         Self {
             adapter,
             key,
@@ -64,7 +68,7 @@ impl<'a> Served<'a> {
             office: Some(office),
             reopen_at: now,
             look_at: now,
-            certificate: None,
+            certificate,
             counts: Counts::default(),
             complained: None,
             events: VecDeque::new(),
@@ -78,9 +82,6 @@ impl<'a> Served<'a> {
         what: impl FnOnce(&mut Desk, Moment<'_>, &mut Office) -> Result<T, ServerError>,
     ) -> Option<T> {
         let now_s = self.adapter.wall_clock(now)?;
-        if self.office.is_none() && now >= self.reopen_at {
-            self.reopen(now);
-        }
         let office = self.office.as_mut()?;
         match what(&mut self.desk, Moment { now_s, by: BY }, office) {
             Ok(done) => Some(done),
@@ -123,6 +124,9 @@ impl<'a> Served<'a> {
     fn settle(&mut self, now: Instant) {
         while let Some(event) = self.adapter.poll_desk() {
             self.hear(now, event);
+        }
+        if self.office.is_none() && now >= self.reopen_at {
+            self.reopen(now);
         }
         if self.desk.poll_timeout().is_some_and(|at| at <= now) {
             self.with_office(now, |desk, moment, office| desk.handle_timeout(now, moment, office));
@@ -252,7 +256,9 @@ impl Core for Served<'_> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let desk = match &self.office {
-            Some(_) => self.desk.poll_timeout(),
+            Some(_) if self.adapter.wall_clock(Instant::ZERO).is_some() => self.desk.poll_timeout(),
+            // The clock is told when it is set.
+            Some(_) => None,
             None => Some(self.reopen_at),
         };
         earlier(earlier(self.adapter.poll_timeout(), desk), Some(self.look_at))

@@ -41,15 +41,21 @@ impl Drop for Running {
     }
 }
 
+/// A command with the folder of the control socket.
+fn in_run(scratch: &Scratch, words: &[&str]) -> Command {
+    let mut command = scratch.command(words);
+    command.arg("--run").arg(scratch.path("run"));
+    command
+}
+
 fn start(scratch: &Scratch) -> Running {
     let log = fs::File::create(scratch.path("log")).unwrap();
-    let mut command = scratch.command(&["run", "--metrics", METRICS, "--run"]);
-    command.arg(scratch.path("run")).stdout(Stdio::null()).stderr(log);
-    Running(command.spawn().unwrap())
+    let mut command = in_run(scratch, &["run", "--metrics", METRICS]);
+    Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
 fn status(scratch: &Scratch) -> Option<Value> {
-    let output = scratch.command(&["status", "--run"]).arg(scratch.path("run")).output().unwrap();
+    let output = in_run(scratch, &["status"]).output().unwrap();
     serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
 }
 
@@ -67,7 +73,7 @@ fn get(request: &str) -> Option<String> {
 fn a_server_runs_is_certified_and_told_of_and_stops() {
     let scratch = Scratch::new("run");
     good(&scratch.init(&[]));
-    let run = || scratch.command(&["run", "--run"]).arg(scratch.path("run")).output().unwrap();
+    let run = || in_run(&scratch, &["run"]).output().unwrap();
     assert!(bad(&run()).contains("server.config: does not say where this server listens"));
     let half = OWN.split("config account").next().unwrap();
     fs::write(scratch.kept("server.config"), half).unwrap();
@@ -107,11 +113,7 @@ fn a_server_runs_is_certified_and_told_of_and_stops() {
     server.signal(Signal::SIGTERM);
     assert!(server.0.wait().unwrap().success(), "{}", log());
     assert!(log().contains("stopped") && !log().contains("ERROR"), "{}", log());
-    assert!(bad(&run_status(&scratch)).contains("cosip-server: "));
-}
-
-fn run_status(scratch: &Scratch) -> std::process::Output {
-    scratch.command(&["status", "--run"]).arg(scratch.path("run")).output().unwrap()
+    assert!(bad(&in_run(&scratch, &["status"]).output().unwrap()).contains("cosip-server: "));
 }
 
 fn check_metrics(scratch: &Scratch) {

@@ -170,6 +170,22 @@ impl Adapter {
         PhoneEnd { flow: source.flow, local: source.local, contact, user, withheld }
     }
 
+    /// Ends an answered call whose media have stopped.
+    pub(crate) fn handle_media_event(&mut self, now: Instant, event: MediaEvent) {
+        match event {
+            MediaEvent::Dead { session, .. } => {
+                let dead: Option<CallId> =
+                    self.calls.iter().find(|(_, c)| c.media == Some(session)).map(|(id, _)| id);
+                let answered =
+                    |id: &CallId| self.calls.get(*id).is_some_and(|c| c.winner.is_some());
+                if let Some(id) = dead.filter(answered) {
+                    self.counters.calls_media_dead += 1;
+                    self.end_call(now, id, "no media for timeout_s");
+                }
+            }
+        }
+    }
+
     /// Takes relay ports for a call, unless media is off.
     pub(crate) fn open_media(&mut self, now: Instant, id: CallId) {
         if self.config.media.path == crate::config::MediaPath::Off {

@@ -1,8 +1,8 @@
 //! How often an AOR is challenged, a key asks, and an address.
 //!
-//! For each what it has used up is kept as the moment at which all of it will be there again (GCRA):
-//! before that it is remembered, after that it is forgotten. What is sent is bounded, and so is what
-//! is remembered.
+//! For each what it has used up is kept as the moment at which all of it will be there again
+//! (GCRA): before that it is remembered, after that it is forgotten. What is sent is bounded, and
+//! so is what is remembered.
 
 use crate::identity::PublicKey;
 use crate::time::{Duration, Instant};

@@ -3,7 +3,8 @@
 use super::*;
 use crate::identity::enrolment::sign;
 use crate::identity::record::Key;
-use crate::identity::{Identity, NetworkKeys};
+use crate::identity::{Certificate, Identity, NetworkKeys};
+use crate::net::NodeId;
 use crate::server::DAY_S;
 use crate::server::books::Selector;
 use crate::server::folder::Folder;
