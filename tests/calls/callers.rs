@@ -194,6 +194,8 @@ fn a_certified_caller_rings_as_fast_as_any_and_is_shown() {
             certify(&mut town, 0, &["alice"]);
             certify(&mut town, 1, &["bob"]);
         }
+        // Certified records take the others' places.
+        town.world.run_ms(2_000);
         town.server_is(Fate::Refuse);
         let began = town.world.now;
         town.dial(&alice, &bob.aor(), "c1");

@@ -357,20 +357,4 @@ impl Adapter {
     pub(crate) fn note_asker(&mut self, lookup: crate::overlay::LookupId, asker: Asker) {
         self.askers.insert(lookup, asker);
     }
-
-    /// The relay tells of a call's media.
-    pub(crate) fn handle_media_event(&mut self, now: Instant, event: MediaEvent) {
-        match event {
-            MediaEvent::Dead { session, .. } => {
-                let dead: Option<CallId> =
-                    self.calls.iter().find(|(_, c)| c.media == Some(session)).map(|(id, _)| id);
-                let answered =
-                    |id: &CallId| self.calls.get(*id).is_some_and(|c| c.winner.is_some());
-                if let Some(id) = dead.filter(answered) {
-                    self.counters.calls_media_dead += 1;
-                    self.end_call(now, id, "no media for timeout_s");
-                }
-            }
-        }
-    }
 }
