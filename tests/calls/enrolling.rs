@@ -526,19 +526,24 @@ fn where_no_further_certificate_fits_one_for_several_takes_the_place_of_theirs()
     let ask = home.next_ask(2 * LOOK_MS);
     assert_eq!((ask.aors.len(), ask.aors[0].as_str()), (4, "abe@example.net"));
     let users: Vec<&str> = ask.aors.iter().map(|aor| aor.split('@').next().unwrap()).collect();
-    // All certificates of one key are for one place.
-    let elsewhere = Issue { place: Some(NodeId([9; 16])), ..issue(0, &users) }.good(&home.town);
-    home.certifies(&ask, &elsewhere);
-    assert_eq!(home.counters(0, ["faulty", "taken"]), [1, 4]);
-    let again = home.next_ask(4 * LOOK_MS);
-    assert_eq!(again.aors, ask.aors);
+    // All certificates of one key are for one place; one that adds nothing is not taken.
+    let elsewhere = Issue { place: Some(NodeId([9; 16])), ..issue(0, &users) };
+    let (mut again, mut faulty) = (ask.clone(), 0);
+    for useless in [elsewhere, issue(0, &users[1..])] {
+        let useless = useless.good(&home.town);
+        home.certifies(&again, &useless);
+        faulty += 1;
+        assert_eq!(home.counters(0, ["faulty", "taken"]), [faulty, 4]);
+        again = home.next_ask(4 * LOOK_MS);
+        assert_eq!(again.aors, ask.aors);
+    }
     let good = Issue { serial: 5, ..issue(0, &users) }.good(&home.town);
     home.certifies(&again, &good);
     home.run_ms(60_000);
     let file = home.certificate_file(0).unwrap();
     assert_eq!((file.len(), &file[0]), (2, &good));
     home.run_ms(2 * LOOK_MS);
-    assert_eq!(home.asks().len(), 6, "all are certified");
+    assert_eq!(home.asks().len(), 7, "all are certified");
     home.town.finish();
 }
 
