@@ -160,6 +160,9 @@ pub(super) struct Enrolment {
     resting: List<Resting, AORS_MAX>,
     foreign: List<Foreign, ENROL_FOREIGN_MAX>,
     pub(super) counters: Counters,
+    /// Where others ask us.
+    #[cfg(feature = "server")]
+    pub(super) desk: Option<Box<super::desk::Counter>>,
 }
 
 impl Enrolment {
@@ -181,6 +184,8 @@ impl Enrolment {
             resting: List::new(),
             foreign: List::new(),
             counters: Counters::default(),
+            #[cfg(feature = "server")]
+            desk: None,
         }
     }
 

@@ -285,9 +285,6 @@ pub struct Adapter {
     /// Where the channel puts the payloads that it received.
     channel_buffer: Vec<u8>,
     bootstrap: Vec<Vec<SocketAddr>>,
-    /// Of a CoSIP server.
-    #[cfg(feature = "server")]
-    desk: Option<Box<desk::Counter>>,
     askers: Map<LookupId, Asker>,
     answers: Map<Ticket, status::Answering>,
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
@@ -309,8 +306,7 @@ pub struct Adapter {
     started: Instant,
     maintenance_at: Instant,
     stopping: Option<Instant>,
-    config_error: Option<crate::config::Error>,
-    restart_pending: Vec<&'static str>,
+    reloaded: network::Reloaded,
 }
 
 impl Adapter {
@@ -361,8 +357,6 @@ impl Adapter {
             channel: parts::channel(identity, keys, CHANNEL_SESSIONS_MAX, &mut rng),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
-            #[cfg(feature = "server")]
-            desk: None,
             askers: Map::new(),
             answers: Map::new(),
             notices: List::new(),
@@ -383,8 +377,7 @@ impl Adapter {
             started: now,
             maintenance_at: now,
             stopping: None,
-            config_error: None,
-            restart_pending: Vec::new(),
+            reloaded: network::Reloaded::default(),
             config: config.clone(),
             rng,
         }

@@ -18,6 +18,15 @@ const WAN_PORT_SPAN: u32 = 20_000;
 /// Ports that are tried before the next regular care.
 const WAN_PORT_TRIES_MAX: u8 = 16;
 
+/// What the last reload of the settings has left to be told.
+#[derive(Default)]
+pub(super) struct Reloaded {
+    /// Why the settings before are in force still.
+    pub(super) error: Option<crate::config::Error>,
+    /// Options that count from the next start on.
+    pub(super) restart_pending: Vec<&'static str>,
+}
+
 impl Adapter {
     /// The router's addresses changed.
     pub(super) fn handle_network(&mut self, now: Instant, network: &Network) {
@@ -263,8 +272,8 @@ impl Adapter {
         }
         let merged = self.config.reloaded(config);
         let old = core::mem::replace(&mut self.config, merged);
-        self.restart_pending = pending;
-        self.config_error = None;
+        self.reloaded.restart_pending = pending;
+        self.reloaded.error = None;
         self.contacts.clear();
         self.look_in_front(now);
         self.providers.configure(&self.config.providers);

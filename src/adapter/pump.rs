@@ -42,7 +42,7 @@ impl Core for Adapter {
                 Ok(())
             }
             Input::ConfigError(error) => {
-                self.config_error = Some(error.clone());
+                self.reloaded.error = Some(error.clone());
                 Ok(())
             }
             Input::Command(ticket, words) => {

@@ -108,13 +108,13 @@ impl Adapter {
             "phones": self.phones_status(now),
             "calls": self.calls_status(now),
             "config": {
-                "error": self.config_error.as_ref().map(|error| json!({
+                "error": self.reloaded.error.as_ref().map(|error| json!({
                     "file": error.file,
                     "line": error.line,
                     "value": error.value,
                     "allowed": error.allowed,
                 })),
-                "restart_pending": self.restart_pending,
+                "restart_pending": self.reloaded.restart_pending,
             },
             "in_use": self.in_use(),
             "counters": self.counters_status(),

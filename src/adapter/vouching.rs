@@ -144,7 +144,7 @@ impl Adapter {
     /// certificate.
     fn takes_uncertified(&self) -> bool {
         #[cfg(feature = "server")]
-        if self.desk.is_some() {
+        if self.enrolment.desk.is_some() {
             return true;
         }
         self.config.identity.accept == Accept::Network

@@ -65,7 +65,7 @@ impl Adapter {
     pub(super) fn work_at(&self) -> Option<Instant> {
         let Waiting { budget, unpublished, .. } = &self.waiting;
         #[cfg(feature = "server")]
-        if self.desk.as_ref().is_some_and(|desk| desk.is_unpublished()) {
+        if self.enrolment.desk.as_ref().is_some_and(|desk| desk.is_unpublished()) {
             return Some(Instant::ZERO);
         }
         if !unpublished.is_empty() || self.enrolment.has_work() {

@@ -41,9 +41,9 @@ soak        an hour of calls a second, of phones that leave and come back, and o
 router-test a router of another processor, a machine that qemu plays: its calls while the server
             dies, its memory, its start; needs root and what cross/machine made in DIR
 sim         thousands of routers over virtual time, by one seed: steady, renumber, restart,
-            partition, hostile, half-lost, liars and others; writes summary.json and pictures into
-            DIR (target/sim); --delay-ms has all packets take so long, and arrive; --ipv6 has routers
-            speak that alone (but for clients, families, growth)
+            partition, hostile, half-lost, liars and others; writes summary.json and pictures
+            into DIR (target/sim); --delay-ms has all packets take so long, and arrive; --ipv6 has
+            routers speak that alone (but for clients, families, growth)
 swarm       hundreds of real routers on this machine, packets between them delayed, and the same
             simulated: look-ups, traffic, memory, and look-ups when half are killed; fails where
             the two are more than a fifth apart; --beside opendht puts Debian's OpenDHT through

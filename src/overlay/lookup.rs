@@ -13,8 +13,8 @@
 //! replicas are asked. Where nobody answers, whoever was heard just now is asked, too.
 //!
 //! In a network with trust anchors, whom others name takes no place among the twelve: a liar would
-//! name twelve of its kind that are next to any key. They are asked besides, a few of them; and that
-//! there is nothing is believed once four of those say so that were known here before.
+//! name twelve of its kind that are next to any key. They are asked besides, a few of them; and
+//! that there is nothing is believed once four of those say so that were known here before.
 
 use super::candidate::{ASKS_MAX, Candidate, State};
 use super::id::{Node, Packed, Place, closer, same};

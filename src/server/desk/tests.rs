@@ -491,6 +491,32 @@ struct Router {
     done_at: Option<Instant>,
 }
 
+impl Router {
+    fn hear(&mut self, now: Instant, answer: &Answer, rng: &mut Rng) {
+        match answer {
+            Answer::Wait(seconds) => {
+                let wait_ms = u64::from(*seconds) * 1_000 + u64::from(rng.below(2_000));
+                self.asks_at = Some(now + Duration::from_millis(wait_ms));
+            }
+            Answer::Certified(_) => {
+                self.asks_at = None;
+                self.done_at = self.done_at.or(Some(now));
+            }
+            // It keeps what it has got, and asks for the rest later.
+            Answer::Refused { .. } => self.asks_at = None,
+        }
+    }
+}
+
+/// How many of these moments lie within one second, at most.
+fn fullest_second(moments: &[Instant]) -> usize {
+    let within = moments.iter().enumerate().map(|(at, first)| {
+        let end = *first + Duration::from_secs(1);
+        moments[at..].iter().take_while(|other| **other < end).count()
+    });
+    within.max().unwrap_or(0)
+}
+
 #[test]
 fn ten_thousand_routers_with_three_phones_each_are_certified_in_fifteen_minutes() {
     const ROUTERS: u32 = 10_000;
@@ -536,29 +562,10 @@ fn ten_thousand_routers_with_three_phones_each_are_certified_in_fifteen_minutes(
             }
         }
         for (peer, _, answer) in std::mem::take(&mut world.heard) {
-            let router = &mut routers[numbers[&peer] as usize];
-            let again = |seconds: u32, rng: &mut Rng| {
-                let seconds = u64::from(seconds);
-                Duration::from_millis(seconds * 1_000 + u64::from(rng.below(2_000)))
-            };
-            match answer {
-                Answer::Wait(seconds) => {
-                    router.asks_at = Some(world.now + again(seconds, &mut rng));
-                }
-                Answer::Certified(_) => {
-                    router.asks_at = None;
-                    router.done_at = router.done_at.or(Some(world.now));
-                }
-                // It keeps what it has got, and asks for the rest later.
-                Answer::Refused { .. } => router.asks_at = None,
-            }
+            routers[numbers[&peer] as usize].hear(world.now, &answer, &mut rng);
         }
     }
-    let fullest = sent.iter().enumerate().map(|(at, first)| {
-        let end = *first + Duration::from_secs(1);
-        sent[at..].iter().take_while(|other| **other < end).count()
-    });
-    let fullest = fullest.max().unwrap();
+    let fullest = fullest_second(&sent);
     let mut took: Vec<u64> =
         routers.iter().map(|router| router.done_at.unwrap().since(start).as_secs()).collect();
     took.sort_unstable();
