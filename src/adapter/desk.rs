@@ -97,7 +97,7 @@ impl Adapter {
     /// This is the adapter of a CoSIP server from now on: thousands may come to it at once.
     pub fn open_desk(&mut self, now: Instant) {
         let counter = Counter { events: VecDeque::new(), unpublished: true, dropped: 0 };
-        self.desk = Some(Box::new(counter));
+        self.waiting.desk = Some(Box::new(counter));
         self.waiting.set_budget(Budget::of_pieces(now, DESK_WORK_PIECE));
         let identity = self.vouched.identity();
         let keys = self.overlay.as_ref().map(|overlay| overlay.keys());
@@ -106,12 +106,12 @@ impl Adapter {
 
     /// The next thing that the desk has to look at.
     pub fn poll_desk(&mut self) -> Option<DeskEvent> {
-        self.desk.as_mut()?.events.pop_front()
+        self.waiting.desk.as_mut()?.events.pop_front()
     }
 
     /// Asks and proofs that were dropped because the desk did not look at them in time.
     pub fn desk_dropped(&self) -> u64 {
-        self.desk.as_ref().map_or(0, |desk| desk.dropped)
+        self.waiting.desk.as_ref().map_or(0, |desk| desk.dropped)
     }
 
     /// The wall clock in seconds of Unix time, where it was set.
@@ -189,7 +189,7 @@ impl Adapter {
 
     pub(super) fn certificate_wanted(&mut self, peer: NodeId, ask: &EnrolAsk<'_>) {
         let Some(asker) = self.asker(peer) else { return };
-        let Some(desk) = &mut self.desk else { return };
+        let Some(desk) = &mut self.waiting.desk else { return };
         let last = ask.aors.iter().rposition(|aor| !aor.is_empty()).map_or(0, |at| at + 1);
         let aors = ask.aors.iter().take(last).map(|aor| (*aor).to_owned()).collect();
         desk.hear(DeskEvent::Asked { asker, number: ask.number, aors });
@@ -197,7 +197,7 @@ impl Adapter {
 
     pub(super) fn challenge_proven(&mut self, peer: NodeId, proof: &EnrolProof) {
         let Some(Asker { key, .. }) = self.asker(peer) else { return };
-        if let Some(desk) = &mut self.desk {
+        if let Some(desk) = &mut self.waiting.desk {
             desk.hear(DeskEvent::Proven { key, proof: *proof });
         }
     }
@@ -221,7 +221,7 @@ impl Adapter {
         {
             return;
         }
-        if let Some(desk) = &mut self.desk {
+        if let Some(desk) = &mut self.waiting.desk {
             desk.hear(DeskEvent::Answered(number, Some(response.status())));
         }
     }
@@ -233,7 +233,7 @@ impl Adapter {
             let provider = self.providers.find(serves);
             self.target_silent(now, provider, flow.to);
         }
-        if let Some(desk) = &mut self.desk {
+        if let Some(desk) = &mut self.waiting.desk {
             desk.hear(DeskEvent::Answered(number, None));
         }
     }
@@ -241,7 +241,9 @@ impl Adapter {
     /// Puts the record by which adapters find us into the overlay. False where there is nothing
     /// to do.
     pub(super) fn publish_desk(&mut self, now: Instant) -> bool {
-        let (Some(desk), Some(overlay)) = (&mut self.desk, &mut self.overlay) else { return false };
+        let (Some(desk), Some(overlay)) = (&mut self.waiting.desk, &mut self.overlay) else {
+            return false;
+        };
         if !core::mem::take(&mut desk.unpublished) {
             return false;
         }
@@ -253,14 +255,14 @@ impl Adapter {
     }
 
     pub(super) fn publish_desk_again(&mut self) {
-        if let Some(desk) = &mut self.desk {
+        if let Some(desk) = &mut self.waiting.desk {
             desk.unpublished = true;
         }
     }
 
     /// What is withdrawn when this server stops.
     pub(super) fn desk_aor(&self) -> Option<String> {
-        self.desk.is_some().then(|| SERVER_AOR.to_owned())
+        self.waiting.desk.is_some().then(|| SERVER_AOR.to_owned())
     }
 }
 

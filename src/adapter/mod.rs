@@ -271,9 +271,6 @@ pub struct Adapter {
     /// Where the channel puts the payloads that it received.
     channel_buffer: Vec<u8>,
     bootstrap: Vec<Vec<SocketAddr>>,
-    /// Of a CoSIP server.
-    #[cfg(feature = "server")]
-    desk: Option<Box<desk::Counter>>,
     askers: Map<LookupId, Asker>,
     answers: Map<Ticket, status::Answering>,
     notices: List<notices::NoticeHeard, { limits::NOTICES_MAX }>,
@@ -346,8 +343,6 @@ impl Adapter {
             channel: parts::channel(identity, keys, CHANNEL_SESSIONS_MAX, &mut rng),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],
-            #[cfg(feature = "server")]
-            desk: None,
             askers: Map::new(),
             answers: Map::new(),
             notices: List::new(),

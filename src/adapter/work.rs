@@ -16,12 +16,20 @@ pub(super) struct Waiting {
     budget: Budget,
     /// Phones with addresses that are still to be blinded and published, each of them once.
     unpublished: VecDeque<BindingId>,
+    /// At a CoSIP server: what its desk has not looked at.
+    #[cfg(feature = "server")]
+    pub(super) desk: Option<Box<super::desk::Counter>>,
 }
 
 impl Waiting {
     /// Nothing.
     pub(super) fn new(now: Instant) -> Self {
-        Self { budget: Budget::new(now), unpublished: VecDeque::new() }
+        Self {
+            budget: Budget::new(now),
+            unpublished: VecDeque::new(),
+            #[cfg(feature = "server")]
+            desk: None,
+        }
     }
 
     /// Takes another budget.
@@ -51,9 +59,9 @@ impl Adapter {
 
     /// When [`Self::work`] is wanted.
     pub(super) fn work_at(&self) -> Option<Instant> {
-        let Waiting { budget, unpublished } = &self.waiting;
+        let Waiting { budget, unpublished, .. } = &self.waiting;
         #[cfg(feature = "server")]
-        if self.desk.as_ref().is_some_and(|desk| desk.is_unpublished()) {
+        if self.waiting.desk.as_ref().is_some_and(|desk| desk.is_unpublished()) {
             return Some(Instant::ZERO);
         }
         if !unpublished.is_empty() {

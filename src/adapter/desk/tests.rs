@@ -158,7 +158,7 @@ fn what_strangers_send_is_not_heard_and_what_is_not_looked_at_is_bounded() {
     let ask = EnrolAsk { number: 1, aors: ["alice@example.net", "", "", ""] };
     world.adapter.certificate_wanted(NodeId([9; 16]), &ask);
     assert_eq!(world.adapter.poll_desk(), None, "no session has proven its key");
-    let desk = world.adapter.desk.as_mut().unwrap();
+    let desk = world.adapter.waiting.desk.as_mut().unwrap();
     (0..300).for_each(|number| desk.hear(DeskEvent::Answered(number, None)));
     let looked = std::iter::from_fn(|| world.adapter.poll_desk()).count();
     assert_eq!((looked, world.adapter.desk_dropped()), (DESK_EVENTS_MAX, 300 - 256));

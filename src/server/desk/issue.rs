@@ -176,7 +176,8 @@ impl Desk {
             self.refuse_open(&mut ask, EnrolRefusal::Server);
             let (asker, number) = (ask.asker, ask.number);
             let closed = self.close(moment, office, ask);
-            done = done.and(closed.inspect_err(|_| self.turn_away(&asker, number)));
+            let closed = closed.inspect_err(|_| self.turn_away(&asker, number));
+            done = done.and(closed);
         }
         done
     }
