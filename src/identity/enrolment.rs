@@ -12,7 +12,7 @@
 //! certificate covers. Whoever runs or reads the SIP path can obtain any AOR's certificate.
 
 use super::chain::{LABEL_BYTES, Label, with_message};
-use super::key::{self, Identity, PublicKey, Signature};
+use super::key::{Identity, PublicKey, Signature};
 use crate::time::Duration;
 
 /// The AOR of CoSIP servers in the overlay. No provider has it.
@@ -81,7 +81,7 @@ pub fn verify(
     signature: &Signature,
 ) -> bool {
     let signed = signed(aor, nonce);
-    with_message(LABEL, network, &signed, |message| key::verify(key, message, signature))
+    with_message(LABEL, network, &signed, |message| super::key::verify(key, message, signature))
 }
 
 /// The nonce and the hash of the AOR: both of one length.
