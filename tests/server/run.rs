@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ fn in_run(scratch: &Scratch, words: &[&str]) -> Command {
 fn start(scratch: &Scratch) -> Running {
     let log = fs::File::create(scratch.path("log")).unwrap();
     let mut command = in_run(scratch, &["run", "--metrics", METRICS]);
-    Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
 }
 
 fn status(scratch: &Scratch) -> Option<Value> {
