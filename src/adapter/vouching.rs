@@ -9,6 +9,7 @@ use crate::identity::trust::{Clock, Trust};
 use crate::identity::{Certificate, Identity, PublicKey, TrustAnchors};
 use crate::limits::{BUILT_UNIX_S, CHANNEL_SESSIONS_MAX, STATE_FILE_PAUSE};
 use crate::net::{File, Request};
+use crate::overlay::Overlay;
 use crate::time::Instant;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ const DAY_S: u64 = 86_400;
 pub(super) struct Vouched {
     /// The adapter's key with the certificates of its file.
     identity: Identity,
+    /// How many of them count, and are shown.
+    shown: usize,
     /// The newest moment that the file of the time names, as far as it is known.
     saved_s: Option<u64>,
     /// Since when a certificate is not in its file yet.
@@ -26,12 +29,19 @@ pub(super) struct Vouched {
 
 impl Vouched {
     pub(super) fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), saved_s: None, unsaved: None }
+        Self { identity: identity.clone(), shown: 0, saved_s: None, unsaved: None }
     }
 
     /// The adapter's key with its certificates, trusted or not.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The certificates that count now.
+    fn counting(&self, now: Instant, overlay: &Overlay) -> Vec<Certificate> {
+        let all = self.identity.certificates().iter();
+        let required = overlay.trust().is_required();
+        all.filter(|it| required && overlay.judge(now, it).is_ok()).cloned().collect()
     }
 
     /// The adapter's public key.
@@ -99,18 +109,25 @@ impl Adapter {
         }
     }
 
+    /// A certificate may have ended, or begun.
+    pub(super) fn review_certificates(&mut self, now: Instant) {
+        let Some(overlay) = &self.overlay else { return };
+        if self.vouched.counting(now, overlay).len() != self.vouched.shown {
+            self.trust_changed(now);
+        }
+    }
+
     /// Trust anchors or certificates may be others than before.
     pub(super) fn trust_changed(&mut self, now: Instant) {
         let Some(overlay) = &mut self.overlay else { return };
         let anchors: TrustAnchors =
             self.config.identity.trust_anchor.iter().map(|Anchor(key)| *key).collect();
-        let mut identity = self.vouched.identity.clone();
-        if anchors.is_empty() {
-            // Others would not know us by a place that nobody vouches for.
-            identity = identity.certified(&[]);
-        }
         let revocations = overlay.trust().revocations.clone();
         overlay.set_trust(now, &Trust { anchors, revocations });
+        // Nobody would know us by a place for which nobody vouches any more, and nobody certify us.
+        let counting = self.vouched.counting(now, overlay);
+        self.vouched.shown = counting.len();
+        let identity = self.vouched.identity.clone().certified(&counting);
         if overlay.set_certificates(now, identity.certificates()) {
             return self.instruct_channel(now, &identity);
         }

@@ -24,14 +24,14 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Reads it, with its certificates where they are `asked` for; `None` where it is cut short, or
-    /// one of them is none.
+    /// Reads it, with its certificates where they are `asked` for; `None` where it is cut short.
+    /// What is no certificate, or one of a later version, is left out.
     pub(super) fn read(mut plain: &[u8], asked: bool) -> Option<Self> {
         let (public, signature) = (take(&mut plain)?, take(&mut plain)?);
         let extensions = Extensions { rest: plain };
         let shown = extensions.filter(|(kind, _)| asked && *kind == EXTENSION_CERTIFICATE);
-        let shown = shown.take(CERTIFICATES_MAX).map(|(_, data)| Certificate::parse(data));
-        let certificates = shown.collect::<Result<_, _>>().ok()?;
+        let shown = shown.take(CERTIFICATES_MAX);
+        let certificates = shown.filter_map(|(_, data)| Certificate::parse(data).ok()).collect();
         Some(Self { public, signature, certificates })
     }
 

@@ -251,8 +251,13 @@ impl<'a> Reader<'a> {
         let unused = self.config.identity.certificate != default;
         let anchored = !anchors.is_empty();
         let set = |it: &(&str, &str, u32)| (it.0, it.1) == ("identity", "accept");
+        let accept = &mut self.config.identity.accept;
         if anchored && !self.lines.iter().any(set) {
-            self.config.identity.accept = Accept::Verified;
+            *accept = Accept::Verified;
+        } else if anchored && *accept == Accept::Network {
+            let text = "accept 'network' beside a trust_anchor: whoever has the secret may call in \
+                        anybody's name; leave it out for verified";
+            self.warn(self.line_of("identity", "accept"), text.into());
         }
         if !anchored && self.config.identity.accept == Accept::Verified {
             let line = self.line_of("identity", "accept");

@@ -216,7 +216,9 @@ fn with_a_trust_anchor_the_verified_alone_may_call_unless_told_otherwise() {
     let key = |begin: &str| format!("\tlist trust_anchor '{begin}{}'\n", "0".repeat(56));
     let one = format!("config identity\n{}", key("0000000a"));
     assert_eq!(good(&one).identity.accept, Accept::Verified);
-    assert_eq!(good(&format!("{one}\toption accept network\n")).identity.accept, Accept::Network);
+    let open = format!("{one}\toption accept network\n");
+    assert_eq!(parse(&open, "test").unwrap().0.identity.accept, Accept::Network);
+    assert!(warnings(&open)[0].contains("whoever has the secret may call"), "{open}");
     assert_eq!(good(&one).identity.trust_anchor[0].0[..5], [0, 0, 0, 10, 0]);
     let wrong = "config identity\n\n\toption accept 'verified'\n";
     assert_eq!(bad(wrong), (3, "verified".into()), "nobody verifies anybody");
@@ -408,7 +410,7 @@ fn settings_that_the_documentation_shows_are_accepted_as_they_stand() {
     let shown = documents.iter().flat_map(|text| text.split("```text\n").skip(1));
     let shown = shown.map(|rest| rest.split("```").next().unwrap());
     let settings: Vec<_> = shown.filter(|text| text.starts_with("config ")).collect();
-    assert_eq!(settings.len(), 3);
+    assert_eq!(settings.len(), 4);
     for text in settings {
         let told = warnings(text);
         // A bootstrap peer has no phones.

@@ -402,6 +402,31 @@ fn half_a_life_before_its_end_a_certificate_is_renewed_by_each_at_a_moment_of_it
     home.town.finish();
 }
 
+/// The place that it named is nobody's then, and whoever comes as one would not be heard.
+#[test]
+fn a_router_whose_certificate_has_ended_comes_as_whoever_has_its_key_and_is_certified_again() {
+    let mut home = home(true);
+    home.phone(0, "alice");
+    let ask = home.next_ask(LOOK_MS);
+    let (own, place) = (home.town.routers[0].identity.id(), NodeId([0x5a; 16]));
+    let short = Issue { place: Some(place), life_s: 3_600, ..issue(0, &["alice"]) };
+    let short = short.good(&home.town);
+    home.certifies(&ask, &short);
+    assert_eq!(home.town.status(0)["overlay"]["id"], place.to_string());
+    home.run_ms(3_600_000);
+    assert_eq!(home.town.status(0)["overlay"]["id"], own.to_string());
+    // So it does after a start.
+    home.town.restart(0);
+    home.run_ms(10_000);
+    assert_eq!(home.town.status(0)["overlay"]["id"], own.to_string());
+    let again = home.next_ask(3 * LOOK_MS);
+    assert_eq!(again.from, own);
+    let next = Issue { place: Some(place), serial: 8, ..issue(0, &["alice"]) }.good(&home.town);
+    home.certifies(&again, &next);
+    assert_eq!(home.town.status(0)["overlay"]["id"], place.to_string());
+    home.town.finish();
+}
+
 #[test]
 fn what_is_refused_is_left_alone_for_a_while_and_the_rest_is_certified() {
     let mut home = home(true);

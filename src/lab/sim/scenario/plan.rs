@@ -241,8 +241,13 @@ impl Plan<'_> {
             }
         }
         for router in 0..self.network.routers {
-            let at = self.until - MINUTE + self.dice.below(MINUTE);
-            if self.network.router(router).liar.is_none() {
+            if self.network.router(router).liar.is_some() {
+                continue;
+            }
+            // The second time it may believe what liars told at the first.
+            let first = self.until - 2 * MINUTE + self.dice.below(MINUTE);
+            let second = first + 10 * SECOND + self.dice.below(MINUTE - 10 * SECOND);
+            for at in [first, second] {
                 self.network.plan(at, router, Act::AskVictim(victim));
             }
         }
