@@ -35,8 +35,10 @@ status       what the running server does and knows, as JSON
 delegate     has the anchor renew its delegation, --new-key to a new issuing key
 issue        prints the certificate of a router (--days, 14): its adapter.crt; --second: another
              router of the same customer has the address, too
-revoke       ends certificates before their time; by --key the router is not certified again
-revocations  writes the signed list of those, for routers; a long one the anchor has to sign
+revoke       has certificates not renewed, which count until they end; by --key the router is not
+             certified again
+revocations  writes the signed list of those, which routers do not take yet; a long one the anchor
+             has to sign
 list         who is certified; --all: who was
 audit        what was done, when and by whom
 export       writes settings and secret of routers, for make image-overlay

@@ -134,7 +134,7 @@ pub fn issue(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     })
 }
 
-/// `revoke`: ends certificates before their time.
+/// `revoke`: has certificates not renewed.
 pub fn revoke(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let mut folder = PathBuf::from(FOLDER);
     let (mut which, mut reason) = (Vec::new(), String::new());
@@ -157,7 +157,7 @@ pub fn revoke(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let by = who();
     let serials = office.revoke(now(&by), which, &reason)?;
     let result = serials.iter().map(|serial| format!("{serial}\n")).collect();
-    let remark = "routers hear of it with the next list: cosip-server revocations\n".into();
+    let remark = "routers take no lists yet: what was signed counts until it ends\n".into();
     Ok(Said { result, remark })
 }
 

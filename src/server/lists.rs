@@ -1,4 +1,4 @@
-//! The list of revocations that is spread through the overlay.
+//! The list of revocations, as it is to be spread through the overlay: nothing spreads it yet.
 //!
 //! Routers take so many additions from an issuing key a day, by their own estimate of how many
 //! members there are: one that was stolen cannot silence everybody. More takes the anchor's
