@@ -88,6 +88,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::DESK_WORK_PIECE;
 
     #[test]
     fn a_fifth_of_the_time_is_for_others_and_handshakes_find_half_of_it_left() {
@@ -110,5 +111,19 @@ mod tests {
         }
         assert!((1990..=2001).contains(&done), "{done} of 10 ms in 100 s");
         assert_eq!(Budget::new(now).enough_at(Wanted::Verification), Instant::ZERO);
+    }
+
+    #[test]
+    fn a_server_agrees_with_ten_thousand_routers_twice_in_five_minutes() {
+        let mut now = Instant::from_micros(1);
+        let mut budget = Budget::of_pieces(now, DESK_WORK_PIECE);
+        let at_once = (0..10_000).filter(|_| budget.pay(now, Wanted::CertifiedHandshake)).count();
+        assert_eq!(at_once, 2_500);
+        let (start, mut done) = (now, 0);
+        while now.since(start) < Duration::from_secs(300) {
+            now += Duration::from_millis(1);
+            done += u32::from(budget.pay(now, Wanted::CertifiedHandshake));
+        }
+        assert!(done >= 2 * 10_000, "{done}");
     }
 }

@@ -1,6 +1,8 @@
 //! The provider's program: what it issues, revokes, keeps and refuses.
 #![cfg(feature = "server")]
 
+#[path = "server/hang.rs"]
+mod hang;
 #[path = "rig/needs.rs"]
 mod needs;
 #[path = "server/postgres.rs"]

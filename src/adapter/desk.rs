@@ -19,11 +19,11 @@ use crate::identity::record::Contact;
 use crate::json::Value;
 use crate::limits::{DESK_EVENTS_MAX, DESK_SESSIONS_MAX, DESK_WORK_PIECE};
 use crate::net::NodeId;
-use crate::sip::transaction::ClientId;
+use crate::sip::transaction::{ClientId, TransactionError};
 use crate::sip::{Message, Method, Name};
 use crate::time::Instant;
-use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
 /// Who asks for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub enum Sent {
 /// What a counter keeps.
 pub(super) struct Counter {
     events: VecDeque<DeskEvent>,
+    /// Where the challenges went whose transactions are under way.
+    sent_to: BTreeMap<u32, SocketAddr>,
     /// The record by which adapters find us is still to be put into the overlay.
     unpublished: bool,
     dropped: u64,
@@ -96,8 +98,12 @@ impl Counter {
 impl Adapter {
     /// This is the adapter of a CoSIP server from now on: thousands may come to it at once.
     pub fn open_desk(&mut self, now: Instant) {
-        let counter = Counter { events: VecDeque::new(), unpublished: true, dropped: 0 };
-        self.enrolment.desk = Some(Box::new(counter));
+        self.enrolment.desk = Some(Box::new(Counter {
+            events: VecDeque::new(),
+            sent_to: BTreeMap::new(),
+            unpublished: true,
+            dropped: 0,
+        }));
         self.waiting.set_budget(Budget::of_pieces(now, DESK_WORK_PIECE));
         let identity = self.vouched.identity();
         let keys = self.overlay.as_ref().map(|overlay| overlay.keys());
@@ -168,7 +174,12 @@ impl Adapter {
         let options = OwnRequest::new(Method::Options, uri, (flow, local), name).with(headers);
         let Some(bytes) = self.write_own(&options) else { return Sent::No };
         match self.transactions.send_request(now, flow, &bytes, owner.encode()) {
-            Ok(_) => Sent::Yes,
+            Ok(_) => {
+                if let Some(desk) = &mut self.enrolment.desk {
+                    desk.sent_to.insert(number, to);
+                }
+                Sent::Yes
+            }
             Err(_) => Sent::No,
         }
     }
@@ -223,19 +234,21 @@ impl Adapter {
             return;
         }
         if let Some(desk) = &mut self.enrolment.desk {
+            desk.sent_to.remove(&number);
             desk.hear(DeskEvent::Answered(number, Some(response.status())));
         }
     }
 
-    /// The SIP server has not answered a challenge. Phones that are silent are its to tell of.
-    pub(super) fn challenge_failed(&mut self, now: Instant, number: u32, client: ClientId) {
-        if let Some(flow) = self.transactions.client_flow(client) {
-            let serves = |it: &ProviderState| it.targets.number(flow.to).is_some();
+    /// A challenge was not answered, or did not reach the SIP server. Silence says nothing of the
+    /// server: it must not answer for a phone that is silent (RFC 4320 s4.2). Probes find out.
+    pub(super) fn challenge_failed(&mut self, now: Instant, number: u32, error: TransactionError) {
+        let Some(desk) = &mut self.enrolment.desk else { return };
+        desk.hear(DeskEvent::Answered(number, None));
+        let sent_to = desk.sent_to.remove(&number);
+        if let Some(to) = sent_to.filter(|_| error == TransactionError::Transport) {
+            let serves = |it: &ProviderState| it.targets.number(to).is_some();
             let provider = self.providers.find(serves);
-            self.target_silent(now, provider, flow.to);
-        }
-        if let Some(desk) = &mut self.enrolment.desk {
-            desk.hear(DeskEvent::Answered(number, None));
+            self.target_silent(now, provider, to);
         }
     }
 

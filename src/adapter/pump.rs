@@ -274,7 +274,7 @@ impl Adapter {
                     | ClientOwner::Quiet => {}
                     #[cfg(feature = "server")]
                     ClientOwner::Challenge(number) => {
-                        self.challenge_failed(now, number, id);
+                        self.challenge_failed(now, number, error);
                     }
                 }
             }

@@ -25,7 +25,7 @@ use crate::identity::PublicKey;
 use crate::identity::enrolment::{self, CHALLENGE_LIFE, Challenge, Nonce, key_hash};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earlier};
-use allowance::Allowances;
+use allowance::{Allowances, Limited};
 use pace::Pace;
 use seconds::Seconds;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -46,8 +46,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// provider may have added a domain, or somebody has revoked a certificate.
 const AGAIN_S: u32 = 600;
 const AGAIN_MUCH_LATER_S: u32 = 86_400;
-/// And that which the books cannot answer now.
-const AGAIN_BOOKS_S: u32 = 60;
+/// And that which the books cannot answer now, or are not asked for.
+const AGAIN_SOON_S: u32 = 60;
 
 /// How an AOR of an ask stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +187,10 @@ impl Desk {
         (asker, number, aors): (&Asker, u32, &[String]),
     ) -> Result<(), ServerError> {
         self.counters.asks += 1;
+        if let Err(limited) = self.allowances.take_ask(now, (&asker.key, asker.address)) {
+            self.put_off(asker, number, limited);
+            return Ok(());
+        }
         if let Some(left) = self.known(now, asker, number, aors) {
             self.wait(asker, number, left);
             return Ok(());
@@ -198,7 +202,17 @@ impl Desk {
     /// An adapter asks, and the books cannot be read.
     pub fn turn_away(&mut self, asker: &Asker, number: u32) {
         self.counters.failed += 1;
-        let seconds = self.jittered(AGAIN_BOOKS_S);
+        let seconds = self.jittered(AGAIN_SOON_S);
+        self.wait(asker, number, seconds);
+    }
+
+    /// An adapter asks more often than is looked at: it is answered from here alone.
+    fn put_off(&mut self, asker: &Asker, number: u32, limited: Limited) {
+        match limited {
+            Limited::Key(_) => self.counters.limited_asks_key += 1,
+            _ => self.counters.limited_asks_address += 1,
+        }
+        let seconds = self.jittered(AGAIN_SOON_S);
         self.wait(asker, number, seconds);
     }
 
@@ -228,7 +242,10 @@ impl Desk {
         let Some(open) = self.land(number) else { return Ok(()) };
         match open.purpose {
             Purpose::Ask(id, at) => self.settle(moment, office, (id, at), State::Proven),
-            Purpose::Second => self.second_proven(moment, office, &open),
+            Purpose::Second => {
+                let proven = self.second_proven(moment, office, &open);
+                proven.inspect_err(|_| self.counters.failed += 1)
+            }
         }
     }
 
@@ -283,6 +300,7 @@ impl Desk {
         }
         let given_up = self.give_up_old(now, moment, office);
         let seconds = self.seconds_due(now, moment, office);
+        self.counters.failed += u64::from(seconds.is_err());
         done.and(given_up).and(seconds)
     }
 

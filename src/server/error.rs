@@ -101,6 +101,8 @@ pub enum PassphraseFault {
 pub enum DatabaseFault {
     /// What it says itself.
     Says(String),
+    /// It says nothing, or its connection was given up.
+    Silent,
     /// An address that means none.
     Address,
     /// A later version wrote it.
@@ -303,6 +305,7 @@ impl fmt::Display for DatabaseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Says(text) => f.write_str(text),
+            Self::Silent => f.write_str("gives no answer in time; look what keeps it busy"),
             Self::Address => {
                 f.write_str("no database; write sqlite:FILE or postgresql://USER@HOST/DATABASE")
             }

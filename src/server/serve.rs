@@ -24,8 +24,9 @@ use std::collections::VecDeque;
 /// Who does what is done without an operator, in the audit.
 pub(super) const BY: &str = "cosip-server run";
 
-/// When books that could not be used are opened again.
-const REOPEN: Duration = Duration::from_secs(5);
+/// When books that could not be used are opened again. That may take seconds in which nothing else
+/// is done; who is told to come again meanwhile does so after as long at the earliest.
+const REOPEN: Duration = Duration::from_secs(30);
 /// When our own certificate, and what metrics tell of the books, are looked at again.
 const LOOK: Duration = Duration::from_secs(60);
 /// A complaint is not repeated within this time.

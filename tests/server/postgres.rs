@@ -9,6 +9,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// The user `nobody` and its group, as Debian has them: PostgreSQL does not run as root.
 const NOBODY: u32 = 65_534;
@@ -61,11 +63,66 @@ impl Server {
 
     /// Executes a statement behind the program's back.
     pub(super) fn execute(&self, statement: &str) -> Result<(), String> {
-        let mut client = postgres::Client::connect(&self.address, postgres::NoTls)
-            .map_err(|error| error.to_string())?;
-        client.batch_execute(statement).map_err(|error| {
+        self.ask(statement).map(drop)
+    }
+
+    /// The first field of each row.
+    fn ask(&self, statement: &str) -> Result<Vec<String>, String> {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let asked = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.address, NoTls).await?;
+            tokio::spawn(connection);
+            client.simple_query(statement).await
+        });
+        let messages = asked.map_err(|error| {
             error.as_db_error().map_or_else(|| error.to_string(), |it| it.message().to_owned())
-        })
+        })?;
+        let field = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        Ok(messages.iter().filter_map(field).collect())
+    }
+
+    /// A session that holds this table until it is dropped.
+    pub(super) fn lock(&self, table: &str) -> impl Send + use<> {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.address, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+            client.batch_execute(&lock).await.unwrap();
+            client
+        });
+        (client, runtime)
+    }
+
+    /// Stops all that serves a connection, as a disk does that hangs, until [`Frozen`] is dropped.
+    pub(super) fn freeze(&self) -> Frozen {
+        let all = "SELECT pid FROM pg_stat_activity \
+                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let pids = self.ask(all).unwrap();
+        let pids = pids.iter().map(|pid| pid.parse().unwrap()).chain([self.child.id() as i32]);
+        let frozen = Frozen(pids.map(Pid::from_raw).collect());
+        frozen.signal(Signal::SIGSTOP);
+        frozen
+    }
+}
+
+/// Processes that do not run.
+pub(super) struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn signal(&self, signal: Signal) {
+        for pid in &self.0 {
+            let _ = kill(*pid, signal);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGCONT);
     }
 }
 

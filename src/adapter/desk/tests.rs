@@ -15,12 +15,14 @@ config adapter 'adapter'
 config provider 'example'
 	option domain 'example.net'
 	option server 'sip:192.0.2.1:5060'
+	list fallback_server 'sip:192.0.2.2:5060'
 config account 'own'
 	option aor 'sip:cosip@example.net'
 	option user 'cosip'
 	option password 'open sesame'
 ";
 const SERVER: &str = "192.0.2.1:5060";
+const FALLBACK: &str = "192.0.2.2:5060";
 
 struct World {
     now: Instant,
@@ -73,10 +75,14 @@ impl World {
 
     /// What goes to the SIP server now.
     fn sent(&mut self) -> Vec<String> {
+        self.sent_to(SERVER)
+    }
+
+    fn sent_to(&mut self, server: &str) -> Vec<String> {
         let mut buf = vec![0; 65_536];
         let mut sent = Vec::new();
         while let Some(transmit) = self.adapter.poll_transmit(self.now, &mut buf) {
-            if transmit.to == SERVER.parse().unwrap() {
+            if transmit.to == server.parse().unwrap() {
                 sent.push(String::from_utf8(buf[..transmit.len].to_vec()).unwrap());
             }
         }
@@ -150,6 +156,33 @@ fn a_sip_server_that_is_silent_is_told_of_and_a_foreign_aor_goes_nowhere() {
     assert_eq!(world.adapter.poll_desk(), Some(DeskEvent::Answered(2, None)));
     world.adapter.config.accounts.clear();
     assert_eq!(world.challenge(3, "alice@example.net"), Sent::No);
+}
+
+#[test]
+fn a_silent_phone_is_not_its_servers_and_an_error_of_the_network_is() {
+    let mut world = World::new();
+    let first = |text: &str| text.starts_with("OPTIONS sip:alice@example.net");
+    world.challenge(1, "alice@example.net");
+    // The server answers what it is asked itself, as each probe, and nothing for the phone.
+    let end = world.now + Duration::from_secs(33);
+    while world.now < end {
+        for probe in world.sent().iter().filter(|text| !first(text)) {
+            world.respond(probe, "200 OK", "");
+        }
+        world.pass(Duration::from_millis(100));
+    }
+    assert_eq!(world.adapter.poll_desk(), Some(DeskEvent::Answered(1, None)));
+    world.sent();
+    world.challenge(2, "alice@example.net");
+    assert!(world.sent().iter().any(|text| first(text)), "the same server is asked");
+    let (to, error) = (SERVER.parse().unwrap(), Failure::Refused);
+    let wanted: SocketAddr = "203.0.113.9:5080".parse().unwrap();
+    let (socket, _) = *world.sockets.iter().find(|(_, local)| *local == wanted).unwrap();
+    world.feed(Input::SendFailed { via: crate::net::Via::Udp(socket), to, error });
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.adapter.poll_desk(), Some(DeskEvent::Answered(2, None)));
+    world.challenge(3, "alice@example.net");
+    assert!(world.sent_to(FALLBACK).iter().any(|text| first(text)), "another one is asked");
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! How often an AOR is challenged, a key asks, and an address.
 //!
+//! Challenges are bounded for the SIP server's sake and the phones'. Asks are, too, for most of them
+//! end without a challenge, and each is looked up in the books and answered on the one thread that
+//! there is.
+//!
 //! For each what it has used up is kept as the moment at which all of it will be there again
 //! (GCRA): before that it is remembered, after that it is forgotten. What is sent is bounded, and
 //! so is what is remembered.
@@ -12,7 +16,7 @@ use std::net::IpAddr;
 /// Entries of each kind: more than challenges can be sent before the first is forgotten again.
 const ENTRIES_MAX: usize = 200_000;
 
-/// One challenge may be sent each interval, and so many at once.
+/// One challenge may be sent, or one ask looked at, each interval, and so many at once.
 struct Rule {
     interval: Duration,
     burst: u32,
@@ -25,6 +29,11 @@ const OF_KEY: Rule = Rule { interval: Duration::from_secs(10), burst: 256 };
 /// A tenth of all, so that no place keeps others from being served; hundreds of routers may share
 /// an address of IPv4.
 const OF_ADDRESS: Rule = Rule { interval: Duration::from_millis(200), burst: 300 };
+
+/// An adapter has one question at a time, and waits for five seconds before it repeats it.
+const ASKS_OF_KEY: Rule = Rule { interval: Duration::from_secs(10), burst: 32 };
+/// Twice as often as challenges: one that is not challenged yet comes again.
+const ASKS_OF_ADDRESS: Rule = Rule { interval: Duration::from_millis(100), burst: 300 };
 
 /// Whose limit was met, and when there will be room again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +62,26 @@ pub(super) struct Allowances {
     aors: Used<[u8; 16]>,
     keys: Used<PublicKey>,
     addresses: Used<Place>,
+    asking_keys: Used<PublicKey>,
+    asking_addresses: Used<Place>,
 }
 
 impl Allowances {
+    /// Takes an ask of key and address, where both have one left; else nothing.
+    pub(super) fn take_ask(
+        &mut self,
+        now: Instant,
+        (key, address): (&PublicKey, IpAddr),
+    ) -> Result<(), Limited> {
+        let place = place_of(address);
+        let addresses = &mut self.asking_addresses;
+        addresses.check(now, &ASKS_OF_ADDRESS, &place, 1).map_err(Limited::Address)?;
+        self.asking_keys.check(now, &ASKS_OF_KEY, key, 1).map_err(Limited::Key)?;
+        addresses.take(now, &ASKS_OF_ADDRESS, place, 1);
+        self.asking_keys.take(now, &ASKS_OF_KEY, *key, 1);
+        Ok(())
+    }
+
     /// Takes a challenge for each of `aors`, where key and address have them left, too; else
     /// nothing.
     pub(super) fn take(

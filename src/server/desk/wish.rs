@@ -8,7 +8,7 @@ use crate::net::NodeId;
 crate::observe::counters! {
     /// What happened at the desk since its start.
     pub struct Counters {
-        /// Asks that were looked at.
+        /// Asks that came.
         asks,
         /// Asks that were told to come again.
         waits,
@@ -43,15 +43,19 @@ crate::observe::counters! {
         seconds_begun,
         /// Second challenges that were answered.
         seconds_proven,
-        /// Asks over the limit of an AOR.
+        /// Asks over the limit of challenges of an AOR.
         limited_aor,
-        /// Asks over the limit of a key.
+        /// Asks over the limit of challenges of a key.
         limited_key,
-        /// Asks over the limit of an address.
+        /// Asks over the limit of challenges of an address.
         limited_address,
+        /// Asks of a key that asks too often: not looked at.
+        limited_asks_key,
+        /// Asks of an address that asks too often: not looked at.
+        limited_asks_address,
         /// Asks for which there was no turn soon.
         limited_pace,
-        /// Asks that could not be looked at: books or keys are not to be used.
+        /// Asks and second challenges of which nothing became: books or keys are not to be used.
         failed,
     }
 }
