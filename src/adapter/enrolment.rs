@@ -19,7 +19,7 @@ use crate::channel::{CERTIFIED_AORS_MAX, EnrolAsk, EnrolRefusal, Payload};
 use crate::identity::Certificate;
 use crate::identity::enrolment::{Nonce, SERVER_AOR};
 use crate::limits::{
-    CERTIFICATES_MAX, ENROL_DOUBLINGS_MAX, ENROL_FOREIGN_MAX, ENROL_LOOK_INTERVAL,
+    CERTIFICATES_MAX, ENROL_DOUBLINGS_MAX, ENROL_FOREIGN_MAX, ENROL_LOOK_INTERVAL, ENROL_LOOK_SOON,
     ENROL_NONCES_MAX, ENROL_PAUSE, ENROL_REPEAT, ENROL_SERVERS_MAX, ENROL_SPREAD_PART,
     ENROL_TRIES_MAX,
 };
@@ -143,6 +143,8 @@ struct Foreign {
 /// See the module's text.
 pub(super) struct Enrolment {
     look_at: Instant,
+    /// A look besides, which leaves the moments of those alone.
+    soon_at: Option<Instant>,
     /// Nobody is looked for before this, since nobody answered so many times.
     pause: (Instant, u32),
     trouble: Trouble,
@@ -170,6 +172,7 @@ impl Enrolment {
         let phase = rng.below(ENROL_LOOK_INTERVAL.as_millis() as u32);
         Self {
             look_at: now + Duration::from_millis(phase.into()),
+            soon_at: None,
             pause: (now, 0),
             trouble: Trouble::None,
             early: rng.below(1 << 16),
@@ -192,7 +195,7 @@ impl Enrolment {
     /// When [`Adapter::enrolment_due`] is wanted.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let asked = self.asks.iter().filter(|ask| ask.server.is_some()).map(|ask| ask.at).min();
-        earlier(asked, Some(self.look_at))
+        earlier(asked, earlier(self.soon_at, Some(self.look_at)))
     }
 
     /// Whether a piece of work waits.
@@ -227,10 +230,22 @@ impl Enrolment {
 }
 
 impl Adapter {
+    /// A phone is here that was not, or the overlay is joined: whoever has just plugged something
+    /// in is not to wait for the next regular look. Several phones that come together are asked
+    /// for together.
+    pub(super) fn look_soon_for_missing(&mut self, now: Instant) {
+        if self.overlay.as_ref().is_some_and(|overlay| overlay.trust().is_required()) {
+            self.enrolment.soon_at = Some(now + self.rng.jitter(ENROL_LOOK_SOON));
+        }
+    }
+
     /// Looks for what is missing, and repeats questions that are not answered.
     pub(super) fn enrolment_due(&mut self, now: Instant) {
-        if now >= self.enrolment.look_at {
+        let regular = now >= self.enrolment.look_at;
+        if regular {
             self.enrolment.look_at = now + ENROL_LOOK_INTERVAL;
+        }
+        if self.enrolment.soon_at.take_if(|at| *at <= now).is_some() || regular {
             self.look_for_missing(now);
         }
         while let Some(at) =

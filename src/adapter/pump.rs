@@ -378,6 +378,7 @@ impl Adapter {
                 log::info!("overlay joined");
                 self.persist.peers_changed(now);
                 self.contacts_again(now);
+                self.look_soon_for_missing(now);
             }
             OverlayEvent::IdInUse(address) => {
                 log::error!(

@@ -6,6 +6,10 @@ use core::time::Duration;
 /// many of them ask, as the end of an outage, has them ask spread over this time.
 pub const ENROL_LOOK_INTERVAL: Duration = Duration::from_secs(300);
 
+/// A phone is new, or the overlay was joined: an adapter looks between half of this and all of it
+/// later. What a phone publishes is blinded by then.
+pub const ENROL_LOOK_SOON: Duration = Duration::from_secs(20);
+
 /// A certificate is renewed in the last such part of the first half of its life, at a moment of
 /// each adapter's own: of 14 days in the seventh day.
 pub const ENROL_SPREAD_PART: u64 = 14;

@@ -23,6 +23,8 @@ use std::net::SocketAddr;
 const CLERK: &str = "198.51.100.7:5070";
 /// Within this time a router that lacks a certificate has asked, and asked again.
 const LOOK_MS: u64 = 310_000;
+/// So soon after a phone has registered, or the overlay was joined.
+const SOON_MS: u64 = 25_000;
 const DAY_S: u32 = 86_400;
 
 fn anchor() -> Identity {
@@ -279,6 +281,25 @@ fn only_a_pending_questions_own_challenge_is_answered_and_only_once() {
     let proofs: Vec<_> = home.clerk().proofs.drain(..).collect();
     assert_eq!(proofs, [(identity.id(), EnrolProof { nonce: [1; 16], signature })]);
     assert_eq!([home.heard_by(&alice), home.heard_by(&dave)], [0, 0]);
+    home.town.finish();
+}
+
+#[test]
+fn a_new_phone_is_asked_for_soon_and_so_is_one_that_waited_for_the_overlay() {
+    let mut home = home(true);
+    home.clerk().word = Word::Wait(3_600);
+    for (router, user) in [(0, "alice"), (1, "bob")] {
+        home.phone(router, user);
+        assert_eq!(home.next_ask(SOON_MS).aors, [format!("{user}@{DOMAIN}")]);
+    }
+    // The phone is known from before the restart.
+    home.town.restart(1);
+    assert_eq!(home.next_ask(SOON_MS).aors, ["bob@example.net"]);
+    // What is refused is left alone all the same, whoever comes.
+    let ask = home.asks().pop().unwrap();
+    home.answers(&ask, &Word::Refused(1, EnrolRefusal::Unanswered, 7_200));
+    home.phone(1, "ben");
+    assert_eq!(home.next_ask(SOON_MS).aors, ["ben@example.net"]);
     home.town.finish();
 }
 

@@ -8,6 +8,10 @@
 //! lacks is said, and its tests are left out; with `COSIP_TEST_ALL=1` they fail.
 
 mod baresip;
+#[cfg(feature = "server")]
+mod capture;
+#[cfg(feature = "server")]
+mod clerk;
 mod host;
 mod linphone;
 mod modem;
@@ -31,6 +35,8 @@ mod behind;
 mod calls;
 mod closed;
 mod deaths;
+#[cfg(feature = "server")]
+mod enrolling;
 mod hostile;
 mod intercepted;
 mod intercepting;

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// The program of each Debian package, where it is not found by its own name.
-const PACKAGES: [(&str, &str); 17] = [
+const PACKAGES: [(&str, &str); 18] = [
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
+    ("tshark", "tshark"),
     ("baresip", "baresip-core"),
     ("linphonec", "linphone-cli"),
     ("miniupnpd", "miniupnpd-nftables"),

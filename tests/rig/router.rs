@@ -89,10 +89,7 @@ impl Router {
         let folder = folder.join(format!("router-{number}"));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("config"), configuration(settings)).unwrap();
-        let secret = folder.join("network.key");
-        // The secret of a network that lives as long as its test.
-        fs::write(&secret, format!("{}\n", "5a".repeat(32))).unwrap();
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        write_secret(&folder.join("network.key"), &"5a".repeat(32));
         let host = Host::new(&format!("router-{number}"));
         // Sockets want a short path; this one is the world's own.
         let run = Path::new("/run").join(host.name());
@@ -214,7 +211,14 @@ impl Router {
     }
 }
 
-fn configuration(settings: &Settings) -> String {
+/// Writes one line that others may not read.
+pub(crate) fn write_secret(path: &Path, line: &str) {
+    fs::write(path, format!("{line}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The settings file.
+pub(crate) fn configuration(settings: &Settings) -> String {
     let Settings { mode, sections, adapter, .. } = settings;
     let intercept = u8::from(settings.intercept);
     let domain = provider::DOMAIN;

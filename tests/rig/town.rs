@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Starting everything, on a machine that has other work.
-const READY_MAX: Duration = Duration::from_secs(30);
+pub(crate) const READY_MAX: Duration = Duration::from_secs(30);
 
 /// All that there is in a world.
 pub(crate) struct Town {
@@ -96,7 +96,8 @@ impl Town {
         (town, modem)
     }
 
-    fn start_routers(folder: &Path, settings: &Settings) -> Self {
+    /// The provider without its server, and the routers.
+    pub(crate) fn start_routers(folder: &Path, settings: &Settings) -> Self {
         let provider = Provider::new(
             (Host::new("provider"), settings.server_address()),
             folder,
@@ -181,7 +182,7 @@ fn phone_name(home: u8, place: u8) -> String {
 }
 
 /// Makes all hosts and what connects them.
-fn lay_cables() {
+pub(crate) fn lay_cables() {
     for line in ["link add internet type bridge", "link set internet up"] {
         ip(line);
     }

@@ -153,6 +153,7 @@ impl Adapter {
         let unix_s = self.unix_now(now);
         let phone = accepted.known.or_else(|| self.registrar.same_phone(&accepted.applicant()));
         let before = phone.and_then(|id| self.registrar.get(id));
+        let was_here = before.is_some_and(|binding| binding.registered);
         let before: Vec<String> =
             before.iter().flat_map(|b| b.addresses()).map(str::to_owned).collect();
         let Ok((binding, new)) = self.registrar.enter(now, unix_s, accepted) else {
@@ -160,6 +161,9 @@ impl Adapter {
             return None;
         };
         self.phone_is_here(now, binding);
+        if !was_here {
+            self.look_soon_for_missing(now);
+        }
         self.withdraw_unused(now, &before);
         self.persist.bindings_changed(now, new);
         Some(binding)
