@@ -51,7 +51,8 @@ fn in_run(scratch: &Scratch, words: &[&str]) -> Command {
 fn start(scratch: &Scratch) -> Running {
     let log = fs::File::create(scratch.path("log")).unwrap();
     let mut command = in_run(scratch, &["run", "--metrics", METRICS]);
-    Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    let same = log.try_clone().unwrap();
+    Running(command.stdout(same).stderr(log).spawn().unwrap())
 }
 
 fn status(scratch: &Scratch) -> Option<Value> {
@@ -108,7 +109,8 @@ fn a_server_runs_is_certified_and_told_of_and_stops() {
     assert!(bad(&output).contains("of no provider"), "{}", bad(&output));
     check_metrics(&scratch);
     server.signal(Signal::SIGHUP);
-    wait::until("a reload", PATIENCE, || status(&scratch).is_some());
+    wait::until("a reload", PATIENCE, || log().contains("read again"));
+    wait::until("its status", PATIENCE, || status(&scratch).is_some());
     assert_eq!(server.0.try_wait().unwrap(), None, "{}", log());
     server.signal(Signal::SIGTERM);
     assert!(server.0.wait().unwrap().success(), "{}", log());
