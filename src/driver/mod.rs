@@ -63,6 +63,8 @@ pub struct Options {
     pub folders: Option<Folders>,
     /// The settings file that SIGHUP has read again.
     pub settings: Option<PathBuf>,
+    /// Whether it stops where these say, read again, that the adapter is not enabled.
+    pub can_be_disabled: bool,
     /// The file of the network's secrets. Without: there is none.
     pub secrets: Option<PathBuf>,
     /// Whether SIGHUP, SIGTERM and SIGINT are listened to. The process must have one thread then.
@@ -87,6 +89,7 @@ impl Default for Options {
             folders: None,
             settings: None,
             secrets: None,
+            can_be_disabled: true,
             signals: false,
             #[cfg(feature = "server")]
             metrics: None,

@@ -72,6 +72,7 @@ pub(super) struct Io {
     pub(super) signals: Option<Signals>,
     pub(super) lines: Option<LineSource>,
     pub(super) settings: Option<PathBuf>,
+    pub(super) can_be_disabled: bool,
     pub(super) answers: VecDeque<(Ticket, Result<Owned, Failure>)>,
     /// Until when a stop under way may take.
     pub(super) stop_at: Option<Instant>,
@@ -123,6 +124,7 @@ impl Io {
             signals,
             lines: None,
             settings: options.settings,
+            can_be_disabled: options.can_be_disabled,
             answers: VecDeque::new(),
             stop_at: None,
             stopped: false,

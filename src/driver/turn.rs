@@ -281,7 +281,7 @@ impl<C: Core> Turn<'_, C> {
                 logger::set_level(config.adapter.log_level);
                 self.io.networks.set(&config.adapter.lan, &config.adapter.wan);
                 self.feed(now, Input::Config(&config));
-                if !config.adapter.enabled {
+                if self.io.can_be_disabled && !config.adapter.enabled {
                     log::info!("disabled by its settings");
                     self.stop();
                 }

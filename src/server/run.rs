@@ -54,6 +54,8 @@ pub fn run(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let mut driver = Driver::new(Options {
         folders: Some(folders),
         settings: Some(folder.file(OWN_SETTINGS)),
+        // It runs: that of its settings is the routers' alone.
+        can_be_disabled: false,
         secrets: Some(folder.file(SECRET)),
         signals: true,
         metrics,

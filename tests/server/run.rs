@@ -108,7 +108,8 @@ fn a_server_runs_is_certified_and_told_of_and_stops() {
     assert!(bad(&output).contains("of no provider"), "{}", bad(&output));
     check_metrics(&scratch);
     server.signal(Signal::SIGHUP);
-    wait::until("a reload", PATIENCE, || status(&scratch).is_some());
+    wait::until("a reload", PATIENCE, || log().contains("read again"));
+    wait::until("its status", PATIENCE, || status(&scratch).is_some());
     assert_eq!(server.0.try_wait().unwrap(), None, "{}", log());
     server.signal(Signal::SIGTERM);
     assert!(server.0.wait().unwrap().success(), "{}", log());

@@ -1,8 +1,8 @@
 //! How often an AOR is challenged, a key asks, and an address.
 //!
-//! Challenges are bounded for the SIP server's sake and the phones'. Asks are, too, for most of them
-//! end without a challenge, and each is looked up in the books and answered on the one thread that
-//! there is.
+//! Challenges are bounded for the SIP server's sake and the phones'. Asks are, too, for most of
+//! them end without a challenge, and each is looked up in the books on the one thread that there
+//! is.
 //!
 //! For each what it has used up is kept as the moment at which all of it will be there again
 //! (GCRA): before that it is remembered, after that it is forgotten. What is sent is bounded, and
