@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 # gcc links; the rest are the peers and tools of the tests against real programs.
 packages="ca-certificates gcc libc6-dev make
     baresip-core busybox chromium dnsmasq-base iproute2 kamailio kamailio-outbound-modules
-    linphone-cli miniupnpd-nftables mount nftables postgresql shellcheck sip-tester tshark
+    linphone-cli miniupnpd-nftables mount nftables postgresql shellcheck sip-tester systemd tshark
     util-linux"
 # Debian keeps a Rust for its browsers that follows upstream closely.
 rust_packages="cargo-web rustc-web rust-web-clippy rustfmt-web"
