@@ -5,7 +5,7 @@
 //! pass on an OPTIONS with a header ([`HEADER`]): a number that is good for [`CHALLENGE_LIFE`] and
 //! once, and the hash of the key that asks. It reaches the adapter at which the phone is
 //! registered, which keeps it from the phone. Only where it asks for this AOR with this very key
-//! does it sign ([`signed`]) and send that over the channel, past the SIP server: an OPTIONS that
+//! does it sign ([`sign`]) and send that over the channel, past the SIP server: an OPTIONS that
 //! is forked gets one answer, and several adapters may have to be heard.
 //!
 //! A CoSIP server is found as callees are: it has a record under [`SERVER_AOR`], which its

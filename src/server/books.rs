@@ -1,7 +1,7 @@
 //! What was issued, revoked and done: rows of a database.
 //!
 //! SQLite in a file, or PostgreSQL where several machines serve one network: the address says
-//! which. Both are handed the same statements ([`schema`] and those of this module), so they need
+//! which. Both are handed the same statements (`schema` and those of this module), so they need
 //! little more than a way to execute them: [`Database`]. Whoever changes something is alone at it
 //! from the first look to the last write, on all machines ([`Database::begin`]).
 //!

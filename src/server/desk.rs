@@ -3,8 +3,8 @@
 //! A state machine: time, randomness and the books are arguments; what it wants done waits in
 //! [`Desk::poll_wish`]. An ask is answered from the books, refused, told to come again, or
 //! challenged: once for each of its AORs, in their turn, for the SIP server is to see no more than
-//! it can bear ([`pace`]). When each challenge was answered or is over, one certificate is issued
-//! for the AORs that were ([`issue`]). Nothing here outlives a restart but what is in the books:
+//! it can bear (`pace`). When each challenge was answered or is over, one certificate is issued
+//! for the AORs that were (`issue`). Nothing here outlives a restart but what is in the books:
 //! an adapter that hears nothing asks again.
 
 mod allowance;

@@ -94,7 +94,7 @@ impl Answer {
 /// What the desk wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// This challenge goes through the SIP server; [`Desk::answered`] follows.
+    /// This challenge goes through the SIP server; [`super::Desk::answered`] follows.
     Challenge {
         /// Its number.
         number: u32,
