@@ -16,6 +16,7 @@ pub mod fuzz;
 mod mapped;
 mod moved;
 pub mod multipart;
+mod names;
 pub mod pinning;
 mod place;
 pub mod ports;
@@ -325,7 +326,10 @@ impl Media {
             return Err(Rejected::Unknown);
         }
         let tos = if tos & 0xfc == 0 { TOS_EF | tos } else { tos };
-        if !self.outbox.push(Via::Udp(socket), hop.target, tos, data) {
+        let to = (Via::Udp(socket), hop.target, tos);
+        let names = hop.far && names::may_be_in(data);
+        let pushed = if names { self.push_unnamed(to, data) } else { self.push(to, data) };
+        if !pushed {
             self.counters.full += 1;
             return Err(Rejected::Full);
         }

@@ -199,6 +199,24 @@ fn a_call_flows_both_ways_rtp_and_rtcp_with_its_marks() {
 }
 
 #[test]
+fn who_the_phone_is_stays_here_and_who_the_far_side_is_comes_in() {
+    let mut bench = Bench::usual();
+    let (_, far, near) = call(&mut bench);
+    let names = b"\x80\xc9\0\x01abcd\x81\xca\0\x07abcd\x01\x11alice@example.net\0\0\0\0\0";
+    let left = |bench: &mut Bench, from: &str, to| {
+        let (from, socket) = (addr(from), bench.sockets[&plus(to, 1)]);
+        let mut buf = [0; 100];
+        bench.media.handle_datagram(bench.now, socket, plus(from, 1), 0, names).unwrap();
+        let len = bench.media.poll_transmit(&mut buf).unwrap().len;
+        buf[..len].to_vec()
+    };
+    let out = left(&mut bench, "192.168.1.20:5004", near);
+    assert_eq!((out.len(), &out[..18]), (names.len(), &names[..18]));
+    assert!(!String::from_utf8_lossy(&out).contains("alice"));
+    assert_eq!(left(&mut bench, "203.0.113.10:6000", far), names);
+}
+
+#[test]
 fn strangers_neither_speak_nor_hear() {
     let mut bench = Bench::usual();
     let (session, far, near) = call(&mut bench);
