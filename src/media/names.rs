@@ -9,7 +9,6 @@ use crate::net::Via;
 use core::ops::{Range, RangeInclusive};
 use std::net::SocketAddr;
 
-const CONTEXT: &str = "cosip 2026 names in source descriptions v1";
 /// The packet types of RTCP that have one (RFC 3550 s12.1, RFC 4585, RFC 3611).
 const RTCP: RangeInclusive<u8> = 200..=207;
 const SOURCE_DESCRIPTION: u8 = 202;
@@ -48,10 +47,10 @@ struct Names {
 impl Names {
     /// By a secret of this start.
     fn new((a, b): (u64, u64)) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        hasher.update(&a.to_be_bytes());
-        hasher.update(&b.to_be_bytes());
-        Self { key: *hasher.finalize().as_bytes() }
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&a.to_be_bytes());
+        key[8..16].copy_from_slice(&b.to_be_bytes());
+        Self { key }
     }
 
     /// Replaces the names in a compound packet; one that is none as a whole is left alone.
@@ -93,12 +92,9 @@ impl Names {
     }
 
     fn write_over(&self, kind: u8, text: &mut [u8]) {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&[kind]);
-        hasher.update(text);
-        hasher.finalize_xof().fill(text);
-        for byte in text {
-            *byte = b'a' + *byte % 26;
+        let hash = blake3::keyed_hash(&self.key, text);
+        for (byte, other) in text.iter_mut().zip(hash.as_bytes().iter().cycle()) {
+            *byte = b'a' + (*other ^ kind) % 26;
         }
     }
 }
