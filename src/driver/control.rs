@@ -4,10 +4,10 @@
 //! is in [`crate::control`].
 
 use super::folders::Folders;
-use super::reactor::{Happening, Reactor, Source, start};
+use super::reactor::{Happening, Reactor, Source};
 use crate::control::{decode, encode};
-use crate::limits::{CONTROL_COMMAND_BYTES_MAX, CONTROL_SESSION, CONTROL_SESSIONS_MAX};
-use smol::future::{poll_fn, yield_now};
+use crate::limits::{CONTROL_COMMAND_BYTES_MAX, CONTROL_SESSION};
+use smol::future::poll_fn;
 use std::cell::Cell;
 use std::fs::Permissions;
 use std::io::{self, Read, Write};
@@ -48,28 +48,6 @@ pub(super) fn open(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Accepts sessions for as long as the task lives.
-pub(super) async fn accept(
-    reactor: Rc<Reactor>,
-    executor: std::rc::Weak<smol::LocalExecutor<'static>>,
-    listener: Source<UnixListener>,
-) {
-    let room = Room::default();
-    loop {
-        match listener.done(UnixListener::accept).await {
-            Ok((stream, _)) => {
-                let Some(executor) = executor.upgrade() else { return };
-                if let Some(place) = room.take() {
-                    let session = Session { reactor: reactor.clone(), _place: place };
-                    start(&executor, session.serve(stream)).detach();
-                }
-            }
-            Err(_) => reactor.sleep(crate::time::Duration::from_secs(1)).await,
-        }
-        yield_now().await;
-    }
-}
-
 /// The reply to a command: the run loop sends it to the session, which waits for it.
 #[derive(Clone, Default)]
 pub(super) struct Reply(Rc<Awaited>);
@@ -103,62 +81,26 @@ impl Reply {
     }
 }
 
-/// Room for so many sessions at a time.
-#[derive(Default)]
-pub(super) struct Room(Rc<Cell<usize>>);
-
-/// One of them, taken for as long as it lives.
-pub(super) struct Taken(Rc<Cell<usize>>);
-
-impl Room {
-    /// A place, where one is free.
-    pub(super) fn take(&self) -> Option<Taken> {
-        let open = self.0.get();
-        (open < CONTROL_SESSIONS_MAX).then(|| {
-            self.0.set(open + 1);
-            Taken(self.0.clone())
-        })
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-/// One session.
-struct Session {
-    reactor: Rc<Reactor>,
-    _place: Taken,
-}
-
-impl Session {
-    async fn serve(self, stream: UnixStream) {
-        // A session that fails or takes too long just ends.
-        let _ = self.reactor.within(CONTROL_SESSION, self.answer(stream)).await;
-    }
-
-    async fn answer(&self, stream: UnixStream) -> io::Result<()> {
-        stream.set_nonblocking(true)?;
-        let source = Source::new(&self.reactor, stream)?;
-        let mut command = Vec::new();
-        let mut buf = [0; 512];
-        while !command.contains(&b'\n') && command.len() <= CONTROL_COMMAND_BYTES_MAX {
-            match source.done(|mut stream| stream.read(&mut buf)).await? {
-                0 => break,
-                len => command.extend(buf.get(..len).unwrap_or_default()),
-            }
+/// Answers the command of one connection.
+pub(super) async fn answer(reactor: Rc<Reactor>, stream: UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    let source = Source::new(&reactor, stream)?;
+    let mut command = Vec::new();
+    let mut buf = [0; 512];
+    while !command.contains(&b'\n') && command.len() <= CONTROL_COMMAND_BYTES_MAX {
+        match source.done(|mut stream| stream.read(&mut buf)).await? {
+            0 => break,
+            len => command.extend(buf.get(..len).unwrap_or_default()),
         }
-        let Some(words) = decode(&command) else { return Ok(()) };
-        let reply = Reply::default();
-        self.reactor.report(Happening::Command(words, reply.clone()));
-        let reply = reply.received().await;
-        let mut rest = reply.as_slice();
-        while !rest.is_empty() {
-            let len = source.done(|mut stream| stream.write(rest)).await?;
-            rest = rest.get(len..).unwrap_or_default();
-        }
-        Ok(())
     }
+    let Some(words) = decode(&command) else { return Ok(()) };
+    let reply = Reply::default();
+    reactor.report(Happening::Command(words, reply.clone()));
+    let reply = reply.received().await;
+    let mut rest = reply.as_slice();
+    while !rest.is_empty() {
+        let len = source.done(|mut stream| stream.write(rest)).await?;
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    Ok(())
 }

@@ -32,6 +32,7 @@ mod resolver;
 mod routes;
 #[cfg(feature = "server")]
 mod scrape;
+mod sessions;
 mod settings;
 mod signals;
 mod sockets;

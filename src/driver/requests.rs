@@ -10,6 +10,7 @@ use super::network::Networks;
 use super::poll::Key;
 use super::reactor::{Reactor, Source, start};
 use super::resolver::{self, Resolver};
+use super::sessions;
 use super::settings::load_secret;
 use super::signals::Signals;
 use super::sockets::{Sockets, failure};
@@ -26,6 +27,7 @@ use smol::LocalExecutor;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -102,15 +104,19 @@ impl Io {
         if let Some(folders) = &options.folders {
             folders.create()?;
             let listener = Source::new(&reactor, control::open(&folders.control_socket())?)?;
+            let accept = |from: &UnixListener| from.accept().map(|(stream, _)| stream);
             let sessions = Rc::downgrade(&executor);
-            start(&executor, control::accept(reactor.clone(), sessions, listener)).detach();
+            let serve =
+                sessions::serve(reactor.clone(), sessions, listener, accept, control::answer);
+            start(&executor, serve).detach();
         }
         #[cfg(feature = "server")]
         if let Some(address) = options.metrics {
             let listener = Source::new(&reactor, super::scrape::open(address)?)?;
-            let sessions = Rc::downgrade(&executor);
-            let accept = super::scrape::accept(reactor.clone(), sessions, listener);
-            start(&executor, accept).detach();
+            let accept = |from: &TcpListener| from.accept().map(|(stream, _)| stream);
+            let (sessions, answer) = (Rc::downgrade(&executor), super::scrape::answer);
+            let serve = sessions::serve(reactor.clone(), sessions, listener, accept, answer);
+            start(&executor, serve).detach();
         }
         let handed_over = options.folders.as_ref().and_then(Folders::resolv_conf);
         let resolv_conf = handed_over.unwrap_or(options.resolv_conf);

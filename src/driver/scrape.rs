@@ -3,13 +3,12 @@
 //! For Prometheus on the same machine. What is asked for has a bound, and so has the time that a
 //! connection lives; nothing but that one page is served.
 
-use super::control::{Reply, Room};
-use super::reactor::{Happening, Reactor, Source, start};
-use crate::limits::{CONTROL_SESSION, SCRAPE_BYTES_MAX};
-use smol::future::yield_now;
+use super::control::Reply;
+use super::reactor::{Happening, Reactor, Source};
+use crate::limits::SCRAPE_BYTES_MAX;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 /// Opens the port.
 ///
@@ -22,37 +21,10 @@ pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Accepts connections for as long as the task lives.
-pub(super) async fn accept(
-    reactor: Rc<Reactor>,
-    executor: Weak<smol::LocalExecutor<'static>>,
-    listener: Source<TcpListener>,
-) {
-    let room = Room::default();
-    loop {
-        match listener.done(TcpListener::accept).await {
-            Ok((stream, _)) => {
-                let Some(executor) = executor.upgrade() else { return };
-                if let Some(place) = room.take() {
-                    let reactor = reactor.clone();
-                    let session = async move {
-                        let _place = place;
-                        // A session that fails or takes too long just ends.
-                        let answered = answer(&reactor, stream);
-                        let _ = reactor.within(CONTROL_SESSION, answered).await;
-                    };
-                    start(&executor, session).detach();
-                }
-            }
-            Err(_) => reactor.sleep(crate::time::Duration::from_secs(1)).await,
-        }
-        yield_now().await;
-    }
-}
-
-async fn answer(reactor: &Rc<Reactor>, stream: TcpStream) -> io::Result<()> {
+/// Answers the request of one connection.
+pub(super) async fn answer(reactor: Rc<Reactor>, stream: TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
-    let source = Source::new(reactor, stream)?;
+    let source = Source::new(&reactor, stream)?;
     let mut request = Vec::new();
     let mut buf = [0; 512];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {

@@ -29,6 +29,16 @@ pub(crate) fn call(caller: &mut Baresip, callee: &mut Baresip) {
     await_sound(caller, callee);
 }
 
+/// Phones of homes 1 and 2 call each other in turn, with nobody to help.
+pub(crate) fn call_both_ways_over_the_overlay(town: &Town, alice: &mut Baresip, bob: &mut Baresip) {
+    call(alice, bob);
+    assert_eq!(town.router(1).call_path(), "overlay");
+    end(bob, alice);
+    call(bob, alice);
+    assert_eq!(town.router(2).call_path(), "overlay");
+    end(bob, alice);
+}
+
 /// Waits until each of two phones hears the other, and nothing else.
 pub(crate) fn await_sound(one: &Baresip, other: &Baresip) {
     one.await_sound(other.tone, 400);

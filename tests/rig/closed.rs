@@ -1,6 +1,6 @@
 //! A router behind another one that maps nothing: an own modem between it and the internet.
 
-use crate::calls::{call, end, two_phones};
+use crate::calls::{call_both_ways_over_the_overlay, two_phones};
 use crate::host::Host;
 use crate::router::Settings;
 use crate::script::Step::*;
@@ -57,12 +57,7 @@ fn called_and_calling(folder: &Path, masquerade: &str, reachable: &str) {
     });
     let (mut alice, mut bob) = two_phones(&town, Transport::Udp);
     town.provider.kill();
-    call(&mut alice, &mut bob);
-    assert_eq!(town.router(1).call_path(), "overlay");
-    end(&mut bob, &mut alice);
-    call(&mut bob, &mut alice);
-    assert_eq!(town.router(2).call_path(), "overlay");
-    end(&mut bob, &mut alice);
+    call_both_ways_over_the_overlay(&town, &mut alice, &mut bob);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Routers that are certified by a CoSIP server, through a SIP server that knows nothing of it.
 
 use crate::baresip::Baresip;
-use crate::calls::{call, end};
+use crate::calls::call_both_ways_over_the_overlay;
 use crate::capture::{Capture, Packet};
 use crate::clerk;
 use crate::provider::{self, DOMAIN};
@@ -72,12 +72,7 @@ fn routers_are_certified_by_themselves_and_call_when_all_servers_are_dead() {
 
         town.provider.kill();
         clerk.kill();
-        call(&mut alice, &mut bob);
-        assert_eq!(town.router(1).call_path(), "overlay");
-        end(&mut bob, &mut alice);
-        call(&mut bob, &mut alice);
-        assert_eq!(town.router(2).call_path(), "overlay");
-        end(&mut bob, &mut alice);
+        call_both_ways_over_the_overlay(&town, &mut alice, &mut bob);
         for home in [1, 2] {
             let status = town.router(home).status();
             assert_eq!(status["counters"]["enrolment_proofs"], 1);

@@ -122,14 +122,7 @@ fn no_answer_is_ever_larger_than_its_question() {
     net.loss_percent = 10;
     net.open(0, 1);
     net.send(0, 1, &notice("call"));
-    for _ in 0..2000 {
-        net.run(Duration::from_millis(1));
-        let bytes = |to: usize| -> usize {
-            let at = net.nodes[to].address;
-            net.sent.iter().filter(|d| d.to == at).map(|d| d.bytes.len()).sum()
-        };
-        assert!(bytes(0) <= bytes(1), "what the callee sent against what was sent to it");
-    }
+    net.run_without_amplification(2000);
     assert!(net.nodes[0].channel.is_up(net.id(1)));
 }
 

@@ -203,6 +203,18 @@ impl Net {
         taken
     }
 
+    /// Lets so many milliseconds pass, in which the first node never sends more than it is sent.
+    pub(super) fn run_without_amplification(&mut self, ms: u32) {
+        for _ in 0..ms {
+            self.run(Duration::from_millis(1));
+            let bytes = |to: usize| -> usize {
+                let at = self.nodes[to].address;
+                self.sent.iter().filter(|d| d.to == at).map(|d| d.bytes.len()).sum()
+            };
+            assert!(bytes(0) <= bytes(1), "what the callee sent against what was sent to it");
+        }
+    }
+
     /// Lets everything happen that happens within `interval`.
     pub(super) fn run(&mut self, interval: Duration) {
         let end = self.now + interval;
