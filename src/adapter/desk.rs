@@ -14,7 +14,7 @@ use super::{Adapter, ClientOwner, spelling};
 use crate::budget::Budget;
 use crate::channel::{EnrolAnswer, EnrolAsk, EnrolProof, Payload};
 use crate::identity::PublicKey;
-use crate::identity::enrolment::{Challenge, SERVER_AOR};
+use crate::identity::enrolment::{Challenge, Nonce, SERVER_AOR};
 use crate::identity::record::Contact;
 use crate::json::Value;
 use crate::limits::{DESK_EVENTS_MAX, DESK_SESSIONS_MAX, DESK_WORK_PIECE};
@@ -54,6 +54,14 @@ pub enum DeskEvent {
         key: PublicKey,
         /// Which challenge.
         proof: EnrolProof,
+    },
+    /// An adapter says that it is certified for the AOR of the challenge of this name, which is for
+    /// another's key.
+    Reported {
+        /// The key that it has proven to us.
+        key: PublicKey,
+        /// Which challenge.
+        nonce: Nonce,
     },
     /// The SIP server has answered the challenge of this number: with a status, or not at all.
     Answered(u32, Option<u16>),
@@ -211,6 +219,13 @@ impl Adapter {
         let Some(Asker { key, .. }) = self.asker(peer) else { return };
         if let Some(desk) = &mut self.enrolment.desk {
             desk.hear(DeskEvent::Proven { key, proof: *proof });
+        }
+    }
+
+    pub(super) fn challenge_reported(&mut self, peer: NodeId, nonce: &Nonce) {
+        let Some(Asker { key, .. }) = self.asker(peer) else { return };
+        if let Some(desk) = &mut self.enrolment.desk {
+            desk.hear(DeskEvent::Reported { key, nonce: *nonce });
         }
     }
 

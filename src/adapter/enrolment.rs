@@ -53,6 +53,8 @@ crate::observe::counters! {
         unasked,
         /// Challenges with another key, for an address of a phone here.
         foreign,
+        /// Those of which CoSIP servers were told.
+        reported,
         /// Challenges that are none.
         malformed,
         /// Signatures of certificates for us that were verified.
@@ -138,6 +140,10 @@ struct Foreign {
     aor: String,
     seen: Instant,
     logged: Instant,
+    /// The challenge of which CoSIP servers are to be told.
+    report: Option<Nonce>,
+    /// They are not told of another before this.
+    report_next: Instant,
 }
 
 /// See the module's text.
@@ -152,7 +158,7 @@ pub(super) struct Enrolment {
     early: u32,
     asks: List<Ask, CERTIFICATES_MAX>,
     last_number: u32,
-    /// A question waits for a CoSIP server to be found.
+    /// A question, or a report, waits for a CoSIP server to be found.
     seeks: bool,
     lookup: Option<LookupId>,
     servers: List<Rc<Found>, ENROL_SERVERS_MAX>,
@@ -318,6 +324,7 @@ impl Adapter {
         while let Some(at) = self.enrolment.asks.iter().position(|ask| ask.server.is_none()) {
             self.ask_another(now, at);
         }
+        self.report_foreign(now);
     }
 
     /// A question goes to a CoSIP server that it did not go to before; without one it is given up,

@@ -334,8 +334,10 @@ impl Adapter {
             Payload::Enrol(ask) => self.certificate_wanted(peer, ask),
             #[cfg(feature = "server")]
             Payload::EnrolProof(proof) => self.challenge_proven(peer, proof),
+            #[cfg(feature = "server")]
+            Payload::EnrolReport(nonce) => self.challenge_reported(peer, nonce),
             #[cfg(not(feature = "server"))]
-            Payload::Enrol(_) | Payload::EnrolProof(_) => {}
+            Payload::Enrol(_) | Payload::EnrolProof(_) | Payload::EnrolReport(_) => {}
             Payload::EnrolAnswer(number, answer) => {
                 self.enrolment_answered(now, peer, *number, answer);
             }

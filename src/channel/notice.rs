@@ -7,6 +7,7 @@
 //! new adapters mix.
 
 use super::enrol::{EnrolAnswer, EnrolAsk, EnrolProof};
+use crate::identity::enrolment::Nonce;
 use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
 use crate::limits::{
     AOR_BYTES_MAX, CALLER_ALIASES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
@@ -30,6 +31,7 @@ const MEDIA: u8 = 0x26;
 const ENROL: u8 = 0x27;
 const ENROL_PROOF: u8 = 0x28;
 const ENROL_ANSWER: u8 = 0x29;
+const ENROL_REPORT: u8 = 0x2a;
 
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.
@@ -153,6 +155,9 @@ pub enum Payload<'a> {
     EnrolProof(EnrolProof),
     /// From a CoSIP server: what becomes of the [`EnrolAsk`] with this number.
     EnrolAnswer(u32, EnrolAnswer<'a>),
+    /// From an adapter to a CoSIP server: the challenge of this name is for an AOR that the adapter
+    /// is certified for, and names another's key.
+    EnrolReport(Nonce),
 }
 
 /// Where one adapter wants the media of a running call.
@@ -234,6 +239,7 @@ impl Payload<'_> {
                 Ok((ENROL_PROOF, EnrolProof::BYTES))
             }
             Self::EnrolAnswer(number, answer) => write(ENROL_ANSWER, &(number, answer), buf),
+            Self::EnrolReport(nonce) => write(ENROL_REPORT, nonce, buf),
         }
     }
 }
@@ -289,6 +295,7 @@ impl<'a> Payload<'a> {
                 let fits = answer.is_within_bounds();
                 fits.then_some(Self::EnrolAnswer(number, answer)).ok_or(Undecodable::Malformed)
             }
+            ENROL_REPORT => read(body).map(Self::EnrolReport),
             _ => Err(Undecodable::UnknownKind),
         }
     }

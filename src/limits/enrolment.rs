@@ -46,3 +46,6 @@ pub const ENROL_FOREIGN_MAX: usize = 8;
 
 /// That somebody else asks for an address is logged once in this time.
 pub const ENROL_FOREIGN_LOG: Duration = Duration::from_secs(24 * 3600);
+
+/// CoSIP servers are told of somebody else's challenge for an address once in this time.
+pub const ENROL_REPORT_PAUSE: Duration = Duration::from_secs(30);

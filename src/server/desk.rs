@@ -10,6 +10,7 @@
 mod allowance;
 mod issue;
 mod pace;
+mod report;
 mod seconds;
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,8 @@ struct Flight {
     nonce: Nonce,
     ends: Instant,
     refusal: EnrolRefusal,
+    /// Another adapter that has the AOR has reported it.
+    reported: bool,
 }
 
 /// See the module.
@@ -340,7 +343,7 @@ impl Desk {
         self.by_nonce.insert(nonce, number);
         self.ends.insert((ends, number));
         let refusal = EnrolRefusal::Unanswered;
-        self.flights.insert(number, Flight { open, nonce, ends, refusal });
+        self.flights.insert(number, Flight { open, nonce, ends, refusal, reported: false });
         Wish::Challenge { number, aor, challenge }
     }
 

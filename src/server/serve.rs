@@ -160,6 +160,10 @@ impl<'a> Served<'a> {
                 let proof = (&key, &proof);
                 self.with_office(now, |desk, moment, office| desk.proof(moment, office, proof));
             }
+            DeskEvent::Reported { key, nonce } => {
+                let report = (&key, &nonce);
+                self.with_office(now, |desk, moment, office| desk.report(moment, office, report));
+            }
             DeskEvent::Answered(number, status) => self.desk.answered(now, number, status),
         }
     }

@@ -5,7 +5,7 @@ use cosip::budget::Budget;
 use cosip::channel::{Channel, ChannelEvent, EnrolAnswer, EnrolProof, EnrolRefusal, Payload};
 use cosip::identity::authority::{Authority, Subject};
 use cosip::identity::chain::{TrustAnchors, Validity};
-use cosip::identity::enrolment::SERVER_AOR;
+use cosip::identity::enrolment::{Nonce, SERVER_AOR};
 use cosip::identity::record::{Contact, Key};
 use cosip::identity::trust::{Clock, Trust};
 use cosip::identity::{Identity, NetworkKeys};
@@ -18,6 +18,7 @@ use cosip::overlay::{Datagram, Limits, Overlay};
 use cosip::rng::Rng;
 use cosip::time::{Instant, earlier};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// What it says to every question.
 #[derive(Clone, Debug)]
@@ -62,6 +63,7 @@ pub(crate) struct Clerk {
     pub(crate) word: Word,
     pub(crate) asks: Vec<Heard>,
     pub(crate) proofs: Vec<(NodeId, EnrolProof)>,
+    pub(crate) reports: Vec<(NodeId, Nonce)>,
 }
 
 impl Clerk {
@@ -85,12 +87,17 @@ impl Clerk {
         let mut rng = Rng::new([seed; 32]);
         let mut overlay = Overlay::new(&identity, keys, Limits::default(), 1, rng.bytes(), now);
         let anchors: TrustAnchors = [anchor.public()].into_iter().collect();
-        overlay.set_trust(now, &Trust { anchors, ..Trust::default() });
-        overlay.set_clock(now, Clock { unix_s: Some(unix_s), floor_s: 0 });
+        let trust = Trust { anchors, ..Trust::default() };
+        let clock = Clock { unix_s: Some(unix_s), floor_s: 0 };
+        overlay.set_trust(now, &trust);
+        overlay.set_clock(now, clock);
         overlay.publish(now, SERVER_AOR, &Contact::new("server").unwrap()).unwrap();
+        let mut channel = Channel::new(&identity, keys, &mut rng, 64);
+        channel.take_uncertified(true);
+        channel.set_trust(now, Arc::new(trust), clock);
         Self {
             overlay,
-            channel: Channel::new(&identity, keys, &mut rng, 64),
+            channel,
             budget: Budget::new(now),
             local,
             bootstrap: local,
@@ -99,6 +106,7 @@ impl Clerk {
             word: Word::Nothing,
             asks: Vec::new(),
             proofs: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
@@ -128,6 +136,9 @@ impl Clerk {
                 }
                 ChannelEvent::Received { peer, payload: Payload::EnrolProof(proof) } => {
                     self.proofs.push((peer, proof));
+                }
+                ChannelEvent::Received { peer, payload: Payload::EnrolReport(nonce) } => {
+                    self.reports.push((peer, nonce));
                 }
                 _ => {}
             }

@@ -318,6 +318,8 @@ fn a_certificate_is_used_at_once_written_down_and_tells_of_who_else_asks() {
     let other = challenge_of(2, &home.town.routers[1].identity);
     home.challenge(&alice, &aor, (HEADER, &other));
     assert_eq!(home.identity(0)["foreign_keys"], json!([]), "not certified");
+    home.run_ms(10_000);
+    assert_eq!(home.clerk().reports, [], "not certified");
     assert_eq!(home.town.finds(2, &aor), 0, "nobody reads an uncertified record");
     // The place is another one: a new member.
     let place = Authority::place(&[5; 32], &home.town.routers[0].identity.public());
@@ -335,6 +337,12 @@ fn a_certificate_is_used_at_once_written_down_and_tells_of_who_else_asks() {
     assert_eq!(home.counters(0, ["asked", "taken", "faulty"]), [1, 1, 0]);
     home.challenge(&alice, &aor, (HEADER, &other));
     assert_eq!(home.identity(0)["foreign_keys"][0]["aor"], "alice@example.net");
+    // The CoSIP server hears of it while the challenge is open, and once of several.
+    home.challenge(&alice, &aor, (HEADER, &other));
+    home.run_ms(5_000);
+    let nonce = Challenge::parse(&other).unwrap().nonce;
+    assert_eq!(home.counters(0, ["reported", "foreign"]), [1, 3]);
+    assert_eq!(home.clerk().reports, [(place, nonce)]);
     home.run_ms(2 * LOOK_MS);
     assert_eq!(home.asks().len(), 1, "it lasts");
     assert!(home.town.world.saves < saves + 10, "{saves}");
@@ -438,6 +446,7 @@ fn a_router_whose_certificate_has_ended_comes_as_whoever_has_its_key_and_is_cert
     assert_eq!(home.town.status(0)["overlay"]["id"], place.to_string());
     home.run_ms(3_600_000);
     assert_eq!(home.town.status(0)["overlay"]["id"], own.to_string());
+    assert!(home.asks().len() > 1, "for as long as it counts it is to be renewed");
     // So it does after a start.
     home.town.restart(0);
     home.run_ms(10_000);

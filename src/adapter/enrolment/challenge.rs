@@ -1,11 +1,11 @@
 //! Challenges: OPTIONS of a CoSIP server, which come by the provider's and never reach a phone.
 
-use super::{Adapter, Due, Foreign};
+use super::{Adapter, Due, Enrolment, Foreign};
 use crate::adapter::inbound::Source;
 use crate::adapter::names::Path;
 use crate::channel::{EnrolProof, Payload};
 use crate::identity::enrolment::{self, Challenge, HEADER, Nonce};
-use crate::limits::ENROL_FOREIGN_LOG;
+use crate::limits::{ENROL_FOREIGN_LOG, ENROL_REPORT_PAUSE};
 use crate::sip::transaction::ServerId;
 use crate::sip::{Message, Method, Name, NameAddr, Uri};
 use crate::time::Instant;
@@ -44,7 +44,7 @@ impl Adapter {
         let own = challenge.key_hash == enrolment::key_hash(&self.vouched.key());
         match aor {
             Some(aor) if own => self.challenged_for(&aor, &challenge.nonce),
-            Some(aor) => self.foreign_key(now, &aor),
+            Some(aor) => self.foreign_key(now, &aor, challenge.nonce),
             None => self.enrolment.counters.unasked += 1,
         }
     }
@@ -106,26 +106,52 @@ impl Adapter {
         self.tell_peer(now, found.owner, &proof);
     }
 
-    /// Somebody else's key is named for an address of a phone here.
-    fn foreign_key(&mut self, now: Instant, aor: &str) {
+    /// Somebody else's key is named for an address of a phone here. Where we are certified for it,
+    /// CoSIP servers hear of it: the operator may know whose it is.
+    fn foreign_key(&mut self, now: Instant, aor: &str, nonce: Nonce) {
+        let certified = self.is_certified_for(now, aor);
         let enrolment = &mut self.enrolment;
         enrolment.counters.foreign += 1;
-        if let Some(known) = enrolment.foreign.iter_mut().find(|known| known.aor == aor) {
-            known.seen = now;
-            if now.since(known.logged) < ENROL_FOREIGN_LOG {
-                return;
-            }
-            known.logged = now;
-        } else {
+        let known = enrolment.foreign.iter().position(|known| known.aor == aor);
+        let at = known.unwrap_or_else(|| {
             if enrolment.foreign.is_full() {
                 enrolment.foreign.remove(0);
             }
-            let foreign = Foreign { aor: aor.to_owned(), seen: now, logged: now };
+            let (aor, report) = (aor.to_owned(), None);
+            let foreign = Foreign { aor, seen: now, logged: now, report, report_next: now };
             let _has_room = enrolment.foreign.push(foreign);
+            enrolment.foreign.len() - 1
+        });
+        let foreign = &mut enrolment.foreign[at];
+        foreign.seen = now;
+        if certified && now >= foreign.report_next {
+            foreign.report_next = now + ENROL_REPORT_PAUSE;
+            foreign.report = Some(nonce);
+            enrolment.seeks = true;
         }
+        if known.is_some() && now.since(foreign.logged) < ENROL_FOREIGN_LOG {
+            return;
+        }
+        foreign.logged = now;
         log::warn!(
             "another adapter asks for a certificate for {aor}, which a phone here has; where you \
              know of no second router with it, tell the provider"
         );
+    }
+
+    /// Tells the CoSIP servers that were found, one of which has sent the challenge.
+    pub(super) fn report_foreign(&mut self, now: Instant) {
+        let Enrolment { foreign, servers, counters, .. } = &mut self.enrolment;
+        let nonces: Vec<Nonce> = foreign.iter_mut().filter_map(|it| it.report.take()).collect();
+        if nonces.is_empty() {
+            return;
+        }
+        counters.reported += nonces.len() as u64;
+        for found in &servers.clone() {
+            self.open_to(now, found);
+            for nonce in &nonces {
+                self.tell_peer(now, found.owner, &Payload::EnrolReport(*nonce));
+            }
+        }
     }
 }

@@ -34,7 +34,7 @@ impl Adapter {
                 "again_s": resting.until.since(now).as_secs(),
             })
         });
-        let certified = |aor: &str| self.is_covered(aor, |it| self.counts(now, it));
+        let certified = |aor: &str| self.is_certified_for(now, aor);
         let foreign = enrolment.foreign.iter().filter(|foreign| certified(&foreign.aor));
         let foreign = foreign.map(
             |foreign| json!({ "aor": foreign.aor, "ago_s": now.since(foreign.seen).as_secs() }),
@@ -74,6 +74,11 @@ impl Adapter {
             "until_s": u64::from(certificate.validity().until_s),
             "aors": aors[..],
         })
+    }
+
+    /// Whether we are certified for an address now.
+    pub(super) fn is_certified_for(&self, now: Instant, aor: &str) -> bool {
+        self.is_covered(aor, |it| self.counts(now, it))
     }
 
     /// Whether a certificate of ours counts now.

@@ -135,6 +135,7 @@ fn payloads_survive_the_wire_and_strict_decoding_refuses_what_is_not_exact() {
     for answer in [EnrolAnswer::Wait(30), refused, EnrolAnswer::Certified(&[3; 377])] {
         round_trip(&Payload::EnrolAnswer(7, answer));
     }
+    round_trip(&Payload::EnrolReport([4; 16]));
     assert!(Payload::Enrol(EnrolAsk { number: 7, aors: [""; 4] }).encode(&mut [0; 64]).is_err());
     let long = [b'v'; MEDIA_MOVE_BYTES_MAX + 1];
     for (bytes, fits) in [(&long[..0], false), (&long[1..], true), (&long[..], false)] {

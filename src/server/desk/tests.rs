@@ -9,6 +9,7 @@ use crate::server::DAY_S;
 use crate::server::books::Selector;
 use crate::server::folder::Folder;
 use crate::server::setup::{self, Plan};
+use crate::server::text::hex;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -122,6 +123,11 @@ impl World {
         let moment = self.moment();
         self.desk.proof(moment, &mut self.office, (key, proof)).unwrap();
         self.drain();
+    }
+
+    fn report(&mut self, number: u32, nonce: Nonce) {
+        let (moment, key) = (self.moment(), identity(number).public());
+        self.desk.report(moment, &mut self.office, (&key, &nonce)).unwrap();
     }
 
     fn drain(&mut self) {
@@ -352,6 +358,34 @@ fn a_second_key_waits_for_a_second_challenge_over_a_restart() {
     world.ask(2, 3, &["alice"]);
     world.pass(Duration::from_millis(20));
     assert_eq!(world.challenges().len(), 1);
+}
+
+#[test]
+fn who_has_an_aor_reports_once_that_another_asks_and_the_audit_has_it() {
+    let mut world = World::new("reported");
+    world.certify(1, "alice");
+    world.certify(3, "carol");
+    world.ask(2, 1, &["alice"]);
+    world.pass(Duration::from_millis(20));
+    let nonce = world.challenges().pop().unwrap().2.nonce;
+    // Who asks itself, who has another AOR, and a challenge that is none.
+    world.report(2, nonce);
+    world.report(3, nonce);
+    world.report(1, [9; 16]);
+    assert_eq!(world.desk.counters().reports_strange, 3);
+    world.report(1, nonce);
+    world.report(1, nonce);
+    let counters = world.desk.counters();
+    assert_eq!((counters.foreign_reported, counters.reports_strange), (1, 4));
+    let audit = world.office.books().audit().unwrap();
+    let rows: Vec<_> = audit.iter().filter(|row| row.text(3) == "foreign key").collect();
+    let [row] = rows[..] else { panic!("{audit:?}") };
+    assert_eq!((row.text(5), row.text(6)), (&*hex(&identity(2).public()), &*aor("alice")));
+    assert_eq!(row.text(7), format!("reported by {}", hex(&identity(1).public())));
+    // It goes on all the same, and a report of what is over is none.
+    world.prove(2, "alice", nonce);
+    world.report(1, nonce);
+    assert_eq!(world.desk.counters().reports_strange, 5);
 }
 
 #[test]

@@ -25,6 +25,10 @@ crate::observe::counters! {
         proofs_strange,
         /// Answers that another key has signed, or for another AOR.
         proofs_wrong,
+        /// Challenges of which another adapter says that it is certified for their AOR, and is.
+        foreign_reported,
+        /// Such reports that nothing bears out.
+        reports_strange,
         /// Certificates issued.
         certified,
         /// Certificates handed out again.
