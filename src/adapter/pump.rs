@@ -388,7 +388,7 @@ impl Adapter {
                      from one of the two and restart it"
                 );
             }
-            OverlayEvent::Published { .. } => {}
+            OverlayEvent::Published { .. } | OverlayEvent::SpotGot { .. } => {}
         }
     }
 }

@@ -17,7 +17,7 @@ const HEAL: Duration = Duration::from_secs(30);
 
 impl Overlay {
     /// The holders of all own records, where they are now.
-    pub(super) fn holders(&self) -> impl Iterator<Item = Node> + '_ {
+    pub fn holders(&self) -> impl Iterator<Item = Node> + '_ {
         self.publications
             .iter()
             .flat_map(|(_, publication)| &publication.holders)
@@ -50,6 +50,11 @@ impl Overlay {
             publication.holder(node).into_iter().for_each(Holder::fail);
             true
         });
+    }
+
+    /// A member is no use as a holder: the next closest takes its place, within 30 s.
+    pub(super) fn holder_unused(&mut self, now: Instant, node: &NodeId) {
+        self.holders_again(now, |publication| publication.holder(node).map(Holder::fail).is_some());
     }
 
     /// A member says which start of it this is: where it has started since it took a record of

@@ -8,13 +8,20 @@ use super::Overlay;
 use super::announce::NEIGHBOURS;
 use super::id::{Named, Node, Place, closer, common_bits, same};
 use super::reader::Nodes;
+use super::table::Member;
 use crate::limits::OVERLAY_MEMBERS_MAX;
 use crate::net::NodeId;
 use crate::time::Instant;
 use core::cmp::Ordering;
 use heapless::VecView;
+use std::net::SocketAddr;
 
 impl Overlay {
+    /// Where a member was heard last.
+    pub(super) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        self.members.get(&id).map(Member::address)
+    }
+
     /// Minutes since the start, as hints count them.
     pub(super) fn minute(&self, now: Instant) -> u16 {
         (self.seconds(now) / 60) as u16
