@@ -34,6 +34,7 @@ impl Overlay {
         }
         let node = Node { id: frame.sender, address: from };
         self.heard_answering(now, &node, &pending, hello);
+        self.hear_of_list(now, &node, &pending, hello);
         if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
             && !same(&expected, &node.id)
         {
@@ -85,6 +86,9 @@ impl Overlay {
                 Ok(())
             }
             (Purpose::Who, Body::Credentials(_, it, list)) => self.hear_who(now, &node, it, list),
+            (Purpose::List(number), Body::Piece(hello, head, more, entries)) => {
+                self.piece_heard(now, number, &hello, (head, more, entries))
+            }
             _ => Err(self.answered_amiss(now, pending)),
         }
     }
@@ -165,6 +169,7 @@ impl Overlay {
                 self.spread_missed(now, (bit, serial), over);
             }
             (Purpose::Harvest(part), _) if !over => self.harvest_missed(part),
+            (Purpose::List(number), _) if !over => self.piece_missed(now, number),
             _ => {}
         }
     }

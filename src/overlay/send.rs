@@ -1,9 +1,10 @@
 //! Sending: requests that wait for their answer, answers, and what has none.
 
+use super::id::Node;
 use super::request::Purpose;
-use super::wire::{Claim, Token};
+use super::wire::{Claim, Hello, Token};
 use super::wire_out::Encoder;
-use super::{Overlay, Port};
+use super::{Overlay, Port, YOUNG};
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
@@ -87,6 +88,20 @@ impl Overlay {
         self.ask(now, to, node, purpose, 0, |me, request| {
             Encoder::ping(me, request, token, start, claim, &to)
         })
+    }
+
+    /// What an answer to `to` begins with.
+    pub(super) fn hello(&self, now: Instant, to: &Node) -> Hello {
+        Hello {
+            token: self.guard.token(&to.address),
+            young: now.since(self.started) < YOUNG,
+            standing: self.standing(to),
+            kept: self.keeper.keeps(to),
+            six: self.hints.six,
+            start: self.start,
+            list: self.vouching.list_number(),
+            observed: to.address,
+        }
     }
 
     /// Sends what has no answer.

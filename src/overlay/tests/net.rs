@@ -55,6 +55,8 @@ pub(super) struct Net {
     pub(super) loss_percent: u32,
     pub(super) keys: NetworkKeys,
     pub(super) record: bool,
+    /// What becomes of a datagram that somebody sends; false: it is lost.
+    pub(super) bend: Option<fn(usize, &NetworkKeys, &mut Vec<u8>) -> bool>,
     /// Who vouches for new nodes, if anybody.
     pub(super) provider: Option<Provider>,
     queue: BinaryHeap<Reverse<Due>>,
@@ -108,6 +110,7 @@ impl Net {
             loss_percent: 0,
             keys: NetworkKeys::new(&SECRET, "test"),
             record: false,
+            bend: None,
             provider: None,
             queue: BinaryHeap::new(),
             count: 0,
@@ -296,9 +299,13 @@ impl Net {
             if !self.peers[i].alive || self.rng.below(100) < self.loss_percent {
                 continue;
             }
+            let mut data = buf[..len].to_vec();
+            if self.bend.is_some_and(|bend| !bend(i, &self.keys, &mut data)) {
+                continue;
+            }
             let jitter = Duration::from_micros(u64::from(self.rng.below(2000)));
             let when = self.now + self.one_way + jitter;
-            self.push(when, Some((i, from, to, buf[..len].to_vec())), i);
+            self.push(when, Some((i, from, to, data)), i);
         }
         while let Some(event) = self.peers[i].node.poll_event() {
             let now = self.now;
