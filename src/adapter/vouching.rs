@@ -1,11 +1,13 @@
 //! Who vouches for us and for others: certificates, trust anchors, what is revoked, and the time,
 //! taken at the start and at a reload, without a restart and without a record lost.
 
+use super::call::Call;
+use super::names::Path;
 use super::{Adapter, Wish, parts};
 use crate::config::{Accept, Anchor};
 use crate::identity::certificate::text;
 use crate::identity::record::Key;
-use crate::identity::trust::{Clock, Trust};
+use crate::identity::trust::{Clock, Trust, Untrusted};
 use crate::identity::{Certificate, Identity, PublicKey, TrustAnchors};
 use crate::json::{Value, json};
 use crate::limits::{BINDINGS_FILE_INTERVAL, BUILT_UNIX_S, CHANNEL_SESSIONS_MAX, STATE_FILE_PAUSE};
@@ -169,7 +171,31 @@ impl Adapter {
         let Some(overlay) = &self.overlay else { return };
         let list = &overlay.trust().revocations;
         log::info!("list of revocations {}, {} on it", list.number(), list.len());
+        self.end_revoked_calls(now);
         self.trust_changed(now);
+    }
+
+    /// Calls over the overlay end with those who are revoked, and all of them where we are.
+    fn end_revoked_calls(&mut self, now: Instant) {
+        let (Some(overlay), Some(channel)) = (&self.overlay, &self.channel) else { return };
+        let is_revoked = |all: &[Certificate]| {
+            let mut judged = all.iter().map(|it| overlay.judge(now, it));
+            judged.any(|it| it == Err(Untrusted::Revoked))
+                && all.iter().all(|it| overlay.judge(now, it).is_err())
+        };
+        let own = is_revoked(self.vouched.identity.certificates());
+        let ends = |call: &Call| {
+            call.dialogs.iter().any(|dialog| match dialog.far().path {
+                Path::Peer(peer) if peer != self.id => {
+                    own || is_revoked(channel.certificates_of(peer))
+                }
+                _ => false,
+            })
+        };
+        let over = self.calls.iter().filter(|(_, call)| ends(call)).map(|(id, _)| id);
+        for id in over.collect::<Vec<_>>() {
+            self.end_call(now, id, "an adapter's certificate was revoked");
+        }
     }
 
     /// Writes a newer list down, while nobody speaks.
