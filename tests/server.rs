@@ -408,6 +408,35 @@ fn what_is_revoked_stands_on_the_list_until_it_has_ended() {
 }
 
 #[test]
+fn a_list_is_made_where_it_says_something_new_and_by_one_machine_of_several() {
+    let scratch = Scratch::new("renewed");
+    let mut office = scratch.made();
+    let mut other = scratch.office();
+    assert!(office.renew_list(at(0), 0).unwrap().is_none(), "nothing is revoked");
+    issue(&mut office, 0, 1, &["alice"], false).unwrap();
+    office.revoke(at(1), &Selector::Adapter(key(1)), "").unwrap();
+    let list = office.renew_list(at(1), 0).unwrap().unwrap();
+    assert_eq!(list.entries, 1);
+    for office in [&mut office, &mut other] {
+        assert!(office.renew_list(at(1), 0).unwrap().is_none());
+        let books = office.books();
+        assert_eq!(books.newest_list(0).unwrap().as_ref(), Some(&list.bytes));
+        assert_eq!(books.newest_list(list.number.into()).unwrap(), None);
+    }
+    assert!(office.renew_list(at(14), 0).unwrap().is_none(), "it ends on that day");
+    let shorter = other.renew_list(at(15), 0).unwrap().unwrap();
+    assert_eq!((shorter.entries, shorter.number > list.number), (0, true));
+    for day in [15, 16] {
+        assert!(office.renew_list(at(day), 0).unwrap().is_none(), "{day}");
+    }
+    // Routers that have a newer one, as after a backup, still take the next.
+    issue(&mut office, 16, 2, &["bob"], false).unwrap();
+    office.revoke(at(16), &Selector::Adapter(key(2)), "").unwrap();
+    let held = shorter.number + 5_000;
+    assert_eq!(office.renew_list(at(16), held).unwrap().unwrap().number, held + 1);
+}
+
+#[test]
 fn a_key_that_was_revoked_is_certified_no_more() {
     let scratch = Scratch::new("blocked");
     let mut office = scratch.made();
@@ -485,7 +514,10 @@ fn more_revocations_than_a_day_allows_take_the_anchor() {
     let many = refusal(office.list(at(0), None));
     assert_eq!(many, Refusal::Many { added: 5, most: 4 });
     assert!(many.to_string().contains("--anchor"));
+    assert_eq!(refusal(office.renew_list(at(0), 0)), many);
     let list = office.list(at(0), Some(scratch.anchor())).unwrap();
+    assert!(office.renew_list(at(0), 0).unwrap().is_none(), "that is the one which spreads");
+    assert_eq!(office.books().newest_list(0).unwrap().as_ref(), Some(&list.bytes));
     let (head, _) = parse(&list);
     let (anchor, keys) = scratch.trust();
     assert!(head.verify(&[anchor], keys.network()) && head.delegation_serial().is_none());
@@ -602,6 +634,7 @@ fn names_without_a_folder_are_files_of_the_current_one() {
     let anchor = "--passphrase-file passphrase --dir net";
     good(&run(&format!("init --settings routers.config --offline stick.key {anchor}")));
     good(&run(&format!("delegate --anchor stick.key {anchor}")));
+    good(&run("revocations --dir net"));
     good(&run("revocations --out list --dir net"));
     good(&run("export --out image --dir net"));
     for name in ["stick.key", "list", "image/network.key"] {
@@ -822,6 +855,9 @@ fn several_machines_share_a_postgresql() {
     good(&scratch.run(&["revocations", "--out", path.to_str().unwrap()]));
     let list = List { number: 0, entries: 0, bytes: fs::read(path).unwrap() };
     assert_eq!(serials(&list), [serial.parse::<u64>().unwrap()]);
+    let mut office = Office::open(Folder::new(second.path("net"))).unwrap();
+    assert_eq!(office.books().newest_list(0).unwrap(), Some(list.bytes), "both spread the same");
+    drop(office);
     for statement in ["UPDATE audit SET who = 'bob'", "DELETE FROM audit", "TRUNCATE audit"] {
         let error = server.execute(statement).unwrap_err();
         assert!(error.contains("only ever added to"), "{statement}: {error}");

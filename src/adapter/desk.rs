@@ -144,6 +144,16 @@ impl Adapter {
         self.certificates_read(now, Some(text.as_bytes()));
     }
 
+    /// The number of the list of revocations that counts here; 0: none does.
+    pub fn list_number(&self) -> u32 {
+        self.overlay.as_ref().map_or(0, |overlay| overlay.trust().revocations.number())
+    }
+
+    /// Takes a newer list, which spreads from here.
+    pub fn take_list(&mut self, now: Instant, list: &[u8]) {
+        self.list_read(now, list);
+    }
+
     /// Sends the challenge of this number through the SIP server to whoever is registered for
     /// `aor`. [`DeskEvent::Answered`] follows.
     pub fn send_challenge(

@@ -354,6 +354,7 @@ impl Adapter {
         self.log_shortages(now);
         self.save_time(now);
         self.save_certificates(now);
+        self.save_list(now);
         self.review_certificates(now);
         self.bind_missing();
         self.want_rules();

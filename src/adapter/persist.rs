@@ -162,6 +162,8 @@ impl Adapter {
         self.wish(super::Wish::Load(File::Peers), Request::Load(File::Peers));
         self.wish(super::Wish::Load(File::Time), Request::Load(File::Time));
         self.load_certificates();
+        // At the place that these give.
+        self.wish(super::Wish::Load(File::Revocations), Request::Load(File::Revocations));
     }
 
     /// Asks for what others vouch for: at the start, and after a reload.
@@ -193,7 +195,8 @@ impl Adapter {
             }
             (File::Certificates, data) => self.certificates_read(now, data),
             (File::Time, data) => self.time_read(now, data),
-            (File::Peers, None) => {}
+            (File::Revocations, Some(data)) => self.list_read(now, data),
+            (File::Peers | File::Revocations, None) => {}
         }
     }
 
@@ -232,6 +235,7 @@ impl Adapter {
         self.save_bindings(now, File::Bindings);
         self.save_peers();
         self.save_certificates_now();
+        self.save_list_now(now);
         self.persist.volatile_at = None;
         self.persist.bindings_at = None;
     }

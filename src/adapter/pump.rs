@@ -388,6 +388,11 @@ impl Adapter {
                      from one of the two and restart it"
                 );
             }
+            OverlayEvent::ListTaken => self.list_taken(now),
+            OverlayEvent::ListRefused(number) => log::warn!(
+                "list of revocations {number}: more at once than an issuing key may revoke; the one \
+                 before stays"
+            ),
             OverlayEvent::Published { .. } | OverlayEvent::SpotGot { .. } => {}
         }
     }

@@ -1,13 +1,16 @@
-//! Who vouches for us and for others: certificates, trust anchors and the time, taken at the start
-//! and at a reload, without a restart and without a record lost.
+//! Who vouches for us and for others: certificates, trust anchors, what is revoked, and the time,
+//! taken at the start and at a reload, without a restart and without a record lost.
 
+use super::call::Call;
+use super::names::Path;
 use super::{Adapter, Wish, parts};
 use crate::config::{Accept, Anchor};
 use crate::identity::certificate::text;
 use crate::identity::record::Key;
-use crate::identity::trust::{Clock, Trust};
+use crate::identity::trust::{Clock, Trust, Untrusted};
 use crate::identity::{Certificate, Identity, PublicKey, TrustAnchors};
-use crate::limits::{BUILT_UNIX_S, CHANNEL_SESSIONS_MAX, STATE_FILE_PAUSE};
+use crate::json::{Value, json};
+use crate::limits::{BINDINGS_FILE_INTERVAL, BUILT_UNIX_S, CHANNEL_SESSIONS_MAX, STATE_FILE_PAUSE};
 use crate::net::{File, Request};
 use crate::overlay::Overlay;
 use crate::time::Instant;
@@ -25,11 +28,19 @@ pub(super) struct Vouched {
     saved_s: Option<u64>,
     /// Since when a certificate is not in its file yet.
     unsaved: Option<Instant>,
+    /// The number of the list of revocations that is in its file, and when that was written.
+    saved_list: (u32, Option<Instant>),
 }
 
 impl Vouched {
     pub(super) fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), shown: 0, saved_s: None, unsaved: None }
+        Self {
+            identity: identity.clone(),
+            shown: 0,
+            saved_s: None,
+            unsaved: None,
+            saved_list: (0, None),
+        }
     }
 
     /// The adapter's key with its certificates, trusted or not.
@@ -144,6 +155,75 @@ impl Adapter {
         self.contacts.clear();
         self.overlay_bound(now);
         self.publish_all();
+    }
+
+    /// The file of revocations was read.
+    pub(super) fn list_read(&mut self, now: Instant, data: &[u8]) {
+        let Some(overlay) = &mut self.overlay else { return };
+        match overlay.offer_list(now, data) {
+            Ok(number) => self.vouched.saved_list.0 = number,
+            Err(_) => log::warn!("the file of revocations holds no list that counts"),
+        }
+    }
+
+    /// Another list of revocations counts.
+    pub(super) fn list_taken(&mut self, now: Instant) {
+        let Some(overlay) = &self.overlay else { return };
+        let list = &overlay.trust().revocations;
+        log::info!("list of revocations {}, {} on it", list.number(), list.len());
+        self.end_revoked_calls(now);
+        self.trust_changed(now);
+    }
+
+    /// Calls over the overlay end with those who are revoked, and all of them where we are.
+    fn end_revoked_calls(&mut self, now: Instant) {
+        let (Some(overlay), Some(channel)) = (&self.overlay, &self.channel) else { return };
+        let is_revoked = |all: &[Certificate]| {
+            let mut judged = all.iter().map(|it| overlay.judge(now, it));
+            judged.any(|it| it == Err(Untrusted::Revoked))
+                && all.iter().all(|it| overlay.judge(now, it).is_err())
+        };
+        let own = is_revoked(self.vouched.identity.certificates());
+        let ends = |call: &Call| {
+            call.dialogs.iter().any(|dialog| match dialog.far().path {
+                Path::Peer(peer) if peer != self.id => {
+                    own || is_revoked(channel.certificates_of(peer))
+                }
+                _ => false,
+            })
+        };
+        let over = self.calls.iter().filter(|(_, call)| ends(call)).map(|(id, _)| id);
+        for id in over.collect::<Vec<_>>() {
+            self.end_call(now, id, "an adapter's certificate was revoked");
+        }
+    }
+
+    /// Writes a newer list down, while nobody speaks.
+    pub(super) fn save_list(&mut self, now: Instant) {
+        let speaks = self.calls.iter().any(|(_, call)| call.media.is_some());
+        let (_, written) = self.vouched.saved_list;
+        if !speaks && written.is_none_or(|at| now >= at + BINDINGS_FILE_INTERVAL) {
+            self.save_list_now(now);
+        }
+    }
+
+    /// Writes a newer list down.
+    pub(super) fn save_list_now(&mut self, now: Instant) {
+        let Some(overlay) = &self.overlay else { return };
+        let list = &overlay.trust().revocations;
+        if list.number() > self.vouched.saved_list.0 {
+            self.vouched.saved_list = (list.number(), Some(now));
+            let file = Request::Save(File::Revocations, list.to_bytes());
+            self.wish(Wish::Nothing, file);
+        }
+    }
+
+    /// What people are told of it.
+    pub(super) fn list_status(&self) -> Value {
+        let list = self.overlay.as_ref().map(|overlay| &overlay.trust().revocations);
+        let [number, entries] =
+            list.map_or([0; 2], |list| [u64::from(list.number()), list.len() as u64]);
+        json!({ "number": number, "entries": entries })
     }
 
     /// The channel hears what others vouch for, and whose word about others counts: of nobody

@@ -16,7 +16,7 @@ usage: cosip-server init --settings FILE [--secret FILE] [--offline FILE] [--dat
        cosip-server delegate [--days N] [--new-key] [--anchor FILE]
        cosip-server issue --key HEX --aor sip:USER@DOMAIN [--aor ..] [--days N] [--second]
        cosip-server revoke SERIAL|--key HEX|--aor sip:USER@DOMAIN [--reason TEXT]
-       cosip-server revocations --out FILE [--anchor FILE]
+       cosip-server revocations [--anchor FILE] [--out FILE]
        cosip-server list [--all] [--key HEX] [--aor sip:USER@DOMAIN]
        cosip-server audit
        cosip-server export --out DIR
@@ -35,10 +35,10 @@ status       what the running server does and knows, as JSON
 delegate     has the anchor renew its delegation, --new-key to a new issuing key
 issue        prints the certificate of a router (--days, 14): its adapter.crt; --second: another
              router of the same customer has the address, too
-revoke       has certificates not renewed, which count until they end; by --key the router is not
+revoke       ends certificates before their time: run has routers told; by --key the router is not
              certified again
-revocations  writes the signed list of those, which routers do not take yet; a long one the anchor
-             has to sign
+revocations  makes the signed list of those now, and has run spread it; a long one the anchor has to
+             sign; --out: it goes into a file, too
 list         who is certified; --all: who was
 audit        what was done, when and by whom
 export       writes settings and secret of routers, for make image-overlay

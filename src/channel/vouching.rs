@@ -230,6 +230,12 @@ impl Channel {
         !self.vouching.is_asked() || session().is_some_and(|it| it.certificates.iter().any(counts))
     }
 
+    /// What the peer has shown that it talks to us by.
+    pub fn certificates_of(&self, peer: NodeId) -> &[Certificate] {
+        let session = self.current(peer).and_then(|id| self.sessions.get(id));
+        session.map_or(&[], |session| &session.certificates)
+    }
+
     /// Ends the sessions whose peers show nothing any more that counts. Each is asked for more by
     /// a handshake, of which there may be so many at a time; the others' turn comes with the next
     /// review.

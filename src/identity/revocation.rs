@@ -12,9 +12,13 @@
 //! lists ago it was added, and how many days after the issue the certificate ends. The digest is
 //! blake3 over all entries as serial 8, day 2, number 4.
 
+mod pieces;
+
 use super::chain::{Chain, DELEGATION_BYTES, Label, Link, NAME_BYTES, field};
 use super::key::{PublicKey, SIGNATURE_BYTES};
 use core::fmt;
+pub use pieces::Pieces;
+use std::sync::Arc;
 
 /// Bytes of a head with the delegation that it needs.
 pub const REVOCATION_HEAD_BYTES_MAX: usize =
@@ -142,7 +146,8 @@ impl RevocationHead {
         self.chain().is_some_and(|chain| chain.verify(anchors, network))
     }
 
-    fn is_direct(&self) -> bool {
+    /// Whether an anchor has signed it itself.
+    pub fn is_direct(&self) -> bool {
         self.chain().is_some_and(|chain| chain.is_direct())
     }
 
@@ -191,8 +196,8 @@ pub(super) fn digest(entries: &[Revoked]) -> [u8; blake3::OUT_LEN] {
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
     head: Option<RevocationHead>,
-    /// By rising serial.
-    entries: Vec<Revoked>,
+    /// By rising serial; overlay and channel share them.
+    entries: Arc<Vec<Revoked>>,
     /// What issuing keys have added since the list that was held before the day of this one.
     added: Added,
 }
@@ -236,7 +241,12 @@ impl Revocations {
 
     /// Whether the certificate or delegation of this number is on it.
     pub fn has(&self, serial: u64) -> bool {
-        self.entries.binary_search_by_key(&serial, |entry| entry.serial).is_ok()
+        self.find(serial).is_some()
+    }
+
+    fn find(&self, serial: u64) -> Option<&Revoked> {
+        let at = self.entries.binary_search_by_key(&serial, |entry| entry.serial).ok()?;
+        self.entries.get(at)
     }
 
     /// Appends entries that were added after the list `since` and come behind `after` to `out`, as
@@ -277,23 +287,54 @@ impl Revocations {
         added: &[Revoked],
         members: usize,
     ) -> Result<Self, RevocationError> {
+        let stands = |entry: &Revoked| entry.ends_day >= head.today();
+        let held = self.entries.iter().copied().filter(stands);
+        let news = added.iter().filter(|entry| !self.find(entry.serial).is_some_and(stands));
+        let mut entries: Vec<Revoked> = held.chain(news.copied()).collect();
+        entries.sort_unstable();
+        self.followed_by(head, entries, members)
+    }
+
+    /// The same, where `entries` are all of them.
+    ///
+    /// # Errors
+    /// As [`Self::updated`].
+    pub fn replaced(
+        &self,
+        head: &RevocationHead,
+        entries: &[Revoked],
+        members: usize,
+    ) -> Result<Self, RevocationError> {
+        self.followed_by(head, entries.to_vec(), members)
+    }
+
+    /// The same, where whoever says so need not be asked how many these are: it was taken before,
+    /// or comes from the provider itself.
+    ///
+    /// # Errors
+    /// As [`Self::updated`].
+    pub fn restored(
+        &self,
+        head: &RevocationHead,
+        entries: &[Revoked],
+    ) -> Result<Self, RevocationError> {
+        let list = self.replaced(head, entries, usize::MAX)?;
+        Ok(Self { added: Added { since_day: head.today(), count: 0 }, ..list })
+    }
+
+    fn followed_by(
+        &self,
+        head: &RevocationHead,
+        entries: Vec<Revoked>,
+        members: usize,
+    ) -> Result<Self, RevocationError> {
         if head.number() <= self.number() {
             return Err(RevocationError::Old);
         }
-        let held = self.entries.iter().filter(|entry| entry.ends_day >= head.today());
-        let mut entries: Vec<Revoked> = held.copied().collect();
-        let kept = entries.len();
-        for entry in added {
-            let held = entries.get(..kept).unwrap_or_default();
-            if held.binary_search_by_key(&entry.serial, |known| known.serial).is_err() {
-                entries.push(*entry);
-            }
-        }
-        let news = entries.len() - kept;
-        entries.sort_unstable();
         if !head.is_of(&entries) {
             return Err(RevocationError::Entries);
         }
+        let news = entries.iter().filter(|entry| !self.has(entry.serial)).count();
         let mut added = self.added_before(head.today());
         if !head.is_direct() {
             let before = self.head.as_ref().map(RevocationHead::today);
@@ -305,7 +346,20 @@ impl Revocations {
                 return Err(RevocationError::TooMany);
             }
         }
-        Ok(Self { head: Some(head.clone()), entries, added })
+        Ok(Self { head: Some(head.clone()), entries: Arc::new(entries), added })
+    }
+
+    /// The whole list: the head, and all entries behind it. Empty where nothing was ever revoked.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head.as_ref().map_or(Vec::new(), |head| head.as_bytes().to_vec());
+        let (mut after, mut more) = (None, self.head.is_some());
+        while more {
+            let mut piece = heapless::Vec::<u8, 1024>::new();
+            after = self.encode(0, after, piece.as_mut_view());
+            more = after.is_some();
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
     }
 
     /// What counts against the next list, where that is of the day `today`.
@@ -327,60 +381,6 @@ fn days_between(first: u16, last: u16) -> usize {
 /// many days after the one before, the day that both are of included.
 pub fn most_added(days: usize, members: usize) -> usize {
     days.min(DAYS_MAX) * (members / OF_MEMBERS_A_DAY).max(A_DAY_MIN)
-}
-
-/// Entries of a list that come in pieces.
-#[derive(Debug)]
-pub struct Pieces {
-    head: RevocationHead,
-    entries: Vec<Revoked>,
-}
-
-impl Pieces {
-    /// None yet, of the list with this head.
-    pub fn new(head: RevocationHead) -> Self {
-        Self { head, entries: Vec::new() }
-    }
-
-    /// Whose entries they are.
-    pub fn head(&self) -> &RevocationHead {
-        &self.head
-    }
-
-    /// What has come so far.
-    pub fn entries(&self) -> &[Revoked] {
-        &self.entries
-    }
-
-    /// The serial behind which the next piece begins.
-    pub fn after(&self) -> Option<u64> {
-        self.entries.last().map(|entry| entry.serial)
-    }
-
-    /// Takes the next piece in.
-    ///
-    /// # Errors
-    /// [`RevocationError::Entries`] where they are in no order, or too many.
-    pub fn take(&mut self, mut piece: &[u8]) -> Result<(), RevocationError> {
-        while !piece.is_empty() {
-            let wrong = RevocationError::Entries;
-            let ((step, ago, days), rest) =
-                postcard::take_from_bytes::<(u64, u32, u8)>(piece).map_err(|_| wrong)?;
-            let serial = match self.after() {
-                Some(before) if step > 0 => before.checked_add(step).ok_or(wrong)?,
-                Some(_) => return Err(wrong),
-                None => step,
-            };
-            let number = self.head.number().checked_sub(ago).ok_or(wrong)?;
-            let ends_day = self.head.today().saturating_add(u16::from(days));
-            if self.entries.len() >= ENTRIES_MAX {
-                return Err(wrong);
-            }
-            self.entries.push(Revoked { serial, ends_day, number });
-            piece = rest;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

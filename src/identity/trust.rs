@@ -13,6 +13,11 @@ use core::fmt;
 /// revocations may be issued so much later than it seems to be.
 pub const CLOCK_LATE_S: u32 = 3_600;
 
+/// In so many seconds one list is made, before their numbers run ahead of the clock.
+pub const LIST_S: u32 = 60;
+/// And they run ahead by so many at most.
+const LISTS_AHEAD_MAX: u32 = 1_000;
+
 /// Why a certificate, or a list of revocations, whose signatures hold does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -111,7 +116,8 @@ impl Trust {
 
     /// Whether the head of a list of revocations counts now, where its signatures hold: one from
     /// the future would drop what has not ended yet, and let an issuing key revoke for all days
-    /// until then at once.
+    /// until then at once. Numbers follow the clock ([`LIST_S`]): one far ahead of it would be the
+    /// last that anybody takes.
     ///
     /// # Errors
     /// [`Untrusted`].
@@ -123,6 +129,9 @@ impl Trust {
             return Err(Untrusted::Expired);
         }
         clock.check_issued(head.issued_s())?;
+        if head.number() > head.issued_s() / LIST_S + LISTS_AHEAD_MAX {
+            return Err(Untrusted::Early);
+        }
         if head.delegation_serial().is_some_and(|serial| self.revocations.has(serial)) {
             return Err(Untrusted::Revoked);
         }
@@ -239,5 +248,15 @@ mod tests {
         assert_eq!(check(back, now_s + CLOCK_LATE_S + 1), Err(Untrusted::Early));
         // Who does not know the time cannot tell.
         assert_eq!(check(Clock { unix_s: None, floor_s }, 199 * DAY_S), Ok(()));
+    }
+
+    #[test]
+    fn a_number_that_is_far_ahead_of_the_clock_ends_no_other_list() {
+        let check =
+            |number| trust(None).check_head(set(150), &issuing().revoke(number, 150 * DAY_S, &[]));
+        let minutes = 150 * DAY_S / 60;
+        assert_eq!(check(minutes + 1_000), Ok(()));
+        assert_eq!(check(minutes + 1_001), Err(Untrusted::Early));
+        assert_eq!(check(u32::MAX), Err(Untrusted::Early));
     }
 }

@@ -13,4 +13,6 @@ pub enum File {
     Certificates,
     /// The moment than which it is not earlier, under `--state`, at most daily.
     Time,
+    /// The list of revocations that counts, under `--state`: soon after it changes, at most hourly.
+    Revocations,
 }

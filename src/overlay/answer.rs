@@ -80,6 +80,7 @@ impl Overlay {
             Body::Introduce(_, wanted) => self.answer_introduce(now, &asker, &wanted),
             Body::Hints(_, level, hints) => return self.answer_hints(now, &asker, level, hints),
             Body::Who(_) => self.answer_who(now, &asker),
+            Body::List(_, number, from) => self.answer_list(now, &asker, number, from),
             Body::Relay(_, to, data) => return self.relay(now, &node, proven, &to, data),
             _ => {}
         }

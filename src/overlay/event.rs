@@ -93,6 +93,10 @@ pub enum OverlayEvent {
     },
     /// Another node speaks under our id and key: a cloned image, or our own old address.
     IdInUse(SocketAddr),
+    /// A newer list of revocations counts: [`super::Overlay::trust`] has it.
+    ListTaken,
+    /// The list of this number revokes more at once than an issuing key may; that before it stays.
+    ListRefused(u32),
 }
 
 /// A verified, opened record.
@@ -334,6 +338,16 @@ crate::observe::counters! {
         members_refused,
         /// Members struck off: they said that nobody reaches them.
         members_left,
+        /// Members struck off: their certificates were revoked.
+        members_revoked,
+        /// Lists of revocations taken.
+        lists_taken,
+        /// Pieces of them given to others.
+        list_pieces,
+        /// Lists that somebody said to have, and did not give, or not as they were signed.
+        lists_failed,
+        /// Lists that revoke more at once than an issuing key may.
+        lists_refused,
         /// Not looked into: a wish to be listed, because too many are.
         dials_full,
         /// Not kept: a client's flow, because too many are.

@@ -2,11 +2,14 @@
 
 use super::Overlay;
 use super::event::Limits;
-use super::wire::Frame;
+use super::id::Node;
+use super::wire::{Body, Frame, NO_TOKEN};
 use crate::budget::Budget;
 use crate::identity::record::{AddressRecord, Contact, Record};
+use crate::identity::revocation::Pieces;
+use crate::identity::trust::Trust;
 use crate::identity::{Identity, NetworkKeys, Statement};
-use crate::net::Transmit;
+use crate::net::{NodeId, Transmit};
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
@@ -40,6 +43,7 @@ pub fn fuzz(data: &[u8]) {
     }
     tagged.extend(keys.tag(&tagged));
     let mut budget = Budget::new(now);
+    fuzz_list(data, &tagged, (&identity, &keys), now);
     for input in [data, &tagged] {
         drain(&mut node, &mut budget, now, None);
         let _ = node.handle_datagram(now, from, input);
@@ -47,6 +51,31 @@ pub fn fuzz(data: &[u8]) {
         drain(&mut node, &mut budget, now, Some((from, input.len())));
         now += Duration::from_millis(300);
     }
+}
+
+/// The same for what spreads lists of revocations, which nodes with a trust anchor alone look at.
+fn fuzz_list(
+    data: &[u8],
+    tagged: &[u8],
+    (identity, keys): (&Identity, &NetworkKeys),
+    now: Instant,
+) {
+    let _ = Pieces::parse(data).map(|pieces| pieces.after());
+    let mut node = Overlay::new(identity, keys, Limits::default(), 1, [4; 32], now);
+    let anchors = [identity.public()].into_iter().collect();
+    node.set_trust(now, &Trust { anchors, ..Trust::default() });
+    let _ = node.offer_list(now, data);
+    let mut budget = Budget::new(now);
+    let from = SocketAddr::from(([192, 0, 2, 9], 5070));
+    let _ = node.handle_datagram(now, from, tagged);
+    drain(&mut node, &mut budget, now, Some((from, tagged.len())));
+    node.seek_list(now, &Node { id: NodeId([9; 16]), address: from }, &NO_TOKEN, u32::MAX);
+    if let Ok(Frame { body: Body::Piece(hello, head, more, entries), .. }) =
+        Frame::parse(tagged, keys)
+    {
+        let _ = node.piece_heard(now, 1, &hello, (head, more, entries));
+    }
+    drain(&mut node, &mut budget, now, None);
 }
 
 fn drain(

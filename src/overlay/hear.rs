@@ -35,6 +35,7 @@ impl Overlay {
         let node = Node { id: frame.sender, address: from };
         self.heard_answering(now, &node, &pending, hello);
         self.score_answer(&pending, &node.id);
+        self.hear_of_list(now, &node, &pending, hello);
         if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
             && !same(&expected, &node.id)
         {
@@ -91,6 +92,9 @@ impl Overlay {
                 Ok(())
             }
             (Purpose::Who, Body::Credentials(_, it, list)) => self.hear_who(now, &node, it, list),
+            (Purpose::List(number), Body::Piece(hello, head, more, entries)) => {
+                self.piece_heard(now, number, &hello, (head, more, entries))
+            }
             _ => Err(self.answered_amiss(now, pending)),
         }
     }
@@ -174,6 +178,7 @@ impl Overlay {
             }
             (Purpose::Harvest(part), _) if !over => self.harvest_missed(part),
             (Purpose::Spot(at), _) if over => self.spot_missed(now, at),
+            (Purpose::List(number), _) if !over => self.piece_missed(now, number),
             _ => {}
         }
     }

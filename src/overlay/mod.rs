@@ -34,6 +34,7 @@
 //! | `guard`, `recent`, `work` | rates and tokens; public-key work |
 //! | `vouching`, `credentials` | certificates, and whose count; members that show theirs |
 //! | `watch` | what holders say, signed; who is no use as one |
+//! | `revoked` | lists of revocations, passed from member to member |
 //! | `warm` | a network that has been there for hours, for the lab |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
@@ -67,6 +68,7 @@ mod relay;
 mod rendezvous;
 mod repair;
 mod request;
+mod revoked;
 mod rows;
 mod sample;
 mod search;
@@ -109,7 +111,7 @@ use crate::timer::Timers;
 use request::Requests;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use wire::{Body, Frame, FrameError, Hello, Token};
+use wire::{Body, Frame, FrameError, Token};
 
 /// A node younger than this may lack records that it should hold: owners touch hourly.
 const YOUNG: Duration = Duration::from_secs(65 * 60);
@@ -151,6 +153,7 @@ pub struct Overlay {
     work: work::Work,
     vouching: vouching::Vouching,
     credentials: credentials::Credentials,
+    revoked: revoked::Revoked,
     reach: reach::Reach,
     dials: dial::Dials,
     judge: judge::Judge,
@@ -210,6 +213,7 @@ impl Overlay {
             work: work::Work::new(keys.network(), &mut rng),
             vouching: vouching::Vouching::new(now),
             credentials: credentials::Credentials::new(),
+            revoked: revoked::Revoked::new(now, &mut Rng::new(seed).fork("lists")),
             reach: reach::Reach::default(),
             dials: dial::Dials::new(),
             judge: judge::Judge::new(),
@@ -259,6 +263,7 @@ impl Overlay {
             | Body::Introduce(token, _)
             | Body::Relay(token, ..)
             | Body::Who(token)
+            | Body::List(token, ..)
             | Body::Hints(token, ..) => self.handle_request(now, from, &frame, token, data.len()),
             Body::Pong(hello)
             | Body::Nodes(hello, _)
@@ -266,9 +271,8 @@ impl Overlay {
             | Body::Stored(hello, ..)
             | Body::Dialed(hello, _)
             | Body::Introduced(hello, _)
-            | Body::Credentials(hello, ..) => {
-                self.handle_answer(now, from, &frame, &hello, data.len())
-            }
+            | Body::Credentials(hello, ..)
+            | Body::Piece(hello, ..) => self.handle_answer(now, from, &frame, &hello, data.len()),
             Body::Introduction(guest) => self.hear_introduction(now, from, &guest),
             Body::Relayed(..) => Err(self.malformed()),
         }
@@ -304,6 +308,7 @@ impl Overlay {
         self.rendezvous_timeout(now);
         self.punches_timeout(now);
         self.stated_timeout(now);
+        self.revoked_timeout(now);
     }
 
     /// When [`Self::handle_timeout`] is wanted next.
@@ -319,6 +324,7 @@ impl Overlay {
             self.rendezvous.next(),
             self.punches.next(),
             self.next_stated(),
+            self.revoked.next(),
         ]
         .into_iter()
         .fold(None, earlier)
@@ -367,18 +373,6 @@ impl Overlay {
     /// Seconds since the start, and one more: 0 is never a time.
     fn seconds(&self, now: Instant) -> u32 {
         u32::try_from(now.since(self.started).as_secs()).unwrap_or(u32::MAX - 1) + 1
-    }
-
-    fn hello(&self, now: Instant, to: &Node) -> Hello {
-        Hello {
-            token: self.guard.token(&to.address),
-            young: now.since(self.started) < YOUNG,
-            standing: self.standing(to),
-            kept: self.keeper.keeps(to),
-            six: self.hints.six,
-            start: self.start,
-            observed: to.address,
-        }
     }
 
     fn tell(&mut self, event: OverlayEvent) {

@@ -52,6 +52,11 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
+    /// A shorter number.
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
     /// A number.
     pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
@@ -101,7 +106,8 @@ impl<'a> Reader<'a> {
         let flags = self.u8()?;
         let [young, kept, six] = [1, 2, 1 << 5].map(|bit| flags & bit != 0);
         let (standing, start) = (Standing::parse((flags & !(1 << 5)) >> 2)?, self.u8()?);
-        Some(Hello { token, young, standing, kept, six, start, observed: self.address()? })
+        let (list, observed) = (self.u32()?, self.address()?);
+        Some(Hello { token, young, standing, kept, six, start, list, observed })
     }
 
     /// How an introduction went.

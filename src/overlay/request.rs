@@ -59,6 +59,8 @@ pub(super) enum Purpose {
     Spread(u8, u8),
     /// To see the credentials of a node that is to be listed.
     Who,
+    /// To have a piece of a list of revocations: the number of the attempt; 0 to tell of ours.
+    List(u16),
     /// To be told where this node is.
     Seek(NodeId),
     /// To be told of members everywhere, in this part of the search.

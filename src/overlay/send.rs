@@ -1,9 +1,10 @@
 //! Sending: requests that wait for their answer, answers, and what has none.
 
+use super::id::Node;
 use super::request::Purpose;
-use super::wire::{Claim, Token};
+use super::wire::{Claim, Hello, Token};
 use super::wire_out::Encoder;
-use super::{Overlay, Port};
+use super::{Overlay, Port, YOUNG};
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
@@ -92,6 +93,20 @@ impl Overlay {
     /// The network said that `to` cannot be reached: requests to it fail now.
     pub fn send_failed(&mut self, now: Instant, to: SocketAddr) {
         self.requests.fail(now, SocketAddr::new(to.ip().to_canonical(), to.port()));
+    }
+
+    /// What an answer to `to` begins with.
+    pub(super) fn hello(&self, now: Instant, to: &Node) -> Hello {
+        Hello {
+            token: self.guard.token(&to.address),
+            young: now.since(self.started) < YOUNG,
+            standing: self.standing(to),
+            kept: self.keeper.keeps(to),
+            six: self.hints.six,
+            start: self.start,
+            list: self.vouching.list_number(),
+            observed: to.address,
+        }
     }
 
     /// Sends what has no answer.

@@ -140,9 +140,17 @@ impl Store {
     /// other ids than before, and put their records anew.
     pub(super) fn set_certified(&mut self, certified: bool) {
         self.certified = certified;
+        self.retain(|_| false);
+    }
+
+    /// Drops those of others that do not count.
+    pub(super) fn retain(&mut self, counts: impl Fn(&KeptRecord<'_>) -> bool) {
         for slot in 0..self.table.capacity() as u32 {
             let id = self.table.id_at(slot);
-            if let Some(id) = id.filter(|id| self.table.get(*id).is_some_and(|entry| !entry.own)) {
+            let held = |id| self.table.get(id).map(|entry| self.held(entry));
+            if let Some(id) =
+                id.filter(|id| held(*id).is_some_and(|it| !it.own && !counts(&it.record)))
+            {
                 self.remove(id);
             }
         }

@@ -12,6 +12,7 @@
 use super::id::{
     Named, Node, Packed, Place, common_bits, insert_closest, position, positions_within, prefix,
 };
+use crate::identity::Certificate;
 use crate::limits::{OVERLAY_MEMBERS_MAX, OVERLAY_PEER_BURST};
 use crate::net::NodeId;
 use crate::time::Duration;
@@ -85,6 +86,10 @@ pub(super) struct Member {
     pub(super) since_s: u32,
     /// Its round-trip time.
     pub(super) rtt: Rtt,
+    /// The number of the certificate that it has shown and that ends last, and when: none yet.
+    pub(super) serial: u64,
+    /// See `serial`.
+    pub(super) until_s: u32,
 }
 
 impl Member {
@@ -101,6 +106,8 @@ impl Member {
             heard_s: now_s,
             since_s: now_s,
             rtt: Rtt::default(),
+            serial: 0,
+            until_s: 0,
         }
     }
 
@@ -115,7 +122,7 @@ impl Member {
     }
 }
 
-const _: () = assert!(size_of::<Member>() <= 64);
+const _: () = assert!(size_of::<Member>() <= 80);
 
 /// Of addresses that share so many bytes, one likely is as far away as another: an IPv4 /16, whose
 /// address is mapped into IPv6, and an IPv6 /32, as providers get them.
@@ -165,9 +172,10 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// No members, with room for as many as `table_kb` of hints is worth.
+    /// No members, with room for as many as fit into `table_kb`.
     pub(super) fn new(table_kb: u32) -> Self {
-        let capacity = (table_kb as usize * 16).clamp(32, OVERLAY_MEMBERS_MAX);
+        let fitting = table_kb as usize * 1024 / size_of::<Member>();
+        let capacity = fitting.clamp(32, OVERLAY_MEMBERS_MAX);
         let sorted = Vec::with_capacity(capacity);
         Self { sorted, capacity, overall: Rtt::default(), usual_us: USUAL_INITIAL_US }
     }
@@ -259,6 +267,16 @@ impl Members {
             member.rtt.measure(rtt(&node.address));
             self.overall.measure(rtt(&node.address));
             self.sorted.push(member);
+        }
+    }
+
+    /// Somebody has proven to have this certificate.
+    pub(super) fn certified(&mut self, certificate: &Certificate) {
+        let until_s = certificate.validity().until_s;
+        if let Some(member) = self.get_mut(&certificate.place())
+            && until_s >= member.until_s
+        {
+            (member.serial, member.until_s) = (certificate.serial(), until_s);
         }
     }
 

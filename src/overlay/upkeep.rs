@@ -161,9 +161,14 @@ impl Overlay {
 
     fn lose(&mut self, now: Instant, node: &Node) {
         self.counters.members_lost += 1;
-        self.members.remove(&node.id);
         let forgotten = self.suspects.add(*node, self.seconds(now));
         self.counters.suspects_forgotten += u64::from(forgotten);
+        self.leave(now, node);
+    }
+
+    /// A member is one no longer.
+    pub(super) fn leave(&mut self, now: Instant, node: &Node) {
+        self.members.remove(&node.id);
         self.hints.forget(node);
         self.holder_lost(&node.id);
         self.refresh_early(now);

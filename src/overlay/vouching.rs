@@ -8,6 +8,7 @@
 use super::work::Subject;
 use super::{Overlay, reject};
 use crate::identity::record::{AddressRecord, KeptRecord, Record};
+use crate::identity::revocation::{RevocationHead, Revocations};
 use crate::identity::trust::{Clock, Trust, Untrusted};
 use crate::identity::{Certificate, Identity, NetworkKeys, PublicKey};
 use crate::net::{NodeId, Rejected};
@@ -38,6 +39,26 @@ impl Vouching {
         &self.trust.anchors
     }
 
+    /// The number of the list of revocations that we go by; 0 where there is none.
+    pub(super) fn list_number(&self) -> u32 {
+        if self.is_required() { self.trust.revocations.number() } else { 0 }
+    }
+
+    /// Whose word counts, and what counts no longer.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Whether this moment is over.
+    pub(super) fn has_ended(&self, now: Instant, until_s: u32) -> bool {
+        self.clock(now).now_s() > u64::from(until_s)
+    }
+
+    /// Whether the head of such a list counts now, where its signatures hold.
+    pub(super) fn check_head(&self, now: Instant, head: &RevocationHead) -> Result<(), Untrusted> {
+        self.trust.check_head(self.clock(now), head)
+    }
+
     /// Whether a certificate counts now, where its signatures hold.
     fn check(&self, now: Instant, certificate: &Certificate) -> Result<(), Untrusted> {
         self.trust.check(self.clock(now), certificate)
@@ -59,9 +80,8 @@ impl Vouching {
         now_s.map_or(0, |now_s| u64::from(until_s).saturating_sub(now_s) as u32)
     }
 
-    /// A certificate is verified: it is not earlier now than it was issued.
-    pub(super) fn raise(&mut self, now: Instant, certificate: &Certificate) {
-        let issued_s = certificate.validity().from_s;
+    /// What was issued at that moment is verified: it is not earlier now.
+    pub(super) fn raise(&mut self, now: Instant, issued_s: u32) {
         if u64::from(issued_s) > self.clock(now).floor_s {
             self.advance(now);
             self.clock.raise(issued_s);
@@ -87,15 +107,24 @@ impl Overlay {
     }
 
     /// Replaces them. Without an anchor nobody needs one; where that changes, others
-    /// have to put their records here anew.
+    /// have to put their records here anew. A list that none of the anchors vouches for goes: it
+    /// may be newer than all that are still to come.
     pub fn set_trust(&mut self, now: Instant, trust: &Trust) {
+        let before = self.vouching.list_number();
         if self.vouching.is_required() != trust.is_required() {
             self.store.set_certified(trust.is_required());
         }
         let others = self.vouching.trust.anchors != trust.anchors;
         self.vouching.trust = trust.clone();
+        let head = trust.revocations.head();
+        if head.is_some_and(|head| head.links(&trust.anchors, 0).is_empty()) {
+            self.vouching.trust.revocations = Revocations::default();
+        }
         if others {
             self.publications_now(now);
+        }
+        if self.vouching.list_number() != before {
+            self.drop_revoked(now);
         }
     }
 

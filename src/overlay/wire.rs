@@ -11,6 +11,7 @@
 //! what is left over, a padding that is not zero, an unknown family refuse the datagram.
 
 pub(super) mod kind;
+mod standing;
 
 use super::id::{Node, Place};
 use super::reader::{Nodes, Others, Reader};
@@ -21,6 +22,7 @@ use crate::identity::record::{ADDRESS_RECORD_BYTES_MAX, Key, RECORD_BYTES_MAX};
 use crate::identity::statement::{STATED_BYTES, Stated};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::NodeId;
+pub(super) use standing::Standing;
 use std::net::SocketAddr;
 
 /// The version of the wire format.
@@ -28,19 +30,21 @@ pub(super) const VERSION: u8 = 1;
 /// The size of a get and its answer.
 pub(super) const GET_BYTES: usize = 1100;
 /// The size of a wish to see credentials: as large as they are.
-pub(super) const WHO_BYTES: usize = 700;
+pub(super) const WHO_BYTES: usize = 704;
 /// The size of a find: room for 22 hints of IPv4 in the answer, or 12 of IPv6.
-pub(super) const FIND_BYTES: usize = 400;
+pub(super) const FIND_BYTES: usize = 404;
 /// In the first byte of a hint.
 pub(super) const NAMED_IPV6: u8 = 0x80;
 /// Zeros behind hints: room for an IPv6 address in the answer.
-pub(super) const HINTS_PADDING: usize = 8;
+pub(super) const HINTS_PADDING: usize = 11;
 /// Zeros behind a ping, a dial, a wish to be introduced: room for the addresses in the answer.
-pub(super) const PING_PADDING_MAX: usize = 19;
+pub(super) const PING_PADDING_MAX: usize = 23;
 /// See [`PING_PADDING_MAX`].
 pub(super) const DIAL_PADDING: usize = 12;
 /// See [`PING_PADDING_MAX`].
-pub(super) const INTRODUCE_PADDING: usize = 25;
+pub(super) const INTRODUCE_PADDING: usize = 29;
+/// See [`PING_PADDING_MAX`].
+pub(super) const LIST_PADDING: usize = 16;
 /// What of a key's set an answer can name besides the record that it carries.
 pub(super) const OTHERS_MAX: usize = 7;
 
@@ -76,37 +80,10 @@ pub(super) struct Hello {
     pub(super) six: bool,
     /// The end of the answerer's count of starts: when it changes, its store was lost.
     pub(super) start: u8,
+    /// The number of the list of revocations that the answerer goes by; 0 where it has none.
+    pub(super) list: u32,
     /// The asker's address as the answerer sees it.
     pub(super) observed: SocketAddr,
-}
-
-/// What the asker is to whoever answers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Standing {
-    /// Nobody known: a ping with the token may change that.
-    Stranger = 0,
-    /// Others are being asked whether they can reach it.
-    Asking = 1,
-    /// They cannot.
-    Unreachable = 2,
-    /// A member, as far as the answerer alone can tell: it was reached from a second port only.
-    Near = 3,
-    /// A member.
-    Listed = 4,
-    /// Nobody known, and nobody who needs to be: there are members enough.
-    Unwanted = 5,
-    /// They can, and it is not listed: as many as may share its address are.
-    Crowded = 6,
-}
-
-impl Standing {
-    pub(super) fn parse(byte: u8) -> Option<Self> {
-        use Standing::{Asking, Crowded, Listed, Near, Stranger, Unreachable, Unwanted};
-        [Stranger, Asking, Unreachable, Near, Listed, Unwanted, Crowded]
-            .into_iter()
-            .find(|standing| *standing as u8 == byte)
-    }
 }
 
 /// What a ping says of its sender.
@@ -197,7 +174,7 @@ impl Status {
 
 const _: () = assert!(
     // Head, hello, record, addresses, no others, no hints, statement, tag.
-    29 + 29
+    29 + 33
         + 2
         + RECORD_BYTES_MAX
         + 2
@@ -210,7 +187,7 @@ const _: () = assert!(
 );
 
 const _: () = assert!(
-    27 + 29 + 2 + CERTIFICATE_BYTES_MAX + 2 + ADDRESS_RECORD_BYTES_MAX + TAG_BYTES <= WHO_BYTES
+    27 + 33 + 2 + CERTIFICATE_BYTES_MAX + 2 + ADDRESS_RECORD_BYTES_MAX + TAG_BYTES <= WHO_BYTES
 );
 
 /// What a datagram says.
@@ -255,6 +232,11 @@ pub(super) enum Body<'a> {
     Who(Token),
     /// This is my certificate, and these are my addresses, signed by its key.
     Credentials(Hello, &'a [u8], &'a [u8]),
+    /// What is revoked that was not on the list of this number, from this serial on? Where that
+    /// list is newer than the asked one's: I have it.
+    List(Token, u32, u64),
+    /// That is, as far as it fits; true where more follows. The head comes with the first of it.
+    Piece(Hello, Option<&'a [u8]>, bool, &'a [u8]),
 }
 
 /// The answer to a get.
@@ -393,6 +375,20 @@ impl<'a> Frame<'a> {
             }
             kind::WHO => Body::Who(r.array()?),
             kind::CREDENTIALS => Body::Credentials(r.hello()?, r.block()??, r.block()??),
+            kind::LIST => {
+                let (token, number, from) = (r.array()?, r.u32()?, r.u64()?);
+                r.padding(LIST_PADDING)?;
+                Body::List(token, number, from)
+            }
+            kind::PIECE => {
+                let (hello, head) = (r.hello()?, r.block()?);
+                let more = match r.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return None,
+                };
+                Body::Piece(hello, head, more, r.rest())
+            }
             _ => return None,
         };
         if r.0.is_empty() { Some(Self { sender, request, body }) } else { None }

@@ -3,6 +3,8 @@
 //! An [`Encoder`] fills a buffer of its own with one datagram. Fields that do not fit are a
 //! programming error for everything of fixed size; lists of members are cut to the room there is.
 
+mod list;
+
 use super::id::{Named, Node, Place};
 use super::wire::{
     Claim, DIAL_PADDING, HINTS_PADDING, Hello, INTRODUCE_PADDING, Introduced, NAMED_IPV6,
@@ -55,7 +57,7 @@ impl Encoder {
         let mut out = Self::new(kind::PING, sender, request, usize::MAX);
         out.put(token);
         out.put(&[start, claim as u8]);
-        out.put(&[0; PING_PADDING_MAX][..if to.is_ipv4() { 7 } else { PING_PADDING_MAX }]);
+        out.put(&[0; PING_PADDING_MAX][..if to.is_ipv4() { 11 } else { PING_PADDING_MAX }]);
         out
     }
 
@@ -349,6 +351,7 @@ impl Encoder {
         let flags = u8::from(hello.young) | u8::from(hello.kept) << 1 | u8::from(hello.six) << 5;
         let flags = flags | (hello.standing as u8) << 2;
         self.put(&[flags, hello.start]);
+        self.put(&hello.list.to_be_bytes());
         self.address(&hello.observed);
     }
 

@@ -16,7 +16,9 @@ use super::wire::Status;
 use super::{Overlay, reject};
 use crate::budget::{Budget, Wanted};
 use crate::identity::Certificate;
+use crate::identity::chain::Link;
 use crate::identity::record::{AddressRecord, Key, Record};
+use crate::identity::revocation::RevocationHead;
 use crate::limits::{OVERLAY_FOUND_MAX, OVERLAY_STORE_MAX, OVERLAY_VERIFIED_MAX};
 use crate::net::{NodeId, Rejected};
 use crate::queue;
@@ -49,6 +51,8 @@ pub(super) enum Reason {
     /// A node that is to be listed shows who it is; true where it was reached from our second port
     /// only.
     Who(Node, bool),
+    /// Somebody has a newer list of revocations.
+    List,
 }
 
 /// What is to be verified before a list of addresses.
@@ -61,6 +65,8 @@ pub(super) enum Subject {
     Record(Record),
     /// The certificate that binds the key of the list to a place.
     Certificate(Certificate),
+    /// The head of a list of revocations.
+    Head(RevocationHead),
 }
 
 /// Something that needs verification.
@@ -79,7 +85,7 @@ impl Job {
     pub(super) fn record(&self) -> Option<&Record> {
         match &self.subject {
             Subject::Record(record) => Some(record),
-            Subject::Nothing | Subject::Certificate(_) => None,
+            Subject::Nothing | Subject::Certificate(_) | Subject::Head(_) => None,
         }
     }
 
@@ -88,7 +94,7 @@ impl Job {
     #[expect(clippy::option_option, reason = "none is needed, or one is and there is none")]
     fn certificate(&self) -> Option<Option<Certificate>> {
         match &self.subject {
-            Subject::Nothing => None,
+            Subject::Nothing | Subject::Head(_) => None,
             Subject::Record(_) if matches!(self.reason, Reason::Own(_)) => None,
             Subject::Record(record) => Some(record.certificate()),
             Subject::Certificate(certificate) => Some(Some(certificate.clone())),
@@ -136,7 +142,7 @@ impl Work {
     fn push(&mut self, job: Job) -> Result<(), Job> {
         let (queue, max) = match job.reason {
             Reason::Found(_) | Reason::Own(_) => (&mut self.found, OVERLAY_FOUND_MAX),
-            Reason::Store { .. } => (&mut self.store, OVERLAY_STORE_MAX),
+            Reason::Store { .. } | Reason::List => (&mut self.store, OVERLAY_STORE_MAX),
             // They leave room for what is put.
             Reason::Who(..) => (&mut self.store, OVERLAY_STORE_MAX / 2),
         };
@@ -159,7 +165,7 @@ impl Work {
     fn put_back(&mut self, job: Job) {
         match job.reason {
             Reason::Found(_) | Reason::Own(_) => self.found.push_front(job),
-            Reason::Store { .. } | Reason::Who(..) => self.store.push_front(job),
+            _ => self.store.push_front(job),
         }
     }
 
@@ -190,7 +196,9 @@ impl Work {
             && let Some(certificate) = job.certificate()
         {
             let checked = match &certificate {
-                Some(certificate) => self.check_links(certificate, left, vouching, counters),
+                Some(certificate) => {
+                    self.check_links(&certificate.links(vouching.anchors(), 0), left, counters)
+                }
                 None => Some(false),
             };
             match checked {
@@ -199,12 +207,19 @@ impl Work {
                 None => return Step::Again(job),
             }
         }
-        if let Subject::Record(record) = &job.subject {
-            match self.check(&[record.as_bytes()], left, counters, |net| record.verify(net)) {
-                Some(true) => {}
-                Some(false) => return Step::Bad(job),
-                None => return Step::Again(job),
+        let checked = match &job.subject {
+            Subject::Head(head) => {
+                self.check_links(&head.links(vouching.anchors(), 0), left, counters)
             }
+            Subject::Record(record) => {
+                self.check(&[record.as_bytes()], left, counters, |net| record.verify(net))
+            }
+            Subject::Nothing | Subject::Certificate(_) => Some(true),
+        };
+        match checked {
+            Some(true) => {}
+            Some(false) => return Step::Bad(job),
+            None => return Step::Again(job),
         }
         if let Some(addresses) = &job.addresses {
             match self.check(&[addresses.as_bytes()], left, counters, |net| addresses.verify(net)) {
@@ -230,16 +245,14 @@ impl Work {
         self.oldest = (self.oldest + 1) % OVERLAY_VERIFIED_MAX;
     }
 
-    /// Whether a trust anchor vouches for a certificate: each signature of its chain.
+    /// Whether a trust anchor vouches for something: each signature of its chain.
     fn check_links(
         &mut self,
-        certificate: &Certificate,
+        links: &[Link<'_>],
         operations: &mut u8,
-        vouching: &Vouching,
         counters: &mut Counters,
     ) -> Option<bool> {
-        let links = certificate.links(vouching.anchors(), 0);
-        for link in &links {
+        for link in links {
             if !self.check(&link.parts(), operations, counters, |net| link.verify(net))? {
                 return Some(false);
             }
@@ -366,26 +379,31 @@ impl Overlay {
     }
 
     fn verified(&mut self, now: Instant, job: &Job) {
-        if self.vouching.is_required()
-            && let Some(Some(certificate)) = job.certificate()
-        {
-            self.vouching.raise(now, &certificate);
+        let certificate = job.certificate().flatten().filter(|_| self.vouching.is_required());
+        if let Some(certificate) = &certificate {
+            self.vouching.raise(now, certificate.validity().from_s);
         }
         match job.reason {
             Reason::Found(lookup) => self.record_found(now, lookup, job),
             Reason::Own(publication) => self.own_record_found(now, publication, job),
             Reason::Who(node, near) => self.proven(now, &node, near),
+            Reason::List => self.head_verified(now, job),
             Reason::Store { from, sender, request, len, touched } => {
                 let node = Node { id: sender, address: from };
                 let asker = Asker { node, request, proven: true, len: usize::from(len) };
                 self.store_verified(now, &asker, job, touched);
             }
         }
+        if let Some(certificate) = certificate {
+            self.members.certified(&certificate);
+        }
     }
 
     fn dropped(&mut self, now: Instant, job: &Job) {
-        if let Reason::Found(lookup) = job.reason {
-            self.record_dropped(now, lookup);
+        match job.reason {
+            Reason::Found(lookup) => self.record_dropped(now, lookup),
+            Reason::List => self.head_dropped(now, job),
+            _ => {}
         }
     }
 }

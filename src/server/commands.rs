@@ -134,7 +134,7 @@ pub fn issue(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     })
 }
 
-/// `revoke`: has certificates not renewed.
+/// `revoke`: ends certificates, or a delegation, before their time.
 pub fn revoke(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let mut folder = PathBuf::from(FOLDER);
     let (mut which, mut reason) = (Vec::new(), String::new());
@@ -157,11 +157,13 @@ pub fn revoke(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let by = who();
     let serials = office.revoke(now(&by), which, &reason)?;
     let result = serials.iter().map(|serial| format!("{serial}\n")).collect();
-    let remark = "routers take no lists yet: what was signed counts until it ends\n".into();
+    let remark =
+        "cosip-server run lists them within a minute, and routers hear of it in a few\n".into();
     Ok(Said { result, remark })
 }
 
-/// `revocations`: writes the next list, for routers.
+/// `revocations`: makes the next list, which cosip-server run has spread, and which may be written
+/// into a file, too.
 pub fn revocations(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let mut folder = PathBuf::from(FOLDER);
     let (mut anchor, mut file, mut out) = (None::<PathBuf>, None::<PathBuf>, None::<PathBuf>);
@@ -174,7 +176,6 @@ pub fn revocations(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> 
             other => return Err(other.unexpected().into()),
         }
     }
-    let out = out.ok_or("--out FILE is missing: where the list goes")?;
     let folder = Folder::new(folder);
     let mut office = Office::open(folder.clone())?;
     let anchor = match anchor {
@@ -183,7 +184,9 @@ pub fn revocations(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> 
     };
     let by = who();
     let list = office.list(now(&by), anchor)?;
-    replace(&out, &list.bytes, true)?;
+    if let Some(out) = out {
+        replace(&out, &list.bytes, true)?;
+    }
     let result = format!("list {}, {} on it\n", list.number, list.entries);
     Ok(Said { result, ..Said::default() })
 }

@@ -375,7 +375,7 @@ impl fmt::Display for Refusal {
             Self::Many { added, most } => write!(
                 f,
                 "{added} revocations, and routers take {most} from an issuing key; have the \
-                 anchor sign: --anchor FILE"
+                 anchor sign the list: cosip-server revocations --anchor FILE"
             ),
             Self::Long(entries) => write!(
                 f,

@@ -1,20 +1,21 @@
-//! The list of revocations, as it is to be spread through the overlay: nothing spreads it yet.
+//! The list of revocations, as it spreads through the overlay from whichever machine has made it:
+//! its bytes are in the books, so all of them give out the same.
 //!
 //! Routers take so many additions from an issuing key a day, by their own estimate of how many
 //! members there are: one that was stolen cannot silence everybody. More takes the anchor's
 //! signature, not only for the list that they first stand on, but for each after it until every
 //! router may take them from an issuing key, for some were switched off meanwhile.
 
-use super::books::{Deed, Ended};
+use super::books::{Books, Deed, Ended};
 use super::error::{FolderFault, Refusal, ServerError};
 use super::folder::ISSUING;
 use super::office::Office;
 use super::{DAY_S, Moment};
-use crate::identity::Identity;
 use crate::identity::authority::Authority;
 use crate::identity::revocation::{
     DAYS_MAX, REVOCATION_LIST_BYTES_MAX, Revocations, Revoked, most_added,
 };
+use crate::identity::{Identity, PublicKey};
 
 /// Routers estimate how many members there are, and some of these are switched off: of those that
 /// were certified, so many are counted on.
@@ -41,6 +42,36 @@ impl Office {
         moment: Moment<'_>,
         anchor: Option<Identity>,
     ) -> Result<List, ServerError> {
+        let signer = self.list_signer(moment, anchor)?;
+        self.books.alone(|books| signer.make(books, moment, 0))
+    }
+
+    /// Makes the next list where something was revoked since the last one, or has ended that was
+    /// on that, once a day. Its number is higher than `held`, which routers have.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn renew_list(
+        &mut self,
+        moment: Moment<'_>,
+        held: u32,
+    ) -> Result<Option<List>, ServerError> {
+        if !is_due(&mut self.books, moment)? {
+            return Ok(None);
+        }
+        let signer = self.list_signer(moment, None)?;
+        self.books.alone(|books| {
+            // Another machine may have made it meanwhile.
+            let due = is_due(books, moment)?;
+            due.then(|| signer.make(books, moment, held)).transpose()
+        })
+    }
+
+    fn list_signer(
+        &mut self,
+        moment: Moment<'_>,
+        anchor: Option<Identity>,
+    ) -> Result<Signer, ServerError> {
         let is_direct = anchor.is_some();
         let authority = match anchor {
             Some(anchor) => Authority::anchor(anchor, self.keys.network()),
@@ -48,36 +79,56 @@ impl Office {
         };
         let (public, network) = (self.anchor, *self.keys.network());
         let mixed = self.folder.fault(ISSUING, FolderFault::Mixed);
-        self.books.alone(|books| {
-            let today = moment.now_s / DAY_S;
-            let ended = books.revoked(today * DAY_S)?;
-            let (counted, of) = COUNTED_ON;
-            let members = books.members(moment.now_s)? * counted / of;
-            let lists = books.lists(moment.now_s.saturating_sub(DAYS_MAX as u64 * DAY_S))?;
-            if !is_direct {
-                check_added(&ended, &lists, today, members)?;
-            }
-            let number = books.next_list(moment.now_s)?;
-            let entries: Vec<Revoked> = ended.iter().map(|it| revoked(it, number)).collect();
-            let head = authority.revoke(number as u32, moment.stamp(), &entries);
-            if !head.verify(&[public], &network) {
-                return Err(mixed);
-            }
-            let long = || Refusal::Long(entries.len());
-            let list = Revocations::default().updated(&head, &entries, usize::MAX);
-            let list = list.map_err(|_| long())?;
-            let mut bytes = Box::new(heapless::Vec::<u8, REVOCATION_LIST_BYTES_MAX>::new());
-            if list.encode(0, None, bytes.as_mut_view()).is_some() {
-                return Err(long().into());
-            }
-            books.add_list(number, moment.now_s)?;
-            let detail = format!("{} on it{}", entries.len(), signer(is_direct));
-            let deed =
-                Deed { what: "list", serial: Some(number), detail: &detail, ..Deed::default() };
-            books.note(moment, &deed)?;
-            let bytes = [head.as_bytes(), &bytes].concat();
-            Ok(List { number: number as u32, entries: entries.len(), bytes })
-        })
+        Ok(Signer { authority, is_direct, public, network, mixed })
+    }
+}
+
+/// Whether the next list would say something else than the last one.
+fn is_due(books: &mut Books, moment: Moment<'_>) -> Result<bool, ServerError> {
+    let today_s = moment.now_s / DAY_S * DAY_S;
+    let ended = books.revoked(today_s)?;
+    let last_s = books.lists(0)?.last().map_or(today_s, |(_, issued_s)| *issued_s);
+    let shorter = last_s < today_s && books.revoked(last_s / DAY_S * DAY_S)?.len() > ended.len();
+    Ok(shorter || ended.iter().any(|it| it.list.is_none()))
+}
+
+/// Who signs a list, and what that has to hold for.
+struct Signer {
+    authority: Authority,
+    is_direct: bool,
+    public: PublicKey,
+    network: [u8; 16],
+    /// What is wrong where it does not.
+    mixed: ServerError,
+}
+
+impl Signer {
+    fn make(self, books: &mut Books, moment: Moment<'_>, held: u32) -> Result<List, ServerError> {
+        let today = moment.now_s / DAY_S;
+        let ended = books.revoked(today * DAY_S)?;
+        let (counted, of) = COUNTED_ON;
+        let members = books.members(moment.now_s)? * counted / of;
+        let lists = books.lists(moment.now_s.saturating_sub(DAYS_MAX as u64 * DAY_S))?;
+        if !self.is_direct {
+            check_added(&ended, &lists, today, members)?;
+        }
+        let number = books.next_list(moment.now_s)?.max(u64::from(held) + 1);
+        let entries: Vec<Revoked> = ended.iter().map(|it| revoked(it, number)).collect();
+        let head = self.authority.revoke(number as u32, moment.stamp(), &entries);
+        if !head.verify(&[self.public], &self.network) {
+            return Err(self.mixed);
+        }
+        let long = || Refusal::Long(entries.len());
+        let list = Revocations::default().updated(&head, &entries, usize::MAX);
+        let bytes = list.map_err(|_| long())?.to_bytes();
+        if bytes.len() > head.as_bytes().len() + REVOCATION_LIST_BYTES_MAX {
+            return Err(long().into());
+        }
+        books.add_list(number, moment.now_s, &bytes)?;
+        let detail = format!("{} on it{}", entries.len(), signer(self.is_direct));
+        let deed = Deed { what: "list", serial: Some(number), detail: &detail, ..Deed::default() };
+        books.note(moment, &deed)?;
+        Ok(List { number: number as u32, entries: entries.len(), bytes })
     }
 }
 

@@ -3,8 +3,8 @@
 //! A provider keeps an *anchor*: a key whose public half is in every router's settings. It signs
 //! little, and can lie in a safe. What it signs is a delegation to an *issuing key*, which works
 //! day by day: it signs the certificates that routers carry, and the list of those that were
-//! revoked. Routers verify certificates on their own, with the provider dead for days; they take no
-//! lists yet.
+//! revoked. Routers verify both on their own, with the provider dead for days, and pass the list on
+//! among themselves.
 //!
 //! | module | what it does |
 //! |---|---|

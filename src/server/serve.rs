@@ -45,6 +45,8 @@ pub(super) struct Served<'a> {
     certificate: Option<Certificate>,
     counts: Counts,
     complained: Option<(String, Instant)>,
+    /// What keeps the list of revocations from being made, where it was logged.
+    unlisted: Option<Refusal>,
     events: VecDeque<Event>,
 }
 
@@ -72,6 +74,7 @@ impl<'a> Served<'a> {
             certificate,
             counts: Counts::default(),
             complained: None,
+            unlisted: None,
             events: VecDeque::new(),
         }
     }
@@ -138,6 +141,7 @@ impl<'a> Served<'a> {
         if now >= self.look_at {
             self.look_at = now + LOOK;
             self.renew(now);
+            self.renew_list(now);
             let counts = self.with_office(now, |_, moment, office| office.counts(moment));
             self.counts = counts.unwrap_or(self.counts);
         }
@@ -209,6 +213,26 @@ impl<'a> Served<'a> {
         }
         self.adapter.take_certificates(now, &file);
         self.certificate = Some(renewed);
+    }
+
+    /// Makes the next list of revocations where it is due, and hands the newest one, whichever
+    /// machine or command has made it, to the overlay.
+    fn renew_list(&mut self, now: Instant) {
+        let held = self.adapter.list_number();
+        let unlisted =
+            self.with_office(now, |_, moment, office| match office.renew_list(moment, held) {
+                Err(ServerError::Refused(refusal @ Refusal::Many { .. })) => Ok(Some(refusal)),
+                made => made.map(|_| None),
+            });
+        let Some(unlisted) = unlisted else { return };
+        if let Some(refusal) = unlisted.as_ref().filter(|_| unlisted != self.unlisted) {
+            log::error!("routers do not hear of what is revoked: {refusal}");
+        }
+        self.unlisted = unlisted;
+        let list = self.with_office(now, |_, _, office| office.books.newest_list(held.into()));
+        if let Some(Some(list)) = list {
+            self.adapter.take_list(now, &list);
+        }
     }
 
     /// The operator has changed `server.config`, or something else, and says so.

@@ -96,6 +96,11 @@ impl Clerk {
         counter.as_u64().unwrap_or_else(|| panic!("no counter {name}"))
     }
 
+    /// Revokes what has this key, in hex, and all that it has.
+    pub(crate) fn revoke(&self, key: &str) {
+        said(self.command("revoke").args(["--key", key, "--reason", "stolen"]).output().unwrap());
+    }
+
     /// How many adapters are certified for a user's address.
     pub(crate) fn certified(&self, user: &str) -> usize {
         let mut list = self.command("list");

@@ -1,7 +1,7 @@
 //! Routers that are certified by a CoSIP server, through a SIP server that knows nothing of it.
 
 use crate::baresip::Baresip;
-use crate::calls::call_both_ways_over_the_overlay;
+use crate::calls::{call, call_both_ways_over_the_overlay};
 use crate::capture::{Capture, Packet};
 use crate::clerk;
 use crate::provider::{self, DOMAIN};
@@ -140,6 +140,53 @@ fn who_has_no_certificate_reaches_no_phone_of_a_certified_router() {
         town.await_record(2, "alice");
         bob.call("alice", &CALL).succeed();
         assert_eq!(waiting.succeed().rings(), 1, "Bob's");
+    });
+}
+
+/// A minute until the server lists it, and as long until every router has heard.
+const REVOKED: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_router_that_is_revoked_while_it_calls_is_out_within_two_minutes() {
+    inside(Duration::from_secs(300), |folder| {
+        let (mut town, clerk) = Town::build_enrolling(folder, &Settings::default());
+        let mut alice = Baresip::start(&town, &town.socket(1, FIRST), ("alice", 400), Udp);
+        let mut bob = Baresip::start(&town, &town.socket(2, FIRST), (BOB, 700), Udp);
+        let mut carol = Sipp::start(&town, &town.socket(3, FIRST), "carol");
+        for (home, user) in [(1, "alice"), (2, BOB), (3, "carol")] {
+            await_certified(&town, home, user);
+        }
+        for (home, user) in [(1, BOB), (2, "alice"), (3, BOB), (2, "carol")] {
+            town.await_record(home, user);
+        }
+        town.provider.kill();
+        call(&mut alice, &mut bob);
+        assert_eq!(town.router(1).call_path(), "overlay");
+
+        let key = town.router(1).status()["overlay"]["key"].as_str().unwrap().to_owned();
+        clerk.revoke(&key);
+        let entries = |home| identity(&town, home)["revocations"]["entries"].as_u64();
+        wait::until("every router to hear of it", REVOKED, || {
+            (1..=3).all(|home| entries(home) == Some(1))
+        });
+        alice.await_event("CALL_CLOSED");
+        bob.await_event("CALL_CLOSED");
+        // It is out, and so are the calls for it; the others go on.
+        wait::until("router 1 to be nobody", CERTIFIED, || certified(&town, 1).is_empty());
+        alice.dial(BOB);
+        alice.await_event("CALL_CLOSED");
+        carol.call("alice", &[Dial("503"), AckRefusal]).succeed();
+        let peers = |home: u8| town.router(home).status()["overlay"]["peers"].as_u64();
+        assert_eq!([2, 3].map(peers), [Some(2); 2], "it is no member of theirs");
+        carol.call(BOB, &CALL).succeed();
+        bob.await_event("CALL_CLOSED");
+        // It is kept over a restart.
+        let before = identity(&town, 2)["revocations"]["number"].clone();
+        town.router_mut(2).stop();
+        town.router_mut(2).start();
+        wait::until("the list of the file", CERTIFIED, || {
+            identity(&town, 2)["revocations"]["number"] == before
+        });
     });
 }
 

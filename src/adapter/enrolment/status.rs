@@ -44,6 +44,7 @@ impl Adapter {
             "enrolment": self.enrolment_state(now),
             "refused": refused.collect::<Value>(),
             "foreign_keys": foreign.collect::<Value>(),
+            "revocations": self.list_status(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! A network with a trust anchor: who is kept and read in it, and who is not.
 
 mod lasting;
+mod lists;
 mod places;
 mod watch;
 
@@ -284,13 +285,14 @@ fn the_longest_record_with_its_addresses_leaves_others_out_that_do_not_fit() {
     use crate::identity::statement::STATED_BYTES;
     let keys = NetworkKeys::new(&[1; 32], "test");
     let observed = "[2001:db8::1]:5070".parse().unwrap();
-    let hello = Hello {
+    let hello = wire::Hello {
         token: [1; 8],
         young: false,
         standing: wire::Standing::Listed,
         kept: false,
         six: true,
         start: 0,
+        list: 7,
         observed,
     };
     let others: Vec<(NodeId, u64)> = (0..7).map(|n| (NodeId([n; 16]), 5)).collect();

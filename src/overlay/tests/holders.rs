@@ -23,6 +23,7 @@ fn a_holder_that_names_ever_newer_records_is_asked_for_few_of_them() {
         kept: false,
         six: false,
         start: 0,
+        list: 0,
         observed: address(0),
     };
     net.peers[1].alive = false;

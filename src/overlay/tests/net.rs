@@ -57,6 +57,8 @@ pub(super) struct Net {
     pub(super) record: bool,
     /// Who does not hear what is asked of a holder.
     pub(super) mute: Option<usize>,
+    /// What becomes of a datagram that somebody sends; false: it is lost.
+    pub(super) bend: Option<fn(usize, &NetworkKeys, &mut Vec<u8>) -> bool>,
     /// Who vouches for new nodes, if anybody.
     pub(super) provider: Option<Provider>,
     queue: BinaryHeap<Reverse<Due>>,
@@ -111,6 +113,7 @@ impl Net {
             keys: NetworkKeys::new(&SECRET, "test"),
             record: false,
             mute: None,
+            bend: None,
             provider: None,
             queue: BinaryHeap::new(),
             count: 0,
@@ -303,9 +306,13 @@ impl Net {
             if !self.peers[i].alive || self.rng.below(100) < self.loss_percent {
                 continue;
             }
+            let mut data = buf[..len].to_vec();
+            if self.bend.is_some_and(|bend| !bend(i, &self.keys, &mut data)) {
+                continue;
+            }
             let jitter = Duration::from_micros(u64::from(self.rng.below(2000)));
             let when = self.now + self.one_way + jitter;
-            self.push(when, Some((i, from, to, buf[..len].to_vec())), i);
+            self.push(when, Some((i, from, to, data)), i);
         }
         while let Some(event) = self.peers[i].node.poll_event() {
             let now = self.now;

@@ -10,8 +10,10 @@ use super::super::wire::{
 use super::super::wire_out::{Encoder, named_bytes};
 use super::net::{address, identity};
 use crate::identity::NetworkKeys;
+use crate::identity::authority::Authority;
 use crate::identity::record::{AddressRecord, Contact, Key, Record};
 use crate::identity::statement::STATED_BYTES;
+use crate::identity::revocation::{Pieces, RevocationHead, Revocations, Revoked};
 use crate::net::NodeId;
 use proptest::prelude::*;
 
@@ -28,7 +30,16 @@ fn keys() -> NetworkKeys {
 fn hello() -> Hello {
     let observed = "[2001:db8::1]:5070".parse().unwrap();
     let standing = Standing::Near;
-    Hello { token: TOKEN, young: true, standing, kept: true, six: false, start: 142, observed }
+    Hello {
+        token: TOKEN,
+        young: true,
+        standing,
+        kept: true,
+        six: false,
+        start: 142,
+        list: 0x0a0b_0c0d,
+        observed,
+    }
 }
 
 fn record() -> Record {
@@ -46,6 +57,15 @@ fn addresses() -> AddressRecord {
         &list,
         &[address(9)].into_iter().collect(),
     )
+}
+
+/// List 7, on which one stood before.
+fn list() -> Revocations {
+    let revoked = |serial, number| Revoked { serial, ends_day: 20_610, number };
+    let entries = [revoked(0x0102_0203, 6), revoked(0x0102_0303, 7), revoked(0x0102_0403, 7)];
+    let anchor = Authority::anchor(identity(2), keys().network());
+    let head = anchor.revoke(7, 20_600 * 86_400, &entries);
+    Revocations::default().updated(&head, &entries, 100).unwrap()
 }
 
 fn nodes() -> [Node; 2] {
@@ -121,6 +141,11 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     add("hints-6", six, 0);
     add("who", Encoder::who(ME, REQUEST, &TOKEN), WHO_BYTES);
     add("credentials", Encoder::credentials(ME, REQUEST, &hello, &[0xf1; 9], a), 0);
+    let (list, since) = (list(), (6, 0));
+    add("list", Encoder::list(ME, REQUEST, &TOKEN, 6, 0x0102_0304), 0);
+    add("piece", Encoder::piece(ME, REQUEST, &hello, Some(&list), since), 0);
+    add("piece-next", Encoder::piece(ME, REQUEST, &hello, Some(&list), (6, 0x0102_0304)), 0);
+    add("piece-none", Encoder::piece(ME, REQUEST, &hello, None, since), 0);
     out
 }
 
@@ -219,6 +244,25 @@ fn what_was_written_is_read_back() {
                 assert_eq!((seen, certificate), (hello(), &[0xf1; 9][..]));
                 assert_eq!(AddressRecord::parse(list), Ok(addresses.clone()));
             }
+            Body::List(token, number, from) => {
+                assert_eq!((token, number, from), (TOKEN, 6, 0x0102_0304));
+            }
+            Body::Piece(seen, head, more, entries) => {
+                assert_eq!((seen, more), (hello(), false));
+                let list = list();
+                let own = list.head().map(RevocationHead::as_bytes);
+                assert_eq!(head, own.filter(|_| name == "piece"));
+                let mut pieces = Pieces::new(list.head().unwrap().clone());
+                pieces.take(entries).unwrap();
+                let serials: Vec<u64> = pieces.entries().iter().map(|it| it.serial).collect();
+                let told: &[u64] = match name {
+                    "piece" => &[0x0102_0303, 0x0102_0403],
+                    // The first step is from the serial that was named.
+                    "piece-next" => &[0x100],
+                    _ => &[],
+                };
+                assert_eq!(serials, told);
+            }
             Body::Relayed(id, data) => {
                 assert_eq!((id, data), (nodes()[1].id, &b"of the channel"[..]));
             }
@@ -231,8 +275,8 @@ fn gets_and_their_answers_look_alike_from_outside() {
     for (name, data) in frames() {
         let len = match name {
             "get" | "get-owner" | "value" | "value-stated" | "value-none" => 1100,
-            "find" => 400,
-            "who" => 700,
+            "find" => 404,
+            "who" => 704,
             _ => continue,
         };
         assert_eq!(data.len(), len, "{name}");
@@ -286,11 +330,11 @@ fn a_body_that_is_too_long_or_too_short_is_refused_under_a_good_tag() {
     for (name, data) in frames() {
         assert!(Frame::parse(&retagged(&data, |_| {}), &keys()).is_ok(), "{name}");
         // What is relayed has any length, and padding ends where it ends.
-        let carries = name.starts_with("relay");
+        let carries = name.starts_with("relay") || name.starts_with("piece");
         let longer = retagged(&data, |body| body.push(1));
         assert_eq!(Frame::parse(&longer, &keys()).is_ok(), carries, "{name}");
         let shorter = retagged(&data, |body| body.truncate(body.len() - 1));
-        if !carries && !["ping", "dial", "introduce", "hints-6"].contains(&name) {
+        if !carries && !["ping", "dial", "introduce", "hints-6", "list"].contains(&name) {
             assert_eq!(Frame::parse(&shorter, &keys()), Err(FrameError::Format), "{name}");
         }
     }
@@ -301,7 +345,7 @@ proptest! {
 
     #[test]
     fn hostile_bytes_neither_panic_nor_are_answered_with_more(
-        kind in 0u8..21,
+        kind in 0u8..23,
         body in proptest::collection::vec(any::<u8>(), 0..400),
     ) {
         let mut data = vec![1, 0, kind];
@@ -311,7 +355,7 @@ proptest! {
 
     #[test]
     fn frames_changed_under_a_good_tag_neither_panic_nor_are_answered_with_more(
-        which in 0usize..28,
+        which in 0usize..32,
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {

@@ -38,3 +38,7 @@ pub(in crate::overlay) const HINTS: u8 = 17;
 pub(in crate::overlay) const WHO: u8 = 18;
 /// Answers that.
 pub(in crate::overlay) const CREDENTIALS: u8 = 19;
+/// Asks for a piece of the list of revocations, or tells that there is a newer one.
+pub(in crate::overlay) const LIST: u8 = 20;
+/// Answers that.
+pub(in crate::overlay) const PIECE: u8 = 21;

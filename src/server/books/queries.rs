@@ -2,16 +2,15 @@
 
 use super::{Books, Row, Value};
 use crate::identity::PublicKey;
+use crate::identity::trust::LIST_S;
 use crate::net::NodeId;
 use crate::server::ServerError;
 use crate::server::metrics::Counts;
-use crate::server::text::hex;
+use crate::server::text::{from_hex, hex};
 use core::fmt;
 
 /// Serials that are given in a second before they run ahead of the clock.
 const SERIALS_PER_S: u64 = 16;
-/// The time in which one list is made before their numbers do.
-const LIST_S: u64 = 3_600;
 
 /// Which certificates are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,13 +283,23 @@ impl Books {
     pub fn next_list(&mut self, now_s: u64) -> Result<u64, ServerError> {
         let last = self.ask_one("SELECT MAX(number) FROM lists", &[])?;
         let last = last.and_then(|row| row.number(0));
-        Ok(last.map_or(0, |last| last + 1).max(now_s / LIST_S))
+        Ok(last.map_or(0, |last| last + 1).max(now_s / u64::from(LIST_S)))
     }
 
-    /// Writes a list down, on which now all stands that was revoked.
-    pub fn add_list(&mut self, number: u64, now_s: u64) -> Result<(), ServerError> {
-        let values = [Value::from(number), now_s.into()];
-        self.ask("INSERT INTO lists (number, issued_s) VALUES ($1, $2)", &values)?;
+    /// What of the newest list is spread, where its number is higher than `held`.
+    pub fn newest_list(&mut self, held: u64) -> Result<Option<Vec<u8>>, ServerError> {
+        let statement = "SELECT bytes FROM lists WHERE number > $1 AND bytes IS NOT NULL \
+                         ORDER BY number DESC LIMIT 1";
+        let row = self.ask_one(statement, &[held.into()])?;
+        Ok(row.and_then(|row| from_hex(row.text(0))))
+    }
+
+    /// Writes a list down, on which now all stands that was revoked. Of those before it is kept
+    /// that they were.
+    pub fn add_list(&mut self, number: u64, now_s: u64, bytes: &[u8]) -> Result<(), ServerError> {
+        self.ask("UPDATE lists SET bytes = NULL WHERE bytes IS NOT NULL", &[])?;
+        let values = [Value::from(number), now_s.into(), hex(bytes).into()];
+        self.ask("INSERT INTO lists (number, issued_s, bytes) VALUES ($1, $2, $3)", &values)?;
         let statement = "UPDATE revocations SET list = $1 WHERE list IS NULL";
         self.ask(statement, &[number.into()]).map(drop)
     }

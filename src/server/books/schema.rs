@@ -4,7 +4,7 @@ use super::{Database, Value};
 use crate::server::error::{DatabaseFault, ServerError};
 
 /// What each version of the schema adds to the one before.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE network (name TEXT NOT NULL, anchor TEXT NOT NULL);
 CREATE TABLE delegations (
@@ -59,6 +59,9 @@ CREATE TABLE seconds (
     PRIMARY KEY (aor, adapter)
 );
 CREATE INDEX seconds_by_due ON seconds (due_s);
+",
+    "
+ALTER TABLE lists ADD COLUMN bytes TEXT;
 ",
 ];
 

@@ -130,9 +130,26 @@ fn numbers_rise_and_do_not_fall_behind_the_clock() {
     assert_eq!(books.next_serial(now_s - 100).unwrap(), first + 2, "a clock that was set back");
     assert_eq!(books.next_serial(now_s + 1).unwrap(), first + 16);
     let list = books.next_list(now_s).unwrap();
-    books.add_list(list, now_s).unwrap();
+    books.add_list(list, now_s, &[7, 8]).unwrap();
     assert_eq!(books.next_list(now_s - 9).unwrap(), list + 1);
     assert!(books.next_list(now_s + 86_400).unwrap() > list + 20, "numbers for lists lost since");
+}
+
+#[test]
+fn the_newest_list_alone_is_kept_whole() {
+    let scratch = Scratch::new("lists");
+    let mut books = scratch.books();
+    assert_eq!(books.newest_list(0).unwrap(), None);
+    // As an earlier version wrote it.
+    scratch.raw().execute("INSERT INTO lists (number, issued_s) VALUES (3, 9)", ()).unwrap();
+    assert_eq!(books.newest_list(0).unwrap(), None);
+    for number in [4, 5] {
+        books.add_list(number, NOW.now_s, &[number as u8, 0xff]).unwrap();
+        assert_eq!(books.newest_list(number - 1).unwrap(), Some(vec![number as u8, 0xff]));
+        assert_eq!(books.newest_list(number).unwrap(), None, "that is held already");
+    }
+    let kept = "SELECT COUNT(*) FROM lists WHERE bytes IS NOT NULL";
+    assert_eq!(scratch.raw().query_row(kept, (), |row| row.get::<_, i64>(0)).unwrap(), 1);
 }
 
 #[test]
