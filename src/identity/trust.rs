@@ -107,11 +107,13 @@ impl Trust {
             return Err(Untrusted::Stranger);
         }
         clock.check(certificate.validity())?;
+        if self.has_revoked(certificate) { Err(Untrusted::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether a certificate was revoked, or its delegation was.
+    pub fn has_revoked(&self, certificate: &Certificate) -> bool {
         let serials = [Some(certificate.serial()), certificate.delegation_serial()];
-        if serials.into_iter().flatten().any(|serial| self.revocations.has(serial)) {
-            return Err(Untrusted::Revoked);
-        }
-        Ok(())
+        serials.into_iter().flatten().any(|serial| self.revocations.has(serial))
     }
 
     /// Whether the head of a list of revocations counts now, where its signatures hold: one from

@@ -65,8 +65,10 @@ impl Bucket {
 /// Takes one datagram out of a member's bucket; false where it is empty. The lower half is for
 /// datagrams that are `proven` to be the member's: others may bear its name.
 pub(super) fn charge_member(member: &mut Member, now_s: u32, proven: bool) -> bool {
-    let filled = now_s.saturating_sub(member.credit_s).saturating_mul(OVERLAY_PEER_PER_S);
-    member.credit_s = now_s;
+    // Its seconds wrap after 18 hours, and it is full after four: seldom is a little less filled.
+    let passed_s = (now_s as u16).wrapping_sub(member.credit_s);
+    let filled = u32::from(passed_s).saturating_mul(OVERLAY_PEER_PER_S);
+    member.credit_s = now_s as u16;
     let level = u32::from(member.credit).saturating_add(filled).min(u32::from(OVERLAY_PEER_BURST));
     let left = if proven { 0 } else { u32::from(OVERLAY_PEER_BURST) / 2 };
     let allowed = level > left;

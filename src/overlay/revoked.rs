@@ -19,6 +19,7 @@ use super::table::Member;
 use super::wire::{Hello, NO_TOKEN, Token};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason, Subject};
+use crate::identity::record::KeptRecord;
 use crate::identity::revocation::{Pieces, RevocationError, RevocationHead, Revocations};
 use crate::identity::trust::{CLOCK_LATE_S, Trust};
 use crate::net::{NodeId, Rejected};
@@ -291,8 +292,10 @@ impl Overlay {
     /// Another list counts than before: what it revokes is kept no longer, and those are no
     /// members. Of whom a certificate is known that has ended meanwhile shows another one.
     pub(super) fn drop_revoked(&mut self, now: Instant) {
-        let vouching = &self.vouching;
-        self.store.retain(|record| vouching.counts(now, record));
+        let trust = self.vouching.trust();
+        let is_revoked =
+            |it: &KeptRecord<'_>| it.certificate().is_some_and(|it| trust.has_revoked(&it));
+        self.store.drop_revoked(is_revoked);
         let revoked = |it: &Self| {
             let list = &it.trust().revocations;
             it.members.iter().find(|member| list.has(member.serial)).map(Member::node)

@@ -68,10 +68,11 @@ pub(super) struct Member {
     /// Its id.
     pub(super) id: NodeId,
     packed: Packed,
-    /// Datagrams that it may send us now, and the second when that was reckoned.
+    /// Datagrams that it may send us now, and the second when that was reckoned, as
+    /// far as 16 bits tell.
     pub(super) credit: u16,
     /// See `credit`.
-    pub(super) credit_s: u32,
+    pub(super) credit_s: u16,
     /// Requests in a row without an answer.
     pub(super) missed: u8,
     /// What its answers said of its start; see [`super::wire::Hello`].
@@ -98,7 +99,7 @@ impl Member {
             id: node.id,
             packed: node.address.into(),
             credit: OVERLAY_PEER_BURST,
-            credit_s: now_s,
+            credit_s: now_s as u16,
             missed: 0,
             start: None,
             near: false,
@@ -122,7 +123,7 @@ impl Member {
     }
 }
 
-const _: () = assert!(size_of::<Member>() <= 80);
+const _: () = assert!(size_of::<Member>() <= 72);
 
 /// Of addresses that share so many bytes, one likely is as far away as another: an IPv4 /16, whose
 /// address is mapped into IPv6, and an IPv6 /32, as providers get them.

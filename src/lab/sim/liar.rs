@@ -183,7 +183,7 @@ fn block(data: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Where what the answer to a get is about begins.
 fn behind_hello(data: &[u8]) -> Option<usize> {
-    let head = 5 + 16 + 8 + 8 + 2;
+    let head = 5 + 16 + 8 + 8 + 2 + 4;
     Some(head + if *data.get(head)? == 4 { 7 } else { 19 })
 }
 

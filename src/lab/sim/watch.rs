@@ -107,6 +107,11 @@ impl Watch {
         let said = denial.said();
         let Some(number) = self.numbers.get(&said.place).copied() else { return };
         let certified = network.router(number).key() == said.holder;
+        // Who has dropped it with its owner has broken no promise.
+        let owner = self.numbers.get(&asked.receipt.said().owner);
+        if owner.is_none_or(|owner| network.router(*owner).revoked) {
+            return;
+        }
         let keys = network.world.common.keys.network();
         if certified && asked.receipt.verify(keys) && denial.verify(keys) {
             network.revoke(number);

@@ -12,8 +12,8 @@ use super::net::{address, identity};
 use crate::identity::NetworkKeys;
 use crate::identity::authority::Authority;
 use crate::identity::record::{AddressRecord, Contact, Key, Record};
-use crate::identity::statement::STATED_BYTES;
 use crate::identity::revocation::{Pieces, RevocationHead, Revocations, Revoked};
+use crate::identity::statement::STATED_BYTES;
 use crate::net::NodeId;
 use proptest::prelude::*;
 

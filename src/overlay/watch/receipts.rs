@@ -19,7 +19,7 @@ use crate::table::Id;
 use crate::time::Instant;
 
 /// Receipts kept, one for each record and holder: the newest ones.
-const RECEIPTS_MAX: usize = 16;
+const RECEIPTS_MAX: usize = 24;
 /// Gets under way.
 const SPOTS_MAX: usize = 8;
 
