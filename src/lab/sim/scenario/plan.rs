@@ -266,7 +266,8 @@ impl Plan<'_> {
                 let liar = Liar::new(lie, &nobody.0, 0, nobody.1);
                 self.network.router_mut(router).liar = Some(Box::new(liar));
             } else if draw < 29 {
-                let at = self.from + 1 + self.dice.below(self.until - self.from - 10 * MINUTE);
+                let within = (self.until - self.from).saturating_sub(10 * MINUTE).max(1);
+                let at = self.from + 1 + self.dice.below(within);
                 let boots = at + MINUTE + self.dice.below(4 * MINUTE);
                 self.network.plan(at, router, Act::Die);
                 self.network.plan(boots, router, Act::Boot);

@@ -280,7 +280,8 @@ proptest! {
         let keys = NetworkKeys::new(&[1; 32], "test");
         let provider = Provider::new(1);
         let mut now = Instant::from_micros(1_000_000);
-        let limits = Limits { table_kb: 8, store_entries: 3, publish_entries: 2, lookup_entries: 4 };
+        // Some have to make room for others.
+        let limits = Limits { table_kb: 8, store_entries: 3, ..Limits::default() };
         let own = provider.identity(0, &keys);
         let mut node = Overlay::new(&own, &keys, limits, 1, [3; 32], now);
         provider.instruct(&mut node, now);
@@ -347,7 +348,7 @@ proptest! {
                         let record = value.record.map(|data| Record::parse(data).unwrap());
                         let given = record.map(|it| (it.owner_id(true), it.seq()));
                         let given = given.filter(|(owner, _)| of.is_none_or(|of| of == *owner));
-                        let (owner, seq) = given.unwrap_or((of.unwrap_or(ANY_OWNER), 0));
+                        let (owner, seq) = given.unwrap_or_else(|| (of.unwrap_or(ANY_OWNER), 0));
                         let complete = |it: &_| Statement::completed(me, (key, owner, seq), it);
                         value.stated.as_ref().map(complete)
                     });
