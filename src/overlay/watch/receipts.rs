@@ -14,7 +14,7 @@ use super::super::{Overlay, OverlayEvent};
 use crate::identity::Statement;
 use crate::identity::record::{Key, Record};
 use crate::identity::statement::{ANY_OWNER, Stated};
-use crate::net::NodeId;
+use crate::net::{NodeId, Rejected};
 use crate::table::Id;
 use crate::time::Instant;
 
@@ -151,10 +151,11 @@ impl Overlay {
         node: &Node,
         hello: &Hello,
         value: &Value<'_>,
-    ) {
-        let Some(spot) = self.take_spot(at) else { return };
+    ) -> Result<(), Rejected> {
+        let Some(spot) = self.take_spot(at) else { return Ok(()) };
         if !same(&spot.holder.id, &node.id) {
-            return self.spot_over(&spot, None);
+            self.spot_over(&spot, None);
+            return Ok(());
         }
         let record = value.record.and_then(|data| Record::parse(data).ok());
         let found = record.map(|record| (self.owner_of(&record), record.seq()));
@@ -164,7 +165,7 @@ impl Overlay {
             let named = Spot { named: true, ..spot };
             if self.ask_spot(now, usize::from(at), &named, &hello.token) {
                 self.watch.receipts.spots[usize::from(at)] = Some(named);
-                return;
+                return Ok(());
             }
         }
         let (owner, seq) = match found {
@@ -178,6 +179,7 @@ impl Overlay {
             self.own_spot_answered(now, &spot.key, node, hello, value.record);
         }
         self.spot_over(&spot, statement);
+        Ok(())
     }
 
     /// One of our holders gives out our record, or denies it.
