@@ -390,8 +390,8 @@ impl Adapter {
             }
             OverlayEvent::ListTaken => self.list_taken(now),
             OverlayEvent::ListRefused(number) => log::warn!(
-                "list of revocations {number}: more at once than an issuing key may revoke; the one \
-                 before stays"
+                "list of revocations {number}: more at once than an issuing key may revoke; the \
+                 one before stays"
             ),
             OverlayEvent::Published { .. } | OverlayEvent::SpotGot { .. } => {}
         }

@@ -70,10 +70,8 @@ fn fuzz_list(
     let _ = node.handle_datagram(now, from, tagged);
     drain(&mut node, &mut budget, now, Some((from, tagged.len())));
     node.seek_list(now, &Node { id: NodeId([9; 16]), address: from }, &NO_TOKEN, u32::MAX);
-    if let Ok(Frame { body: Body::Piece(hello, head, more, entries), .. }) =
-        Frame::parse(tagged, keys)
-    {
-        let _ = node.piece_heard(now, 1, &hello, (head, more, entries));
+    if let Ok(Frame { body: Body::Piece(hello, piece), .. }) = Frame::parse(tagged, keys) {
+        let _ = node.piece_heard(now, 1, &hello, &piece);
     }
     drain(&mut node, &mut budget, now, None);
 }

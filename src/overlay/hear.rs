@@ -29,12 +29,10 @@ impl Overlay {
         let Some(pending) = self.requests.finish(frame.request, from) else {
             return Err(reject(&mut self.counters.unexpected_answer, Rejected::Unknown));
         };
-        if matches!(frame.body, Body::Value(..)) {
-            self.counters.lookup_bytes += len as u64;
-        }
+        let of_lookup = matches!(frame.body, Body::Value(..));
+        self.counters.lookup_bytes += if of_lookup { len as u64 } else { 0 };
         let node = Node { id: frame.sender, address: from };
         self.heard_answering(now, &node, &pending, hello);
-        self.hear_of_list(now, &node, &pending, hello);
         if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
             && !same(&expected, &node.id)
         {
@@ -83,9 +81,7 @@ impl Overlay {
                 Ok(())
             }
             (Purpose::Who, Body::Credentials(_, it, list)) => self.hear_who(now, &node, it, list),
-            (Purpose::List(number), Body::Piece(hello, head, more, entries)) => {
-                self.piece_heard(now, number, &hello, (head, more, entries))
-            }
+            (Purpose::List(it), Body::Piece(_, piece)) => self.piece_heard(now, it, hello, &piece),
             (_, body) => self.hear_holder(now, pending, &node, hello, body),
         }
     }

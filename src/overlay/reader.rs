@@ -1,7 +1,7 @@
 //! Reading the fields of the datagrams of [`super::wire`], one after the other.
 
 use super::id::{Named, Node};
-use super::wire::{Hello, Introduced, NAMED_IPV6, OTHERS_MAX, Standing};
+use super::wire::{Hello, Introduced, NAMED_IPV6, OTHERS_MAX, Piece, Standing};
 use crate::identity::statement::Stated;
 use crate::net::{NodeId, is_detour};
 use std::net::{IpAddr, SocketAddr};
@@ -119,6 +119,24 @@ impl<'a> Reader<'a> {
             3 => Introduced::Told(self.address()?),
             _ => return None,
         })
+    }
+
+    /// What comes of a list of revocations.
+    pub(super) fn piece(&mut self) -> Option<Piece<'a>> {
+        let head = self.block()?;
+        let more = match self.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(Piece { head, more, entries: self.rest() })
+    }
+
+    /// A number with zeros behind it.
+    pub(super) fn padded(&mut self, max: usize) -> Option<u64> {
+        let number = self.u64()?;
+        self.padding(max)?;
+        Some(number)
     }
 
     /// All that is left.

@@ -14,9 +14,9 @@ use super::answer::Asker;
 use super::event::OverlayEvent;
 use super::id::Node;
 use super::recent::Recent;
-use super::request::{Pending, Purpose};
+use super::request::Purpose;
 use super::table::Member;
-use super::wire::{Hello, NO_TOKEN, Token};
+use super::wire::{Hello, NO_TOKEN, Piece, Token};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason, Subject};
 use crate::identity::record::KeptRecord;
@@ -112,21 +112,6 @@ impl Overlay {
         self.submit(now, Job { reason, subject, addresses: None }).map(|()| number)
     }
 
-    /// An answer says which list its sender goes by.
-    pub(super) fn hear_of_list(
-        &mut self,
-        now: Instant,
-        node: &Node,
-        pending: &Pending,
-        hello: &Hello,
-    ) {
-        // What proves our second port proves nothing of the first.
-        let second = matches!(pending.purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
-        if !second {
-            self.seek_list(now, node, &hello.token, hello.list);
-        }
-    }
-
     /// Somebody says to have a list of this number.
     pub(super) fn seek_list(&mut self, now: Instant, node: &Node, token: &Token, number: u32) {
         let (since, now_s) = (self.vouching.list_number(), self.seconds(now));
@@ -176,8 +161,9 @@ impl Overlay {
         now: Instant,
         step: u16,
         hello: &Hello,
-        (head, more, entries): (Option<&[u8]>, bool, &[u8]),
+        piece: &Piece<'_>,
     ) -> Result<(), Rejected> {
+        let Piece { head, more, entries } = *piece;
         let accepted = head.and_then(|head| self.accept_head(now, head, false));
         let awaited = self.revoked.awaits(step);
         let Some(fetch) = self.revoked.fetch.as_mut().filter(|_| awaited) else { return Ok(()) };

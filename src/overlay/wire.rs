@@ -226,8 +226,8 @@ pub(super) enum Body<'a> {
     /// What is revoked that was not on the list of this number, from this serial on? Where that
     /// list is newer than the asked one's: I have it.
     List(Token, u32, u64),
-    /// That is, as far as it fits; true where more follows. The head comes with the first of it.
-    Piece(Hello, Option<&'a [u8]>, bool, &'a [u8]),
+    /// That is, as far as it fits.
+    Piece(Hello, Piece<'a>),
 }
 
 /// The answer to a get.
@@ -257,6 +257,17 @@ pub(super) struct Touch<'a> {
     pub(super) addresses: Option<&'a [u8]>,
     /// What binds the key that signed it to the sender's id; left out, it takes no room.
     pub(super) certificate: Option<&'a [u8]>,
+}
+
+/// What comes of a list of revocations at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    /// The head, with the first of it.
+    pub(super) head: Option<&'a [u8]>,
+    /// Whether more follows.
+    pub(super) more: bool,
+    /// Entries as they travel.
+    pub(super) entries: &'a [u8],
 }
 
 /// A datagram, checked and taken apart.
@@ -366,20 +377,8 @@ impl<'a> Frame<'a> {
             }
             kind::WHO => Body::Who(r.array()?),
             kind::CREDENTIALS => Body::Credentials(r.hello()?, r.block()??, r.block()??),
-            kind::LIST => {
-                let (token, number, from) = (r.array()?, r.u32()?, r.u64()?);
-                r.padding(LIST_PADDING)?;
-                Body::List(token, number, from)
-            }
-            kind::PIECE => {
-                let (hello, head) = (r.hello()?, r.block()?);
-                let more = match r.u8()? {
-                    0 => false,
-                    1 => true,
-                    _ => return None,
-                };
-                Body::Piece(hello, head, more, r.rest())
-            }
+            kind::LIST => Body::List(r.array()?, r.u32()?, r.padded(LIST_PADDING)?),
+            kind::PIECE => Body::Piece(r.hello()?, r.piece()?),
             _ => return None,
         };
         if r.0.is_empty() { Some(Self { sender, request, body }) } else { None }

@@ -380,9 +380,7 @@ impl Overlay {
 
     fn verified(&mut self, now: Instant, job: &Job) {
         let certificate = job.certificate().flatten().filter(|_| self.vouching.is_required());
-        if let Some(certificate) = &certificate {
-            self.vouching.raise(now, certificate.validity().from_s);
-        }
+        certificate.iter().for_each(|it| self.vouching.raise(now, it.validity().from_s));
         match job.reason {
             Reason::Found(lookup) => self.record_found(now, lookup, job),
             Reason::Own(publication) => self.own_record_found(now, publication, job),
@@ -394,9 +392,7 @@ impl Overlay {
                 self.store_verified(now, &asker, job, touched);
             }
         }
-        if let Some(certificate) = certificate {
-            self.members.certified(&certificate);
-        }
+        certificate.iter().for_each(|it| self.members.certified(it));
     }
 
     fn dropped(&mut self, now: Instant, job: &Job) {

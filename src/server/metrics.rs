@@ -71,6 +71,8 @@ pub(super) fn write(status: &Value, (desk, dropped): (&Desk, u64), books: &Count
     ] {
         page.gauge(name, help, &number(&status["overlay"][field]));
     }
+    let list = number(&status["identity"]["revocations"]["number"]);
+    page.gauge("overlay_list", "Number of the list of revocations that it goes by.", &list);
     let mut up = Vec::new();
     if let Value::Array(servers) = &status["servers"] {
         for server in servers {

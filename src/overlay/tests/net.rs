@@ -22,6 +22,8 @@ const LIMITS: Limits =
 
 /// Sender, its address, the address sent to, the bytes.
 type Packet = (usize, SocketAddr, SocketAddr, Vec<u8>);
+/// What becomes of a datagram of this sender; false: it is lost.
+pub(super) type Bend = fn(usize, &NetworkKeys, &mut [u8]) -> bool;
 /// When, in which order, what (a wake-up where nothing), at whom.
 type Due = (Instant, u64, Option<Packet>, usize);
 
@@ -57,8 +59,8 @@ pub(super) struct Net {
     pub(super) record: bool,
     /// Who does not hear what is asked of a holder.
     pub(super) mute: Option<usize>,
-    /// What becomes of a datagram that somebody sends; false: it is lost.
-    pub(super) bend: Option<fn(usize, &NetworkKeys, &mut Vec<u8>) -> bool>,
+    /// Who bends what is sent.
+    pub(super) bend: Option<Bend>,
     /// Who vouches for new nodes, if anybody.
     pub(super) provider: Option<Provider>,
     queue: BinaryHeap<Reverse<Due>>,

@@ -165,7 +165,7 @@ fn a_member_that_has_renewed_its_certificate_since_is_out_too() {
 const LIARS: usize = 30;
 
 /// What the liars do with an answer: each third gives what it has, garbage, or nothing.
-fn lie(sender: usize, keys: &NetworkKeys, data: &mut Vec<u8>) -> bool {
+fn lie(sender: usize, keys: &NetworkKeys, data: &mut [u8]) -> bool {
     let third = data[2];
     let answers = [kind::PONG, kind::NODES, kind::VALUE, kind::STORED, kind::DIALED, kind::PIECE];
     if sender < LIARS || !answers.contains(&third) {
