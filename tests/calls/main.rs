@@ -70,6 +70,7 @@ mod sessions;
 mod sim;
 mod sip;
 mod targets;
+mod toll;
 mod town;
 mod transfer;
 mod unheard;
