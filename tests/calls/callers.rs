@@ -171,8 +171,9 @@ pub(crate) fn with_mallory() -> (Town, Phone, Phone, Mallory) {
 /// The server passes an INVITE of this caller on to Bob's router.
 pub(crate) fn by_server(town: &mut Town, user: &str, call_id: &str) {
     let from = format!("<sip:{user}@{DOMAIN}>;tag=s");
+    let via = format!("SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bK{call_id}");
     let headers = [
-        ("Via", "SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKs"),
+        ("Via", via.as_str()),
         ("Max-Forwards", "70"),
         ("From", &from),
         ("To", "<sip:bob@example.net>"),

@@ -69,6 +69,7 @@ mod seen;
 mod sessions;
 mod sim;
 mod sip;
+mod spit;
 mod targets;
 mod toll;
 mod town;
