@@ -284,11 +284,13 @@ impl Adapter {
     fn takes_from_peers(&self, message: &Message<'_>, in_dialog: bool) -> bool {
         let calls = self.config.identity.accept != Accept::Nobody
             && self.config.adapter.mode != Mode::Server;
-        let event = message.header(Name::Event).unwrap_or_default();
+        let mut events = message.headers().iter().filter(|header| header.name == Name::Event);
         match message.method() {
             Method::Refer => in_dialog && calls,
             // Others tell of other calls, or have a phone answer by itself.
-            Method::Notify | Method::Subscribe => !in_dialog || is_refer(event),
+            Method::Notify | Method::Subscribe => {
+                !in_dialog || events.all(|event| is_refer(event.value))
+            }
             Method::Invite | Method::Message => in_dialog || calls,
             _ => true,
         }

@@ -15,8 +15,9 @@ use crate::sip::{Message, Method, Name, NameAddr, Uri};
 /// Fewest digits that may be taken for a number among letters, and for a part of one.
 const DIGITS_MIN: usize = 5;
 
-/// A request as it may be shown, where that is not as it came; no bytes where it cannot be. Inside a dialog its names are those
-/// of the dialog, and a transfer says who transfers: see `transfer`.
+/// A request as it may be shown, where that is not as it came; no bytes where it cannot be written.
+/// Inside a dialog its names are those of the dialog, and a transfer says who transfers: see
+/// `transfer`.
 pub(in crate::adapter) fn request(message: &Message<'_>) -> Option<Vec<u8>> {
     let begins = message.to().is_none_or(|to| to.tag().is_none());
     let mut changes = Vec::new();
