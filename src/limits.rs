@@ -266,6 +266,13 @@ pub const CALLERS_A_PEER_MAX: usize = 4;
 /// How long they wait: by then whoever sent them has sent them again.
 pub const CALLER_PATIENCE: Duration = Duration::from_secs(2);
 
+/// In how long what a caller is allowed comes back.
+pub const ALLOWANCE_PERIOD: Duration = Duration::from_secs(3_600);
+/// Callers and adapters whose calls and texts are counted; who has used least makes room.
+pub const ALLOWANCES_MAX: usize = 256;
+/// Callers that are shown as refused.
+pub const TURNED_AWAY_MAX: usize = 16;
+
 /// How long a notice belongs to its call.
 pub const NOTICE_LIFE: Duration = Duration::from_secs(60);
 

@@ -6,6 +6,11 @@
 //! Only addresses that a certificate was found to list are kept: nobody pushes them out with
 //! invented ones, and each time it is the certificate of now that decides.
 
+mod allowance;
+mod block;
+pub(super) mod shown;
+mod turned_away;
+
 use super::Adapter;
 use super::inbound::Source;
 use super::names::{Local, Path, peer_flow};
@@ -17,14 +22,10 @@ use crate::limits::{
     NETWORK_SECRETS_MAX,
 };
 use crate::net::NodeId;
-use crate::sip::transaction::ServerId;
 use crate::sip::{Message, Method};
 use crate::time::Instant;
 use std::collections::VecDeque;
-
-/// What a phone may show, and why (RFC 3261 s20.43: 399 is for people).
-const STATUS: (u16, &str) = (403, "Caller Not Certified");
-const WARNING: &str = "399 cosip \"the certificate of the calling adapter does not list From\"";
+use turned_away::{Door, Why, nobody};
 
 /// Who calls where that is withheld.
 const NOBODY: &str = "sip:anonymous@anonymous.invalid";
@@ -36,6 +37,7 @@ pub(super) struct Callers {
     known: VecDeque<(String, heapless::Vec<Key, NETWORK_SECRETS_MAX>)>,
     /// In the order of their arrival.
     waiting: VecDeque<Waiting>,
+    pub(super) door: Door,
 }
 
 /// What names callers that are not known yet.
@@ -98,6 +100,7 @@ impl Adapter {
             Payload::Sip(bytes) => {
                 let message = Message::parse(bytes).ok();
                 let name = message.and_then(|message| self.caller_in(&message));
+                let name = name.filter(|name| name != nobody());
                 let told = name.is_some().then(|| Told::Sip(bytes.to_vec()));
                 (name.into_iter().collect(), told)
             }
@@ -129,7 +132,7 @@ impl Adapter {
     /// Blinds one address of those that wait, and takes what names no other. False where nothing
     /// was done: nothing waits, or the budget does not pay for it yet.
     pub(super) fn judge_caller(&mut self, now: Instant) -> bool {
-        let Callers { known, waiting } = &mut self.callers;
+        let Callers { known, waiting, .. } = &mut self.callers;
         let before = waiting.len();
         waiting.retain(|it| now < it.since + CALLER_PATIENCE);
         self.counters.callers_postponed += (before - waiting.len()) as u64;
@@ -205,7 +208,8 @@ impl Adapter {
             return self.notice_heard(now, peer, &certified);
         }
         // With no name left it would stand for a caller that is withheld.
-        self.caller_refused(peer);
+        let named = notice.aliases.first().copied().unwrap_or_default();
+        self.note_turned_away(now, peer, named, Why::Uncertified);
         let answer = NoticeAnswer::NotHere;
         self.tell_peer(now, peer, &Payload::NoticeAnswer { call: notice.call, answer });
     }
@@ -217,8 +221,8 @@ impl Adapter {
         known.is_some_and(|(_, keys)| keys.iter().any(|key| channel.vouches(now, peer, key)))
     }
 
-    /// The caller that a request names which begins a call or is a text, for a phone here: nothing
-    /// where that is withheld, and empty where it is no address.
+    /// The caller that a request names which begins a call or is a text, for a phone here; empty
+    /// where it is no address.
     fn caller_in(&self, message: &Message<'_>) -> Option<String> {
         let begins = message.is_request() && message.to().is_none_or(|to| to.tag().is_none());
         if !begins || !matches!(message.method(), Method::Invite | Method::Message) {
@@ -227,24 +231,9 @@ impl Adapter {
         let phone = *self.bindings_for_peers(message.request_uri()).first()?;
         let provider = self.registrar.get(phone)?.provider;
         let from = message.from().map(|from| from.uri).unwrap_or_default();
-        let named = !from.eq_ignore_ascii_case(NOBODY);
-        named.then(|| self.spell(provider, from).unwrap_or_default())
-    }
-
-    /// Whether a request of another adapter names a caller that no certificate of it lists.
-    pub(super) fn is_uncertified(&self, now: Instant, peer: NodeId, message: &Message<'_>) -> bool {
-        let caller = if self.asks_who_calls(peer) { self.caller_in(message) } else { None };
-        caller.is_some_and(|name| !self.is_certified(now, peer, &name))
-    }
-
-    /// Refuses a request whose caller is not certified.
-    pub(super) fn refuse_caller(&mut self, now: Instant, id: ServerId, peer: NodeId) {
-        self.caller_refused(peer);
-        self.refuse_because(now, id, STATUS, WARNING);
-    }
-
-    fn caller_refused(&mut self, peer: NodeId) {
-        self.counters.callers_refused += 1;
-        log::debug!("{peer} names a caller that its certificate does not list");
+        match from.eq_ignore_ascii_case(NOBODY) {
+            true => Some(nobody().to_owned()),
+            false => Some(self.spell(provider, from).unwrap_or_default()),
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::providers::ProviderId;
 use super::{Adapter, ClientOwner, crossing, rewrite};
 use crate::config::Account;
+use crate::net::Via;
 use crate::sip::digest::{Secret, Session};
 use crate::sip::transaction::ClientId;
 use crate::sip::{Message, Name, TooLong, Writer};
@@ -21,7 +22,8 @@ impl Adapter {
 
     /// Answers a challenge to a request of the adapter's own outside of what a phone has asked for,
     /// such as the BYE of a leg that lost, where an account has the credentials. Once: who
-    /// challenges again does not take them. None where that was not done.
+    /// challenges again does not take them. None where that was not done. Only who may be a
+    /// provider is answered: a member that chose the nonce could try passwords on the answer.
     pub(super) fn answer_challenge(
         &mut self,
         now: Instant,
@@ -33,6 +35,9 @@ impl Adapter {
         }
         let bytes = self.transactions.client_request(client).map(<[u8]>::to_vec)?;
         let flow = self.transactions.client_flow(client)?;
+        if matches!(flow.via, Via::Peer(_)) {
+            return None;
+        }
         let request = Message::parse(&bytes).ok()?;
         let tried = [Name::Authorization, Name::ProxyAuthorization];
         if request.headers().iter().any(|header| tried.contains(&header.name)) {

@@ -3,6 +3,7 @@
 //! The LAN is served; the WAN is silent to everything that is neither the provider's nor part of
 //! a transaction or of a known dialog (CALLS §1.5); peers come through the channel.
 
+use super::callers::shown;
 use super::crossing::is_own;
 use super::enrolment::is_challenge;
 use super::names::{Local, Path};
@@ -11,7 +12,7 @@ use crate::config::{Accept, Mode};
 use crate::net::{self, Rejected};
 use crate::sip::Name;
 use crate::sip::proxy;
-use crate::sip::transaction::{Flow, Incoming, ServerId};
+use crate::sip::transaction::{ClientId, Flow, Incoming, ServerId};
 use crate::sip::{Message, Method, Via, reason_phrase};
 use crate::time::Instant;
 
@@ -82,6 +83,24 @@ impl Adapter {
         }
         let received = self.transactions.receive_response(now, message, source.flow);
         let Some((client, user)) = received else { return Ok(()) };
+        let shown = self
+            .is_of_others(source.path)
+            .then(|| shown::response(message, self.transactions.client_request(client)?));
+        match shown.flatten().as_deref().map(Message::parse) {
+            None => self.take_response(now, source, (client, user), message),
+            Some(Ok(message)) => self.take_response(now, source, (client, user), &message),
+            Some(Err(_)) => return Err(Rejected::Malformed),
+        }
+        Ok(())
+    }
+
+    fn take_response(
+        &mut self,
+        now: Instant,
+        source: Source,
+        (client, user): (ClientId, u32),
+        message: &Message<'_>,
+    ) {
         let owner = ClientOwner::decode(user);
         if source.path == Path::Server {
             self.look_for_alg(owner, source, message);
@@ -108,7 +127,6 @@ impl Adapter {
             | ClientOwner::Gateway(_)
             | ClientOwner::Bootstrap(_) => {}
         }
-        Ok(())
     }
 
     fn handle_request(
@@ -124,11 +142,10 @@ impl Adapter {
             self.counters.wan_unauthorized += 1;
             return Err(Rejected::Unauthorized);
         }
-        let ack = message.method() == Method::Ack;
         if let Err(invalid) = message.check() {
             self.counters.sip_malformed += 1;
             self.trace_wrong(now, source.path, message, &invalid);
-            if !ack {
+            if message.method() != Method::Ack {
                 let refusal = (invalid.status(), invalid.to_string());
                 self.refuse_stateless(source, message, (refusal.0, &refusal.1));
             }
@@ -139,6 +156,21 @@ impl Adapter {
             self.counters.invites_postponed += 1;
             return Ok(());
         }
+        let shown = self.is_of_others(source.path).then(|| shown::request(message)).flatten();
+        match shown.as_deref().map(Message::parse) {
+            None => self.take_request(now, source, message),
+            Some(Ok(message)) => self.take_request(now, source, &message),
+            Some(Err(_)) => Err(Rejected::Malformed),
+        }
+    }
+
+    fn take_request(
+        &mut self,
+        now: Instant,
+        source: Source,
+        message: &Message<'_>,
+    ) -> Result<(), Rejected> {
+        let ack = message.method() == Method::Ack;
         let room = self.room_for(message, source.path);
         match self.transactions.receive_request_in(room, now, message, source.flow) {
             Ok(Incoming::Repeated | Incoming::Ack) => {}
@@ -188,17 +220,14 @@ impl Adapter {
             return self.refuse(now, id, 482);
         }
         let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
-        if let Path::Peer(node) = source.path
-            && node != self.id
-            && !self.takes_from_peers(message.method(), in_dialog)
-        {
+        if self.is_of_others(source.path) && !self.takes_from_peers(message, in_dialog) {
             self.counters.peer_requests_refused += 1;
             return self.refuse(now, id, 403);
         }
         if let Path::Peer(node) = source.path
-            && self.is_uncertified(now, node, message)
+            && let Some(why) = self.turns_away(now, node, message)
         {
-            return self.refuse_caller(now, id, node);
+            return self.refuse_caller(now, id, why);
         }
         if is_challenge(message, source.path) {
             return self.challenged(now, id, message, &source);
@@ -245,13 +274,23 @@ impl Adapter {
         }
     }
 
+    /// Whether another adapter's messages come on this path.
+    fn is_of_others(&self, path: Path) -> bool {
+        matches!(path, Path::Peer(node) if node != self.id)
+    }
+
     /// What other adapters may ask: calls and texts, where those are taken, and what belongs to
     /// calls.
-    fn takes_from_peers(&self, method: Method<'_>, in_dialog: bool) -> bool {
+    fn takes_from_peers(&self, message: &Message<'_>, in_dialog: bool) -> bool {
         let calls = self.config.identity.accept != Accept::Nobody
             && self.config.adapter.mode != Mode::Server;
-        match method {
+        let mut events = message.headers().iter().filter(|header| header.name == Name::Event);
+        match message.method() {
             Method::Refer => in_dialog && calls,
+            // Others tell of other calls, or have a phone answer by itself.
+            Method::Notify | Method::Subscribe => {
+                !in_dialog || events.all(|event| is_refer(event.value))
+            }
             Method::Invite | Method::Message => in_dialog || calls,
             _ => true,
         }
@@ -294,4 +333,9 @@ impl Adapter {
             _ => self.sockets.local(flow, &self.outside),
         }
     }
+}
+
+/// Whether an event is that of a transfer (RFC 3515 s3).
+fn is_refer(event: &str) -> bool {
+    event.split(';').next().is_some_and(|event| event.trim().eq_ignore_ascii_case("refer"))
 }

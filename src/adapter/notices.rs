@@ -79,7 +79,9 @@ impl Adapter {
     /// Another adapter tells that a phone here is about to be called.
     pub(super) fn notice_heard(&mut self, now: Instant, peer: NodeId, notice: &Notice<'_>) {
         let call = notice.call;
-        let here = self.takes_calls_for(notice.callee);
+        let known = self.notices.iter().any(|n| (n.call, n.from) == (call, peer));
+        let here = self.takes_calls_for(notice.callee)
+            && (known || !self.notice_turned_away(now, peer, notice.callee, &notice.aliases));
         if here {
             let claim = Claim::told(notice.aliases.iter().copied(), notice.session);
             let began = now - Duration::from_millis(notice.age_ms.into());

@@ -210,21 +210,22 @@ pub(crate) fn reply(
     writer.finish(body)
 }
 
-/// `message`, a request, with another value of one header, or without it.
-pub(crate) fn with_header(
+/// `message` with other values of some headers, or without them.
+pub(crate) fn with_headers(
     message: &Message<'_>,
-    name: Name,
-    value: Option<&str>,
+    changes: &[(Name, Option<&str>)],
 ) -> Option<Vec<u8>> {
     super::crossing::write(|out| {
         let mut writer = Writer::new(out);
-        writer.request(message.method().as_str(), message.request_uri());
-        for header in message.headers() {
-            match value {
-                _ if header.name == Name::ContentLength => {}
-                _ if header.name != name => writer.copy(header),
-                Some(value) => writer.header(name, value),
-                None => {}
+        match message.is_request() {
+            true => writer.request(message.method().as_str(), message.request_uri()),
+            false => writer.status(message.status(), message.reason()),
+        }
+        for header in message.headers().iter().filter(|it| it.name != Name::ContentLength) {
+            match changes.iter().find(|(name, _)| *name == header.name) {
+                None => writer.copy(header),
+                Some((name, Some(value))) => writer.header(*name, value),
+                Some((_, None)) => {}
             }
         }
         writer.finish(message.body())

@@ -107,6 +107,7 @@ impl Adapter {
             "identity": self.identity_status(now),
             "phones": self.phones_status(now),
             "calls": self.calls_status(now),
+            "refused": self.turned_away_status(now),
             "config": {
                 "error": self.reloaded.error.as_ref().map(|error| json!({
                     "file": error.file,
@@ -269,6 +270,7 @@ impl Adapter {
     fn counters_status(&self) -> Value {
         let mut counters = Map::new();
         add(&mut counters, "", &mut self.counters.iter());
+        add(&mut counters, "", &mut self.callers.door.counters.iter());
         let sip = self.transactions.counters();
         let rtp = self.media.counters();
         let of_cores = [

@@ -8,6 +8,7 @@
 use super::Asker;
 use super::call::dialog::DialogAt;
 use super::call::{Call, CallId, Role};
+use super::callers::shown::is_alone;
 use super::inbound::Source;
 use super::names::{self, Path};
 use super::{Adapter, rewrite};
@@ -61,7 +62,8 @@ impl Adapter {
             }
             Path::Lan => {
                 let named = self.far_end_named(message, source).and_then(|uri| {
-                    rewrite::with_header(message, Name::ReferTo, Some(&format!("<{uri}>")))
+                    let to = format!("<{uri}>");
+                    rewrite::with_headers(message, &[(Name::ReferTo, Some(&to))])
                 });
                 match named.as_deref().map(Message::parse) {
                     Some(Ok(message)) => self.in_dialog(now, server, at, &message, source),
@@ -156,7 +158,12 @@ impl Adapter {
         let phone = phone.flow.to.ip();
         let uri = format!("<sip:{callee}{}>", replaces_of(refer_to(&message).unwrap_or_default()));
         self.transfers.referrals.push(Referral { call, until: None, phone, callee });
-        let named = rewrite::with_header(&message, Name::ReferTo, Some(&uri));
+        // Who transfers is who calls here, whatever name the transfer gives.
+        let dialog = self.calls.get(at.0).and_then(|call| call.dialogs.get(at.1));
+        let is_far = |by: &&str| dialog.is_some_and(|dialog| is_alone(by, &dialog.id.far));
+        let by = message.header(Name::ReferredBy).filter(is_far);
+        let changes = [(Name::ReferTo, Some(uri.as_str())), (Name::ReferredBy, by)];
+        let named = rewrite::with_headers(&message, &changes);
         match named.as_deref().map(Message::parse) {
             Some(Ok(message)) => self.in_dialog(now, server, at, &message, source),
             _ => self.refuse(now, server, 513),
@@ -220,7 +227,7 @@ impl Adapter {
             parameters.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, tag)| tag)
         };
         let (Some(to), Some(from)) = (tag("to-tag"), tag("from-tag")) else {
-            return rewrite::with_header(message, Name::Replaces, None);
+            return rewrite::with_headers(message, &[(Name::Replaces, None)]);
         };
         let between = |call: &Call| {
             call.dialogs.iter().any(|dialog| {
@@ -230,7 +237,7 @@ impl Adapter {
         };
         match self.find_call(call_id, between) {
             Some(_) => None,
-            None => rewrite::with_header(message, Name::Replaces, None),
+            None => rewrite::with_headers(message, &[(Name::Replaces, None)]),
         }
     }
 }

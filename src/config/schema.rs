@@ -84,6 +84,8 @@ pub enum Kind {
     Dialled,
     /// A `sip:` or `tel:` URI with a user part.
     Aor,
+    /// Who may be blocked: an address, a number, a domain, or the id of an adapter.
+    Blocked,
     /// Any text without control characters, or nothing.
     Text,
     /// The name of a file.
@@ -120,6 +122,12 @@ impl Kind {
                 (1..=32).contains(&text.len()) && all(dialled)
             }
             Self::Aor => is_aor(text),
+            Self::Blocked => {
+                let rest = text.strip_prefix('+').unwrap_or(text).as_bytes();
+                let digits = rest.iter().any(u8::is_ascii_digit) && text.len() <= 32;
+                let number = digits && rest.iter().all(|b| b"0123456789 -.()/".contains(b));
+                is_aor(text) || number || is_host(text) && !text.contains(':')
+            }
             Self::Text => text.len() <= 128 && !text.chars().any(char::is_control),
             Self::File | Self::Password => {
                 (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
@@ -149,6 +157,7 @@ impl Kind {
             Self::Digits => "digits",
             Self::Dialled => "dialled",
             Self::Aor => "aor",
+            Self::Blocked => "blocked",
             Self::Text => "text",
             Self::File => "file",
             Self::Password => "password",
@@ -175,6 +184,7 @@ impl fmt::Display for Kind {
             Self::Digits => f.write_str("at most 8 digits"),
             Self::Dialled => f.write_str("1 to 32 of letters, digits and *#+-_."),
             Self::Aor => f.write_str("sip:USER@DOMAIN or tel:NUMBER"),
+            Self::Blocked => f.write_str("sip:USER@DOMAIN, a number, a domain or a router's id"),
             Self::Text => f.write_str("at most 128 bytes without control characters"),
             Self::File | Self::Password => f.write_str("1 to 256 bytes without control characters"),
             Self::Hex(digits) => write!(f, "{digits} hexadecimal digits"),

@@ -153,8 +153,24 @@ pub(super) const IDENTITY: Section = Section {
         accept: Kind::Choice(&["verified", "network", "nobody"]), "network", Live,
             |c, v| c.identity.accept = accept(v),
             "Whose calls to take: of all members or the verified (default with a trust_anchor).";
+        caller_calls_per_hour: A_LOT, "60", Live,
+            |c, v| c.identity.caller_calls_per_hour = number(v),
+            "Calls over the overlay that a certified caller may make to phones here; 0: no limit.";
+        caller_texts_per_hour: A_LOT, "600", Live,
+            |c, v| c.identity.caller_texts_per_hour = number(v),
+            "Texts over the overlay that a certified caller may send to phones here; 0: no limit.";
+        adapter_calls_per_hour: A_LOT, "300", Live,
+            |c, v| c.identity.adapter_calls_per_hour = number(v),
+            "Calls over the overlay to phones here of all callers behind one router; 0: no limit.";
+        adapter_texts_per_hour: A_LOT, "3000", Live,
+            |c, v| c.identity.adapter_texts_per_hour = number(v),
+            "Texts over the overlay to phones here of all callers behind one router; 0: no limit.";
+        block: Kind::Blocked, [], Live, |c, v| c.identity.block = texts(v),
+            "Whose calls and texts over the overlay are refused: addresses, domains or routers.";
     },
 };
+
+const A_LOT: Kind = Kind::Number { min: 0, max: 1_000_000 };
 
 fn accept(values: &[&str]) -> Accept {
     match values {

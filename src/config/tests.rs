@@ -54,6 +54,7 @@ fn samples(row: &schema::Row) -> (String, String) {
         Kind::Network => pair("br-lan", "192.0.2.1"),
         Kind::Digits | Kind::Dialled => pair("777", "88"),
         Kind::Aor => pair("sip:b@d.test", "tel:+49891"),
+        Kind::Blocked => pair("d.test", "+49 89 1"),
         Kind::Text | Kind::File | Kind::Password => pair("some", "other"),
         Kind::Hex(digits) => ("aB".repeat(digits / 2), "01".repeat(digits / 2)),
         Kind::PublicKey => ("aB".repeat(32), "01".repeat(32)),
@@ -229,6 +230,18 @@ fn with_a_trust_anchor_the_verified_alone_may_call_unless_told_otherwise() {
     assert_eq!(good(&format!("{one}\toption certificate 'a.crt'\n")).identity.certificate, "a.crt");
     let unused = warnings("config identity\n\toption certificate 'a.crt'\n");
     assert!(unused[0].starts_with("test:2: certificate without a trust_anchor"), "{unused:?}");
+}
+
+#[test]
+fn an_address_a_number_a_domain_and_a_router_can_be_blocked() {
+    let list = |value: &str| format!("config identity\n\tlist block '{value}'\n");
+    let id = "a5".repeat(16);
+    for value in ["sip:a@b.test", "tel:+49891", "+49 (89) 12/3", "0891", "b.test", "1.2.3.4", &id] {
+        assert_eq!(good(&list(value)).identity.block, [value]);
+    }
+    for value in ["a@b.test", "+", "sip:a", "::1", "b_ test", "0".repeat(33).as_str()] {
+        assert_eq!(bad(&list(value)), (2, value.to_owned()));
+    }
 }
 
 #[test]

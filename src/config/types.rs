@@ -260,6 +260,16 @@ pub struct IdentityConfig {
     pub trust_anchor: Vec<Anchor>,
     /// Whose calls are taken from the overlay.
     pub accept: Accept,
+    /// How often a certified caller may have phones here ring over the overlay; 0: no limit.
+    pub caller_calls_per_hour: u32,
+    /// The same for its texts.
+    pub caller_texts_per_hour: u32,
+    /// The same for the calls of all who are behind one adapter.
+    pub adapter_calls_per_hour: u32,
+    /// The same for their texts.
+    pub adapter_texts_per_hour: u32,
+    /// Whose calls and texts over the overlay are refused.
+    pub block: Vec<String>,
 }
 
 impl Default for IdentityConfig {
@@ -269,6 +279,11 @@ impl Default for IdentityConfig {
             certificate: "adapter.crt".into(),
             trust_anchor: Vec::new(),
             accept: Accept::Network,
+            caller_calls_per_hour: 60,
+            caller_texts_per_hour: 600,
+            adapter_calls_per_hour: 300,
+            adapter_texts_per_hour: 3_000,
+            block: Vec::new(),
         }
     }
 }

@@ -53,7 +53,7 @@ fn clock(town: &Town) -> Clock {
     Clock { unix_s: Some(unix_s), floor_s: town.epoch_s }
 }
 
-fn certify(town: &mut Town, router: usize, users: &[&str]) {
+pub(crate) fn certify(town: &mut Town, router: usize, users: &[&str]) {
     let certificate = certificate(town, &town.routers[router].identity, users);
     let identity = &mut town.routers[router].config.identity;
     (identity.trust_anchor, identity.accept) = (vec![Anchor(anchor().public())], Accept::Verified);
@@ -70,19 +70,19 @@ fn certified(users: [&[&str]; 2]) -> (Town, Phone, Phone) {
     (town, alice, bob)
 }
 
-fn counted(town: &mut Town, router: usize, counter: &str) -> u64 {
+pub(crate) fn counted(town: &mut Town, router: usize, counter: &str) -> u64 {
     town.status(router)["counters"][counter].as_u64().unwrap_or_else(|| panic!("{counter}"))
 }
 
 /// A member that is certified for Mallory, and speaks to Bob's router.
-struct Mallory {
-    place: usize,
-    host: String,
+pub(crate) struct Mallory {
+    pub(crate) place: usize,
+    pub(crate) host: String,
     bob: (NodeId, SocketAddr),
 }
 
 impl Mallory {
-    fn new(town: &mut Town) -> Self {
+    pub(crate) fn new(town: &mut Town) -> Self {
         let identity = Identity::from_seed([66; 32]).unwrap();
         let identity =
             identity.clone().certified(&[certificate(town, &identity, &["mallory", "second"])]);
@@ -101,7 +101,13 @@ impl Mallory {
     }
 
     /// A request to Bob in the name of this user.
-    fn request(&self, method: &str, user: &str, call_id: &str, extra: &[(&str, &str)]) -> Vec<u8> {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        user: &str,
+        call_id: &str,
+        extra: &[(&str, &str)],
+    ) -> Vec<u8> {
         let via = format!("SIP/2.0/UDP {};branch=z9hG4bK{call_id}{method}", self.host);
         let from = format!("<sip:{user}@{DOMAIN}>;tag=m");
         let (to, cseq) = (format!("<sip:bob@{DOMAIN}>"), format!("1 {method}"));
@@ -126,12 +132,12 @@ impl Mallory {
         write(&line, &headers, &body)
     }
 
-    fn sends(&self, town: &mut Town, request: &[u8]) {
+    pub(crate) fn sends(&self, town: &mut Town, request: &[u8]) {
         self.say(town, &Payload::Sip(request));
     }
 
     /// Tells of a call to Bob by callers of these names.
-    fn tells(&self, town: &mut Town, call_id: &str, names: &[&str]) {
+    pub(crate) fn tells(&self, town: &mut Town, call_id: &str, names: &[&str]) {
         let names: Vec<String> = names.iter().map(|name| format!("{name}@{DOMAIN}")).collect();
         let callee = format!("bob@{DOMAIN}");
         let notice = Notice {
@@ -145,17 +151,17 @@ impl Mallory {
         self.say(town, &Payload::Notice(notice));
     }
 
-    fn heard(&self, town: &mut Town, start: &str) -> usize {
+    pub(crate) fn heard(&self, town: &mut Town, start: &str) -> usize {
         town.world.order(self.place, |node, _| node.liar().heard(start))
     }
 
-    fn answers(&self, town: &mut Town) -> Vec<bool> {
+    pub(crate) fn answers(&self, town: &mut Town) -> Vec<bool> {
         town.world.order(self.place, |node, _| node.liar().answers.clone())
     }
 }
 
 /// Bob and Mallory in a town whose router of Bob asks for certificates.
-fn with_mallory() -> (Town, Phone, Phone, Mallory) {
+pub(crate) fn with_mallory() -> (Town, Phone, Phone, Mallory) {
     let (mut town, alice, bob) = two();
     certify(&mut town, 1, &["bob"]);
     let mallory = Mallory::new(&mut town);
@@ -163,10 +169,11 @@ fn with_mallory() -> (Town, Phone, Phone, Mallory) {
 }
 
 /// The server passes an INVITE of this caller on to Bob's router.
-fn by_server(town: &mut Town, user: &str, call_id: &str) {
+pub(crate) fn by_server(town: &mut Town, user: &str, call_id: &str) {
     let from = format!("<sip:{user}@{DOMAIN}>;tag=s");
+    let via = format!("SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bK{call_id}");
     let headers = [
-        ("Via", "SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKs"),
+        ("Via", via.as_str()),
         ("Max-Forwards", "70"),
         ("From", &from),
         ("To", "<sip:bob@example.net>"),
@@ -180,7 +187,7 @@ fn by_server(town: &mut Town, user: &str, call_id: &str) {
 }
 
 /// Bob's phone is busy.
-fn is_busy(town: &mut Town, invite: &Msg) {
+pub(crate) fn is_busy(town: &mut Town, invite: &Msg) {
     town.reply(invite, 486, "b", &[]);
     town.world.expect(invite.at, "ACK", 100);
 }

@@ -77,7 +77,7 @@ fn browse(file: &str, name: &str, more: &[(&str, &Path)]) {
 }
 
 /// Values that are right for some types of options and wrong for others.
-const VALUES: [&str; 84] = [
+const VALUES: [&str; 88] = [
     "",
     " ",
     "0",
@@ -160,6 +160,10 @@ const VALUES: [&str; 84] = [
     "tel:",
     "tel:a",
     "sips:a",
+    "+49 (89) 1-2",
+    "089/12.3",
+    "+",
+    "a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5",
     "a/b.key",
     "line\nfeed",
 ];

@@ -86,7 +86,7 @@ impl Rename {
 }
 
 /// Who calls where that is withheld (RFC 3323 s4.1.1.3).
-const NOBODY: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+pub(crate) const NOBODY: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
 /// User part of the Contact of a caller that is withheld.
 pub(crate) const NOBODY_USER: &str = "anonymous";

@@ -200,6 +200,7 @@ impl Status {
     }
 }
 
+/// The settings of a router. Its phones may call without a rest: that is what is measured.
 fn configuration(number: u8, addresses: Addresses, options: &Options, room: Room) -> String {
     let media = &options.media;
     // On a host of this machine it takes root.
@@ -232,6 +233,8 @@ fn configuration(number: u8, addresses: Addresses, options: &Options, room: Room
          \toption name '{DOMAIN}'\n\
          \toption secret_file 'network.key'\n\
          {overlay}\n\
+         config identity 'identity'\n\
+         \toption adapter_calls_per_hour '0'\n\n\
          config media 'media'\n\
          \toption path '{media}'\n\
          {ports}"

@@ -25,6 +25,7 @@ const flag = /^(0|1|on|off|true|false|yes|no|enabled|disabled)$/;
 const number = /^[0-9]{1,9}$/;
 const fewDigits = /^[0-9]{0,8}$/;
 const dialled = /^[A-Za-z0-9*#+_.-]{1,32}$/;
+const spacedNumber = /^\+?[ ().\/-]*[0-9][0-9 ().\/-]*$/;
 const hexDigits = /^[0-9a-fA-F]+$/;
 
 function bytes(text) {
@@ -148,6 +149,12 @@ function isAor(text) {
 	return sipScheme.test(text) && at > 0 && isHost(rest.slice(at + 1).replace(brackets, '$1'));
 }
 
+function isBlocked(text) {
+	if (isAor(text) || (text.length <= 32 && spacedNumber.test(text))) return true;
+
+	return isHost(text) && !text.includes(':');
+}
+
 const takes = {
 	flag: text => flag.test(text),
 	number: (text, row) => number.test(text) && +text >= row.min && +text <= row.max,
@@ -162,6 +169,7 @@ const takes = {
 	digits: text => fewDigits.test(text),
 	dialled: text => dialled.test(text),
 	aor: isAor,
+	blocked: isBlocked,
 	text: text => bytes(text) <= 128 && !control.test(text),
 	file: text => text != '' && bytes(text) <= 256 && !control.test(text),
 	password: text => text != '' && bytes(text) <= 256 && !control.test(text),
@@ -204,6 +212,8 @@ return baseclass.extend({
 				return _('1 to 32 letters, digits or any of * # + - _ .');
 			case 'aor':
 				return _('sip:USER@DOMAIN or tel:NUMBER');
+			case 'blocked':
+				return _('sip:USER@DOMAIN, a number, a domain or the id of a router');
 			case 'text':
 				return _('at most 128 characters');
 			case 'hex':

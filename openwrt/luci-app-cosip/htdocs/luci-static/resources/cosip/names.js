@@ -67,6 +67,11 @@ const titles = {
 	'identity.certificate': _('File of the certificates'),
 	'identity.trust_anchor': _('Trust anchors'),
 	'identity.accept': _('Calls taken from'),
+	'identity.caller_calls_per_hour': _('Calls of a caller per hour'),
+	'identity.caller_texts_per_hour': _('Texts of a caller per hour'),
+	'identity.adapter_calls_per_hour': _('Calls of a router per hour'),
+	'identity.adapter_texts_per_hour': _('Texts of a router per hour'),
+	'identity.block': _('Blocked'),
 	'media.path': _('Who moves speech'),
 	'media.port_min': _('First port'),
 	'media.port_max': _('Last port'),
@@ -110,7 +115,11 @@ const expert = [
 	'overlay.port',
 	'overlay.secret_file',
 	'overlay.table_kb',
-	'overlay.store_entries'
+	'overlay.store_entries',
+	'identity.caller_calls_per_hour',
+	'identity.caller_texts_per_hour',
+	'identity.adapter_calls_per_hour',
+	'identity.adapter_texts_per_hour'
 ];
 
 /* What must be there is asked for beside the field; the daemon asks for it too. */

@@ -291,6 +291,40 @@ return baseclass.extend({
 			help: _('Whose calls to take: of all members or the verified (default with a trust_anchor).')
 		},
 		{
+			section: 'identity', option: 'caller_calls_per_hour', repeatable: false,
+			type: 'number', list: false, applies: 'live',
+			min: 0, max: 1000000,
+			default: '60',
+			help: _('Calls over the overlay that a certified caller may make to phones here; 0: no limit.')
+		},
+		{
+			section: 'identity', option: 'caller_texts_per_hour', repeatable: false,
+			type: 'number', list: false, applies: 'live',
+			min: 0, max: 1000000,
+			default: '600',
+			help: _('Texts over the overlay that a certified caller may send to phones here; 0: no limit.')
+		},
+		{
+			section: 'identity', option: 'adapter_calls_per_hour', repeatable: false,
+			type: 'number', list: false, applies: 'live',
+			min: 0, max: 1000000,
+			default: '300',
+			help: _('Calls over the overlay to phones here of all callers behind one router; 0: no limit.')
+		},
+		{
+			section: 'identity', option: 'adapter_texts_per_hour', repeatable: false,
+			type: 'number', list: false, applies: 'live',
+			min: 0, max: 1000000,
+			default: '3000',
+			help: _('Texts over the overlay to phones here of all callers behind one router; 0: no limit.')
+		},
+		{
+			section: 'identity', option: 'block', repeatable: false,
+			type: 'blocked', list: true, applies: 'live',
+			default: [],
+			help: _('Whose calls and texts over the overlay are refused: addresses, domains or routers.')
+		},
+		{
 			section: 'media', option: 'path', repeatable: false,
 			type: 'choice', list: false, applies: 'restart',
 			values: ['auto', 'user', 'off'],

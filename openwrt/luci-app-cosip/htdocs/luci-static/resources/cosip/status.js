@@ -51,6 +51,9 @@ const words = () => ({
 	overlay: _('directly, router to router'),
 	answered: _('answered'),
 	'setting up': _('setting up'),
+	'not certified': _('not certified'),
+	blocked: _('blocked'),
+	'too often': _('too often'),
 	phone: _('phone'),
 	adapter: _('this router'),
 	peer: _('other router')

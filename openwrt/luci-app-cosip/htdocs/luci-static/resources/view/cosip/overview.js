@@ -51,7 +51,7 @@ return view.extend({
 		this.shown = {};
 		this.open = new Set();
 
-		for (const name of ['service', 'servers', 'phones', 'calls', 'recent', 'peers'])
+		for (const name of ['service', 'servers', 'phones', 'calls', 'recent', 'refused', 'peers'])
 			this.parts[name] = E('div', { class: 'cbi-section', 'data-part': name });
 
 		this.update(data);
@@ -74,6 +74,9 @@ return view.extend({
 		this.show('phones', running ? status.phones : null, () => this.phones(status.phones));
 		this.show('calls', running ? status.calls : null, () => this.calls(status.calls));
 		this.show('recent', running ? trace : null, () => this.recent(trace?.trace ?? []));
+		this.show('refused', status?.refused?.length ? status.refused : null, () =>
+			this.refused(status.refused)
+		);
 		this.show('peers', running ? [status.overlay, peers] : null, () =>
 			this.peers(status, peers?.channels ?? [])
 		);
@@ -294,6 +297,16 @@ return view.extend({
 				...(call.omitted ? [E('p', {}, [_('and %d more').format(call.omitted)])] : [])
 			]
 		);
+	},
+
+	refused(callers) {
+		return [
+			E('h3', {}, [_('Refused lately')]),
+			drawings.table(
+				[_('From'), _('Router'), _('Reason'), _('How often'), _('Last')],
+				callers.map(it => [it.caller, it.adapter, cosip.word(it.why), it.count, ago(it.ago_s)])
+			)
+		];
 	},
 
 	peers(status, channels) {
