@@ -18,6 +18,7 @@ use super::{Adapter, Asker};
 use crate::channel::{CERTIFIED_AORS_MAX, EnrolAsk, EnrolRefusal, Payload};
 use crate::identity::Certificate;
 use crate::identity::enrolment::{Nonce, SERVER_AOR};
+use crate::identity::rolling::NewSecret;
 use crate::limits::{
     CERTIFICATES_MAX, ENROL_DOUBLINGS_MAX, ENROL_FOREIGN_MAX, ENROL_LOOK_INTERVAL, ENROL_LOOK_SOON,
     ENROL_NONCES_MAX, ENROL_PAUSE, ENROL_REPEAT, ENROL_SERVERS_MAX, ENROL_SPREAD_PART,
@@ -57,6 +58,8 @@ crate::observe::counters! {
         malformed,
         /// Signatures of certificates for us that were verified.
         verified,
+        /// Secrets of the network that came with a certificate and were new.
+        secrets,
     }
 }
 
@@ -129,7 +132,9 @@ struct Due {
 struct Checking {
     number: u32,
     certificate: Certificate,
-    /// So many of them hold.
+    /// The secret of the network that came with it.
+    secret: Option<NewSecret>,
+    /// So many signatures hold.
     verified: usize,
 }
 

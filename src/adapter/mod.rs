@@ -247,6 +247,7 @@ pub struct Adapter {
     config: Config,
     id: NodeId,
     vouched: vouching::Vouched,
+    secrets: secrets::Secrets,
     rng: Rng,
     network: Network,
     unix_s: Option<u64>,
@@ -326,6 +327,7 @@ impl Adapter {
         Self {
             id: identity.id(),
             vouched: vouching::Vouched::new(identity),
+            secrets: secrets::Secrets::new(keys),
             network: Network::default(),
             unix_s: None,
             clock_at: now,

@@ -72,6 +72,7 @@ impl Folders {
             File::Peers => self.state.join("peers"),
             File::Certificates => self.state.join(&self.certificate),
             File::Time => self.state.join("time"),
+            File::Secrets => self.state.join("secrets"),
         }
     }
 

@@ -13,4 +13,6 @@ pub enum File {
     Certificates,
     /// The moment than which it is not earlier, under `--state`, at most daily.
     Time,
+    /// Secrets of the network that a CoSIP server has brought, under `--state`.
+    Secrets,
 }

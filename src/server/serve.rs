@@ -137,6 +137,7 @@ impl<'a> Served<'a> {
         }
         if now >= self.look_at {
             self.look_at = now + LOOK;
+            self.keep_secrets(now);
             self.renew(now);
             let counts = self.with_office(now, |_, moment, office| office.counts(moment));
             self.counts = counts.unwrap_or(self.counts);
@@ -181,6 +182,14 @@ impl<'a> Served<'a> {
             Wish::Answer { peer, number, answer } => {
                 self.adapter.answer_enrolment(now, *peer, *number, answer.payload());
             }
+        }
+    }
+
+    /// Another server, or an operator, may have made a secret, or one takes over.
+    fn keep_secrets(&mut self, now: Instant) {
+        self.with_office(now, |_, moment, office| office.keep_secrets(moment));
+        if let Some(office) = &self.office {
+            self.adapter.take_secrets(now, office.keys.secrets(), office.rolled.clone());
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Database, Value};
 use crate::server::error::{DatabaseFault, ServerError};
 
 /// What each version of the schema adds to the one before.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE network (name TEXT NOT NULL, anchor TEXT NOT NULL);
 CREATE TABLE delegations (
@@ -59,6 +59,14 @@ CREATE TABLE seconds (
     PRIMARY KEY (aor, adapter)
 );
 CREATE INDEX seconds_by_due ON seconds (due_s);
+",
+    "
+CREATE TABLE secrets (
+    number BIGINT PRIMARY KEY,
+    key_id BIGINT NOT NULL,
+    sends_s BIGINT NOT NULL,
+    sealed TEXT NOT NULL
+);
 ",
 ];
 

@@ -185,7 +185,7 @@ impl World {
 
 fn certificate(answer: Answer) -> Certificate {
     match answer {
-        Answer::Certified(certificate) => *certificate,
+        Answer::Certified(certificate, _) => *certificate,
         other => panic!("{other:?}"),
     }
 }
@@ -537,7 +537,7 @@ impl Router {
                 let wait_ms = u64::from(*seconds) * 1_000 + u64::from(rng.below(2_000));
                 self.asks_at = Some(now + Duration::from_millis(wait_ms));
             }
-            Answer::Certified(_) => {
+            Answer::Certified(..) => {
                 self.asks_at = None;
                 self.done_at = self.done_at.or(Some(now));
             }
