@@ -9,6 +9,8 @@ mod needs;
 mod postgres_rig;
 #[path = "server/run.rs"]
 mod run;
+#[path = "server/secrets.rs"]
+mod secrets;
 #[path = "rig/wait.rs"]
 mod wait;
 

@@ -212,11 +212,9 @@ pub fn secret(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
         office.new_secret(moment, days.unwrap_or(ROLL_DAYS_MIN), &mut rng()?)?;
     }
     let result = show::secrets(&office.shown_secrets(moment));
-    let remark = match new {
-        true => "routers are brought it with their next certificates; export it for new images\n",
-        false => "",
-    };
-    Ok(Said { result, remark: remark.into() })
+    let brought = "routers are brought it with their next certificates; export it for new images\n";
+    let remark = if new { brought.to_owned() } else { office.spread(moment)? };
+    Ok(Said { result, remark })
 }
 
 /// `list`: who is certified.

@@ -63,7 +63,8 @@ impl Office {
             let new = unlike(rng, &file, name);
             rolled.take(&file, NewSecret { secret: new, sends_s });
             for added in rolled.iter().filter(|it| !known.contains(&it.secret)) {
-                books.add_secret(&sealed(&key, added, name, rng.bytes()))?;
+                let made_s = if added.secret == new { moment.now_s } else { 0 };
+                books.add_secret(&sealed(&key, (added, made_s), name, rng.bytes()))?;
             }
             let (id, at) = (key_id(&new, name), written(sends_s.into()));
             let detail = format!("key id {id:02x}, sent from {at} UTC");
@@ -113,6 +114,20 @@ impl Office {
     pub fn shown_secrets(&self, moment: Moment<'_>) -> Vec<Shown> {
         self.rolled.shown(moment.now_s, &self.keys).collect()
     }
+
+    /// Where a secret is coming: how many of the adapters with a certificate have been brought it,
+    /// in words.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn spread(&mut self, moment: Moment<'_>) -> Result<String, ServerError> {
+        let mut kept = self.books.secrets()?;
+        let Some(last) = kept.pop().filter(|it| u64::from(it.sends_s) > moment.now_s) else {
+            return Ok(String::new());
+        };
+        let (all, have) = self.books.members_since(last.made_s, moment.now_s)?;
+        Ok(format!("{have} of {all} adapters with a certificate have {:02x}\n", last.key_id))
+    }
 }
 
 /// A secret whose key id is none of these.
@@ -135,7 +150,12 @@ fn sealing_key(folder: &Folder) -> Result<Zeroizing<[u8; 32]>, ServerError> {
     Ok(Zeroizing::new(blake3::derive_key(CONTEXT, &*places)))
 }
 
-fn sealed(key: &[u8; 32], new: &NewSecret, name: &str, nonce: [u8; NONCE_BYTES]) -> Kept {
+fn sealed(
+    key: &[u8; 32],
+    (new, made_s): (&NewSecret, u64),
+    name: &str,
+    nonce: [u8; NONCE_BYTES],
+) -> Kept {
     let mut buffer = Zeroizing::new(new.secret);
     let cipher = ChaCha20Poly1305::new(&(*key).into());
     let head = new.sends_s.to_be_bytes();
@@ -143,7 +163,7 @@ fn sealed(key: &[u8; 32], new: &NewSecret, name: &str, nonce: [u8; NONCE_BYTES])
     let tag = cipher.encrypt_inout_detached(&nonce, &head, buffer.as_mut_slice().into());
     let tag: [u8; TAG_BYTES] = tag.map(Into::into).unwrap_or_default();
     let sealed = format!("{}{}{}", hex(&nonce), hex(&*buffer), hex(&tag));
-    Kept { key_id: key_id(&new.secret, name), sends_s: new.sends_s, sealed }
+    Kept { key_id: key_id(&new.secret, name), made_s, sends_s: new.sends_s, sealed }
 }
 
 fn open(key: &[u8; 32], kept: &Kept) -> Option<[u8; 32]> {

@@ -220,6 +220,7 @@ impl<'a> Served<'a> {
     fn reload(&mut self, now: Instant, own: &Config) -> Result<(), Rejected> {
         // Its settings and secrets may be others, too.
         self.reopen(now);
+        self.look_at = now;
         let Some(office) = &self.office else { return Ok(()) };
         let config = settings::combined(&office.config, own.clone(), office.anchor);
         self.adapter.handle_input(now, Input::Config(&config))

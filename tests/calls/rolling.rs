@@ -225,8 +225,8 @@ fn a_leaked_secret_is_rolled_in_29_days_and_every_call_goes_through_meanwhile() 
     }
     for router in 0..5 {
         assert_eq!(it.key_ids(router), [key_id(NEW)], "{router}");
-        assert_eq!(it.home.town.status(router)["counters"]["enrolment_secrets"], 1, "{router}");
     }
+    assert_eq!(it.home.town.status(0)["counters"]["enrolment_secrets"], 1);
     let published = it.home.town.status(0)["overlay"]["published"].clone();
     assert_eq!(published, 1, "one record is left: under the old secret it was withdrawn");
     // And nobody hears it.
@@ -250,10 +250,9 @@ fn a_power_cut_leaves_no_certificate_without_the_secret_that_came_with_it() {
     let written = [File::Secrets, File::Certificates];
     it.home.town.world.files.retain(|file| !written.contains(&file.1));
     it.reboots(0, &[OLD]);
-    assert_eq!(it.key_ids(0), [key_id(OLD)]);
     it.run_s(LOOK_MS / 1_000);
     assert_eq!(it.key_ids(0), [key_id(OLD), key_id(NEW)]);
-    it.run_s(60);
+    assert_eq!(it.home.town.status(0)["counters"]["enrolment_secrets"], 1, "brought again");
     let files = written.map(|file| it.file_of(0, file).unwrap());
     assert!(files[0] < files[1], "the secret is written first: {files:?}");
     let saves = it.home.town.world.saves;
