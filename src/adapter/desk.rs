@@ -141,7 +141,7 @@ impl Adapter {
 
     /// Takes the secrets of the network, which this server rolls.
     pub fn take_secrets(&mut self, now: Instant, file: NetworkSecrets, rolled: Rolled) {
-        self.secrets = Secrets::of_server(file, rolled);
+        self.enrolment.secrets = Secrets::of_server(file, rolled);
         self.review_secrets(now);
     }
 

@@ -2,9 +2,9 @@
 //! server brings with a certificate, which take over by themselves
 //! ([`crate::identity::rolling`]); without a restart and without a record lost.
 //!
-//! What is in the file is in three reloads exchanged by hand: everybody hears the new one, everybody
-//! sends it, the old one is forgotten. What was brought is written down before the certificate that
-//! came with it, into a file of its own.
+//! By hand a secret is exchanged in three reloads: everybody hears the new one, everybody sends it,
+//! the old one is forgotten. What was brought is written down before the certificate that came with
+//! it, into a file of its own.
 
 use super::{Adapter, Wish};
 use crate::config::Mode;
@@ -50,7 +50,7 @@ impl Adapter {
             }
             return;
         }
-        self.secrets.file = keys.secrets();
+        self.enrolment.secrets.file = keys.secrets();
         self.review_secrets(now);
     }
 
@@ -64,7 +64,7 @@ impl Adapter {
     /// What was brought before this start was read.
     pub(super) fn brought_read(&mut self, now: Instant, data: &[u8]) {
         match core::str::from_utf8(data).ok().and_then(Rolled::parse) {
-            Some(brought) => self.secrets.brought = brought,
+            Some(brought) => self.enrolment.secrets.brought = brought,
             None => log::error!("the file of new secrets cannot be read; the next renewal helps"),
         }
         self.review_secrets(now);
@@ -73,7 +73,7 @@ impl Adapter {
     /// A CoSIP server has brought a secret, with a certificate that holds.
     pub(super) fn secret_came(&mut self, now: Instant, new: Option<NewSecret>) {
         let Some(new) = new else { return };
-        let Secrets { file, brought, unsaved } = &mut self.secrets;
+        let Secrets { file, brought, unsaved } = &mut self.enrolment.secrets;
         if brought.take(file, new) {
             *unsaved = true;
             self.enrolment.counters.secrets += 1;
@@ -87,7 +87,7 @@ impl Adapter {
     pub(super) fn review_secrets(&mut self, now: Instant) {
         let now_s = self.channel_clock(now).now_s();
         let (Some(overlay), Some(channel)) = (&mut self.overlay, &mut self.channel) else { return };
-        let secrets = self.secrets.brought.at(now_s, &self.secrets.file);
+        let secrets = self.enrolment.secrets.brought.at(now_s, &self.enrolment.secrets.file);
         if overlay.keys().secrets() == secrets {
             return;
         }
@@ -108,8 +108,8 @@ impl Adapter {
 
     /// Writes down what was brought.
     pub(super) fn save_secrets_now(&mut self) {
-        if core::mem::take(&mut self.secrets.unsaved) {
-            let text = self.secrets.brought.to_text();
+        if core::mem::take(&mut self.enrolment.secrets.unsaved) {
+            let text = self.enrolment.secrets.brought.to_text();
             self.wish(Wish::Nothing, Request::Save(File::Secrets, text.into_bytes()));
         }
     }
@@ -118,7 +118,7 @@ impl Adapter {
     pub(super) fn secrets_status(&self, now: Instant) -> Value {
         let Some(overlay) = &self.overlay else { return Value::Array(Vec::new()) };
         let now_s = self.channel_clock(now).now_s();
-        let shown = self.secrets.brought.shown(now_s, overlay.keys());
+        let shown = self.enrolment.secrets.brought.shown(now_s, overlay.keys());
         let one = |it: Shown| {
             json!({
                 "key_id": format!("{:02x}", it.key_id),

@@ -1,6 +1,6 @@
 //! What the provider's commands refuse: what, where, and what to do.
 
-use super::secrets::{ROLL_DAYS_MAX, ROLL_DAYS_MIN};
+use super::secrets::RollFault;
 use super::text::{hex, moment};
 use super::vault::PASSPHRASE_BYTES_MIN;
 use crate::config;
@@ -169,10 +169,8 @@ pub enum Refusal {
     },
     /// The list is larger than a list may be; how many are on it.
     Long(usize),
-    /// A new secret would take over too soon, or in too long a time.
-    Roll,
-    /// Another new secret is on its way until then, where that is known.
-    Rolling(Option<u64>),
+    /// A new secret of the network cannot take over.
+    Roll(RollFault),
 }
 
 impl From<io::Error> for ServerError {
@@ -387,21 +385,7 @@ impl fmt::Display for Refusal {
                 "{entries} revocations, more than a list has room for; revoke the delegation \
                  instead and issue anew: see docs/security.md"
             ),
-            Self::Roll => write!(
-                f,
-                "--days: a number from {ROLL_DAYS_MIN} to {ROLL_DAYS_MAX}; routers are brought a \
-                 new secret when they renew, every 7 days, and one that does not have it when it \
-                 is sent hears nobody any more"
-            ),
-            Self::Rolling(until_s) => {
-                f.write_str("the network has two secrets, and certificates list no third; ")?;
-                match until_s {
-                    Some(until_s) => {
-                        write!(f, "the older one is dropped at {} UTC", moment(*until_s))
-                    }
-                    None => f.write_str("drop the older one from network.key, here and on routers"),
-                }
-            }
+            Self::Roll(fault) => fault.fmt(f),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The network's secret, and how another one takes over while everything runs.
 //!
 //! A new secret is handed out with certificates and sent from a moment of its own
-//! ([`crate::identity::rolling`]): after [`ROLL_DAYS_MIN`] days at the earliest, for a router renews
-//! its certificates every 7 days, and one that was switched off has to until they end after 14. The
+//! ([`crate::identity::rolling`]): after [`ROLL_DAYS_MIN`] days at the earliest. A router renews its
+//! certificates every 7 days, and one that was switched off has to when they end, after 14. The
 //! books say which secrets there were and from when each is sent, so that all servers of a network
-//! agree; `network.key` follows them, and is what routers' images get. A secret whose file begins
-//! with one that the books do not know was written there by its owner, and counts.
+//! agree; `network.key` follows them, and is what routers' images get. Where it begins with a secret
+//! that the books do not know, its owner has written that there, and it counts.
 //!
 //! In the books they are sealed under a key that follows from `place.key`, which every server of a
 //! network has and no database.
@@ -22,6 +22,7 @@ use crate::identity::rolling::{NewSecret, Rolled, Shown, State, heard_until_s};
 use crate::rng::Rng;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
+use core::fmt;
 use zeroize::Zeroizing;
 
 /// Days until a new secret is sent, at least and where nothing else is said.
@@ -33,11 +34,42 @@ const CONTEXT: &str = "cosip 2026 server secrets in the books v1";
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
+/// Why a new secret cannot take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollFault {
+    /// It would do so too soon, or in too long a time.
+    Days,
+    /// Another one does, until then, where that is known.
+    UnderWay(Option<u64>),
+}
+
+impl fmt::Display for RollFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Days => write!(
+                f,
+                "--days: a number from {ROLL_DAYS_MIN} to {ROLL_DAYS_MAX}; routers are brought a \
+                 new secret when they renew, every 7 days, and one that does not have it when it \
+                 is sent hears nobody any more"
+            ),
+            Self::UnderWay(until_s) => {
+                f.write_str("the network has two secrets, and certificates list no third; ")?;
+                match until_s {
+                    Some(until_s) => {
+                        write!(f, "the older one is dropped at {} UTC", written(*until_s))
+                    }
+                    None => f.write_str("drop the older one from network.key, here and on routers"),
+                }
+            }
+        }
+    }
+}
+
 impl Office {
     /// Makes a secret that is sent from so many days on.
     ///
     /// # Errors
-    /// [`Refusal::Roll`], [`Refusal::Rolling`], and what else can fail.
+    /// [`RollFault`], and what else can fail.
     pub fn new_secret(
         &mut self,
         moment: Moment<'_>,
@@ -45,7 +77,7 @@ impl Office {
         rng: &mut Rng,
     ) -> Result<Shown, ServerError> {
         if !(ROLL_DAYS_MIN..=ROLL_DAYS_MAX).contains(&days) {
-            return Err(Refusal::Roll.into());
+            return Err(Refusal::Roll(RollFault::Days).into());
         }
         let Self { folder, config, books, keys, .. } = self;
         let (key, name) = (sealing_key(folder)?, config.network_name());
@@ -57,7 +89,8 @@ impl Office {
             file = rolled.at(moment.now_s, &file);
             if file.len() >= SECRETS_MAX {
                 let known = file.iter().filter_map(|it| rolled.sends_s(it)).max();
-                return Err(Refusal::Rolling(known.map(heard_until_s)).into());
+                let until_s = known.map(heard_until_s);
+                return Err(Refusal::Roll(RollFault::UnderWay(until_s)).into());
             }
             let known: Vec<[u8; 32]> = rolled.iter().map(|it| it.secret).collect();
             let new = unlike(rng, &file, name);
@@ -72,7 +105,7 @@ impl Office {
         })?;
         self.keep_secrets(moment)?;
         let shown = self.shown_secrets(moment).into_iter().find(|it| it.state == State::Coming);
-        shown.ok_or_else(|| Refusal::Rolling(None).into())
+        shown.ok_or_else(|| Refusal::Roll(RollFault::UnderWay(None)).into())
     }
 
     /// Takes what the books say of secrets.
@@ -96,12 +129,13 @@ impl Office {
         if secrets == self.keys.secrets() {
             return Ok(());
         }
+        let lines = secrets.iter().map(|secret| format!("{}\n", hex(secret)));
+        let text = Zeroizing::new(lines.collect::<String>());
+        self.folder.write(SECRET, &text)?;
         if let Some(keys) = NetworkKeys::of(&secrets, self.config.network_name()) {
             self.keys = keys;
         }
-        let lines = secrets.iter().map(|secret| format!("{}\n", hex(secret)));
-        let text = Zeroizing::new(lines.collect::<String>());
-        self.folder.write(SECRET, &text)
+        Ok(())
     }
 
     /// The secret that takes over, or did so last: what routers are given.

@@ -20,7 +20,7 @@ use cosip::time::{Duration, Instant};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
-pub(crate) const CLERK: &str = "198.51.100.7:5070";
+const CLERK: &str = "198.51.100.7:5070";
 /// Within this time a router that lacks a certificate has asked, and asked again.
 pub(crate) const LOOK_MS: u64 = 310_000;
 /// So soon after a phone has registered, or the overlay was joined.

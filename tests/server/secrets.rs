@@ -7,6 +7,7 @@ use cosip::rng::Rng;
 use cosip::server::error::{FolderFault, Refusal};
 use cosip::server::folder::Folder;
 use cosip::server::office::{Office, Order};
+use cosip::server::secrets::RollFault;
 use cosip::server::setup::{self, Plan};
 use cosip::server::{Moment, ServerError};
 use std::os::unix::fs::PermissionsExt as _;
@@ -81,14 +82,17 @@ fn a_roll_that_would_leave_routers_behind_or_a_third_secret_is_refused() {
     let scratch = Scratch::new("roll-refused");
     let mut office = scratch.made();
     for days in [0, 14, 366] {
-        assert_eq!(refusal(office.new_secret(at(0), days, &mut rng(2))), Refusal::Roll);
+        assert_eq!(
+            refusal(office.new_secret(at(0), days, &mut rng(2))),
+            Refusal::Roll(RollFault::Days)
+        );
     }
     assert_eq!(lines(&scratch).len(), 1);
     office.new_secret(at(0), 20, &mut rng(2)).unwrap();
     let ends_s = START_S + 34 * DAY_S;
     for day in [0, 20, 33] {
         let refused = refusal(scratch.office().new_secret(at(day), 15, &mut rng(3)));
-        assert_eq!(refused, Refusal::Rolling(Some(ends_s)), "{day}");
+        assert_eq!(refused, Refusal::Roll(RollFault::UnderWay(Some(ends_s))), "{day}");
     }
     let before = lines(&scratch);
     scratch.office().new_secret(at(34), 15, &mut rng(3)).unwrap();
@@ -100,7 +104,7 @@ fn a_roll_that_would_leave_routers_behind_or_a_third_secret_is_refused() {
     drop(other.made());
     other.write("net/network.key", &format!("{}\n{}\n", "7".repeat(64), "8".repeat(64)));
     let refused = refusal(other.office().new_secret(at(0), 15, &mut rng(2)));
-    assert_eq!(refused, Refusal::Rolling(None));
+    assert_eq!(refused, Refusal::Roll(RollFault::UnderWay(None)));
 }
 
 /// A second machine: a copy of the folder of the first, with the same database.
@@ -136,7 +140,10 @@ fn machines_with_one_database_agree_about_secrets_and_it_holds_none_in_clear() {
     assert_eq!(copied(), scratch.read("network.key"));
     let secrets = lines(&scratch);
     // Either of them takes no second one, and one that slept through all of it is told at once.
-    assert!(matches!(refusal(other.new_secret(at(1), 15, &mut rng(3))), Refusal::Rolling(_)));
+    assert!(matches!(
+        refusal(other.new_secret(at(1), 15, &mut rng(3))),
+        Refusal::Roll(RollFault::UnderWay(_))
+    ));
     other.keep_secrets(at(40)).unwrap();
     assert_eq!(copied(), format!("{}\n", secrets[1]));
     let held: Vec<u8> = fs::read(scratch.path("shared.db")).unwrap();
