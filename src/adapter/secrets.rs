@@ -73,10 +73,12 @@ impl Adapter {
     /// A CoSIP server has brought a secret, with a certificate that holds.
     pub(super) fn secret_came(&mut self, now: Instant, new: Option<NewSecret>) {
         let Some(new) = new else { return };
+        let left_s = u64::from(new.sends_s).saturating_sub(self.channel_clock(now).now_s());
         let Secrets { file, brought, unsaved } = &mut self.enrolment.secrets;
         if brought.take(file, new) {
             *unsaved = true;
             self.enrolment.counters.secrets += 1;
+            log::info!("a CoSIP server has brought a secret, to be sent in {} h", left_s / 3600);
             self.review_secrets(now);
             // Certificates that came before list nothing under it.
             self.look_soon_for_missing(now);
