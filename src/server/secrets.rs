@@ -1,11 +1,11 @@
 //! The network's secret, and how another one takes over while everything runs.
 //!
 //! A new secret is handed out with certificates and sent from a moment of its own
-//! ([`crate::identity::rolling`]): after [`ROLL_DAYS_MIN`] days at the earliest. A router renews its
-//! certificates every 7 days, and one that was switched off has to when they end, after 14. The
+//! ([`crate::identity::rolling`]): after [`ROLL_DAYS_MIN`] days at the earliest. A router renews
+//! its certificates every 7 days, and one that was switched off has to when they end, after 14. The
 //! books say which secrets there were and from when each is sent, so that all servers of a network
-//! agree; `network.key` follows them, and is what routers' images get. Where it begins with a secret
-//! that the books do not know, its owner has written that there, and it counts.
+//! agree; `network.key` follows them, and is what routers' images get. Where it begins with a
+//! secret that the books do not know, its owner has written that there, and it counts.
 //!
 //! In the books they are sealed under a key that follows from `place.key`, which every server of a
 //! network has and no database.

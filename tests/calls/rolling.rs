@@ -157,8 +157,8 @@ impl Rolling {
         self.run_s(60);
     }
 
-    /// Somebody who has the leaked secret, and even a certificate, asks the first router, which does
-    /// not hear it, or answers under the new one.
+    /// Somebody who has the leaked secret, and even a certificate, asks the first router, which
+    /// does not hear it, or answers under the new one.
     fn thief_hears_nobody(&mut self, last: u8, is_heard: bool) {
         let unheard = |it: &mut Self| {
             it.home.town.status(0)["counters"]["overlay_unauthentic"].as_u64().unwrap()
