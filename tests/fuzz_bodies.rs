@@ -4,7 +4,7 @@
 //! its input is committed as a seed. Random changes follow from fixed seeds.
 
 use cosip::rng::Rng;
-use cosip::{channel, config, media, overlay, portmap, sip};
+use cosip::{channel, config, identity, media, overlay, portmap, sip};
 use std::fs;
 use std::path::Path;
 
@@ -72,6 +72,12 @@ fn overlay_datagrams() {
 #[test]
 fn channel_scripts() {
     run("fuzz/seeds/channel_datagram", channel::fuzz::fuzz, 100, 200);
+}
+
+#[test]
+fn new_secrets() {
+    run("fuzz/seeds/new_secrets", identity::rolling::fuzz, 500, 500);
+    run("fuzz/seeds/new_secrets", channel::fuzz::fuzz_payload, 500, 2000);
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod needs;
 mod postgres_rig;
 #[path = "server/run.rs"]
 mod run;
+#[path = "server/secrets.rs"]
+mod secrets;
 #[path = "rig/wait.rs"]
 mod wait;
 
@@ -851,6 +853,11 @@ fn several_machines_share_a_postgresql() {
     let serial = good(&second.run(&alice)).trim().to_owned();
     assert!(!good(&scratch.run(&["list"])).contains("alice"));
     assert!(good(&scratch.run(&["list", "--all"])).contains("revoked"));
+    good(&second.run(&["secret", "--new"]));
+    assert!(good(&scratch.run(&["secret"])).contains(" coming "));
+    let [own, others] =
+        [&scratch, &second].map(|it| fs::read_to_string(it.kept("network.key")).unwrap());
+    assert_eq!((own.lines().count(), &own), (2, &others));
     let path = scratch.path("list");
     good(&scratch.run(&["revocations", "--out", path.to_str().unwrap()]));
     let list = List { number: 0, entries: 0, bytes: fs::read(path).unwrap() };

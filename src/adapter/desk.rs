@@ -8,6 +8,7 @@ use super::call::identity::Rename;
 use super::own_request::OwnRequest;
 use super::providers::ProviderState;
 use super::register::wan_contact;
+use super::secrets::Secrets;
 use super::targets::Target;
 use super::ways::Way;
 use super::{Adapter, ClientOwner, spelling};
@@ -15,7 +16,9 @@ use crate::budget::Budget;
 use crate::channel::{EnrolAnswer, EnrolAsk, EnrolProof, Payload};
 use crate::identity::PublicKey;
 use crate::identity::enrolment::{Challenge, Nonce, SERVER_AOR};
+use crate::identity::network::NetworkSecrets;
 use crate::identity::record::Contact;
+use crate::identity::rolling::Rolled;
 use crate::json::Value;
 use crate::limits::{DESK_EVENTS_MAX, DESK_SESSIONS_MAX, DESK_WORK_PIECE};
 use crate::net::NodeId;
@@ -152,6 +155,12 @@ impl Adapter {
     /// Takes a newer list, which spreads from here.
     pub fn take_list(&mut self, now: Instant, list: &[u8]) {
         self.list_read(now, list);
+    }
+
+    /// Takes the secrets of the network, which this server rolls.
+    pub fn take_secrets(&mut self, now: Instant, file: NetworkSecrets, rolled: Rolled) {
+        self.enrolment.secrets = Secrets::of_server(file, rolled);
+        self.review_secrets(now);
     }
 
     /// Sends the challenge of this number through the SIP server to whoever is registered for

@@ -14,10 +14,12 @@ mod wanted;
 
 pub(super) use challenge::is_challenge;
 
+use super::secrets::Secrets;
 use super::{Adapter, Asker};
 use crate::channel::{CERTIFIED_AORS_MAX, EnrolAsk, EnrolRefusal, Payload};
-use crate::identity::Certificate;
 use crate::identity::enrolment::{Nonce, SERVER_AOR};
+use crate::identity::rolling::NewSecret;
+use crate::identity::{Certificate, NetworkKeys};
 use crate::limits::{
     CERTIFICATES_MAX, ENROL_DOUBLINGS_MAX, ENROL_FOREIGN_MAX, ENROL_LOOK_INTERVAL, ENROL_LOOK_SOON,
     ENROL_NONCES_MAX, ENROL_PAUSE, ENROL_REPEAT, ENROL_SERVERS_MAX, ENROL_SPREAD_PART,
@@ -59,6 +61,8 @@ crate::observe::counters! {
         malformed,
         /// Signatures of certificates for us that were verified.
         verified,
+        /// Secrets of the network that came with a certificate and were new.
+        secrets,
     }
 }
 
@@ -131,7 +135,9 @@ struct Due {
 struct Checking {
     number: u32,
     certificate: Certificate,
-    /// So many of them hold.
+    /// The secret of the network that came with it.
+    secret: Option<NewSecret>,
+    /// So many signatures hold.
     verified: usize,
 }
 
@@ -167,6 +173,7 @@ pub(super) struct Enrolment {
     checking: Option<Checking>,
     resting: List<Resting, AORS_MAX>,
     foreign: List<Foreign, ENROL_FOREIGN_MAX>,
+    pub(super) secrets: Secrets,
     pub(super) counters: Counters,
     /// Where others ask us.
     #[cfg(feature = "server")]
@@ -174,7 +181,7 @@ pub(super) struct Enrolment {
 }
 
 impl Enrolment {
-    pub(super) fn new(now: Instant, rng: &mut Rng) -> Self {
+    pub(super) fn new(now: Instant, keys: Option<&NetworkKeys>, rng: &mut Rng) -> Self {
         let phase = rng.below(ENROL_LOOK_INTERVAL.as_millis() as u32);
         Self {
             look_at: now + Duration::from_millis(phase.into()),
@@ -192,6 +199,7 @@ impl Enrolment {
             checking: None,
             resting: List::new(),
             foreign: List::new(),
+            secrets: Secrets::new(keys),
             counters: Counters::default(),
             #[cfg(feature = "server")]
             desk: None,

@@ -362,7 +362,7 @@ impl Adapter {
             notices: List::new(),
             callers: callers::Callers::default(),
             contacts: contacts::Contacts::default(),
-            enrolment: enrolment::Enrolment::new(now, &mut rng),
+            enrolment: enrolment::Enrolment::new(now, keys, &mut rng),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: Map::new(),

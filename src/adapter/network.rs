@@ -158,7 +158,9 @@ impl Adapter {
                 self.loaded(now, file, Some(data));
             }
             (Some(Wish::Load(file)), _) => self.loaded(now, file, None),
-            (Some(Wish::Secrets), Ok(Answer::Loaded(text))) => self.secrets_read(text),
+            (Some(Wish::Secrets), Ok(Answer::Loaded(text))) => {
+                self.secrets_read(now, text);
+            }
             (Some(Wish::Secrets), _) => self.secrets_unread(),
             _ => {}
         }
@@ -353,8 +355,11 @@ impl Adapter {
         self.wan_port_tries = 0;
         self.log_shortages(now);
         self.save_time(now);
+        // A certificate that lists what it is under is no use without the secret.
+        self.save_secrets();
         self.save_certificates(now);
         self.save_list(now);
+        self.review_secrets(now);
         self.review_certificates(now);
         self.bind_missing();
         self.want_rules();

@@ -1,5 +1,5 @@
 //! What outlives a restart: known phones, our WAN port, peers of the overlay; and the time, see
-//! `vouching`.
+//! `vouching`, and secrets, see `secrets`.
 //!
 //! Under `--run` every change is written at once, those that follow within a second together;
 //! under `--state`, which is flash, at most hourly, on a new address and at a stop, and never while
@@ -161,6 +161,7 @@ impl Adapter {
         self.wish(super::Wish::Load(File::Volatile), Request::Load(File::Volatile));
         self.wish(super::Wish::Load(File::Peers), Request::Load(File::Peers));
         self.wish(super::Wish::Load(File::Time), Request::Load(File::Time));
+        self.wish(super::Wish::Load(File::Secrets), Request::Load(File::Secrets));
         self.load_certificates();
         // At the place that these give.
         self.wish(super::Wish::Load(File::Revocations), Request::Load(File::Revocations));
@@ -196,7 +197,8 @@ impl Adapter {
             (File::Certificates, data) => self.certificates_read(now, data),
             (File::Time, data) => self.time_read(now, data),
             (File::Revocations, Some(data)) => self.list_read(now, data),
-            (File::Peers | File::Revocations, None) => {}
+            (File::Secrets, Some(data)) => self.brought_read(now, data),
+            (File::Peers | File::Revocations | File::Secrets, None) => {}
         }
     }
 
@@ -234,6 +236,7 @@ impl Adapter {
         self.save_bindings(now, File::Volatile);
         self.save_bindings(now, File::Bindings);
         self.save_peers();
+        self.save_secrets_now();
         self.save_certificates_now();
         self.save_list_now(now);
         self.persist.volatile_at = None;

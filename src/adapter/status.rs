@@ -104,6 +104,7 @@ impl Adapter {
             "interception": self.interception_status(),
             "servers": self.servers_status(now),
             "overlay": self.overlay_status(),
+            "secrets": self.secrets_status(now),
             "identity": self.identity_status(now),
             "phones": self.phones_status(now),
             "calls": self.calls_status(now),

@@ -248,7 +248,7 @@ impl Adapter {
     }
 
     /// What time it is, for the channel.
-    fn channel_clock(&self, now: Instant) -> Clock {
+    pub(super) fn channel_clock(&self, now: Instant) -> Clock {
         let floor_s = self.overlay.as_ref().map_or(0, |overlay| overlay.time_floor_s(now));
         Clock { unix_s: self.knows_time().then(|| self.unix_now(now)), floor_s }
     }

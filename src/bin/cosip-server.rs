@@ -17,6 +17,7 @@ usage: cosip-server init --settings FILE [--secret FILE] [--offline FILE] [--dat
        cosip-server issue --key HEX --aor sip:USER@DOMAIN [--aor ..] [--days N] [--second]
        cosip-server revoke SERIAL|--key HEX|--aor sip:USER@DOMAIN [--reason TEXT]
        cosip-server revocations [--anchor FILE] [--out FILE]
+       cosip-server secret [--new [--days N]]
        cosip-server list [--all] [--key HEX] [--aor sip:USER@DOMAIN]
        cosip-server audit
        cosip-server export --out DIR
@@ -39,9 +40,11 @@ revoke       ends certificates before their time: run has routers told; by --key
              certified again
 revocations  makes the signed list of those now, and has run spread it; a long one the anchor has to
              sign; --out: it goes into a file, too
+secret       shows the network's secrets by their key ids; --new makes another one, which routers
+             are brought with their next certificates and send from --days (15, the least) on
 list         who is certified; --all: who was
 audit        what was done, when and by whom
-export       writes settings and secret of routers, for make image-overlay
+export       writes settings and secrets of routers, for make image-overlay
 ";
 
 /// Wrong usage, as sysexits.h has it.
@@ -79,6 +82,7 @@ fn command() -> Result<Said, ServerError> {
         Some(Value(word)) if word == "issue" => commands::issue(&mut arguments),
         Some(Value(word)) if word == "revoke" => commands::revoke(&mut arguments),
         Some(Value(word)) if word == "revocations" => commands::revocations(&mut arguments),
+        Some(Value(word)) if word == "secret" => commands::secret(&mut arguments),
         Some(Value(word)) if word == "list" => commands::list(&mut arguments),
         Some(Value(word)) if word == "audit" => commands::audit(&mut arguments),
         Some(Value(word)) if word == "export" => commands::export(&mut arguments),

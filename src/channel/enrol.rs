@@ -3,6 +3,7 @@
 
 use crate::identity::certificate::CERTIFICATE_BYTES_MAX;
 use crate::identity::enrolment::{NONCE_BYTES, Nonce};
+use crate::identity::rolling::NewSecret;
 use crate::identity::{Signature, key::SIGNATURE_BYTES};
 use crate::limits::AOR_BYTES_MAX;
 use serde::{Deserialize, Serialize};
@@ -89,12 +90,13 @@ pub enum EnrolAnswer<'a> {
         /// When to try again.
         again_s: u32,
     },
-    /// The certificate, for all that were not refused.
-    Certified(#[serde(borrow)] &'a [u8]),
+    /// The certificate, for all that were not refused; and the newest secret of the network, where
+    /// one takes over or has done so.
+    Certified(#[serde(borrow)] &'a [u8], Option<NewSecret>),
 }
 
 impl EnrolAnswer<'_> {
     pub(super) fn is_within_bounds(&self) -> bool {
-        !matches!(self, Self::Certified(bytes) if bytes.len() > CERTIFICATE_BYTES_MAX)
+        !matches!(self, Self::Certified(bytes, _) if bytes.len() > CERTIFICATE_BYTES_MAX)
     }
 }

@@ -55,6 +55,18 @@ pub fn fuzz(data: &[u8]) {
     }
 }
 
+/// Takes `data` as a kind and a body of what is said inside a session. Panics where what is read is
+/// not written so that the same is read again.
+pub fn fuzz_payload(data: &[u8]) {
+    let Some((kind, body)) = data.split_first() else { return };
+    let Ok(payload) = Payload::decode(*kind, body) else { return };
+    let mut buf = vec![0; SIP_MESSAGE_BYTES_MAX];
+    let written = payload.encode(&mut buf);
+    let (kind, len) = written.expect("what was read is within its bounds");
+    let again = Payload::decode(kind, buf.get(..len).unwrap_or_default());
+    assert_eq!(again.as_ref(), Ok(&payload));
+}
+
 impl Bench {
     fn new() -> Option<Self> {
         let network = NetworkKeys::new(&[1; 32], "fuzz");

@@ -73,6 +73,7 @@ impl Folders {
             File::Certificates => self.state.join(&self.certificate),
             File::Time => self.state.join("time"),
             File::Revocations => self.state.join("revocations"),
+            File::Secrets => self.state.join("secrets"),
         }
     }
 

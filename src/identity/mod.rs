@@ -10,6 +10,7 @@ pub mod key;
 pub mod network;
 pub mod record;
 pub mod revocation;
+pub mod rolling;
 #[cfg(feature = "lab")]
 mod stand_in;
 pub mod statement;

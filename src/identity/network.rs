@@ -10,6 +10,9 @@ use super::key::parse_hex;
 use crate::limits::{AOR_STRETCH_ROUNDS, NETWORK_SECRETS_MAX};
 use core::fmt;
 
+/// Secrets of one network: the first sends, all are heard.
+pub type NetworkSecrets = heapless::Vec<[u8; 32], NETWORK_SECRETS_MAX>;
+
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 16;
 
@@ -61,6 +64,7 @@ impl core::error::Error for SecretError {}
 
 #[derive(Clone, PartialEq, Eq)]
 struct Derived {
+    secret: [u8; 32],
     id: u8,
     tag: [u8; 32],
     aor: [u8; 32],
@@ -77,6 +81,7 @@ impl Derived {
         };
         let [id, ..] = derive(CONTEXT_ID);
         Self {
+            secret: *secret,
             id,
             tag: derive(CONTEXT_TAG),
             aor: derive(CONTEXT_AOR),
@@ -127,7 +132,7 @@ impl NetworkKeys {
     /// # Errors
     /// [`SecretError`], with the line.
     pub fn parse(text: &str, name: &str) -> Result<Self, SecretError> {
-        let mut keys: Option<Self> = None;
+        let mut secrets = NetworkSecrets::new();
         for (line, content) in (1..).zip(text.lines().map(str::trim)) {
             if content.is_empty() || content.starts_with('#') {
                 continue;
@@ -136,15 +141,26 @@ impl NetworkKeys {
             if secret == [0; 32] {
                 return Err(SecretError::Zero { line });
             }
-            match &mut keys {
-                None => keys = Some(Self::new(&secret, name)),
-                Some(keys) => {
-                    let added = keys.heard.push(Derived::new(&secret, name));
-                    added.map_err(|_| SecretError::TooMany { line })?;
-                }
-            }
+            secrets.push(secret).map_err(|_| SecretError::TooMany { line })?;
         }
-        keys.ok_or(SecretError::Empty)
+        Self::of(&secrets, name).ok_or(SecretError::Empty)
+    }
+
+    /// The keys of these secrets, of which the first sends; none of none.
+    pub fn of(secrets: &NetworkSecrets, name: &str) -> Option<Self> {
+        let (first, others) = secrets.split_first()?;
+        let heard = others.iter().map(|secret| Derived::new(secret, name)).collect();
+        Some(Self { heard, ..Self::new(first, name) })
+    }
+
+    /// The secrets themselves: the one that sends, and the others.
+    pub fn secrets(&self) -> NetworkSecrets {
+        self.all().map(|keys| keys.secret).collect()
+    }
+
+    /// Their key ids, in the same order: what people are shown of them.
+    pub fn key_ids(&self) -> impl Iterator<Item = u8> {
+        self.all().map(|keys| keys.id)
     }
 
     /// The key id byte of what is sent.
@@ -203,7 +219,7 @@ impl NetworkKeys {
 impl fmt::Debug for NetworkKeys {
     /// The key ids alone: no key reaches a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.all().map(|keys| keys.id)).finish()
+        f.debug_list().entries(self.key_ids()).finish()
     }
 }
 

@@ -109,6 +109,9 @@ pub const OVERLAY_SOURCE_FORGOTTEN_MS: u64 = 60_000;
 /// Secrets in a network's secret file: the old one, the new one, and room for mistakes.
 pub const NETWORK_SECRETS_MAX: usize = 4;
 
+/// Once a new secret is sent, the one before is heard for so long.
+pub const NETWORK_SECRET_HEARD: Duration = Duration::from_secs(14 * 86_400);
+
 /// Trust anchors: those of a few providers, each with the next one beside it while one is replaced.
 pub const TRUST_ANCHORS_MAX: usize = 8;
 

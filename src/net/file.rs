@@ -15,4 +15,6 @@ pub enum File {
     Time,
     /// The list of revocations that counts, under `--state`: soon after it changes, at most hourly.
     Revocations,
+    /// Secrets of the network that a CoSIP server has brought, under `--state`.
+    Secrets,
 }

@@ -12,6 +12,7 @@ mod postgres;
 mod queries;
 mod schema;
 mod seconds;
+mod secrets;
 mod sqlite;
 
 use super::Moment;
@@ -20,6 +21,7 @@ use super::text::hex;
 use crate::identity::PublicKey;
 pub use queries::{Ended, Entry, Held, Selector};
 pub use seconds::{Due, Second};
+pub use secrets::Kept;
 use std::path::Path;
 
 /// What a database keeps in one field, where it holds anything.

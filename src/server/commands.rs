@@ -5,6 +5,7 @@ use super::books::Selector;
 use super::error::ServerError;
 use super::folder::{Folder, SETTINGS};
 use super::office::{CERTIFICATE_DAYS_MAX, Office, Order, read_key};
+use super::secrets::ROLL_DAYS_MIN;
 use super::setup::{self, DELEGATION_DAYS, Plan};
 use super::text::{hex, moment as written};
 use super::{Moment, passphrase, show};
@@ -191,6 +192,34 @@ pub fn revocations(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> 
     Ok(Said { result, ..Said::default() })
 }
 
+/// `secret`: shows the network's secrets, and makes a new one.
+pub fn secret(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
+    let mut folder = PathBuf::from(FOLDER);
+    let (mut new, mut days) = (false, None::<u32>);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("dir") => folder = arguments.value()?.into(),
+            Long("new") => new = true,
+            Long("days") => days = Some(arguments.value()?.parse()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if days.is_some() && !new {
+        return Err("--days is said with --new alone".into());
+    }
+    let mut office = Office::open(Folder::new(folder))?;
+    let by = who();
+    let moment = now(&by);
+    office.keep_secrets(moment)?;
+    if new {
+        office.new_secret(moment, days.unwrap_or(ROLL_DAYS_MIN), &mut rng()?)?;
+    }
+    let result = show::secrets(&office.shown_secrets(moment));
+    let brought = "routers are brought it with their next certificates; export it for new images\n";
+    let remark = if new { brought.to_owned() } else { office.spread(moment)? };
+    Ok(Said { result, remark })
+}
+
 /// `list`: who is certified.
 pub fn list(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let mut folder = PathBuf::from(FOLDER);
@@ -232,7 +261,10 @@ pub fn export(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
         }
     }
     let out = Folder::new(out.ok_or("--out DIR is missing: where settings and secret go")?);
-    Office::open(Folder::new(folder))?.export(&out)?;
+    let mut office = Office::open(Folder::new(folder))?;
+    let by = who();
+    office.keep_secrets(now(&by))?;
+    office.export(&out)?;
     let result = format!("{}\n", out.file(SETTINGS).display());
     let remark = format!("make image-overlay PROVIDER={}\n", out.file(SETTINGS).display());
     Ok(Said { result, remark })

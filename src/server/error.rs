@@ -1,5 +1,6 @@
 //! What the provider's commands refuse: what, where, and what to do.
 
+use super::secrets::RollFault;
 use super::text::{hex, moment};
 use super::vault::PASSPHRASE_BYTES_MIN;
 use crate::config;
@@ -168,6 +169,8 @@ pub enum Refusal {
     },
     /// The list is larger than a list may be; how many are on it.
     Long(usize),
+    /// A new secret of the network cannot take over.
+    Roll(RollFault),
 }
 
 impl From<io::Error> for ServerError {
@@ -382,6 +385,7 @@ impl fmt::Display for Refusal {
                 "{entries} revocations, more than a list has room for; revoke the delegation \
                  instead and issue anew: see docs/security.md"
             ),
+            Self::Roll(fault) => fault.fmt(f),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `provider.config` | the settings of all routers; the operator's to change |
 //! | `server.config` | what this server has beside them; the operator's to change |
-//! | `network.key` | the network's secret, as routers have it |
+//! | `network.key` | the network's secrets, as routers have them |
 //! | `place.key` | the secret by which keys are placed in the overlay |
 //! | `anchor.pub` | the public half of the anchor's key |
 //! | `anchor.key` | the secret half under a passphrase, unless it was taken away |

@@ -19,6 +19,9 @@ pub struct Counts {
     pub blocked: u64,
     /// Until when the anchor has delegated, in seconds of Unix time; 0: it has not.
     pub delegated_until_s: u64,
+    /// From when the newest secret of the network is sent, in seconds of Unix time; 0: there was
+    /// one alone.
+    pub secret_from_s: u64,
 }
 
 /// A page that is being written.
@@ -121,6 +124,11 @@ fn write_books(page: &mut Page, books: &Counts) {
             "delegation_until_seconds",
             "Unix time until which the issuing key may sign.",
             books.delegated_until_s,
+        ),
+        (
+            "secret_from_seconds",
+            "Unix time from which the newest secret of the network is sent.",
+            books.secret_from_s,
         ),
     ] {
         page.gauge(name, help, &value.to_string());

@@ -14,6 +14,7 @@
 //! | [`setup`] | makes all of these, and delegates anew |
 //! | [`office`] | issues and revokes |
 //! | [`lists`] | the signed list of revocations, and when it takes the anchor |
+//! | [`secrets`] | the network's secret, and how another one takes over |
 //! | [`export`] | what goes into a router's image |
 //! | [`desk`] | who may have a certificate, by challenges through the SIP server |
 //! | `serve`, [`run`] | the running server: an adapter and the desk |
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod office;
 mod passphrase;
 pub mod run;
+pub mod secrets;
 mod serve;
 mod settings;
 pub mod setup;

@@ -17,6 +17,7 @@ use crate::identity::authority::{Authority, Subject};
 use crate::identity::chain::Validity;
 use crate::identity::enrolment::SERVER_AOR;
 use crate::identity::record::Key;
+use crate::identity::rolling::Rolled;
 use crate::identity::trust::CLOCK_LATE_S;
 use crate::identity::{Certificate, NetworkKeys, PublicKey, key};
 use crate::net::NodeId;
@@ -27,7 +28,7 @@ pub const CERTIFICATE_DAYS_MAX: u32 = 14;
 pub const ADAPTERS_PER_AOR_MAX: usize = 8;
 
 /// Secrets that a network has at most while certificates are issued: the old one and the new one.
-const SECRETS_MAX: usize = 2;
+pub(super) const SECRETS_MAX: usize = 2;
 
 /// What shall be certified.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Office {
     pub(super) keys: NetworkKeys,
     pub(super) anchor: PublicKey,
     pub(super) books: Books,
+    /// What the books say of secrets that take over.
+    pub(super) rolled: Rolled,
 }
 
 impl Office {
@@ -84,7 +87,9 @@ impl Office {
             let fault = FolderFault::Renamed { now: name.to_owned(), was };
             return Err(folder.fault(SETTINGS, fault));
         }
-        Ok(Self { folder, config, keys, anchor, books })
+        let mut office = Self { folder, config, keys, anchor, books, rolled: Rolled::default() };
+        office.read_secrets()?;
+        Ok(office)
     }
 
     /// The books.
@@ -101,6 +106,7 @@ impl Office {
             return Err(Refusal::Days(CERTIFICATE_DAYS_MAX).into());
         }
         let aors = self.spelled(order.aors)?;
+        self.keep_secrets(moment)?;
         self.certify(moment, (&order.adapter, order.days), aors, &|_| order.second)
     }
 
@@ -246,6 +252,7 @@ impl Office {
         let mut counts = self.books.counts(moment.now_s)?;
         let delegated = self.folder.authority(self.keys.network())?.delegation();
         counts.delegated_until_s = delegated.map_or(0, |(_, it)| it.until_s.into());
+        counts.secret_from_s = self.newest_secret().map_or(0, |it| it.sends_s.into());
         Ok(counts)
     }
 

@@ -140,6 +140,7 @@ impl<'a> Served<'a> {
         }
         if now >= self.look_at {
             self.look_at = now + LOOK;
+            self.keep_secrets(now);
             self.renew(now);
             self.renew_list(now);
             let counts = self.with_office(now, |_, moment, office| office.counts(moment));
@@ -192,6 +193,14 @@ impl<'a> Served<'a> {
         }
     }
 
+    /// Another server, or an operator, may have made a secret, or one takes over.
+    fn keep_secrets(&mut self, now: Instant) {
+        self.with_office(now, |_, moment, office| office.keep_secrets(moment));
+        if let Some(office) = &self.office {
+            self.adapter.take_secrets(now, office.keys.secrets(), office.rolled.clone());
+        }
+    }
+
     /// Certifies ourselves, where that was not done or half of the time is over.
     fn renew(&mut self, now: Instant) {
         let (key, known) = (self.key, self.certificate.take());
@@ -239,6 +248,7 @@ impl<'a> Served<'a> {
     fn reload(&mut self, now: Instant, own: &Config) -> Result<(), Rejected> {
         // Its settings and secrets may be others, too.
         self.reopen(now);
+        self.look_at = now;
         let Some(office) = &self.office else { return Ok(()) };
         let config = settings::combined(&office.config, own.clone(), office.anchor);
         self.adapter.handle_input(now, Input::Config(&config))

@@ -3,6 +3,7 @@
 use super::books::{Books, Selector};
 use super::error::ServerError;
 use super::text::moment;
+use crate::identity::rolling::Shown;
 
 /// The certificates that are meant: those that count at `now_s`, or `all`.
 pub(super) fn certificates(
@@ -23,6 +24,17 @@ pub(super) fn certificates(
         lines.push_str(&format!("{serial:<14} {state:<8} {until}  {}  {aors}\n", held.adapter));
     }
     Ok(lines)
+}
+
+/// The secrets of the network by their key ids, the one that is sent first.
+pub(super) fn secrets(shown: &[Shown]) -> String {
+    let mut lines = format!("{:<6} {:<7} {:<19}  {:<19}\n", "key id", "state", "from", "until");
+    for Shown { key_id, state, from_s, until_s } in shown {
+        let [from, until] = [from_s, until_s].map(|at_s| at_s.map_or("-".into(), moment));
+        let (key_id, state) = (format!("{key_id:02x}"), state.as_str());
+        lines.push_str(&format!("{key_id:<6} {state:<7} {from:<19}  {until:<19}\n"));
+    }
+    lines
 }
 
 /// The audit, oldest first, in columns that tabs divide.

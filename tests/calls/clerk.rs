@@ -7,6 +7,7 @@ use cosip::identity::authority::{Authority, Subject};
 use cosip::identity::chain::{TrustAnchors, Validity};
 use cosip::identity::enrolment::{Nonce, SERVER_AOR};
 use cosip::identity::record::{Contact, Key};
+use cosip::identity::rolling::NewSecret;
 use cosip::identity::trust::{Clock, Trust};
 use cosip::identity::{Identity, NetworkKeys};
 use cosip::limits::SIP_MESSAGE_BYTES_MAX;
@@ -26,7 +27,7 @@ pub(crate) enum Word {
     Nothing,
     Wait(u32),
     Refused(u8, EnrolRefusal, u32),
-    Certified(Vec<u8>),
+    Certified(Vec<u8>, Option<NewSecret>),
 }
 
 impl Word {
@@ -37,7 +38,7 @@ impl Word {
             Self::Refused(which, why, again_s) => {
                 Some(EnrolAnswer::Refused { which: *which, why: *why, again_s: *again_s })
             }
-            Self::Certified(bytes) => Some(EnrolAnswer::Certified(bytes)),
+            Self::Certified(bytes, secret) => Some(EnrolAnswer::Certified(bytes, *secret)),
         }
     }
 }
@@ -53,6 +54,7 @@ pub(crate) struct Heard {
 
 /// See the module's text.
 pub(crate) struct Clerk {
+    identity: Identity,
     overlay: Overlay,
     channel: Channel,
     budget: Budget,
@@ -75,15 +77,7 @@ impl Clerk {
         anchor: &Identity,
     ) -> Self {
         let identity = Identity::from_seed([seed; 32]).unwrap();
-        let aor_key = Key::of(&keys.aor_key(SERVER_AOR));
-        let certificate = Authority::anchor(anchor.clone(), keys.network()).certify(&Subject {
-            serial: 1,
-            key: identity.public(),
-            place: identity.id(),
-            validity: Validity { from_s: unix_s as u32 - 60, until_s: unix_s as u32 + 1_000_000 },
-            keys: &[aor_key],
-        });
-        let identity = identity.certified(&[certificate]);
+        let identity = certified(&identity, unix_s, keys, anchor);
         let mut rng = Rng::new([seed; 32]);
         let mut overlay = Overlay::new(&identity, keys, Limits::default(), 1, rng.bytes(), now);
         let anchors: TrustAnchors = [anchor.public()].into_iter().collect();
@@ -96,6 +90,7 @@ impl Clerk {
         channel.take_uncertified(true);
         channel.set_trust(now, Arc::new(trust), clock);
         Self {
+            identity: identity.clone(),
             overlay,
             channel,
             budget: Budget::new(now),
@@ -113,6 +108,26 @@ impl Clerk {
     /// It joins others here.
     pub(crate) fn joins(self, bootstrap: SocketAddr) -> Self {
         Self { bootstrap, ..self }
+    }
+
+    /// These are the network's secrets from now on; it is certified anew.
+    pub(crate) fn takes(
+        &mut self,
+        (now, unix_s): (Instant, u64),
+        keys: &NetworkKeys,
+        anchor: &Identity,
+    ) {
+        self.identity = certified(&self.identity, unix_s, keys, anchor);
+        self.overlay.set_network(keys);
+        self.channel.set_network(keys);
+        assert!(self.overlay.set_certificates(now, self.identity.certificates()));
+        self.channel.set_identity(&self.identity);
+        self.overlay.publish(now, SERVER_AOR, &Contact::new("server").unwrap()).unwrap();
+    }
+
+    /// Whether anybody in the overlay has answered it.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.overlay.status().joined
     }
 
     /// Answers a question.
@@ -145,6 +160,19 @@ impl Clerk {
         }
         while self.overlay.poll_event().is_some() {}
     }
+}
+
+/// A CoSIP server's key with a certificate, at the place that the key gives.
+fn certified(identity: &Identity, unix_s: u64, keys: &NetworkKeys, anchor: &Identity) -> Identity {
+    let aor_keys: Vec<Key> = keys.aor_keys(SERVER_AOR).map(|key| Key::of(&key)).collect();
+    let certificate = Authority::anchor(anchor.clone(), keys.network()).certify(&Subject {
+        serial: 1,
+        key: identity.public(),
+        place: identity.id(),
+        validity: Validity { from_s: unix_s as u32 - 60, until_s: unix_s as u32 + 1_000_000 },
+        keys: &aor_keys,
+    });
+    identity.clone().certified(&[certificate])
 }
 
 impl Core for Clerk {

@@ -7,7 +7,7 @@ use crate::provider::registrar;
 use crate::sip::{Dialog, write};
 use crate::town::{DOMAIN, EPOCH_S, Phone, Town, at, server};
 use cosip::channel::{EnrolProof, EnrolRefusal};
-use cosip::config::{Anchor, HostPort};
+use cosip::config::{Anchor, Config, HostPort};
 use cosip::identity::authority::{Authority, Subject};
 use cosip::identity::certificate::text;
 use cosip::identity::chain::Validity;
@@ -22,20 +22,20 @@ use std::net::SocketAddr;
 
 const CLERK: &str = "198.51.100.7:5070";
 /// Within this time a router that lacks a certificate has asked, and asked again.
-const LOOK_MS: u64 = 310_000;
+pub(crate) const LOOK_MS: u64 = 310_000;
 /// So soon after a phone has registered, or the overlay was joined.
 const SOON_MS: u64 = 25_000;
 const DAY_S: u32 = 86_400;
 
-fn anchor() -> Identity {
+pub(crate) fn anchor() -> Identity {
     Identity::from_seed([77; 32]).unwrap()
 }
 
 /// A town with a CoSIP server, through which its routers join the overlay, and phones that stay
 /// registered.
-struct Home {
-    town: Town,
-    clerk: usize,
+pub(crate) struct Home {
+    pub(crate) town: Town,
+    pub(crate) clerk: usize,
     phones: Vec<Phone>,
     registered: Instant,
     /// Questions that were looked at.
@@ -48,22 +48,24 @@ fn clerk(town: &Town, seed: u8, address: &str) -> Clerk {
     clerk.joins(at(CLERK))
 }
 
-fn home(anchored: bool) -> Home {
+pub(crate) fn settings(config: &mut Config, anchored: bool) {
+    let (host, port) = (at(CLERK).ip().to_string(), at(CLERK).port());
+    config.overlay.bootstrap = vec![HostPort { host, port }];
+    config.overlay.name = "town".into();
+    config.adapter.phone_expires = Duration::from_secs(3_600);
+    if anchored {
+        config.identity.trust_anchor = vec![Anchor(anchor().public())];
+    }
+}
+
+pub(crate) fn home(anchored: bool) -> Home {
     let mut town = Town::empty(1);
     town.epoch_s = EPOCH_S.max(BUILT_UNIX_S);
     let clerk = clerk(&town, 88, CLERK);
     let clerk = town.world.add(Node::Clerk(Box::new(clerk)));
     town.world.run_ms(1_000);
     for number in 1..=3 {
-        town.add_router(number, |config| {
-            let (host, port) = (at(CLERK).ip().to_string(), at(CLERK).port());
-            config.overlay.bootstrap = vec![HostPort { host, port }];
-            config.overlay.name = "town".into();
-            config.adapter.phone_expires = Duration::from_secs(3_600);
-            if anchored {
-                config.identity.trust_anchor = vec![Anchor(anchor().public())];
-            }
-        });
+        town.add_router(number, |config| settings(config, anchored));
     }
     town.world.autos.insert(server(), Box::new(registrar));
     town.world.run_ms(8_000);
@@ -107,13 +109,13 @@ fn issue<'a>(router: usize, users: &'a [&'a str]) -> Issue<'a> {
 }
 
 impl Home {
-    fn phone(&mut self, router: usize, user: &str) -> Phone {
+    pub(crate) fn phone(&mut self, router: usize, user: &str) -> Phone {
         let number = self.phones.len() as u8 + 1;
         self.phones.push(self.town.registered(router, number, user));
         self.phones.last().unwrap().clone()
     }
 
-    fn run_ms(&mut self, ms: u64) {
+    pub(crate) fn run_ms(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(1_000) {
             if self.town.world.now.since(self.registered).as_secs() > 1_500 {
                 self.registered = self.town.world.now;
@@ -123,7 +125,7 @@ impl Home {
         }
     }
 
-    fn clerk(&mut self) -> &mut Clerk {
+    pub(crate) fn clerk(&mut self) -> &mut Clerk {
         self.town.world.nodes[self.clerk].clerk()
     }
 
@@ -153,7 +155,7 @@ impl Home {
     }
 
     fn certifies(&mut self, ask: &Heard, certificate: &Certificate) {
-        self.answers(ask, &Word::Certified(certificate.as_bytes().to_vec()));
+        self.answers(ask, &Word::Certified(certificate.as_bytes().to_vec(), None));
     }
 
     fn counters<const N: usize>(&mut self, router: usize, names: [&str; N]) -> [u64; N] {
@@ -377,7 +379,7 @@ fn a_certificate_that_does_not_hold_or_is_somebody_elses_is_refused() {
         assert_eq!(home.counters(0, ["faulty", "taken"]), [number + 1, 0], "{what}");
     }
     let ask = home.next_ask(2 * 3_600_000);
-    home.answers(&ask, &Word::Certified(vec![1, 2, 3]));
+    home.answers(&ask, &Word::Certified(vec![1, 2, 3], None));
     assert_eq!(home.counters(0, ["faulty", "taken"]), [8, 0]);
     // An answer to another question counts for nothing, good as it is.
     let ask = home.next_ask(2 * 3_600_000);
@@ -537,7 +539,8 @@ fn a_server_that_is_silent_is_left_for_another_one() {
     }
     assert_eq!(asks[0][0].number, asks[1][0].number, "the same");
     let second = usize::from(asks[1][0].at > asks[0][0].at);
-    let good = Word::Certified(issue(0, &["alice"]).good(&home.town).as_bytes().to_vec());
+    let good = issue(0, &["alice"]).good(&home.town).as_bytes().to_vec();
+    let good = Word::Certified(good, None);
     // Only whoever is asked now can answer.
     home.clerk = clerks[1 - second];
     home.answers(&asks[1 - second][0], &good);

@@ -63,6 +63,7 @@ mod repeats;
 mod rescue;
 mod retry;
 mod rfc3665;
+mod rolling;
 mod secrets;
 mod seen;
 #[cfg(feature = "lab")]

@@ -13,7 +13,7 @@ fn holds(town: &mut Town, router: usize, secrets: &[&str]) {
 }
 
 /// A call over the overlay, which Bob refuses.
-fn reaches(town: &mut Town, alice: &Phone, bob: &Phone, call_id: &str) {
+pub(crate) fn reaches(town: &mut Town, alice: &Phone, bob: &Phone, call_id: &str) {
     town.dial(alice, &bob.aor(), call_id);
     let invite = town.world.expect(bob.at, "INVITE", 1_500);
     town.reply(&invite, 603, "b", &[]);

@@ -107,8 +107,15 @@ fn a_server_runs_is_certified_and_told_of_and_stops() {
     let output = scratch.run(&["issue", "--key", &hex(&key(1)), "--aor", name]);
     assert!(bad(&output).contains("of no provider"), "{}", bad(&output));
     check_metrics(&scratch);
+    // A secret that was made beside it is taken at the next look, or at a reload.
+    good(&scratch.run(&["secret", "--new"]));
     server.signal(Signal::SIGHUP);
     wait::until("a reload", PATIENCE, || log().contains("read again"));
+    wait::until("the new secret", PATIENCE, || {
+        let status = status(&scratch).unwrap_or_default();
+        let secret = &status["adapter"]["secrets"][1];
+        secret["state"] == "coming" && secret["from_s"].as_u64().is_some()
+    });
     wait::until("its status", PATIENCE, || status(&scratch).is_some());
     assert_eq!(server.0.try_wait().unwrap(), None, "{}", log());
     server.signal(Signal::SIGTERM);

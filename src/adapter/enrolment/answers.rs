@@ -4,6 +4,7 @@ use super::{Ask, Checking, Trouble, Why};
 use crate::adapter::Adapter;
 use crate::channel::{EnrolAnswer, EnrolRefusal};
 use crate::identity::Certificate;
+use crate::identity::rolling::NewSecret;
 use crate::limits::{ENROL_REFUSED_MIN, ENROL_REPEAT, ENROL_WAIT_MAX, ENROL_WAIT_MIN};
 use crate::net::NodeId;
 use crate::time::{Duration, Instant};
@@ -36,7 +37,9 @@ impl Adapter {
                 self.refused(now, at, which, (why, again_s));
                 self.cosip_server_spoke(now);
             }
-            EnrolAnswer::Certified(bytes) => self.certificate_came(now, at, bytes),
+            EnrolAnswer::Certified(bytes, secret) => {
+                self.certificate_came(now, at, (bytes, secret));
+            }
         }
     }
 
@@ -71,7 +74,12 @@ impl Adapter {
         }
     }
 
-    fn certificate_came(&mut self, now: Instant, at: usize, bytes: &[u8]) {
+    fn certificate_came(
+        &mut self,
+        now: Instant,
+        at: usize,
+        (bytes, secret): (&[u8], Option<NewSecret>),
+    ) {
         let ask = &mut self.enrolment.asks[at];
         let number = ask.number;
         (ask.at, ask.sent) = (now + ENROL_REPEAT, 0);
@@ -80,7 +88,8 @@ impl Adapter {
         }
         match self.judge_own(now, bytes) {
             Ok(certificate) => {
-                self.enrolment.checking = Some(Checking { number, certificate, verified: 0 });
+                self.enrolment.checking =
+                    Some(Checking { number, certificate, secret, verified: 0 });
             }
             Err(why) => self.faulty(now, at, why),
         }
@@ -117,7 +126,10 @@ impl Adapter {
         match holds {
             false => self.faulty(now, at, "a signature does not hold"),
             true if !last => self.enrolment.checking = Some(checking),
-            true => self.holds(now, at, &checking.certificate),
+            true => {
+                self.holds(now, at, &checking.certificate);
+                self.secret_came(now, checking.secret);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use crate::channel::session::Window;
 use crate::channel::{
     EnrolAnswer, EnrolAsk, EnrolProof, EnrolRefusal, MediaMove, Payload, SendError,
 };
+use crate::identity::rolling::NewSecret;
 use crate::limits::{CHANNEL_REASSEMBLIES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -132,7 +133,9 @@ fn payloads_survive_the_wire_and_strict_decoding_refuses_what_is_not_exact() {
     round_trip(&Payload::Enrol(EnrolAsk { number: 7, aors: ["alice@example.net", "b@c", "", ""] }));
     round_trip(&Payload::EnrolProof(EnrolProof { nonce: [1; 16], signature: [2; 64] }));
     let refused = EnrolAnswer::Refused { which: 2, why: EnrolRefusal::Unanswered, again_s: 3600 };
-    for answer in [EnrolAnswer::Wait(30), refused, EnrolAnswer::Certified(&[3; 377])] {
+    let new = NewSecret { secret: [4; 32], sends_s: u32::MAX };
+    let certified = [None, Some(new)].map(|new| EnrolAnswer::Certified(&[3; 377], new));
+    for answer in [EnrolAnswer::Wait(30), refused].into_iter().chain(certified) {
         round_trip(&Payload::EnrolAnswer(7, answer));
     }
     round_trip(&Payload::EnrolReport([4; 16]));

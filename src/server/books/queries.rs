@@ -268,6 +268,7 @@ impl Books {
             revoked: count("SELECT COUNT(*) FROM revocations WHERE ends_s >= $1")?,
             blocked: count("SELECT COUNT(*) FROM blocked WHERE at_s <= $1")?,
             delegated_until_s: 0,
+            secret_from_s: 0,
         })
     }
 

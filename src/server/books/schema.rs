@@ -62,6 +62,13 @@ CREATE INDEX seconds_by_due ON seconds (due_s);
 ",
     "
 ALTER TABLE lists ADD COLUMN bytes TEXT;
+CREATE TABLE secrets (
+    number BIGINT PRIMARY KEY,
+    key_id BIGINT NOT NULL,
+    made_s BIGINT NOT NULL,
+    sends_s BIGINT NOT NULL,
+    sealed TEXT NOT NULL
+);
 ",
 ];
 

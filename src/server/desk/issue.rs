@@ -81,7 +81,7 @@ impl Desk {
         if proven.is_empty()
             && let Some(certificate) = repeated(moment, office, &own, &open)?
         {
-            return self.answer_again(ask, certificate);
+            return self.answer_again(office, ask, certificate);
         }
         if open.is_empty() {
             return self.close(moment, office, ask);
@@ -91,16 +91,28 @@ impl Desk {
     }
 
     /// All of it is certified for a good while yet, but for what waits.
-    fn answer_again(&mut self, ask: Ask, certificate: Certificate) -> Result<(), ServerError> {
+    fn answer_again(
+        &mut self,
+        office: &Office,
+        ask: Ask,
+        certificate: Certificate,
+    ) -> Result<(), ServerError> {
         if ask.aors.iter().any(|(_, state)| *state == State::Second) {
             self.wait_for_second(&ask);
             return Ok(());
         }
         self.counters.certified_again += 1;
         self.say_refused(&ask);
-        let answer = Answer::Certified(Box::new(certificate));
-        self.answer(&ask.asker, ask.number, answer);
+        self.hand_out(office, &ask, certificate);
         Ok(())
+    }
+
+    /// With the secret that takes over, which nobody else is told.
+    fn hand_out(&mut self, office: &Office, ask: &Ask, certificate: Certificate) {
+        let secret = office.newest_secret();
+        self.counters.secrets += u64::from(secret.is_some());
+        let answer = Answer::Certified(Box::new(certificate), secret);
+        self.answer(&ask.asker, ask.number, answer);
     }
 
     /// Queues the challenges of an ask, where its limits allow that and there is room.
@@ -227,8 +239,7 @@ impl Desk {
                 }
                 self.counters.certified += 1;
                 self.say_refused(&ask);
-                let answer = Answer::Certified(Box::new(issued.certificate));
-                self.answer(&ask.asker, ask.number, answer);
+                self.hand_out(office, &ask, issued.certificate);
                 Ok(())
             }
             // Another server was faster.

@@ -191,7 +191,7 @@ impl World {
 
 fn certificate(answer: Answer) -> Certificate {
     match answer {
-        Answer::Certified(certificate) => *certificate,
+        Answer::Certified(certificate, _) => *certificate,
         other => panic!("{other:?}"),
     }
 }
@@ -224,6 +224,38 @@ fn who_answers_for_each_phone_gets_one_certificate_for_all() {
     assert!(world.covers(&issued, "alice") && world.covers(&issued, "bob"));
     assert_eq!(issued.key(), identity(1).public());
     assert_eq!(world.desk.in_use().map(|(_, count)| count), [0; 4]);
+}
+
+#[test]
+fn a_new_secret_of_the_network_goes_to_those_alone_who_are_certified() {
+    let mut world = World::new("secret");
+    let before = world.certify(1, "alice");
+    assert_eq!(world.desk.counters().secrets, 0);
+    let moment = world.moment();
+    world.office.new_secret(moment, 15, &mut Rng::new([3; 32])).unwrap();
+    // What was issued before lists nothing under it, so it is not handed out again.
+    world.ask(1, 2, &["alice", "bob"]);
+    assert!(matches!(world.answers()[..], [Answer::Wait(_)]));
+    world.pass(Duration::from_millis(20));
+    let nonce = world.challenges()[0].2.nonce;
+    world.prove(1, "alice", nonce);
+    world.pass(Duration::from_secs(11));
+    let answers = world.answers();
+    let [refused, Answer::Certified(issued, secret)] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    assert!(matches!(refused, Answer::Refused { which: 2, .. }));
+    assert_eq!(*secret, world.office.newest_secret());
+    assert!(secret.is_some_and(|it| u64::from(it.sends_s) == START_S + 1 + 15 * DAY_S));
+    assert!(world.covers(issued, "alice") && issued.serial() > before.serial());
+    // The same again, with it; and nothing for whoever is not certified.
+    world.ask(1, 3, &["alice"]);
+    assert!(matches!(&world.answers()[..], [Answer::Certified(_, Some(_))]));
+    world.ask(2, 1, &["carol"]);
+    world.pass(Duration::from_secs(11));
+    let answers = world.answers();
+    assert!(matches!(&answers[..], [Answer::Wait(_), Answer::Refused { .. }]), "{answers:?}");
+    assert_eq!(world.desk.counters().secrets, 2);
 }
 
 #[test]
@@ -571,7 +603,7 @@ impl Router {
                 let wait_ms = u64::from(*seconds) * 1_000 + u64::from(rng.below(2_000));
                 self.asks_at = Some(now + Duration::from_millis(wait_ms));
             }
-            Answer::Certified(_) => {
+            Answer::Certified(..) => {
                 self.asks_at = None;
                 self.done_at = self.done_at.or(Some(now));
             }

@@ -3,6 +3,7 @@
 use crate::channel::{EnrolAnswer, EnrolRefusal};
 use crate::identity::Certificate;
 use crate::identity::enrolment::Challenge;
+use crate::identity::rolling::NewSecret;
 use crate::net::NodeId;
 
 crate::observe::counters! {
@@ -33,6 +34,8 @@ crate::observe::counters! {
         certified,
         /// Certificates handed out again.
         certified_again,
+        /// Certificates that went out with a new secret of the network.
+        secrets,
         /// AORs refused: nobody with this key has answered.
         refused_unanswered,
         /// AORs refused: the SIP server has answered with an error.
@@ -78,8 +81,8 @@ pub enum Answer {
         /// When to try again, in seconds.
         again_s: u32,
     },
-    /// The certificate.
-    Certified(Box<Certificate>),
+    /// The certificate, and the newest secret of the network.
+    Certified(Box<Certificate>, Option<NewSecret>),
 }
 
 impl Answer {
@@ -90,7 +93,9 @@ impl Answer {
             Self::Refused { which, why, again_s } => {
                 EnrolAnswer::Refused { which: *which, why: *why, again_s: *again_s }
             }
-            Self::Certified(certificate) => EnrolAnswer::Certified(certificate.as_bytes()),
+            Self::Certified(certificate, secret) => {
+                EnrolAnswer::Certified(certificate.as_bytes(), *secret)
+            }
         }
     }
 }
