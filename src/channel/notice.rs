@@ -7,6 +7,7 @@
 //! new adapters mix.
 
 use super::enrol::{EnrolAnswer, EnrolAsk, EnrolProof};
+use super::watch::{Statements, WatchAsk};
 use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
 use crate::limits::{
     AOR_BYTES_MAX, CALLER_ALIASES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX,
@@ -30,6 +31,8 @@ const MEDIA: u8 = 0x26;
 const ENROL: u8 = 0x27;
 const ENROL_PROOF: u8 = 0x28;
 const ENROL_ANSWER: u8 = 0x29;
+const WATCH: u8 = 0x2a;
+const WATCHED: u8 = 0x2b;
 
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.
@@ -153,6 +156,10 @@ pub enum Payload<'a> {
     EnrolProof(EnrolProof),
     /// From a CoSIP server: what becomes of the [`EnrolAsk`] with this number.
     EnrolAnswer(u32, EnrolAnswer<'a>),
+    /// From a CoSIP server: what is to be found out about others, and its number for that.
+    Watch(u32, WatchAsk),
+    /// To a CoSIP server: what was found out for the question of this number.
+    Watched(u32, Statements<'a>),
 }
 
 /// Where one adapter wants the media of a running call.
@@ -234,6 +241,10 @@ impl Payload<'_> {
                 Ok((ENROL_PROOF, EnrolProof::BYTES))
             }
             Self::EnrolAnswer(number, answer) => write(ENROL_ANSWER, &(number, answer), buf),
+            Self::Watch(number, ask) => write(WATCH, &(number, ask), buf),
+            Self::Watched(number, statements) => {
+                write(WATCHED, &(number, statements.as_bytes()), buf)
+            }
         }
     }
 }
@@ -288,6 +299,12 @@ impl<'a> Payload<'a> {
                 let (number, answer): (u32, EnrolAnswer<'a>) = read(body)?;
                 let fits = answer.is_within_bounds();
                 fits.then_some(Self::EnrolAnswer(number, answer)).ok_or(Undecodable::Malformed)
+            }
+            WATCH => read(body).map(|(number, ask)| Self::Watch(number, ask)),
+            WATCHED => {
+                let (number, bytes): (u32, &'a [u8]) = read(body)?;
+                let statements = Statements::of(bytes).ok_or(Undecodable::Malformed)?;
+                Ok(Self::Watched(number, statements))
             }
             _ => Err(Undecodable::UnknownKind),
         }
