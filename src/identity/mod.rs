@@ -12,12 +12,14 @@ pub mod record;
 pub mod revocation;
 #[cfg(feature = "lab")]
 mod stand_in;
+pub mod statement;
 pub mod trust;
 
 pub use certificate::Certificate;
 pub use chain::TrustAnchors;
 pub use key::{Identity, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, Signature};
 pub use network::NetworkKeys;
+pub use statement::Statement;
 
 #[cfg(test)]
 mod tests;

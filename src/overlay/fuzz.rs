@@ -5,7 +5,7 @@ use super::event::Limits;
 use super::wire::Frame;
 use crate::budget::Budget;
 use crate::identity::record::{AddressRecord, Contact, Record};
-use crate::identity::{Identity, NetworkKeys};
+use crate::identity::{Identity, NetworkKeys, Statement};
 use crate::net::Transmit;
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
@@ -18,6 +18,11 @@ pub fn fuzz(data: &[u8]) {
     let _ = Frame::parse(data, &keys);
     let _ = Record::parse(data).map(|record| record.open(&[1; 32]));
     let _ = AddressRecord::parse(data).map(|record| record.addresses());
+    if let Some(statement) = Statement::parse(data) {
+        let again = Statement::completed(&statement.said(), &statement.stated());
+        assert_eq!(again, statement, "what is read is what was said");
+        assert!(!statement.contradicts(&statement), "nobody denies what it says");
+    }
     let mut now = Instant::from_micros(1);
     let limits = Limits { table_kb: 4, store_entries: 8, publish_entries: 2, lookup_entries: 4 };
     let mut node = Overlay::new(&identity, &keys, limits, 1, [3; 32], now);
