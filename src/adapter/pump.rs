@@ -339,6 +339,7 @@ impl Adapter {
             Payload::EnrolAnswer(number, answer) => {
                 self.enrolment_answered(now, peer, *number, answer);
             }
+            Payload::Watch(..) | Payload::Watched(..) => {}
             Payload::Rendezvous(list) => {
                 if let Some(overlay) = &mut self.overlay {
                     overlay.set_rendezvous(now, peer, list);

@@ -12,7 +12,7 @@ mod issue;
 mod pace;
 mod seconds;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wish;
 
 use super::Moment;

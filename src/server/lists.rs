@@ -5,7 +5,7 @@
 //! signature, not only for the list that they first stand on, but for each after it until every
 //! router may take them from an issuing key, for some were switched off meanwhile.
 
-use super::books::{Deed, Ended};
+use super::books::{Books, Deed, Ended};
 use super::error::{FolderFault, Refusal, ServerError};
 use super::folder::ISSUING;
 use super::office::Office;
@@ -51,11 +51,8 @@ impl Office {
         self.books.alone(|books| {
             let today = moment.now_s / DAY_S;
             let ended = books.revoked(today * DAY_S)?;
-            let (counted, of) = COUNTED_ON;
-            let members = books.members(moment.now_s)? * counted / of;
-            let lists = books.lists(moment.now_s.saturating_sub(DAYS_MAX as u64 * DAY_S))?;
             if !is_direct {
-                check_added(&ended, &lists, today, members)?;
+                check(books, moment, &ended)?;
             }
             let number = books.next_list(moment.now_s)?;
             let entries: Vec<Revoked> = ended.iter().map(|it| revoked(it, number)).collect();
@@ -91,6 +88,26 @@ fn revoked(ended: &Ended, number: u64) -> Revoked {
         ends_day: u16::try_from(ended.ends_s / DAY_S).unwrap_or(u16::MAX),
         number: ended.list.unwrap_or(number) as u32,
     }
+}
+
+/// Whether the issuing key may sign the next list with so many more on it.
+pub(super) fn check_more(
+    books: &mut Books,
+    moment: Moment<'_>,
+    more: usize,
+) -> Result<(), ServerError> {
+    let mut ended = books.revoked(moment.now_s / DAY_S * DAY_S)?;
+    let one_more = Ended { serial: 0, ends_s: moment.now_s, list: None };
+    ended.extend(core::iter::repeat_n(one_more, more));
+    check(books, moment, &ended)
+}
+
+/// Whether the issuing key may sign the next list, with these on it.
+fn check(books: &mut Books, moment: Moment<'_>, ended: &[Ended]) -> Result<(), ServerError> {
+    let (counted, of) = COUNTED_ON;
+    let members = books.members(moment.now_s)? * counted / of;
+    let lists = books.lists(moment.now_s.saturating_sub(DAYS_MAX as u64 * DAY_S))?;
+    Ok(check_added(ended, &lists, moment.now_s / DAY_S, members)?)
 }
 
 /// Whether it is the issuing key's to sign: routers take it, whichever of `lists` (their numbers

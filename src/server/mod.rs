@@ -16,7 +16,8 @@
 //! | [`lists`] | the signed list of revocations, and when it takes the anchor |
 //! | [`export`] | what goes into a router's image |
 //! | [`desk`] | who may have a certificate, by challenges through the SIP server |
-//! | `serve`, [`run`] | the running server: an adapter and the desk |
+//! | [`watch`] | which members contradict themselves, and what is done about them |
+//! | `serve`, [`run`] | the running server: an adapter, the desk and the watch |
 //! | [`metrics`] | what Prometheus is told |
 //! | [`commands`] | arguments, clock, randomness, what is printed |
 //!
@@ -40,6 +41,7 @@ pub mod setup;
 mod show;
 mod text;
 pub mod vault;
+pub mod watch;
 
 pub use error::ServerError;
 

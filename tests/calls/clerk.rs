@@ -2,13 +2,15 @@
 //! and answers what a test says.
 
 use cosip::budget::Budget;
-use cosip::channel::{Channel, ChannelEvent, EnrolAnswer, EnrolProof, EnrolRefusal, Payload};
+use cosip::channel::{
+    Channel, ChannelEvent, EnrolAnswer, EnrolProof, EnrolRefusal, Payload, WatchAsk,
+};
 use cosip::identity::authority::{Authority, Subject};
 use cosip::identity::chain::{TrustAnchors, Validity};
 use cosip::identity::enrolment::SERVER_AOR;
 use cosip::identity::record::{Contact, Key};
 use cosip::identity::trust::{Clock, Trust};
-use cosip::identity::{Identity, NetworkKeys};
+use cosip::identity::{Identity, NetworkKeys, Statement};
 use cosip::limits::SIP_MESSAGE_BYTES_MAX;
 use cosip::net::{
     Answer, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, Ticket, Transmit,
@@ -62,6 +64,8 @@ pub(crate) struct Clerk {
     pub(crate) word: Word,
     pub(crate) asks: Vec<Heard>,
     pub(crate) proofs: Vec<(NodeId, EnrolProof)>,
+    /// What it was told of others: by whom, and the number of its question.
+    pub(crate) told: Vec<(NodeId, u32, Vec<Statement>)>,
 }
 
 impl Clerk {
@@ -72,8 +76,19 @@ impl Clerk {
         keys: &NetworkKeys,
         anchor: &Identity,
     ) -> Self {
+        Self::certified_for(SERVER_AOR, (now, unix_s), (seed, local), keys, anchor)
+    }
+
+    /// A member like that, for another address: no CoSIP server.
+    pub(crate) fn certified_for(
+        aor: &str,
+        (now, unix_s): (Instant, u64),
+        (seed, local): (u8, SocketAddr),
+        keys: &NetworkKeys,
+        anchor: &Identity,
+    ) -> Self {
         let identity = Identity::from_seed([seed; 32]).unwrap();
-        let aor_key = Key::of(&keys.aor_key(SERVER_AOR));
+        let aor_key = Key::of(&keys.aor_key(aor));
         let certificate = Authority::anchor(anchor.clone(), keys.network()).certify(&Subject {
             serial: 1,
             key: identity.public(),
@@ -87,7 +102,7 @@ impl Clerk {
         let anchors: TrustAnchors = [anchor.public()].into_iter().collect();
         overlay.set_trust(now, &Trust { anchors, ..Trust::default() });
         overlay.set_clock(now, Clock { unix_s: Some(unix_s), floor_s: 0 });
-        overlay.publish(now, SERVER_AOR, &Contact::new("server").unwrap()).unwrap();
+        overlay.publish(now, aor, &Contact::new("server").unwrap()).unwrap();
         Self {
             overlay,
             channel: Channel::new(&identity, keys, &mut rng, 64),
@@ -99,6 +114,7 @@ impl Clerk {
             word: Word::Nothing,
             asks: Vec::new(),
             proofs: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -112,6 +128,17 @@ impl Clerk {
         if let Some(answer) = word.answer() {
             self.channel.send(now, peer, &Payload::EnrolAnswer(number, answer)).unwrap();
         }
+    }
+
+    /// Asks a member about others.
+    pub(crate) fn ask_about_others(
+        &mut self,
+        now: Instant,
+        (peer, at): (NodeId, SocketAddr),
+        (number, ask): (u32, WatchAsk),
+    ) {
+        self.channel.open(now, peer, &[at]).unwrap();
+        self.channel.send(now, peer, &Payload::Watch(number, ask)).unwrap();
     }
 
     fn hear(&mut self, now: Instant) {
@@ -128,6 +155,9 @@ impl Clerk {
                 }
                 ChannelEvent::Received { peer, payload: Payload::EnrolProof(proof) } => {
                     self.proofs.push((peer, proof));
+                }
+                ChannelEvent::Received { peer, payload: Payload::Watched(number, told) } => {
+                    self.told.push((peer, number, told.iter().collect()));
                 }
                 _ => {}
             }
