@@ -131,19 +131,6 @@ impl Core for Adapter {
 }
 
 impl Adapter {
-    /// Asks the driver for something.
-    pub(super) fn wish(&mut self, wish: Wish, request: Request) {
-        let ticket = self.ticket(wish);
-        self.events.push_back(Event::Request(ticket, request));
-    }
-
-    fn ticket(&mut self, wish: Wish) -> Ticket {
-        let ticket = Ticket(self.next_ticket & !COMMAND_TICKETS);
-        self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.wishes.insert(ticket, wish);
-        ticket
-    }
-
     fn handle_datagram(
         &mut self,
         now: Instant,
@@ -320,7 +307,9 @@ impl Adapter {
 
     pub(super) fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
         match payload {
-            Payload::Sip(_) | Payload::Notice(_) => self.hear_caller(now, peer, payload),
+            Payload::Sip(_) | Payload::Notice(_) | Payload::Watch(..) => {
+                self.hear_caller(now, peer, payload);
+            }
             Payload::NoticeAnswer { call, answer } => {
                 self.notice_answered(now, peer, *call, *answer == NoticeAnswer::Here);
             }
@@ -334,12 +323,13 @@ impl Adapter {
             Payload::Enrol(ask) => self.certificate_wanted(peer, ask),
             #[cfg(feature = "server")]
             Payload::EnrolProof(proof) => self.challenge_proven(peer, proof),
+            #[cfg(feature = "server")]
+            Payload::Watched(number, statements) => self.watch_answered(peer, *number, *statements),
             #[cfg(not(feature = "server"))]
-            Payload::Enrol(_) | Payload::EnrolProof(_) => {}
+            Payload::Enrol(_) | Payload::EnrolProof(_) | Payload::Watched(..) => {}
             Payload::EnrolAnswer(number, answer) => {
                 self.enrolment_answered(now, peer, *number, answer);
             }
-            Payload::Watch(..) | Payload::Watched(..) => {}
             Payload::Rendezvous(list) => {
                 if let Some(overlay) = &mut self.overlay {
                     overlay.set_rendezvous(now, peer, list);
@@ -387,10 +377,10 @@ impl Adapter {
                      from one of the two and restart it"
                 );
             }
+            OverlayEvent::SpotGot { key, holder, statement } => {
+                self.holder_spoke(now, (key, holder), statement);
+            }
             OverlayEvent::Published { .. } => {}
         }
     }
 }
-
-/// Tickets of the driver's commands have this bit; ours do not.
-const COMMAND_TICKETS: u32 = 1 << 31;

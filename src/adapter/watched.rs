@@ -10,7 +10,7 @@ use crate::channel::{Payload, Statements, WatchAsk};
 use crate::identity::enrolment::SERVER_AOR;
 use crate::identity::record::Key;
 use crate::identity::statement::{STATEMENT_BYTES, Statement};
-use crate::limits::{WATCH_GETS_MAX, WATCH_PAUSE, WATCH_STATEMENTS_MAX};
+use crate::limits::{WATCH_GET_LIFE, WATCH_GETS_MAX, WATCH_PAUSE, WATCH_STATEMENTS_MAX};
 use crate::list::List;
 use crate::net::NodeId;
 use crate::overlay::Node;
@@ -22,6 +22,7 @@ struct Asked {
     holder: NodeId,
     server: NodeId,
     number: u32,
+    since: Instant,
 }
 
 /// See the module's text.
@@ -39,13 +40,7 @@ impl Adapter {
     }
 
     /// An adapter asks as CoSIP servers do. Whether it is one is known by now.
-    pub(super) fn watch_asked(
-        &mut self,
-        now: Instant,
-        peer: NodeId,
-        number: u32,
-        ask: &WatchAsk,
-    ) {
+    pub(super) fn watch_asked(&mut self, now: Instant, peer: NodeId, number: u32, ask: &WatchAsk) {
         let is_server = self.may_be_watched() && self.is_certified(now, peer, SERVER_AOR);
         if !is_server || now < self.watched.rests_until {
             self.counters.watch_refused += 1;
@@ -64,7 +59,8 @@ impl Adapter {
             }
             WatchAsk::Get { key, owner, holder, address } => {
                 let (key, owner, holder) = (Key(key), NodeId(owner), NodeId(holder));
-                let asked = Asked { key, holder, server: peer, number };
+                let asked = Asked { key, holder, server: peer, number, since: now };
+                self.watched.asked.retain(|asked| now.since(asked.since) < WATCH_GET_LIFE);
                 if !self.watched.asked.is_full()
                     && overlay.spot_get(now, key, owner, Node { id: holder, address })
                     && self.watched.asked.push(asked).is_ok()

@@ -10,3 +10,6 @@ pub const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Holders that are being asked for CoSIP servers; what comes beyond them is not asked.
 pub const WATCH_GETS_MAX: usize = 4;
+
+/// Whoever was not told by then what a holder says is told nothing: the overlay has started anew.
+pub const WATCH_GET_LIFE: Duration = Duration::from_secs(60);

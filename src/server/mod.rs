@@ -17,7 +17,7 @@
 //! | [`export`] | what goes into a router's image |
 //! | [`desk`] | who may have a certificate, by challenges through the SIP server |
 //! | [`watch`] | which members contradict themselves, and what is done about them |
-//! | `serve`, [`run`] | the running server: an adapter, the desk and the watch |
+//! | [`serve`], [`run`] | the running server: an adapter, the desk and the watch |
 //! | [`metrics`] | what Prometheus is told |
 //! | [`commands`] | arguments, clock, randomness, what is printed |
 //!
@@ -35,7 +35,7 @@ pub mod metrics;
 pub mod office;
 mod passphrase;
 pub mod run;
-mod serve;
+pub mod serve;
 mod settings;
 pub mod setup;
 mod show;

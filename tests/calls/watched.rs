@@ -52,7 +52,8 @@ impl Home {
         let mut town = Town::empty(1);
         town.epoch_s = EPOCH_S.max(BUILT_UNIX_S);
         let since = (town.world.now, town.epoch_s + 1);
-        let aors = [cosip::identity::enrolment::SERVER_AOR].into_iter().chain(others.iter().copied());
+        let aors =
+            [cosip::identity::enrolment::SERVER_AOR].into_iter().chain(others.iter().copied());
         let mut members = Vec::new();
         for (number, aor) in (0..).zip(aors) {
             let local = SocketAddr::new([198, 51, 100, 7 + number].into(), 5070);

@@ -9,14 +9,14 @@ use std::net::SocketAddr;
 
 impl Adapter {
     /// Any member of the overlay, by chance.
-    pub fn any_member(&mut self) -> Option<(NodeId, SocketAddr)> {
-        let node = self.overlay.as_mut()?.random_member()?;
+    pub fn any_member(&mut self, now: Instant) -> Option<(NodeId, SocketAddr)> {
+        let node = self.overlay.as_mut()?.random_member(now)?;
         Some((node.id, node.address))
     }
 
     /// Where a member is, as far as is known here.
     pub fn address_of_member(&self, now: Instant, id: NodeId) -> Option<SocketAddr> {
-        self.overlay.as_ref()?.address_known(now, id)
+        self.overlay.as_ref()?.whereabouts(now, id)
     }
 
     /// Asks a member. [`DeskEvent::Watched`] follows, unless question or answer is lost.

@@ -14,7 +14,7 @@ struct Known<'a>(&'a mut Adapter, Instant);
 
 impl Members for Known<'_> {
     fn any(&mut self) -> Option<Member> {
-        self.0.any_member().map(|(id, address)| Member { id, address })
+        self.0.any_member(self.1).map(|(id, address)| Member { id, address })
     }
 
     fn find(&self, id: NodeId) -> Option<SocketAddr> {
@@ -49,9 +49,8 @@ impl Served<'_> {
     }
 
     fn judge(&mut self, now: Instant, contradiction: &Contradiction) {
-        let verdict = self.with_office(now, |_, moment, office| {
-            office.judge(moment, contradiction)
-        });
+        let verdict =
+            self.with_office(now, |_, moment, office| office.judge(moment, contradiction));
         let Some(verdict) = verdict else { return };
         let (place, key) = (contradiction.receipt.said().place, hex(&contradiction.key()));
         let who = format!("adapter {place} with key {key}");

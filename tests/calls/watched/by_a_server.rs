@@ -148,7 +148,8 @@ impl Home {
         let place = town.world.add(Node::Served(Box::new(served)));
         town.world.input(place, Input::Clock(now_s(town)));
         let wan: Vec<IpAddr> = vec![at(HOST).ip()];
-        town.world.input(place, Input::Network(&Network { wan, wan_up: true, ..Network::default() }));
+        town.world
+            .input(place, Input::Network(&Network { wan, wan_up: true, ..Network::default() }));
         place
     }
 
@@ -174,7 +175,8 @@ impl Home {
         let all = self.provider.office().books().certificates(&Selector::All, None).unwrap();
         let revoked: Vec<&str> =
             all.iter().filter(|it| it.is_revoked).map(|it| it.adapter.as_str()).collect();
-        let is = |at: &usize| revoked.contains(&hex(&self.town.routers[*at].identity.public()).as_str());
+        let is =
+            |at: &usize| revoked.contains(&hex(&self.town.routers[*at].identity.public()).as_str());
         let routers: Vec<usize> = (0..self.town.routers.len()).filter(is).collect();
         assert_eq!(routers.len(), revoked.len(), "nobody else");
         routers
