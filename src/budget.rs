@@ -22,6 +22,8 @@ pub enum Wanted {
     Caller,
     /// To verify one signature of a record or of a list of addresses.
     Verification,
+    /// To sign what is kept for others: nobody waits for that, so it has what else is left.
+    Statement,
 }
 
 impl Wanted {
@@ -30,7 +32,7 @@ impl Wanted {
         match self {
             Self::Handshake => 4 * piece,
             Self::CertifiedHandshake => 8 * piece,
-            Self::Caller | Self::Verification => piece,
+            Self::Caller | Self::Verification | Self::Statement => piece,
         }
     }
 
@@ -41,6 +43,7 @@ impl Wanted {
             // Else callers would take each piece before there is enough for a handshake.
             Self::Caller => Self::CertifiedHandshake.price(piece),
             Self::Verification => self.price(piece) + WORK_FOR_OTHERS_BURST / 2,
+            Self::Statement => self.price(piece) + WORK_FOR_OTHERS_BURST * 3 / 4,
         }
     }
 }

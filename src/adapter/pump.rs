@@ -6,8 +6,7 @@ use super::{Adapter, Asker, ClientOwner, Wish};
 use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
 use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL};
 use crate::net::{
-    ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent,
-    Ticket, Transmit, Via,
+    ConnId, Core, Event, Input, NodeId, Rejected, SocketId, SocketKind, StreamEvent, Transmit, Via,
 };
 use crate::overlay::OverlayEvent;
 use crate::sip::transaction::{Flow, TransactionEvent};

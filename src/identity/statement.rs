@@ -2,12 +2,12 @@
 //!
 //! A receipt names the record that somebody has put, and until when it will be kept; an answer
 //! names the record that is held, or none. Two of one start that contradict each other convict
-//! who has signed both, to everybody who knows the key: nothing else does. A start ends all that
-//! was promised under it, so a power cut makes nobody a liar.
+//! who has signed both, to everybody who knows whose the key is: nothing else does. A start ends
+//! all that was promised under it, so a power cut makes nobody a liar.
 //!
-//! Layout, in network byte order: the holder's place (16) and public key (32), overlay key (16),
-//! owner (16; zeros: any), sequence number (8; 0: nothing held), start count (4), number of this
-//! start drawn by chance (4), when it was said and until when it is kept (4 each, seconds of the
+//! Layout, in network byte order: the holder's place (16), overlay key (16), owner (16; zeros:
+//! any), sequence number (8; 0: nothing held), the holder's public key (32), start count (4),
+//! number of this start (4), when it was said and until when it is kept (4 each, seconds of the
 //! holder's own uptime), signature (64). What is signed is a label, the network, and the bytes
 //! before the signature. An answer carries the last [`STATED_BYTES`] alone: who hears it knows what
 //! it has asked, and whom.
@@ -20,12 +20,13 @@ use core::fmt;
 
 /// Bytes of a statement.
 pub const STATEMENT_BYTES: usize = ABOUT_BYTES + STATED_BYTES;
-/// Bytes of what an answer carries of it: from the start count on.
-pub const STATED_BYTES: usize = 4 * 4 + SIGNATURE_BYTES;
+/// Bytes of what an answer carries of it: from the public key on.
+pub const STATED_BYTES: usize = PUBLIC_KEY_BYTES + 4 * 4 + SIGNATURE_BYTES;
 /// Any owner of a record under a key.
 pub const ANY_OWNER: NodeId = NodeId([0; 16]);
 
-const ABOUT_BYTES: usize = 16 + PUBLIC_KEY_BYTES + 16 + 16 + 8;
+const ABOUT_BYTES: usize = 16 + 16 + 16 + 8;
+const TIMES_AT: usize = ABOUT_BYTES + PUBLIC_KEY_BYTES;
 const LABEL: &Label = b"cosip statement1";
 
 /// What an answer carries of a statement.
@@ -46,7 +47,7 @@ pub struct Said {
     pub seq: u64,
     /// The holder's count of its starts.
     pub start: u32,
-    /// Drawn by chance at this start.
+    /// Drawn by chance at this start, and another once a promise could not be kept.
     pub boot: u32,
     /// When, in seconds of the holder's uptime.
     pub said_s: u32,
@@ -68,12 +69,18 @@ impl Statement {
         statement
     }
 
-    /// What an answer carried, with all else that was said by who signed it: the times in `said`
-    /// do not matter.
-    pub fn completed(said: &Said, stated: &Stated) -> Self {
-        let mut statement = Self::unsigned(said);
-        statement.0[ABOUT_BYTES..].copy_from_slice(stated);
-        statement
+    /// What the holder at `place` has stated about the record of `owner` under `key`.
+    pub fn completed(
+        place: NodeId,
+        (key, owner, seq): (Key, NodeId, u64),
+        stated: &Stated,
+    ) -> Self {
+        let mut bytes = [0; STATEMENT_BYTES];
+        let ids = [place.0, key.0, owner.0];
+        bytes[..48].copy_from_slice(ids.as_flattened());
+        bytes[48..ABOUT_BYTES].copy_from_slice(&seq.to_be_bytes());
+        bytes[ABOUT_BYTES..].copy_from_slice(stated);
+        Self(bytes)
     }
 
     /// Takes the bytes of [`Self::as_bytes`]. `None` for any other number of them.
@@ -93,13 +100,13 @@ impl Statement {
 
     /// What it says.
     pub fn said(&self) -> Said {
-        let number = |at| u32::from_be_bytes(field(&self.0, ABOUT_BYTES + at));
+        let number = |at| u32::from_be_bytes(field(&self.0, TIMES_AT + at));
         Said {
             place: NodeId(field(&self.0, 0)),
-            holder: field(&self.0, 16),
-            key: Key(field(&self.0, 48)),
-            owner: NodeId(field(&self.0, 64)),
-            seq: u64::from_be_bytes(field(&self.0, 80)),
+            key: Key(field(&self.0, 16)),
+            owner: NodeId(field(&self.0, 32)),
+            seq: u64::from_be_bytes(field(&self.0, 48)),
+            holder: field(&self.0, ABOUT_BYTES),
             start: number(0),
             boot: number(4),
             said_s: number(8),
@@ -110,7 +117,7 @@ impl Statement {
     /// Whether its holder has signed it in this network. One public-key operation.
     pub fn verify(&self, network: &[u8; 16]) -> bool {
         let signature = field(&self.0, STATEMENT_BYTES - SIGNATURE_BYTES);
-        let holder = field(&self.0, 16);
+        let holder = field(&self.0, ABOUT_BYTES);
         self.with_signed(network, |message| key::verify(&holder, message, &signature))
     }
 
@@ -128,17 +135,12 @@ impl Statement {
     }
 
     fn unsigned(said: &Said) -> Self {
-        let mut bytes = heapless::Vec::<u8, STATEMENT_BYTES>::new();
-        let seq = said.seq.to_be_bytes();
+        let mut stated = [0; STATED_BYTES];
+        stated[..PUBLIC_KEY_BYTES].copy_from_slice(&said.holder);
         let numbers = [said.start, said.boot, said.said_s, said.until_s].map(u32::to_be_bytes);
-        let about: [&[u8]; 5] = [&said.place.0, &said.holder, &said.key.0, &said.owner.0, &seq];
-        about.into_iter().chain([numbers.as_flattened()]).for_each(|part| {
-            let put = bytes.extend_from_slice(part);
-            debug_assert!(put.is_ok(), "the fields add up to the length");
-        });
-        let mut statement = Self([0; STATEMENT_BYTES]);
-        statement.0[..bytes.len()].copy_from_slice(&bytes);
-        statement
+        let times = numbers.as_flattened();
+        stated[PUBLIC_KEY_BYTES..][..times.len()].copy_from_slice(times);
+        Self::completed(said.place, (said.key, said.owner, said.seq), &stated)
     }
 
     fn with_signed<R>(&self, network: &[u8; 16], then: impl FnOnce(&[u8]) -> R) -> R {
@@ -191,8 +193,9 @@ mod tests {
         let statement = signed(&promise());
         assert_eq!(statement.said(), promise());
         assert_eq!(Statement::parse(statement.as_bytes()), Some(statement));
-        let unknown = Said { start: 0, boot: 0, said_s: 0, until_s: 0, ..promise() };
-        assert_eq!(Statement::completed(&unknown, &statement.stated()), statement);
+        let Said { place, key, owner, seq, .. } = promise();
+        let completed = Statement::completed(place, (key, owner, seq), &statement.stated());
+        assert_eq!(completed, statement);
         assert_eq!(Statement::parse(&statement.as_bytes()[1..]), None);
         assert_eq!(Statement::parse(&[statement.as_bytes(), &[0][..]].concat()), None);
     }

@@ -50,7 +50,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    fn now_s(self) -> u64 {
+    /// What time it is at the earliest.
+    pub fn now_s(self) -> u64 {
         self.unix_s.map_or(self.floor_s, |unix_s| unix_s.max(self.floor_s))
     }
 

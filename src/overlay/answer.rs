@@ -11,6 +11,7 @@ use super::wire_out::Encoder;
 use super::work::{Job, Reason, Subject};
 use super::{Node, Overlay, guard, reject};
 use crate::identity::record::{AddressRecord, KeptAddresses, Key, Record};
+use crate::identity::statement::Stated;
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::{NodeId, Rejected};
 use crate::order::order;
@@ -109,16 +110,49 @@ impl Overlay {
         Err(reject(counter, Rejected::Full))
     }
 
-    fn answer_get(&mut self, now: Instant, asker: &Asker, key: Key, owner: Option<NodeId>) {
-        let mut nodes = heapless::Vec::<_, NODES_BESIDE_MAX>::new();
-        self.name_into(now, (&asker.node.address, false), &key.0, nodes.as_mut_view());
-        let counts = |held: &Held<'_>| self.vouching.counts(now, &held.record);
+    /// What is given out under a key, whose record is `owner`'s first.
+    fn chosen<'a>(
+        &'a self,
+        now: Instant,
+        key: &'a Key,
+        owner: Option<NodeId>,
+    ) -> heapless::Vec<Held<'a>, OWNERS_MAX> {
         let mut set: heapless::Vec<Held<'_>, OWNERS_MAX> =
-            self.store.set(&key).filter(counts).take(OWNERS_MAX).collect();
+            self.store.set(key).filter(|held| self.gives(now, held)).take(OWNERS_MAX).collect();
         order(&mut set, |held| {
             let named = owner == Some(held.owner);
             (!named, held.record.is_withdrawal(), held.owner)
         });
+        set
+    }
+
+    /// Whether a record that is held counts.
+    pub(super) fn gives(&self, now: Instant, held: &Held<'_>) -> bool {
+        self.vouching.counts(now, &held.record)
+    }
+
+    /// Of what is given out, the record itself: its owner and its number.
+    pub(super) fn given(
+        &self,
+        now: Instant,
+        key: &Key,
+        owner: Option<NodeId>,
+    ) -> Option<(NodeId, u64)> {
+        self.chosen(now, key, owner).first().map(|held| (held.owner, held.record.seq()))
+    }
+
+    /// Answers a get.
+    pub(super) fn give(
+        &mut self,
+        now: Instant,
+        asker: &Asker,
+        key: Key,
+        owner: Option<NodeId>,
+        stated: Option<&Stated>,
+    ) {
+        let mut nodes = heapless::Vec::<_, NODES_BESIDE_MAX>::new();
+        self.name_into(now, (&asker.node.address, false), &key.0, nodes.as_mut_view());
+        let set = self.chosen(now, &key, owner);
         let first = set.first().map(|held| {
             let addresses = held.addresses.as_ref().map(KeptAddresses::as_bytes);
             (held.record.as_bytes(), addresses)
@@ -132,7 +166,9 @@ impl Overlay {
         let hello = self.hello(now, &asker.node);
         let limit = asker.limit().min(GET_BYTES);
         let (me, request) = (self.me, asker.request);
-        let answer = Encoder::value(me, request, &hello, first, &others, &nodes, limit);
+        let room = limit - stated.map_or(0, |stated| stated.len());
+        let answer = Encoder::value(me, request, &hello, first, &others, &nodes, room);
+        let answer = answer.with(stated);
         drop(set);
         self.counters.lookup_bytes += limit.min(asker.len) as u64;
         self.reply(asker.node.address, limit, asker.len, answer);
@@ -250,10 +286,21 @@ impl Overlay {
         status: Status,
         newer: Option<&Record>,
     ) {
+        self.reply_stored(now, asker, (status, newer), None);
+    }
+
+    /// The same, with a receipt.
+    pub(super) fn reply_stored(
+        &mut self,
+        now: Instant,
+        asker: &Asker,
+        (status, newer): (Status, Option<&Record>),
+        receipt: Option<&Stated>,
+    ) {
         let hello = self.hello(now, &asker.node);
         let newer = newer.map(Record::as_bytes);
         let answer = Encoder::stored(self.me, asker.request, &hello, status, newer);
-        self.reply(asker.node.address, asker.limit(), 0, answer);
+        self.reply(asker.node.address, asker.limit(), 0, answer.with(receipt));
     }
 
     fn own_addresses_of(
@@ -296,8 +343,10 @@ impl Overlay {
         }
         let Some(record) = job.record() else { return };
         let status = self.store.put(now, record, job.addresses.as_ref(), false);
-        if status == Status::Full {
-            self.counters.store_full += 1;
+        match status {
+            Status::Stored => return self.answer_kept(now, asker, record.key(), record.seq()),
+            Status::Full => self.counters.store_full += 1,
+            _ => {}
         }
         self.answer_stored(now, asker, status, None);
     }

@@ -3,7 +3,8 @@
 //! All of it is plain data of bounded size. Counters only rise; whoever reads them computes
 //! rates.
 
-use crate::identity::record::{AddressList, Contact, RendezvousList};
+use crate::identity::Statement;
+use crate::identity::record::{AddressList, Contact, Key, RendezvousList};
 use crate::net::NodeId;
 use core::fmt;
 use std::net::SocketAddr;
@@ -80,6 +81,15 @@ pub enum OverlayEvent {
         publish: PublishId,
         /// Holders that acknowledged.
         replicas: u8,
+    },
+    /// A holder was asked for a record by [`super::Overlay::spot_get`].
+    SpotGot {
+        /// Under which key.
+        key: Key,
+        /// Who was asked.
+        holder: NodeId,
+        /// What it has signed, not verified yet; `None` where it was silent, or signed nothing.
+        statement: Option<Statement>,
     },
     /// Another node speaks under our id and key: a cloned image, or our own old address.
     IdInUse(SocketAddr),
@@ -297,6 +307,13 @@ crate::observe::counters! {
         verified_before,
         /// Signatures made.
         signed,
+        /// Answers that were signed: what is kept here.
+        stated,
+        /// Answers that went out unsigned, for there was no time.
+        unstated,
+        /// Members passed over as holders: silent to what is asked of a holder, or denying what
+        /// they have taken.
+        holders_unused,
         /// AORs blinded.
         blinded,
         /// Members that fell silent.

@@ -19,7 +19,9 @@ pub fn fuzz(data: &[u8]) {
     let _ = Record::parse(data).map(|record| record.open(&[1; 32]));
     let _ = AddressRecord::parse(data).map(|record| record.addresses());
     if let Some(statement) = Statement::parse(data) {
-        let again = Statement::completed(&statement.said(), &statement.stated());
+        let said = statement.said();
+        let about = (said.key, said.owner, said.seq);
+        let again = Statement::completed(said.place, about, &statement.stated());
         assert_eq!(again, statement, "what is read is what was said");
         assert!(!statement.contradicts(&statement), "nobody denies what it says");
     }

@@ -34,6 +34,7 @@ impl Overlay {
         }
         let node = Node { id: frame.sender, address: from };
         self.heard_answering(now, &node, &pending, hello);
+        self.score_answer(&pending, &node.id);
         if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
             && !same(&expected, &node.id)
         {
@@ -62,7 +63,7 @@ impl Overlay {
                 nodes.iter().for_each(|named| self.sought(peer, &named.node));
                 Ok(())
             }
-            (Purpose::Spread(bit, serial), Body::Stored(_, status, _)) => {
+            (Purpose::Spread(bit, serial), Body::Stored(_, status, ..)) => {
                 self.spread_answered(now, (bit, serial), &node, hello, Some(status));
                 Ok(())
             }
@@ -77,10 +78,15 @@ impl Overlay {
                 self.drive(now, id);
                 taken
             }
-            (Purpose::Publish(id), Body::Stored(_, status, newer)) => {
+            (Purpose::Spot(at), Body::Value(_, value)) => {
+                self.spot_answered(now, at, &node, hello, &value);
+                Ok(())
+            }
+            (Purpose::Publish(id), Body::Stored(_, status, newer, stated)) => {
+                self.hear_receipt(id, &node, stated.as_ref());
                 self.publish_answered(now, id, &node, hello, status, newer)
             }
-            (Purpose::Announce(seq), Body::Stored(_, status, _)) => {
+            (Purpose::Announce(seq), Body::Stored(_, status, ..)) => {
                 self.announce_answered(now, &node, hello, status, seq);
                 Ok(())
             }
@@ -123,7 +129,9 @@ impl Overlay {
             Missed::Late(pending) => (pending, false),
             Missed::Over(pending) => (pending, true),
         };
-        if !over {
+        if over {
+            self.score_silence(now, &pending);
+        } else {
             self.counters.timeouts += 1;
         }
         let waits_for_others = matches!(pending.purpose, Purpose::Vouch(..) | Purpose::Punch);
@@ -165,6 +173,7 @@ impl Overlay {
                 self.spread_missed(now, (bit, serial), over);
             }
             (Purpose::Harvest(part), _) if !over => self.harvest_missed(part),
+            (Purpose::Spot(at), _) if over => self.spot_missed(now, at),
             _ => {}
         }
     }
@@ -217,7 +226,8 @@ impl Overlay {
             let proven = self.members.get(&node.id);
             let silent = proven.filter(|member| member.missed > 0);
             let doubtful = silent.is_some_and(|member| member.address() == node.address)
-                || self.suspects.contains(&node);
+                || self.suspects.contains(&node)
+                || self.is_passed_over(&node.id);
             // A hint never displaces the address that we proved, unless that is silent.
             let node = proven.filter(|member| member.missed == 0).map_or(node, Member::node);
             if let Some(lookup) = self.lookups.get_mut(id) {

@@ -52,6 +52,11 @@ impl Overlay {
         });
     }
 
+    /// A member is no use as a holder: the next closest takes its place, within 30 s.
+    pub(super) fn holder_unused(&mut self, now: Instant, node: &NodeId) {
+        self.holders_again(now, |publication| publication.holder(node).map(Holder::fail).is_some());
+    }
+
     /// A member says which start of it this is: where it has started since it took a record of
     /// ours, it gets that again.
     pub(super) fn holder_started(&mut self, now: Instant, node: &NodeId, start: u8) {

@@ -18,11 +18,11 @@ pub(super) type Place = [u8; 16];
 
 /// A member as far as others need to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub struct Node {
     /// Its id, or the first half of it.
-    pub(super) id: NodeId,
+    pub id: NodeId,
     /// Its overlay address.
-    pub(super) address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 /// An address in two thirds of the room: lists that are kept have hundreds.

@@ -8,13 +8,27 @@ use super::Overlay;
 use super::announce::NEIGHBOURS;
 use super::id::{Named, Node, Place, closer, common_bits, same};
 use super::reader::Nodes;
+use super::table::Member;
 use crate::limits::OVERLAY_MEMBERS_MAX;
 use crate::net::NodeId;
 use crate::time::Instant;
 use core::cmp::Ordering;
 use heapless::VecView;
+use std::net::SocketAddr;
 
 impl Overlay {
+    /// Where a member was heard last.
+    pub(super) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        self.members.get(&id).map(Member::address)
+    }
+
+    /// Where a member is, as far as is known: proven, or told of by others.
+    #[cfg(feature = "server")]
+    pub fn whereabouts(&self, now: Instant, id: NodeId) -> Option<SocketAddr> {
+        let nearest = self.closest_known::<1>(now, &id.0, true);
+        nearest.first().filter(|named| same(&named.node.id, &id)).map(|named| named.node.address)
+    }
+
     /// Minutes since the start, as hints count them.
     pub(super) fn minute(&self, now: Instant) -> u16 {
         (self.seconds(now) / 60) as u16

@@ -33,6 +33,7 @@
 //! | `rendezvous`, `introduce`, `relay` | flows kept open for the others, and their use |
 //! | `guard`, `recent`, `work` | rates and tokens; public-key work |
 //! | `vouching`, `credentials` | certificates, and whose count; members that show theirs |
+//! | `watch` | what holders say, signed; who is no use as one |
 //! | `warm` | a network that has been there for hours, for the lab |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
@@ -79,6 +80,7 @@ mod upkeep;
 mod vouching;
 #[cfg(feature = "lab")]
 mod warm;
+mod watch;
 mod wire;
 mod wire_out;
 mod work;
@@ -91,6 +93,7 @@ pub use event::{
     Counters, Found, Full, Limits, LookupId, OverlayEvent, OverlayStatus, Ports, PublishId,
     Reachability, Reason,
 };
+pub use id::Node;
 pub use port::{Datagram, Port};
 
 use crate::identity::record::AddressRecord;
@@ -103,7 +106,6 @@ use crate::rng::Rng;
 use crate::table::Table;
 use crate::time::{Duration, Instant, earlier};
 use crate::timer::Timers;
-use id::Node;
 use request::Requests;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -162,6 +164,7 @@ pub struct Overlay {
     announcing: Vec<announce::Announcement>,
     join: bootstrap::Join,
     harvest: harvest::Harvest,
+    watch: watch::Watch,
     upkeep: upkeep::Upkeep,
     aor_keys: aor::AorKeys,
     outbox: Outbox<Port>,
@@ -220,6 +223,7 @@ impl Overlay {
             announcing: Vec::with_capacity(announce::ANNOUNCEMENTS_MAX),
             join: bootstrap::Join::new(),
             harvest: harvest::Harvest::default(),
+            watch: watch::Watch::new(start_count, seed),
             upkeep: upkeep::Upkeep::new(now, &mut rng),
             aor_keys: aor::AorKeys::new(&mut rng),
             outbox: Outbox::with_capacity(OVERLAY_OUTBOX_MAX, OVERLAY_OUTBOX_BYTES_MAX),
@@ -231,11 +235,6 @@ impl Overlay {
     /// Our id.
     pub fn id(&self) -> NodeId {
         self.me
-    }
-
-    /// Where a member was heard last.
-    fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
-        self.members.get(&id).map(table::Member::address)
     }
 
     /// Takes a [`Datagram::Overlay`].
@@ -304,6 +303,7 @@ impl Overlay {
         self.judge_timeout(now);
         self.rendezvous_timeout(now);
         self.punches_timeout(now);
+        self.stated_timeout(now);
     }
 
     /// When [`Self::handle_timeout`] is wanted next.
@@ -318,6 +318,7 @@ impl Overlay {
             self.judge.next(),
             self.rendezvous.next(),
             self.punches.next(),
+            self.next_stated(),
         ]
         .into_iter()
         .fold(None, earlier)
@@ -335,11 +336,6 @@ impl Overlay {
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<OverlayEvent> {
         queue::pop(&mut self.events)
-    }
-
-    /// The network said that `to` cannot be reached: requests to it fail now.
-    pub fn send_failed(&mut self, now: Instant, to: SocketAddr) {
-        self.requests.fail(now, SocketAddr::new(to.ip().to_canonical(), to.port()));
     }
 
     /// The state, for people.

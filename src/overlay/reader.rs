@@ -2,6 +2,7 @@
 
 use super::id::{Named, Node};
 use super::wire::{Hello, Introduced, NAMED_IPV6, OTHERS_MAX, Standing};
+use crate::identity::statement::Stated;
 use crate::net::{NodeId, is_detour};
 use std::net::{IpAddr, SocketAddr};
 
@@ -131,6 +132,12 @@ impl<'a> Reader<'a> {
         let len = usize::from(u16::from_be_bytes(self.array()?));
         let block = self.take(len)?;
         Some((len > 0).then_some(block))
+    }
+
+    /// A statement at the end, where there is one. Outer `None`: malformed.
+    #[expect(clippy::option_option, reason = "the two have different meanings")]
+    pub(super) fn stated(&mut self) -> Option<Option<Stated>> {
+        if self.0.is_empty() { Some(None) } else { self.array().map(Some) }
     }
 
     /// A checked list of members.

@@ -102,7 +102,8 @@ impl Overlay {
 
     /// One of the closest answered a search: it gets the record at once.
     pub(super) fn place_at(&mut self, now: Instant, id: Id<Publication>, node: Node, token: Token) {
-        let Some(publication) = self.publications.get_mut(id) else { return };
+        let passed = self.is_passed_over(&node.id);
+        let Some(publication) = self.publications.get_mut(id).filter(|_| !passed) else { return };
         let key = publication.key.0;
         let closer = |h: &&Holder| {
             h.state != State::Failed && distance(&key, &h.node.id.0) < distance(&key, &node.id.0)
@@ -282,7 +283,9 @@ impl Overlay {
         let Some(publication) = self.publications.get_mut(id) else { return };
         let refresh = now >= publication.refresh_at;
         let key = publication.key.0;
-        let wanted = self.closest_known::<REPLICAS>(now, &key, false);
+        let known = self.closest_known::<{ 2 * REPLICAS }>(now, &key, false);
+        let fit = known.into_iter().filter(|it| !self.is_passed_over(&it.node.id));
+        let wanted: heapless::Vec<Named, REPLICAS> = fit.take(REPLICAS).collect();
         let Some(publication) = self.publications.get_mut(id) else { return };
         if refresh {
             let minutes = Duration::from_secs(u64::from(self.rng.below(600)));
@@ -310,6 +313,9 @@ impl Overlay {
                 publication.replaced = publication.replaced.saturating_add(new.into());
                 self.put_to(now, id, &node.id);
             }
+        }
+        if refresh {
+            self.spot_own(now, id);
         }
         if let Some(publication) = self.publications.get_mut(id) {
             let many = publication.replaced >= REPLACED_MAX && !publication.placing;

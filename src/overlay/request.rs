@@ -63,6 +63,8 @@ pub(super) enum Purpose {
     Seek(NodeId),
     /// To be told of members everywhere, in this part of the search.
     Harvest(u8),
+    /// To see whether a holder keeps a record; the place of what is looked for.
+    Spot(u8),
 }
 
 /// A request under way.

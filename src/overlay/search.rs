@@ -104,7 +104,8 @@ impl Overlay {
         let hedge = (self.members.usual(), self.vouching.is_required());
         let mut lookup = Lookup::new(goal, target, now, hedge);
         for Named { node, .. } in self.closest_known::<CANDIDATES_MAX>(now, &target, true) {
-            let doubtful = self.members.get(&node.id).is_some_and(|member| member.missed > 0);
+            let doubtful = self.members.get(&node.id).is_some_and(|member| member.missed > 0)
+                || self.is_passed_over(&node.id);
             lookup.add(node, doubtful, 0, || self.members.likely_rtt_us(&node.address));
         }
         let at = lookup.next_at();

@@ -64,7 +64,7 @@ impl Overlay {
     ) {
         let second = matches!(purpose, Purpose::SecondPort(_) | Purpose::Errand(_, true));
         let data = encoder.finish(&self.keys, pad_to);
-        if matches!(purpose, Purpose::Lookup(..)) {
+        if matches!(purpose, Purpose::Lookup(..) | Purpose::Spot(_)) {
             self.counters.lookup_bytes += data.len() as u64;
         }
         let via = if second { Port::Second } else { Port::First };
@@ -87,6 +87,11 @@ impl Overlay {
         self.ask(now, to, node, purpose, 0, |me, request| {
             Encoder::ping(me, request, token, start, claim, &to)
         })
+    }
+
+    /// The network said that `to` cannot be reached: requests to it fail now.
+    pub fn send_failed(&mut self, now: Instant, to: SocketAddr) {
+        self.requests.fail(now, SocketAddr::new(to.ip().to_canonical(), to.port()));
     }
 
     /// Sends what has no answer.

@@ -94,6 +94,8 @@ pub(super) struct Store {
     by_key: SlotsById,
     by_owner: SlotsById,
     timers: Timers,
+    /// Whether a record of others was dropped before its time.
+    forgotten: bool,
 }
 
 impl Store {
@@ -109,7 +111,19 @@ impl Store {
             by_key: SlotsById::with_capacity(entries),
             by_owner: SlotsById::with_capacity(entries),
             timers: Timers::with_capacity(entries),
+            forgotten: false,
         }
+    }
+
+    /// Whether, since it was asked the last time, a record was dropped before its time.
+    pub(super) fn take_forgotten(&mut self) -> bool {
+        core::mem::take(&mut self.forgotten)
+    }
+
+    /// When the life of another's record ends.
+    pub(super) fn ends(&self, key: Key, owner: &NodeId) -> Option<Instant> {
+        let id = self.find(&key, owner)?;
+        self.table.get(id).filter(|entry| !entry.own).and_then(|_| self.timers.get(id.slot()))
     }
 
     /// See [`crate::queue::fit`].
@@ -277,7 +291,7 @@ impl Store {
             if self.table.get(id).is_some_and(|entry| entry.own) {
                 self.timers.set(slot, now + LIFETIME);
             } else {
-                self.remove(id);
+                self.take_out(id);
             }
         }
         true
@@ -377,7 +391,13 @@ impl Store {
         true
     }
 
+    /// Drops a record before its time.
     fn remove(&mut self, id: Id<Entry>) {
+        self.forgotten = true;
+        self.take_out(id);
+    }
+
+    fn take_out(&mut self, id: Id<Entry>) {
         self.timers.stop(id.slot());
         if let Some(entry) = self.table.remove(id) {
             let key = self.held(&entry).record.key();

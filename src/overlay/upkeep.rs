@@ -186,6 +186,7 @@ impl Overlay {
         self.choose_family(now);
         self.keeper.expire(now_s);
         self.credentials.expire(now_s);
+        self.expire_score(now_s);
         self.rendezvous_tick(now);
         self.join_tick(now);
         if let Some(suspect) = self.suspects.next(now_s) {

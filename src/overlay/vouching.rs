@@ -51,6 +51,14 @@ impl Vouching {
         !self.is_required() || certified()
     }
 
+    /// For how many seconds a record will count, surely: none where the time is not known.
+    pub(super) fn counts_for_s(&self, now: Instant, record: &KeptRecord<'_>) -> u32 {
+        let clock = self.clock(now);
+        let until_s = record.certificate().map_or(0, |it| it.validity().until_s);
+        let now_s = clock.unix_s.map(|_| clock.now_s());
+        now_s.map_or(0, |now_s| u64::from(until_s).saturating_sub(now_s) as u32)
+    }
+
     /// A certificate is verified: it is not earlier now than it was issued.
     pub(super) fn raise(&mut self, now: Instant, certificate: &Certificate) {
         let issued_s = certificate.validity().from_s;

@@ -18,6 +18,7 @@ use crate::identity::NetworkKeys;
 use crate::identity::certificate::CERTIFICATE_BYTES_MAX;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::record::{ADDRESS_RECORD_BYTES_MAX, Key, RECORD_BYTES_MAX};
+use crate::identity::statement::{STATED_BYTES, Stated};
 use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::NodeId;
 use std::net::SocketAddr;
@@ -195,8 +196,17 @@ impl Status {
 }
 
 const _: () = assert!(
-    // Head, hello, record, addresses, no others, no hints, tag.
-    29 + 29 + 2 + RECORD_BYTES_MAX + 2 + ADDRESS_RECORD_BYTES_MAX + 1 + 1 + TAG_BYTES <= GET_BYTES
+    // Head, hello, record, addresses, no others, no hints, statement, tag.
+    29 + 29
+        + 2
+        + RECORD_BYTES_MAX
+        + 2
+        + ADDRESS_RECORD_BYTES_MAX
+        + 1
+        + 1
+        + STATED_BYTES
+        + TAG_BYTES
+        <= GET_BYTES
 );
 
 const _: () = assert!(
@@ -220,8 +230,9 @@ pub(super) enum Body<'a> {
     Value(Hello, Value<'a>),
     /// Keep this record and its owner's addresses.
     Put(Token, &'a [u8], Option<&'a [u8]>),
-    /// How that went; with a record only where a newer one is held.
-    Stored(Hello, Status, Option<&'a [u8]>),
+    /// How that went; with a record only where a newer one is held, with a receipt where it is
+    /// held now and the answerer gives one.
+    Stored(Hello, Status, Option<&'a [u8]>, Option<Stated>),
     /// Keep what you have of me.
     Touch(Token, Touch<'a>),
     /// Can you reach this node?
@@ -257,6 +268,8 @@ pub(super) struct Value<'a> {
     pub(super) others: Others<'a>,
     /// The members closest to the key.
     pub(super) nodes: Nodes<'a>,
+    /// The record that is held, signed; left out, it takes no room.
+    pub(super) stated: Option<Stated>,
 }
 
 /// What a touch is about.
@@ -342,10 +355,13 @@ impl<'a> Frame<'a> {
                     addresses: r.block()?,
                     others: r.others()?,
                     nodes: r.nodes()?,
+                    stated: r.stated()?,
                 },
             ),
             kind::PUT => Body::Put(r.array()?, r.block()??, r.block()?),
-            kind::STORED => Body::Stored(r.hello()?, Status::parse(r.u8()?)?, r.block()?),
+            kind::STORED => {
+                Body::Stored(r.hello()?, Status::parse(r.u8()?)?, r.block()?, r.stated()?)
+            }
             kind::TOUCH => Body::Touch(
                 r.array()?,
                 Touch {

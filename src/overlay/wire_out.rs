@@ -11,6 +11,7 @@ use super::wire::{
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::record::Key;
+use crate::identity::statement::{STATED_BYTES, Stated};
 use crate::limits::{CHANNEL_DATAGRAM_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX};
 use crate::net::NodeId;
 use std::net::{IpAddr, SocketAddr};
@@ -158,6 +159,16 @@ impl Encoder {
         out.put(&[status as u8]);
         out.block(newer);
         out
+    }
+
+    /// The same answer, to a get or a put, with a statement behind it: of one to a get the limit
+    /// has to leave room for that.
+    pub(super) fn with(mut self, stated: Option<&Stated>) -> Self {
+        if let Some(stated) = stated {
+            self.limit += STATED_BYTES;
+            self.put(stated);
+        }
+        self
     }
 
     /// A touch.

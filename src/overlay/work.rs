@@ -1,7 +1,7 @@
 //! Public-key work: what waits for it, whose turn it is, and what need not be done twice.
 //!
-//! One operation costs milliseconds on a router, so they wait in bounded queues: first what a
-//! look-up found, then our own signatures, then, within the budget for others, what members put. A
+//! One operation costs milliseconds on a router, so they wait in bounded queues: first an answer
+//! that is to be signed, see [`super::watch`], what a look-up found, then our own signatures, then, within the budget for others, what members put. A
 //! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of a
 //! record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands
 //! of certificates share.
@@ -303,6 +303,9 @@ impl Overlay {
     /// Does one public-key operation. False where none waits, or only such as the budget does not
     /// pay for yet.
     pub fn work(&mut self, now: Instant, budget: &mut Budget) -> bool {
+        if self.state_one(now, budget) {
+            return true;
+        }
         if let Some(job) = queue::pop(&mut self.work.found) {
             self.work_on(now, job);
             return true;
@@ -326,11 +329,16 @@ impl Overlay {
 
     /// When [`Self::work`] is wanted: in the past where something waits that is paid for.
     pub fn work_at(&self, budget: &Budget) -> Option<Instant> {
-        if !self.work.found.is_empty() || self.addresses_unsigned || !self.unsigned.is_empty() {
+        if self.has_own_work() || self.has_to_state() {
             return Some(Instant::ZERO);
         }
         let others = !self.work.store.is_empty();
         others.then(|| budget.enough_at(Wanted::Verification))
+    }
+
+    /// Whether a look-up or an own record waits.
+    pub(super) fn has_own_work(&self) -> bool {
+        !self.work.found.is_empty() || self.addresses_unsigned || !self.unsigned.is_empty()
     }
 
     fn work_on(&mut self, now: Instant, job: Job) {

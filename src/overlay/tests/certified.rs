@@ -280,6 +280,7 @@ fn another_key_under_a_certificate_and_one_of_another_network_are_refused() {
 #[test]
 fn the_longest_record_with_its_addresses_leaves_others_out_that_do_not_fit() {
     use crate::identity::record::{ADDRESS_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
+    use crate::identity::statement::STATED_BYTES;
     let keys = NetworkKeys::new(&[1; 32], "test");
     let observed = "[2001:db8::1]:5070".parse().unwrap();
     let hello = Hello {
@@ -294,15 +295,18 @@ fn the_longest_record_with_its_addresses_leaves_others_out_that_do_not_fit() {
     let others: Vec<(NodeId, u64)> = (0..7).map(|n| (NodeId([n; 16]), 5)).collect();
     let node = Node { id: NodeId([9; 16]), address: observed };
     let named = [id::Named { node, age_h: 0 }; 16];
-    for (record, list, fit) in [(RECORD_BYTES_MAX, ADDRESS_RECORD_BYTES_MAX, 3), (560, 200, 7)] {
+    for (record, list, fit) in [(RECORD_BYTES_MAX, ADDRESS_RECORD_BYTES_MAX, 0), (480, 190, 7)] {
         let (record, list) = (vec![7; record], vec![8; list]);
         let found = Some((&record[..], Some(&list[..])));
         let me = NodeId([3; 16]);
-        let mut value = Encoder::value(me, 1, &hello, found, &others, &named, wire::GET_BYTES);
+        let room = wire::GET_BYTES - STATED_BYTES;
+        let value = Encoder::value(me, 1, &hello, found, &others, &named, room);
+        let mut value = value.with(Some(&[9; STATED_BYTES]));
         let data = value.finish(&keys, wire::GET_BYTES);
         assert_eq!(data.len(), wire::GET_BYTES);
         let Body::Value(_, value) = Frame::parse(data, &keys).unwrap().body else { panic!() };
         assert_eq!((value.record, value.addresses), (Some(&record[..]), Some(&list[..])));
+        assert_eq!(value.stated, Some([9; STATED_BYTES]));
         assert!(value.others.iter().eq(others.iter().take(fit).copied()), "{fit}");
     }
 }

@@ -227,7 +227,7 @@ fn who_puts_where_too_much_waits_is_told_so_and_tries_later() {
     let mut refused = Vec::new();
     for (to, data) in core::mem::take(&mut net.peers[0].keep) {
         let frame = Frame::parse(&data, &keys).unwrap();
-        if let Body::Stored(_, wire::Status::Full, None) = frame.body {
+        if let Body::Stored(_, wire::Status::Full, None, None) = frame.body {
             assert!(to == address(1) && data.len() < least, "{} of {least}", data.len());
             refused.push(frame.request);
         }

@@ -11,6 +11,7 @@ use super::super::wire_out::{Encoder, named_bytes};
 use super::net::{address, identity};
 use crate::identity::NetworkKeys;
 use crate::identity::record::{AddressRecord, Contact, Key, Record};
+use crate::identity::statement::STATED_BYTES;
 use crate::net::NodeId;
 use proptest::prelude::*;
 
@@ -85,10 +86,15 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     add("get-owner", Encoder::get(ME, REQUEST, &TOKEN, &KEY, owner), GET_BYTES);
     let value = Encoder::value(ME, REQUEST, &hello, found, &others, &named, GET_BYTES);
     add("value", value, GET_BYTES);
+    let (stated, room) = (core::array::from_fn(|at| at as u8), GET_BYTES - STATED_BYTES);
+    let value = Encoder::value(ME, REQUEST, &hello, found, &others, &named, room);
+    add("value-stated", value.with(Some(&stated)), GET_BYTES);
     let none = Encoder::value(ME, REQUEST, &hello, None, &[], &[], GET_BYTES);
     add("value-none", none, GET_BYTES);
     add("put", Encoder::put_record(ME, REQUEST, &TOKEN, r, Some(a)), 0);
     add("stored", Encoder::stored(ME, REQUEST, &hello, Status::Stored, None), 0);
+    let stored = Encoder::stored(ME, REQUEST, &hello, Status::Stored, None);
+    add("stored-stated", stored.with(Some(&stated)), 0);
     add("stored-newer", Encoder::stored(ME, REQUEST, &hello, Status::Newer, Some(r)), 0);
     add("touch", Encoder::touch(ME, REQUEST, &TOKEN, &touch), 0);
     add("touch-addresses", Encoder::touch(ME, REQUEST, &TOKEN, &told), 0);
@@ -179,11 +185,14 @@ fn what_was_written_is_read_back() {
                 assert_eq!(seen, hello());
                 assert!(list.iter().eq(named()));
             }
-            Body::Stored(seen, status, newer) => {
+            Body::Stored(seen, status, newer, stated) => {
                 assert_eq!(seen, hello());
                 assert_eq!(status == Status::Newer, newer.is_some());
+                assert_eq!(stated.is_some(), name == "stored-stated");
             }
-            Body::Value(_, value) if name == "value" => {
+            Body::Value(_, value) if name != "value-none" => {
+                let stated = (name == "value-stated").then(|| core::array::from_fn(|at| at as u8));
+                assert_eq!(value.stated, stated);
                 assert_eq!(value.record.map(Record::parse), Some(Ok(record.clone())));
                 assert!(value.others.iter().eq([(NodeId([0xe1; 16]), 77)]));
                 assert!(value.nodes.iter().eq(named()));
@@ -221,7 +230,7 @@ fn what_was_written_is_read_back() {
 fn gets_and_their_answers_look_alike_from_outside() {
     for (name, data) in frames() {
         let len = match name {
-            "get" | "get-owner" | "value" | "value-none" => 1100,
+            "get" | "get-owner" | "value" | "value-stated" | "value-none" => 1100,
             "find" => 400,
             "who" => 700,
             _ => continue,
@@ -302,7 +311,7 @@ proptest! {
 
     #[test]
     fn frames_changed_under_a_good_tag_neither_panic_nor_are_answered_with_more(
-        which in 0usize..26,
+        which in 0usize..28,
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
