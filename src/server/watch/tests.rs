@@ -463,14 +463,14 @@ fn nobody_is_revoked_who_may_have_dropped_a_record_for_a_good_reason() {
         heard: Vec::new(),
     });
     for hours in [21, 2, 2] {
-        world.now = world.now + hours * HOUR;
+        world.now += hours * HOUR;
         assert_eq!(judge(&mut world, 0, ending), Verdict::Doubtful, "{hours} h later");
     }
     assert!(world.now > Instant::from_micros(1_000_000) + day);
     // It has another one, and the first is over for everybody only hours later.
     issue(&mut world.office, world.now, ending, 14);
     assert_eq!(judge(&mut world, 0, ending), Verdict::Doubtful);
-    world.now = world.now + 4 * HOUR;
+    world.now += 4 * HOUR;
     assert!(matches!(judge(&mut world, 0, ending), Verdict::Revoked(_)));
     // Whose certificate was revoked, one of two even.
     let first = issue(&mut world.office, world.now, 1, 14).serial();
