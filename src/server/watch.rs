@@ -64,6 +64,9 @@ crate::observe::counters! {
         strays,
         /// Holders not asked: nobody here knows where they are.
         unknown,
+        /// Statements that name less than was promised, and contradict nothing: said after another
+        /// start, or of another owner's record.
+        excused,
         /// Statements that contradict each other under one key.
         contradictions,
         /// Keys revoked for that.
@@ -327,6 +330,7 @@ impl Watch {
         }
         self.counters.statements += 1;
         if !receipt.contradicts(denial) {
+            self.counters.excused += u64::from(denial.said().seq < receipt.said().seq);
             return;
         }
         self.counters.contradictions += 1;

@@ -160,6 +160,21 @@ fn questions_of_the_watch_and_their_answers_are_taken_whole_or_not_at_all() {
         round_trip(&Payload::Watch(300, WatchAsk::Get { key, owner, holder, address }));
     }
     round_trip(&Payload::Watch(0, WatchAsk::Receipts));
+    // The bytes never change within a version.
+    let mut buf = [0; 2000];
+    let mut written = |payload: &Payload<'_>| {
+        let (kind, len) = payload.encode(&mut buf).unwrap();
+        [&[kind], &buf[..len]].concat()
+    };
+    let address = "192.0.2.1:5070".parse().unwrap();
+    let get = written(&Payload::Watch(300, WatchAsk::Get { key, owner, holder, address }));
+    let head: &[u8] = &[0x2a, 0xac, 2, 1];
+    let places = [key, owner, holder];
+    assert_eq!(get, [head, places.as_flattened(), &[0, 192, 0, 2, 1, 0xce, 0x27]].concat());
+    assert_eq!(written(&Payload::Watch(0, WatchAsk::Receipts)), [0x2a, 0, 0]);
+    let one = [4; STATEMENT_BYTES];
+    let told = written(&Payload::Watched(7, Statements::of(&one).unwrap()));
+    assert_eq!(told, [&[0x2b, 7, 0xa8, 1][..], &one].concat());
     let many = [4; STATEMENT_BYTES * (WATCH_STATEMENTS_MAX + 1)];
     for count in 0..=WATCH_STATEMENTS_MAX {
         let whole = Statements::of(&many[..count * STATEMENT_BYTES]).unwrap();

@@ -340,6 +340,7 @@ fn who_loses_its_power_is_no_liar_whether_it_counts_its_starts_or_not() {
         world.cut_power(minute % MEMBERS, minute % 3 == 0);
     }
     world.is_calm("power");
+    assert!(world.watch.counters().excused > 0, "it was seen");
 }
 
 #[test]

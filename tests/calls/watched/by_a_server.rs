@@ -120,6 +120,7 @@ impl Home {
                 config.overlay.bootstrap = vec![HostPort { host, port }];
                 config.overlay.name = "town".into();
                 config.identity.trust_anchor = vec![anchor];
+                config.identity.accept = Accept::Verified;
             });
         }
         let server = Self::add_server(&mut town, &provider, anchor);
@@ -248,7 +249,8 @@ fn a_router_that_denies_what_it_keeps_is_revoked_within_minutes_and_no_other_is(
     let mut home = Home::new("liar");
     home.town.world.run_ms(120_000);
     assert_eq!((home.revoked(), home.watched("contradictions")), (vec![], 0));
-    assert!(home.watched("statements") > 20, "the watch is at work");
+    let page = home.town.world.ask(home.server, &["watch"]);
+    assert!(home.watched("statements") > 20, "the watch is at work: {page}");
     // Owners put their records anew each hour; what was promised until now is denied from now on.
     home.lies(LIAR);
     let found = (1..=40).find(|_| {
