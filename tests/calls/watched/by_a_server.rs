@@ -148,6 +148,9 @@ impl Home {
         let served = Served::new(adapter, key, provider.office(), (desk, watch), now);
         let place = town.world.add(Node::Served(Box::new(served)));
         town.world.input(place, Input::Clock(now_s(town)));
+        // It has certified itself into its folder, which it reads once it has a network.
+        let file = fs::read(provider.0.join("net/adapter.crt")).unwrap();
+        town.world.files.push((place, File::Certificates, file));
         let wan: Vec<IpAddr> = vec![at(HOST).ip()];
         town.world
             .input(place, Input::Network(&Network { wan, wan_up: true, ..Network::default() }));
