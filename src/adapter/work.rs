@@ -81,7 +81,7 @@ impl Adapter {
     pub fn work_done(&self) -> u64 {
         let overlay = self.overlay.as_ref().map(|overlay| {
             let counters = overlay.counters();
-            counters.verified + counters.signed + counters.blinded
+            counters.verified + counters.signed + counters.stated + counters.blinded
         });
         let channel = self.channel.as_ref().map(|channel| channel.counters().public_key_operations);
         let own = self.enrolment.counters.proofs + self.enrolment.counters.verified;

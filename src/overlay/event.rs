@@ -50,7 +50,6 @@ impl core::error::Error for Full {}
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a box would allocate for each look-up")]
 pub enum OverlayEvent {
     /// A look-up found a verified record. A later one of the same owner is newer.
     Found(Found),

@@ -34,7 +34,6 @@ impl Overlay {
         }
         let node = Node { id: frame.sender, address: from };
         self.heard_answering(now, &node, &pending, hello);
-        self.score_answer(&pending, &node.id);
         if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
             && !same(&expected, &node.id)
         {
@@ -78,19 +77,32 @@ impl Overlay {
                 self.drive(now, id);
                 taken
             }
-            (Purpose::Spot(at), Body::Value(_, value)) => {
-                self.spot_answered(now, at, &node, hello, &value);
-                Ok(())
-            }
-            (Purpose::Publish(id), Body::Stored(_, status, newer, stated)) => {
-                self.hear_receipt(id, &node, stated.as_ref());
-                self.publish_answered(now, id, &node, hello, status, newer)
-            }
             (Purpose::Announce(seq), Body::Stored(_, status, ..)) => {
                 self.announce_answered(now, &node, hello, status, seq);
                 Ok(())
             }
             (Purpose::Who, Body::Credentials(_, it, list)) => self.hear_who(now, &node, it, list),
+            (_, body) => self.hear_holder(now, pending, &node, hello, body),
+        }
+    }
+
+    /// What a holder says: that it has taken a record, or what it has of one.
+    fn hear_holder(
+        &mut self,
+        now: Instant,
+        pending: Pending,
+        node: &Node,
+        hello: &Hello,
+        body: Body<'_>,
+    ) -> Result<(), Rejected> {
+        match (pending.purpose, body) {
+            (Purpose::Spot(at), Body::Value(_, value)) => {
+                self.spot_answered(now, at, node, hello, &value)
+            }
+            (Purpose::Publish(id), Body::Stored(_, status, newer, stated)) => {
+                self.hear_receipt(id, node, stated.as_ref());
+                self.publish_answered(now, id, node, hello, status, newer)
+            }
             _ => Err(self.answered_amiss(now, pending)),
         }
     }

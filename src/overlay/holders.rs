@@ -17,7 +17,7 @@ const HEAL: Duration = Duration::from_secs(30);
 
 impl Overlay {
     /// The holders of all own records, where they are now.
-    pub(super) fn holders(&self) -> impl Iterator<Item = Node> + '_ {
+    pub fn holders(&self) -> impl Iterator<Item = Node> + '_ {
         self.publications
             .iter()
             .flat_map(|(_, publication)| &publication.holders)

@@ -25,7 +25,8 @@
 //! | `gossip`, `spread` | how that is told along a tree |
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
-//! | `store`, `shelf`, `answer` | records kept, and their bytes; answers to others' requests |
+//! | `store`, `shelf`, `slots` | records kept, their bytes, and where they are |
+//! | `answer` | answers to others' requests |
 //! | `publication`, `repair`, `holders`, `announce` | own records kept alive; a new address told |
 //! | `bootstrap`, `harvest` | joining |
 //! | `upkeep`, `presence` | knowing who is still there |
@@ -72,6 +73,7 @@ mod sample;
 mod search;
 mod send;
 mod shelf;
+mod slots;
 mod spread;
 mod store;
 mod suspects;

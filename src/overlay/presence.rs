@@ -88,6 +88,7 @@ impl Overlay {
             }
             self.hints.forget(&Node { id: expected, address: node.address });
         }
+        self.score_answer(pending, &node.id);
         self.follow_family(hello.six);
         if !self.is_ours(&node.address) {
             return;

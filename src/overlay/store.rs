@@ -10,14 +10,13 @@
 use super::id::{Node, distance};
 use super::lookup::OWNERS_MAX;
 use super::shelf::Shelf;
+use super::slots::SlotsById;
 use super::wire::Status;
 use crate::identity::record::{
     ADDRESS_RECORD_BYTES_MAX, AddressRecord, KeptAddresses, KeptRecord, Key, RECORD_BYTES_MAX,
     Record,
 };
 use crate::net::NodeId;
-#[cfg(feature = "lab")]
-use crate::queue;
 use crate::table::{Id, Table};
 use crate::time::{Duration, Instant};
 use crate::timer::Timers;
@@ -42,45 +41,6 @@ pub(super) struct Entry {
     at: u32,
     owner: NodeId,
     own: bool,
-}
-
-/// Slots by the first bytes of a key or an id, sorted: small where few records are kept, and the
-/// few of one place, or those that somebody has found keys for, are told apart by their records.
-struct SlotsById(Vec<(u32, u32)>);
-
-impl SlotsById {
-    fn with_capacity(entries: usize) -> Self {
-        Self(Vec::with_capacity(entries))
-    }
-
-    fn insert(&mut self, id: &[u8; 16], slot: u32) {
-        let entry = (begin(id), slot);
-        let at = self.0.partition_point(|other| *other < entry);
-        self.0.insert(at, entry);
-    }
-
-    fn remove(&mut self, id: &[u8; 16], slot: u32) {
-        if let Ok(at) = self.0.binary_search(&(begin(id), slot)) {
-            self.0.remove(at);
-        }
-    }
-
-    /// The slots of those whose id begins so.
-    fn find(&self, id: &[u8; 16]) -> impl Iterator<Item = u32> + '_ {
-        self.find_from(id, 0)
-    }
-
-    /// The same, from a slot on.
-    fn find_from(&self, id: &[u8; 16], slot: u32) -> impl Iterator<Item = u32> + '_ {
-        let begin = begin(id);
-        let from = self.0.partition_point(|other| *other < (begin, slot));
-        let rest = self.0.iter().skip(from).take_while(move |(other, _)| *other == begin);
-        rest.map(|(_, slot)| *slot)
-    }
-}
-
-fn begin(id: &[u8; 16]) -> u32 {
-    u32::from_be_bytes([id[0], id[1], id[2], id[3]])
 }
 
 /// The records of this node.
@@ -131,8 +91,8 @@ impl Store {
     pub(super) fn fit(&mut self) {
         self.table.fit();
         self.shelf.fit();
-        queue::fit_list(&mut self.by_key.0);
-        queue::fit_list(&mut self.by_owner.0);
+        self.by_key.fit();
+        self.by_owner.fit();
         self.timers.fit();
     }
 

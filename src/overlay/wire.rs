@@ -196,17 +196,8 @@ impl Status {
 }
 
 const _: () = assert!(
-    // Head, hello, record, addresses, no others, no hints, statement, tag.
-    29 + 29
-        + 2
-        + RECORD_BYTES_MAX
-        + 2
-        + ADDRESS_RECORD_BYTES_MAX
-        + 1
-        + 1
-        + STATED_BYTES
-        + TAG_BYTES
-        <= GET_BYTES
+    // Head and hello, 29 each; lengths of record and addresses; no others, no hints.
+    64 + RECORD_BYTES_MAX + ADDRESS_RECORD_BYTES_MAX + STATED_BYTES + TAG_BYTES <= GET_BYTES
 );
 
 const _: () = assert!(

@@ -1,10 +1,10 @@
 //! Public-key work: what waits for it, whose turn it is, and what need not be done twice.
 //!
-//! One operation costs milliseconds on a router, so they wait in bounded queues: first an answer
-//! that is to be signed, see [`super::watch`], what a look-up found, then our own signatures, then, within the budget for others, what members put. A
-//! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of a
-//! record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands
-//! of certificates share.
+//! One operation costs milliseconds on a router, so they wait in bounded queues: first one answer
+//! that is to be signed, see [`super::watch`], then what a look-up found, then our own signatures,
+//! then, within the budget for others, what members put. A verified pair of key and signature is
+//! remembered by its fingerprint; the next holder's copy of a record, and the next look-up of the
+//! same AOR, cost a hash; so does a delegation that thousands of certificates share.
 
 use super::answer::Asker;
 use super::event::Counters;

@@ -62,7 +62,7 @@ impl Shard {
         spoil(world.fault, &mut data);
         let router = &self.routers[index];
         if let Some(liar) = &router.liar {
-            match liar.say(router.id(), &data, &world.common.keys) {
+            match liar.say(&router.identity, &data, &world.common.keys) {
                 Said::Honestly => {}
                 Said::Falsely(told) => data = told,
                 Said::Nothing => return,

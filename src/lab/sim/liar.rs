@@ -7,14 +7,16 @@
 use super::dice::Dice;
 use super::packet::{GET, VALUE, kind, request};
 use crate::identity::record::{Key, Record};
+use crate::identity::statement::{self, ANY_OWNER, STATED_BYTES, Statement};
 use crate::identity::{Identity, NetworkKeys, network::TAG_BYTES};
 use crate::net::NodeId;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The kind byte of a put.
+/// The kind bytes of a put and of a touch.
 const PUT: u8 = 7;
+const TOUCH: u8 = 9;
 /// Keys that one tries to get close to a victim: a tenth of a second of work.
 const TRIES: u32 = 4096;
 /// Whoever shares so many bits with a key is one of those that may keep it.
@@ -35,10 +37,17 @@ pub(super) enum Lie {
     Misroute,
     /// With all others of this kind denies one key, and is close to it where it can.
     Eclipse,
+    /// Takes records with a receipt, gives them to their owners, and denies them to all others,
+    /// signed as well.
+    Perjure,
+    /// Answers nothing that is asked of a holder.
+    Mute,
 }
 
 impl Lie {
-    /// All.
+    /// Those that a watch is for.
+    pub(super) const WATCHED: [Self; 2] = [Self::Perjure, Self::Mute];
+    /// All others.
     pub(super) const ALL: [Self; 5] =
         [Self::Drop, Self::Deny, Self::Replay, Self::Misroute, Self::Eclipse];
 }
@@ -53,8 +62,8 @@ pub(super) struct Liar {
     victim: Key,
     /// The first record of each key that it was to keep, with its owner's addresses.
     first: BTreeMap<[u8; 16], (Vec<u8>, Vec<u8>)>,
-    /// What it is asked for: the request, and the key.
-    asked: Option<([u8; 8], Key)>,
+    /// What it is asked for: the request, the key, and by whom.
+    asked: Option<([u8; 8], Key, NodeId)>,
 }
 
 /// What becomes of a datagram.
@@ -73,13 +82,24 @@ impl Liar {
         Self { lie, others: others.clone(), place, victim, first: BTreeMap::new(), asked: None }
     }
 
+    pub(super) fn lie(&self) -> Lie {
+        self.lie
+    }
+
+    /// Whether its adapter does not hear this.
+    pub(super) fn ignores(&self, data: &[u8]) -> bool {
+        self.lie == Lie::Mute && matches!(kind(data), GET | PUT | TOUCH)
+    }
+
     /// Something came for its adapter.
     pub(super) fn hear(&mut self, data: &[u8]) {
         self.asked = None;
         match kind(data) {
             GET => {
                 let key = data.get(5 + 16 + 8 + 8..).and_then(|rest| rest.first_chunk());
-                self.asked = request(data).zip(key.map(|key| Key(*key)));
+                let asker = data.get(5..).and_then(|rest| rest.first_chunk());
+                let asked = request(data).zip(key.zip(asker));
+                self.asked = asked.map(|(id, (key, asker))| (id, Key(*key), NodeId(*asker)));
             }
             PUT => {
                 let blocks = data.get(3 + 16 + 8 + 8..).and_then(block);
@@ -94,22 +114,31 @@ impl Liar {
         }
     }
 
-    /// Its adapter, which is at `id`, answers.
-    pub(super) fn say(&self, id: NodeId, data: &[u8], keys: &NetworkKeys) -> Said {
-        let asked = self.asked.filter(|(asked, _)| request(data) == Some(*asked));
-        let Some((_, key)) = asked.filter(|_| kind(data) == VALUE) else { return Said::Honestly };
+    /// Its adapter answers.
+    pub(super) fn say(&self, identity: &Identity, data: &[u8], keys: &NetworkKeys) -> Said {
+        let id = identity.id();
+        let asked = self.asked.filter(|(asked, ..)| request(data) == Some(*asked));
+        let asked = asked.filter(|_| kind(data) == VALUE);
+        let Some((_, key, asker)) = asked else { return Said::Honestly };
         let told = match self.lie {
             Lie::Drop => return Said::Nothing,
+            Lie::Mute => return Said::Honestly,
+            Lie::Perjure => match denied(data, identity, key, asker, keys) {
+                Some(denial) => retold(data, None, &[], id, keys, denial.as_slice()),
+                None => return Said::Honestly,
+            },
             Lie::Eclipse if key != self.victim => return Said::Honestly,
-            Lie::Deny => retold(data, None, &[], id, keys),
+            Lie::Deny => retold(data, None, &[], id, keys, &[]),
             Lie::Misroute | Lie::Eclipse => {
                 let close = bits_in_common(&id, &key) >= CLOSE_BITS;
                 // Who is not close is asked as the member that another liar has invented.
                 let as_whom = if close { id } else { invented(&key, self.place) };
-                retold(data, None, &self.named(&key), as_whom, keys)
+                retold(data, None, &self.named(&key), as_whom, keys, &[])
             }
             Lie::Replay => match self.first.get(&key.0) {
-                Some((record, addresses)) => retold(data, Some((record, addresses)), &[], id, keys),
+                Some((record, addresses)) => {
+                    retold(data, Some((record, addresses)), &[], id, keys, &[])
+                }
                 None => return Said::Honestly,
             },
         };
@@ -152,6 +181,46 @@ fn block(data: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
 }
 
+/// Where what the answer to a get is about begins.
+fn behind_hello(data: &[u8]) -> Option<usize> {
+    let head = 5 + 16 + 8 + 8 + 2;
+    Some(head + if *data.get(head)? == 4 { 7 } else { 19 })
+}
+
+/// What denies the record in the answer to a get of somebody else than its owner: signed where the
+/// answer was. `None` where there is nothing to deny.
+fn denied(
+    data: &[u8],
+    identity: &Identity,
+    key: Key,
+    asker: NodeId,
+    keys: &NetworkKeys,
+) -> Option<Vec<u8>> {
+    let end = 5 + usize::from(u16::from_be_bytes(*data.get(3..)?.first_chunk()?));
+    let body = data.get(behind_hello(data)?..end)?;
+    let (record, rest) = block(body)?;
+    let record = Record::parse(record).ok()?;
+    if record.owner_id(true) == asker {
+        return None;
+    }
+    let (_, rest) = block(rest)?;
+    let (others, rest) = rest.split_first()?;
+    let (hints, mut rest) = rest.get(usize::from(*others) * 24..)?.split_first()?;
+    for _ in 0..*hints {
+        let six = rest.first()? & 0x80 != 0;
+        rest = rest.get(1 + 8 + 2 + if six { 16 } else { 4 }..)?;
+    }
+    let Some(stated) = rest.first_chunk::<STATED_BYTES>() else { return Some(Vec::new()) };
+    let about = (key, ANY_OWNER, 0);
+    let kept = Statement::completed(identity.id(), about, stated).said();
+    let denial = Statement::sign(
+        identity,
+        keys.network(),
+        &statement::Said { until_s: kept.said_s, ..kept },
+    );
+    Some(denial.stated().to_vec())
+}
+
 /// The answer to a get with another content, of the same length.
 fn retold(
     data: &[u8],
@@ -159,10 +228,9 @@ fn retold(
     named: &[(NodeId, SocketAddr)],
     as_whom: NodeId,
     keys: &NetworkKeys,
+    stated: &[u8],
 ) -> Option<Vec<u8>> {
-    let head = 5 + 16 + 8 + 8 + 2;
-    let observed = if *data.get(head)? == 4 { 7 } else { 19 };
-    let mut told = data.get(..head + observed)?.to_vec();
+    let mut told = data.get(..behind_hello(data)?)?.to_vec();
     told[5..21].copy_from_slice(&as_whom.0);
     for part in [record.map(|it| it.0), record.map(|it| it.1)] {
         let part = part.map_or(&[][..], Vec::as_slice);
@@ -179,6 +247,7 @@ fn retold(
         }
         told.extend(address.port().to_be_bytes());
     }
+    told.extend(stated);
     let len = (told.len() - 5) as u16;
     told[3..5].copy_from_slice(&len.to_be_bytes());
     told[1] = keys.key_id();

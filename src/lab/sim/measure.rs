@@ -9,6 +9,7 @@ use super::shard::Shard;
 use super::tally::Tally;
 use super::truth::Asked;
 use super::verdict::{LOOKUP_MAX, Verdict, broken_limits, judge, knows_address};
+use super::watch::Watched;
 
 /// Faults that are told one by one.
 const TOLD_MAX: usize = 20;
@@ -18,6 +19,8 @@ const MEETING_MAX_US: u64 = 3_000_000;
 const MET_PPM: u64 = 990_000;
 /// Of more datagrams in a second a small router would drop some.
 const BUSIEST_MAX: u32 = 1000;
+/// So many of a hundred liars have to be found out.
+const FOUND_PERCENT: u64 = 95;
 /// The length of a step of the curve of success over time.
 const STEP_US: u64 = 10_000_000;
 
@@ -100,6 +103,8 @@ pub struct Measured {
     pub moved: (u64, u64),
     /// Look-ups of the one whom liars make vanish: all, and those that found him.
     pub victim: (u64, u64),
+    /// What a CoSIP server's watch has brought, where there is one.
+    pub watched: Option<Watched>,
     /// The median round-trip time of links.
     pub rtt_us: u64,
     /// Sent and received by a router each second, headers counted, without look-ups.
@@ -148,6 +153,7 @@ impl Measured {
             busiest: network.take_busiest(),
             moved: (0, 0),
             victim: (0, 0),
+            watched: None,
             rtt_us: network.median_rtt_us(),
             bytes_per_s: tally.bytes as f64 / lived_s,
             lookup_bytes_per_s: tally.lookup_bytes as f64 / lived_s,
@@ -169,6 +175,23 @@ impl Measured {
         measured.meetings_us.sort_unstable();
         measured.find_faults(network, &tally);
         measured
+    }
+
+    /// What a watch brought, and whether that is enough: of a whole phase, among enough liars.
+    pub(super) fn take_watched(&mut self, watched: Option<Watched>) {
+        self.watched = watched;
+        let Some(seen) = watched else { return };
+        if seen.falsely > 0 {
+            self.fault(format!("{} honest members revoked", seen.falsely));
+        }
+        let whole = self.minutes >= self.scenario.minutes();
+        let shares =
+            [("revoked", seen.revoked, seen.deniers), ("unused", seen.unused, seen.droppers)];
+        for (what, found, all) in shares {
+            if whole && found * 100 < all * FOUND_PERCENT {
+                self.fault(format!("{found} of {all} liars {what}"));
+            }
+        }
     }
 
     fn take(&mut self, network: &Network, asked: &Asked, from: u64) {
@@ -274,6 +297,7 @@ impl Measured {
             Scenario::Hostile => !counted("unauthentic"),
             Scenario::Clients | Scenario::Families => self.meetings.0 == 0,
             Scenario::Liars | Scenario::ManyLiars => self.victim.0 == 0,
+            Scenario::Watched => !counted("stated"),
             _ => false,
         };
         if idle {

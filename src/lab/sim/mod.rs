@@ -19,6 +19,7 @@
 //! | `scenario` | what they are put through |
 //! | `meet`, `dialect` | callees behind NATs; two wire versions |
 //! | `attack`, `liar` | hostile routers; members that lie |
+//! | `watch` | the CoSIP server that finds liars out |
 //! | `fault` | what may be wrong, to see the oracles notice |
 //! | `verdict`, `tally`, `measure` | which answers were right; counts; figures of a phase |
 //! | `rehearsal` | what real processes are put through, too |
@@ -54,6 +55,7 @@ mod tests;
 mod told;
 mod truth;
 mod verdict;
+mod watch;
 
 pub use fault::Fault;
 pub use link::Links;
@@ -64,11 +66,13 @@ pub(in crate::lab) use rehearsal::rehearse;
 pub use report::{Summary, write};
 pub use scenario::Scenario;
 pub(in crate::lab) use truth::{AORS, NOBODYS};
+pub use watch::Watched;
 
 use crate::time::Duration;
 use network::{Network, PUBLISHING_US};
 use progress::Progress;
 use std::path::PathBuf;
+use watch::Watch;
 
 const MINUTE_US: u64 = 60_000_000;
 /// After publishing, and after each phase, so much time passes before the next: look-ups end.
@@ -189,16 +193,23 @@ fn play(
     network.forget_the_past();
     scenario::plan(network, scenario, length);
     let end = from + length;
+    let mut watch = (scenario == Scenario::Watched).then(|| Watch::new(network));
     while network.now < end {
         let next = (network.now + MINUTE_US).min(end);
+        while let Some(watch) = watch.as_mut().filter(|_| network.now < next) {
+            watch.step(network);
+            network.run_until((network.now + watch::PACE_US).min(next));
+        }
         network.run_until(next);
         let done = Duration::from_micros(next - from);
         progress.minute(network, scenario, done, Duration::from_micros(length), cpu);
     }
+    let watched = watch.map(|watch| watch.figures(network));
     network.calm();
     network.run_until(end + REST_US);
     let cpu_s = (progress::cpu() - cpu).as_secs_f64();
-    let measured = Measured::of(network, scenario, (from, length), &counted, cpu_s);
+    let mut measured = Measured::of(network, scenario, (from, length), &counted, cpu_s);
+    measured.take_watched(watched);
     progress.say(&measured.line());
     measured
 }

@@ -4,6 +4,7 @@ use super::truth::{AORS, name};
 use crate::identity::authority::{Authority, Subject};
 use crate::identity::chain::Validity;
 use crate::identity::record::Key;
+use crate::identity::revocation::{Revocations, Revoked};
 use crate::identity::trust::{Clock, Trust};
 use crate::identity::{Identity, NetworkKeys, TrustAnchors};
 use crate::overlay::Overlay;
@@ -16,8 +17,10 @@ const SEEDS: [[u8; 32]; 3] = [[21; 32], [22; 32], [23; 32]];
 
 /// An anchor, and the issuing key that it has delegated to.
 pub(super) struct Provider {
+    anchor: Authority,
     issuing: Authority,
     trust: Trust,
+    revoked: Vec<Revoked>,
 }
 
 impl Provider {
@@ -30,10 +33,11 @@ impl Provider {
         let (anchor, issuing) = (key(SEEDS[0])?, key(SEEDS[1])?);
         let anchors: TrustAnchors = [anchor.public()].into_iter().collect();
         let network = keys.network();
-        let delegation =
-            Authority::anchor(anchor, network).delegate(0, &issuing.public(), validity(90));
+        let anchor = Authority::anchor(anchor, network);
+        let delegation = anchor.delegate(0, &issuing.public(), validity(90));
         let issuing = Authority::issuing(issuing, network, delegation);
-        Some(Self { issuing, trust: Trust { anchors, ..Trust::default() } })
+        let trust = Trust { anchors, ..Trust::default() };
+        Some(Self { anchor, issuing, trust, revoked: Vec::new() })
     }
 
     /// A router's identity with a certificate for its AORs.
@@ -51,6 +55,24 @@ impl Provider {
         let certificate =
             self.issuing.certify(&Subject { serial, key, place, validity, keys: &listed });
         identity.certified(&[certificate])
+    }
+
+    /// Whose certificates count.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Revokes a router's certificate. The anchor signs that: many may be revoked in a day.
+    pub(super) fn revoke(&mut self, number: u32, now_us: u64) {
+        let issued_s = BEGIN_S + (now_us / 1_000_000) as u32;
+        let ends_day = (validity(14).until_s / DAY_S) as u16;
+        let list = self.revoked.len() as u32 + 1;
+        self.revoked.push(Revoked { serial: u64::from(number) + 1, ends_day, number: list });
+        self.revoked.sort_unstable();
+        let head = self.anchor.revoke(list, issued_s, &self.revoked);
+        let updated = Revocations::default().updated(&head, &self.revoked, usize::MAX);
+        debug_assert!(updated.is_ok(), "{updated:?}");
+        self.trust.revocations = updated.unwrap_or_default();
     }
 
     /// Tells an adapter that starts now whose certificates count, and what time it is.

@@ -2,6 +2,7 @@
 
 use super::measure::{Measured, percentile};
 use super::plot;
+use super::watch::Watched;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::{fs, io};
@@ -109,6 +110,7 @@ impl Measured {
             "new_address_asked": self.moved.0,
             "victim_found": self.victim.1,
             "victim_asked": self.victim.0,
+            "watched": self.watched.map(Watched::json),
             "bytes_per_s": hundredths(self.bytes_per_s),
             "lookup_bytes_per_s": hundredths(self.lookup_bytes_per_s),
             "bytes_per_s_by_kind": self.by_kind(),
@@ -164,6 +166,23 @@ impl Measured {
             let (asked, right) = self.victim;
             text += &format!("\n  whom liars make vanish found {right} of {asked}");
         }
+        if let Some(seen) = &self.watched {
+            text += &format!(
+                "\n  revoked {} of {} who deny what they promised, unused {} of {} who are silent, \
+                 falsely revoked {} ({} lost power), passed over falsely {}; {} pairs, {} gets, {} \
+                 statements",
+                seen.revoked,
+                seen.deniers,
+                seen.unused,
+                seen.droppers,
+                seen.falsely,
+                seen.power_cuts,
+                seen.passed_over,
+                seen.pairs,
+                seen.gets,
+                seen.statements,
+            );
+        }
         text += &format!("\n  busiest router {} datagrams/s; bytes/s:", self.busiest);
         for (kind, rate) in self.kinds.iter().take(KINDS_TOLD) {
             text += &format!(" {kind} {rate:.1}");
@@ -172,6 +191,23 @@ impl Measured {
             text += &format!("\n  <- {fault}");
         }
         text
+    }
+}
+
+impl Watched {
+    fn json(self) -> Value {
+        json!({
+            "deniers": self.deniers,
+            "deniers_revoked": self.revoked,
+            "droppers": self.droppers,
+            "droppers_unused": self.unused,
+            "power_cuts": self.power_cuts,
+            "falsely_revoked": self.falsely,
+            "falsely_passed_over": self.passed_over,
+            "pairs": self.pairs,
+            "gets": self.gets,
+            "statements": self.statements,
+        })
     }
 }
 

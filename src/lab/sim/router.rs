@@ -14,7 +14,7 @@ use super::tally::Load;
 use super::truth::{AORS, Truth};
 use crate::budget::Budget;
 use crate::identity::record::{Contact, Key};
-use crate::identity::{Identity, NetworkKeys};
+use crate::identity::{Identity, NetworkKeys, PublicKey, Statement};
 use crate::limits::{PEERS_FILE_INTERVAL, STATE_FILE_PAUSE};
 use crate::net::NodeId;
 use crate::overlay::{Limits, LookupId, Overlay, PublishId};
@@ -85,10 +85,16 @@ pub(super) struct Router {
     pub(super) villain: Option<Box<Villain>>,
     /// Where it betrays the network.
     pub(super) liar: Option<Box<Liar>>,
+    /// What holders have said, of whom the watch had it ask.
+    pub(super) spotted: Vec<Statement>,
+    /// Whether its certificate was revoked.
+    pub(super) revoked: bool,
+    /// Whether it has lost power.
+    pub(super) cut: bool,
     pub(super) load: Load,
     /// All that happened to it, in one number.
     pub(super) hash: u64,
-    identity: Identity,
+    pub(super) identity: Identity,
     clock: Clock,
     armed: u64,
     events: u32,
@@ -127,6 +133,9 @@ impl Router {
             dialect: None,
             villain: None,
             liar: None,
+            spotted: Vec::new(),
+            revoked: false,
+            cut: false,
             load: Load::default(),
             hash: u64::from(number),
             identity,
@@ -162,6 +171,11 @@ impl Router {
     /// Its place in the overlay.
     pub(super) fn id(&self) -> NodeId {
         self.identity.id()
+    }
+
+    /// Its public key.
+    pub(super) fn key(&self) -> PublicKey {
+        self.identity.public()
     }
 
     /// The adapter starts.
@@ -217,6 +231,7 @@ impl Router {
             let before = self.counted.iter().copied().chain(core::iter::repeat(0));
             self.counted = last.zip(before).map(|(last, before)| last + before).collect();
         }
+        self.cut = true;
         self.asking.clear();
         self.meetings.clear();
         self.armed = 0;

@@ -165,6 +165,9 @@ impl Shard {
             self.handling = request(&packet.data).map(|request| Handling { from, request, len });
         }
         if let Some(liar) = &mut router.liar {
+            if liar.ignores(&packet.data) {
+                return;
+            }
             liar.hear(&packet.data);
         }
         let heard = overlay.handle_datagram(time, packet.from, &packet.data);

@@ -155,6 +155,29 @@ fn liars_make_a_callee_vanish_where_they_choose_their_places_and_nobody_where_th
 }
 
 #[test]
+fn a_watch_revokes_who_denies_what_it_promised_and_nobody_who_lost_power() {
+    let played = |certified, minutes| {
+        let (scenarios, minutes) = (vec![Scenario::Watched], Some(minutes));
+        run(&Options { routers: 100, minutes, certified, scenarios, ..small(7) }).phases.remove(0)
+    };
+    // Each has touched its records once.
+    let mut phase = played(true, 75);
+    assert_eq!(phase.faults, Vec::<String>::new());
+    let seen = phase.watched.unwrap();
+    assert!(seen.revoked > 2 && seen.revoked == seen.deniers, "{seen:?}");
+    assert!(seen.droppers > 1 && seen.unused == seen.droppers, "{seen:?}");
+    assert!(seen.power_cuts > 2, "{seen:?}");
+    assert_eq!(seen.falsely, 0);
+    // What is too little of it is noticed.
+    phase.minutes = Scenario::Watched.minutes();
+    phase.take_watched(Some(Watched { falsely: 1, revoked: 1, unused: 0, ..seen }));
+    for fault in ["1 honest members revoked", "liars revoked", "liars unused"] {
+        is_noticed(&phase, fault);
+    }
+    is_noticed(&played(false, 1), "did not happen");
+}
+
+#[test]
 fn garbage_that_is_taken_is_noticed() {
     is_noticed(&broken(Fault::TakesAnything, Scenario::Hostile, 3), "should be refused");
 }

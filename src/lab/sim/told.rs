@@ -39,6 +39,7 @@ pub(super) fn told(
             let place = router.published.iter().position(|known| *known == Some(publish))?;
             router.truth.published(now, place as u8);
         }
+        OverlayEvent::SpotGot { statement, .. } => router.spotted.extend(statement),
         OverlayEvent::Joined => router.joined(now),
         OverlayEvent::Reached { peer, address } => {
             let meeting = router.meetings.iter_mut().find(|meeting| meeting.is_with(peer))?;

@@ -26,12 +26,16 @@ pub(super) enum Verdict {
     Endless,
 }
 
-/// What became of a look-up; whose router lost power meanwhile, does not count.
+/// What became of a look-up; whose router lost power meanwhile, does not count, nor whose callee
+/// was revoked.
 pub(super) fn judge(network: &Network, asked: &Asked) -> Option<Verdict> {
     if matches!(asked.over, 0 | ENDLESS) {
         return (asked.over == ENDLESS).then_some(Verdict::Endless);
     }
     let aor = asked.act.callee()?;
+    if aor < NOBODYS && network.router(aor / AORS).revoked {
+        return None;
+    }
     Some(match asked.answer {
         None if aor >= NOBODYS => Verdict::Right,
         None => Verdict::Missing,

@@ -245,6 +245,8 @@ fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_640_kb
         ("hints to be passed on", crate::limits::OVERLAY_GOSSIP_BYTES_MAX),
         ("probes", 128 * size_of::<id::Node>()),
         ("what happened lately", (2 * 256 + 3 * 1024 + 64) * 4),
+        ("receipts", 24 * crate::identity::statement::STATEMENT_BYTES),
+        ("members that are no use as holders", 64 * 40),
         ("signatures verified", crate::limits::OVERLAY_VERIFIED_MAX * 8),
     ];
     let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();

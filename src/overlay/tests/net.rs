@@ -55,6 +55,8 @@ pub(super) struct Net {
     pub(super) loss_percent: u32,
     pub(super) keys: NetworkKeys,
     pub(super) record: bool,
+    /// Who does not hear what is asked of a holder.
+    pub(super) mute: Option<usize>,
     /// Who vouches for new nodes, if anybody.
     pub(super) provider: Option<Provider>,
     queue: BinaryHeap<Reverse<Due>>,
@@ -108,6 +110,7 @@ impl Net {
             loss_percent: 0,
             keys: NetworkKeys::new(&SECRET, "test"),
             record: false,
+            mute: None,
             provider: None,
             queue: BinaryHeap::new(),
             count: 0,
@@ -261,6 +264,10 @@ impl Net {
         let at = |p: &Peer| is(p.address) || p.other.is_some_and(is);
         let there = |p: &Peer| at(p) && p.nat == nat && p.side == side && p.alive;
         let Some(to) = self.peers.iter().position(there) else { return };
+        let of_holders = matches!(data[2], wire::kind::GET | wire::kind::PUT | wire::kind::TOUCH);
+        if self.mute == Some(to) && of_holders {
+            return;
+        }
         let now = self.now;
         if Datagram::of(data) == Datagram::Relayed {
             if let Ok((way, inner)) = self.peers[to].node.take_relayed(from, data) {

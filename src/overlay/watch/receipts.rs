@@ -14,7 +14,7 @@ use super::super::{Overlay, OverlayEvent};
 use crate::identity::Statement;
 use crate::identity::record::{Key, Record};
 use crate::identity::statement::{ANY_OWNER, Stated};
-use crate::net::NodeId;
+use crate::net::{NodeId, Rejected};
 use crate::table::Id;
 use crate::time::Instant;
 
@@ -101,7 +101,8 @@ impl Overlay {
         holder: &Node,
         stated: Option<&Stated>,
     ) {
-        if let (Some(publication), Some(stated)) = (self.publications.get(id), stated) {
+        let publication = self.publications.get(id).filter(|it| it.record.is_some());
+        if let (Some(publication), Some(stated)) = (publication, stated) {
             let about = (publication.key, self.me, publication.seq);
             self.watch.receipts.keep(Statement::completed(holder.id, about, stated));
         }
@@ -150,37 +151,35 @@ impl Overlay {
         node: &Node,
         hello: &Hello,
         value: &Value<'_>,
-    ) {
-        let Some(mut spot) = self.take_spot(at) else { return };
+    ) -> Result<(), Rejected> {
+        let Some(spot) = self.take_spot(at) else { return Ok(()) };
         if !same(&spot.holder.id, &node.id) {
-            return self.spot_over(&spot, None);
+            self.spot_over(&spot, None);
+            return Ok(());
         }
         let record = value.record.and_then(|data| Record::parse(data).ok());
-        let found = record.as_ref().map(|record| (self.owner_of(record), record.seq()));
+        let found = record.map(|record| (self.owner_of(&record), record.seq()));
         let besides = value.others.iter().any(|(owner, _)| owner == spot.owner);
         let another = found.is_some_and(|(owner, _)| owner != spot.owner);
         if another && besides && !spot.named {
-            spot.named = true;
-            let asked = self.ask_spot(now, usize::from(at), &spot, &hello.token);
-            if asked {
-                self.watch.receipts.spots[usize::from(at)] = Some(spot);
-                return;
+            let named = Spot { named: true, ..spot };
+            if self.ask_spot(now, usize::from(at), &named, &hello.token) {
+                self.watch.receipts.spots[usize::from(at)] = Some(named);
+                return Ok(());
             }
         }
         let (owner, seq) = match found {
-            Some(found) if !spot.named || !another => found,
+            Some(found) if !(spot.named && another) => found,
             _ if spot.named => (spot.owner, 0),
             _ => (ANY_OWNER, 0),
         };
-        let statement = value
-            .stated
-            .as_ref()
-            .map(|stated| Statement::completed(node.id, (spot.key, owner, seq), stated));
+        let complete = |it| Statement::completed(node.id, (spot.key, owner, seq), it);
+        let statement = value.stated.as_ref().map(complete);
         if spot.why != Why::Asked && !another {
-            let whole = value.record.zip(record.as_ref());
-            self.own_spot_answered(now, &spot.key, node, hello, whole.map(|(data, _)| data));
+            self.own_spot_answered(now, &spot.key, node, hello, value.record);
         }
         self.spot_over(&spot, statement);
+        Ok(())
     }
 
     /// One of our holders gives out our record, or denies it.

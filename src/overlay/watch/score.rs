@@ -79,6 +79,11 @@ impl Overlay {
         self.watch.score.0.iter().any(|it| it.passed_s.is_some() && same(&it.id, id))
     }
 
+    /// The members that are no use as holders.
+    pub fn passed_over(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.watch.score.0.iter().filter(|it| it.passed_s.is_some()).map(|it| it.id)
+    }
+
     /// After a day each gets another chance.
     pub(in crate::overlay) fn expire_score(&mut self, now_s: u32) {
         let over = |since_s: u32| now_s.saturating_sub(since_s) >= KEPT_S;

@@ -37,6 +37,9 @@ pub enum Scenario {
     Liars,
     /// One in four does.
     ManyLiars,
+    /// One in ten lies in ways that a CoSIP server's watch, or each for itself, finds out; some of
+    /// the others lose power.
+    Watched,
     /// Half of them vanish at once, and each of the others looks somebody up.
     HalfLost,
     /// A third of the routers are behind carriers' NATs of all kinds.
@@ -70,7 +73,8 @@ impl Scenario {
         Self::HalfLost,
     ];
 
-    /// All that can be played, in an order in which one leaves the world fit for the next.
+    /// All that can be played whoever certifies routers, in an order in which one leaves the world
+    /// fit for the next; [`Self::Watched`] is for the certified.
     pub const ALL: [Self; 17] = [
         Self::Steady,
         Self::Night,
@@ -109,6 +113,7 @@ impl Scenario {
             Self::HalfLost => ("half-lost", 10, 0, 999_000),
             Self::Liars => ("liars", 20, 0, 999_000),
             Self::ManyLiars => ("many-liars", 20, 0, 990_000),
+            Self::Watched => ("watched", 360, 0, 999_000),
             Self::Clients => ("clients", 20, 0, 999_000),
             Self::Families => ("families", 20, 0, 999_000),
             Self::Growth => ("growth", 30, 0, 999_000),
@@ -132,7 +137,8 @@ impl Scenario {
         if words == "all" {
             return Some(Vec::from(Self::ALL));
         }
-        let of = |name| Self::ALL.into_iter().find(|scenario| scenario.name() == name);
+        let all = || Self::ALL.into_iter().chain([Self::Watched]);
+        let of = |name| all().find(|scenario| scenario.name() == name);
         words.split(',').map(of).collect()
     }
 

@@ -74,6 +74,7 @@ pub(in crate::lab::sim) fn plan(network: &mut Network, scenario: Scenario, lengt
         Scenario::Hostile => plan.attack(),
         Scenario::Liars => plan.betray(10),
         Scenario::ManyLiars => plan.betray(25),
+        Scenario::Watched => plan.perjure(),
         Scenario::Clients => plan.renumber_all(2 * HOUR),
         Scenario::Families => {
             plan.renumber_all(2 * HOUR);
@@ -251,6 +252,29 @@ impl Plan<'_> {
                 self.network.plan(at, router, Act::AskVictim(victim));
             }
         }
+    }
+
+    /// One in ten lies in a way that can be found out; of the others one in twenty loses power for
+    /// some minutes, and all get another address once a day.
+    fn perjure(&mut self) {
+        self.network.world.betrayed = true;
+        let nobody = (Arc::default(), Key([0; 16]));
+        for router in OPERATORS..self.network.routers {
+            let draw = self.dice.below(200);
+            if draw < 20 {
+                let lie = Lie::WATCHED[draw as usize % Lie::WATCHED.len()];
+                let liar = Liar::new(lie, &nobody.0, 0, nobody.1);
+                self.network.router_mut(router).liar = Some(Box::new(liar));
+            } else if draw < 29 {
+                let within = (self.until - self.from).saturating_sub(10 * MINUTE).max(1);
+                let at = self.from + 1 + self.dice.below(within);
+                let boots = at + MINUTE + self.dice.below(4 * MINUTE);
+                self.network.plan(at, router, Act::Die);
+                self.network.plan(boots, router, Act::Boot);
+                self.down[router as usize] = (at, boots);
+            }
+        }
+        self.renumber_all(DAY);
     }
 
     /// All but the first are switched on, one after another, within `within`.
