@@ -31,8 +31,8 @@ const MEDIA: u8 = 0x26;
 const ENROL: u8 = 0x27;
 const ENROL_PROOF: u8 = 0x28;
 const ENROL_ANSWER: u8 = 0x29;
-const WATCH: u8 = 0x2a;
-const WATCHED: u8 = 0x2b;
+const WATCH: u8 = 0x2c;
+const WATCHED: u8 = 0x2d;
 
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.

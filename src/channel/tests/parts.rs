@@ -168,13 +168,13 @@ fn questions_of_the_watch_and_their_answers_are_taken_whole_or_not_at_all() {
     };
     let address = "192.0.2.1:5070".parse().unwrap();
     let get = written(&Payload::Watch(300, WatchAsk::Get { key, owner, holder, address }));
-    let head: &[u8] = &[0x2a, 0xac, 2, 1];
+    let head: &[u8] = &[0x2c, 0xac, 2, 1];
     let places = [key, owner, holder];
     assert_eq!(get, [head, places.as_flattened(), &[0, 192, 0, 2, 1, 0xce, 0x27]].concat());
-    assert_eq!(written(&Payload::Watch(0, WatchAsk::Receipts)), [0x2a, 0, 0]);
+    assert_eq!(written(&Payload::Watch(0, WatchAsk::Receipts)), [0x2c, 0, 0]);
     let one = [4; STATEMENT_BYTES];
     let told = written(&Payload::Watched(7, Statements::of(&one).unwrap()));
-    assert_eq!(told, [&[0x2b, 7, 0xa8, 1][..], &one].concat());
+    assert_eq!(told, [&[0x2d, 7, 0xa8, 1][..], &one].concat());
     let many = [4; STATEMENT_BYTES * (WATCH_STATEMENTS_MAX + 1)];
     for count in 0..=WATCH_STATEMENTS_MAX {
         let whole = Statements::of(&many[..count * STATEMENT_BYTES]).unwrap();
@@ -186,7 +186,7 @@ fn questions_of_the_watch_and_their_answers_are_taken_whole_or_not_at_all() {
     // As a peer with bad intentions writes it.
     let (mut buf, bytes) = ([0; 2000], many.as_slice());
     let len = postcard::to_slice(&(7_u32, bytes), &mut buf).unwrap().len();
-    assert_eq!(Payload::decode(0x2b, &buf[..len]), Err(Undecodable::Malformed));
+    assert_eq!(Payload::decode(0x2d, &buf[..len]), Err(Undecodable::Malformed));
 }
 
 #[test]
