@@ -8,6 +8,7 @@ mod portmap;
 mod register;
 mod server;
 mod transfer;
+mod watch;
 
 pub use driver::*;
 pub use enrolment::*;
@@ -16,6 +17,7 @@ pub use portmap::*;
 pub use register::*;
 pub use server::*;
 pub use transfer::*;
+pub use watch::*;
 
 use core::time::Duration;
 

@@ -17,6 +17,7 @@ mod wait;
 use cosip::identity::certificate::text as file;
 use cosip::identity::record::Key;
 use cosip::identity::revocation::{Pieces, RevocationHead, Revocations};
+use cosip::identity::statement::{Said, Statement};
 use cosip::identity::{Certificate, Identity, NetworkKeys, PublicKey};
 use cosip::rng::Rng;
 use cosip::server::books::{Due, Second, Selector};
@@ -26,6 +27,7 @@ use cosip::server::lists::List;
 use cosip::server::metrics::Counts;
 use cosip::server::office::{Issued, Office, Order};
 use cosip::server::setup::{self, Plan};
+use cosip::server::watch::{Contradiction, Verdict};
 use cosip::server::{DAY_S, Moment, ServerError};
 use postgres_rig::Server;
 use std::fs;
@@ -114,11 +116,15 @@ impl Scratch {
 
     /// A network that is made at [`START_S`].
     fn made(&self) -> Office {
+        self.made_in(None)
+    }
+
+    fn made_in(&self, database: Option<&str>) -> Office {
         let plan = Plan {
             settings: &self.path("routers.config"),
             secret: None,
             offline: None,
-            database: None,
+            database,
             days: 90,
             passphrase: PASSPHRASE,
         };
@@ -915,6 +921,41 @@ fn second_challenges_are_one_servers_at_a_time() {
     let shared = Scratch::new("seconds-shared");
     good(&shared.init(&["--database", server.address()]));
     take_turns(&mut shared.office());
+}
+
+/// One adapter denies what it has promised another.
+fn judge(office: &mut Office) {
+    let [holder, owner] = [(1, "alice"), (2, "bob")]
+        .map(|(number, aor)| issue(office, 0, number, &[aor], false).unwrap().certificate);
+    // What is signed is not asked here: whoever hears it has verified that.
+    let network = [7; 16];
+    let said = Said {
+        place: holder.place(),
+        holder: holder.key(),
+        key: owner.keys().next().unwrap(),
+        owner: owner.place(),
+        seq: 1,
+        start: 1,
+        boot: 1,
+        said_s: 1,
+        until_s: 100,
+    };
+    let identity = Identity::from_seed([1; 32]).unwrap();
+    let sign = |said: &Said| Statement::sign(&identity, &network, said);
+    let denial = sign(&Said { seq: 0, said_s: 2, until_s: 2, ..said });
+    let contradiction = Contradiction { receipt: sign(&said), denial };
+    let revoked = Verdict::Revoked(vec![holder.serial()]);
+    assert_eq!(office.judge(at(0), &contradiction).unwrap(), revoked);
+    assert_eq!(office.judge(at(0), &contradiction).unwrap(), Verdict::Doubtful, "no longer");
+}
+
+#[test]
+fn who_contradicts_itself_is_revoked_in_either_database() {
+    let scratch = Scratch::new("judge");
+    judge(&mut scratch.made());
+    let Some(server) = Server::start("who_contradicts_itself_is_revoked") else { return };
+    let shared = Scratch::new("judge-shared");
+    judge(&mut shared.made_in(Some(server.address())));
 }
 
 #[test]

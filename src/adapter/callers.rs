@@ -15,7 +15,8 @@ use super::Adapter;
 use super::inbound::Source;
 use super::names::{Local, Path, peer_flow};
 use crate::budget::Wanted;
-use crate::channel::{CallKey, Notice, NoticeAnswer, Payload, SessionKey};
+use crate::channel::{CallKey, Notice, NoticeAnswer, Payload, SessionKey, WatchAsk};
+use crate::identity::enrolment::SERVER_AOR;
 use crate::identity::record::Key;
 use crate::limits::{
     CALLER_PATIENCE, CALLERS_A_PEER_MAX, CALLERS_KNOWN_MAX, CALLERS_WAITING_MAX,
@@ -55,6 +56,8 @@ enum Told {
     Sip(Vec<u8>),
     /// A notice: its call, its callee, the caller's addresses, the session and the age.
     Notice(CallKey, String, Vec<String>, Option<SessionKey>, u32),
+    /// A question about others, and its number: the address is that of CoSIP servers.
+    Watch(u32, WatchAsk),
 }
 
 impl Callers {
@@ -96,6 +99,9 @@ impl Adapter {
     /// Takes what names callers, or lets it wait until they are known.
     pub(super) fn hear_caller(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
         let (names, told) = match payload {
+            &Payload::Watch(number, ask) if self.may_be_watched() => {
+                (vec![SERVER_AOR.to_owned()], Some(Told::Watch(number, ask)))
+            }
             _ if !self.asks_who_calls(peer) => (Vec::new(), None),
             Payload::Sip(bytes) => {
                 let message = Message::parse(bytes).ok();
@@ -168,6 +174,7 @@ impl Adapter {
     fn take_waiting(&mut self, now: Instant, waiting: &Waiting) {
         let payload = match &waiting.told {
             Told::Sip(bytes) => Payload::Sip(bytes),
+            Told::Watch(number, ask) => Payload::Watch(*number, *ask),
             Told::Notice(call, callee, aliases, session, age_ms) => Payload::Notice(Notice {
                 call: *call,
                 callee,
@@ -191,6 +198,7 @@ impl Adapter {
                 self.take_certified(now, peer, notice);
             }
             Payload::Notice(notice) => self.notice_heard(now, peer, notice),
+            Payload::Watch(number, ask) => self.watch_asked(now, peer, *number, ask),
             _ => {}
         }
     }
@@ -215,7 +223,7 @@ impl Adapter {
     }
 
     /// Whether a certificate of this adapter lists an address.
-    fn is_certified(&self, now: Instant, peer: NodeId, name: &str) -> bool {
+    pub(super) fn is_certified(&self, now: Instant, peer: NodeId, name: &str) -> bool {
         let Some(channel) = &self.channel else { return false };
         let known = self.callers.known.iter().find(|(known, _)| known == name);
         known.is_some_and(|(_, keys)| keys.iter().any(|key| channel.vouches(now, peer, key)))

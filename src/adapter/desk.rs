@@ -4,6 +4,8 @@
 //! decides and is no part of the adapter ([`Adapter::poll_desk`]); what the desk wants goes out
 //! here: a challenge as an OPTIONS of the server's own account, an answer over the channel.
 
+mod watching;
+
 use super::call::identity::Rename;
 use super::own_request::OwnRequest;
 use super::providers::ProviderState;
@@ -14,11 +16,11 @@ use super::ways::Way;
 use super::{Adapter, ClientOwner, spelling};
 use crate::budget::Budget;
 use crate::channel::{EnrolAnswer, EnrolAsk, EnrolProof, Payload};
-use crate::identity::PublicKey;
 use crate::identity::enrolment::{Challenge, Nonce, SERVER_AOR};
 use crate::identity::network::NetworkSecrets;
 use crate::identity::record::Contact;
 use crate::identity::rolling::Rolled;
+use crate::identity::{PublicKey, Statement};
 use crate::json::Value;
 use crate::limits::{DESK_EVENTS_MAX, DESK_SESSIONS_MAX, DESK_WORK_PIECE};
 use crate::net::NodeId;
@@ -68,6 +70,15 @@ pub enum DeskEvent {
     },
     /// The SIP server has answered the challenge of this number: with a status, or not at all.
     Answered(u32, Option<u16>),
+    /// A member has answered a question about others, with what those have signed.
+    Watched {
+        /// Who.
+        peer: NodeId,
+        /// Our number for it.
+        number: u32,
+        /// The statements, not verified.
+        statements: Vec<Statement>,
+    },
 }
 
 /// What became of a challenge that was to be sent.

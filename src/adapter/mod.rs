@@ -55,7 +55,9 @@ mod status;
 mod targets;
 mod transfer;
 mod vouching;
+mod watched;
 mod ways;
+mod wishes;
 mod work;
 
 use crate::channel::Channel;
@@ -86,31 +88,7 @@ use registrar::Registrar;
 use sockets::Sockets;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-
-/// What a ticket was for.
-#[derive(Clone, Debug)]
-enum Wish {
-    /// A socket of ours.
-    Bind(crate::net::SocketKind, SocketAddr),
-    /// A socket of the relay.
-    Media(crate::media::MediaTicket),
-    /// A socket or connection to the router in front.
-    Portmap(crate::portmap::PortmapTicket),
-    /// A connection.
-    Connect(ways::Opening),
-    /// A question of the locator.
-    Locate(u32),
-    /// The hardware address of the phone that this REGISTER is from.
-    Neighbour(crate::sip::transaction::ServerId, inbound::Source),
-    /// A file.
-    Load(crate::net::File),
-    /// The network's secrets.
-    Secrets,
-    /// What of the LAN's traffic is taken.
-    Rules,
-    /// Nothing depends on the answer.
-    Nothing,
-}
+use wishes::Wish;
 
 /// Who asked the overlay.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +126,10 @@ crate::observe::counters! {
         /// Calls, texts and notices left to be sent again: too many wait for their callers to be
         /// known, or their adapter is asked anew who it is.
         callers_postponed,
+        /// Questions of CoSIP servers about others, answered.
+        watch_answers,
+        /// The same, not answered: not from a CoSIP server, or too soon after the one before.
+        watch_refused,
         /// INVITEs of other adapters left to be sent again: a hole for speech may still open.
         invites_postponed,
         /// INVITEs of other adapters refused because speech has no way between the two NATs.
@@ -291,6 +273,7 @@ pub struct Adapter {
     callers: callers::Callers,
     contacts: contacts::Contacts,
     enrolment: enrolment::Enrolment,
+    watched: watched::Watched,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
@@ -363,6 +346,7 @@ impl Adapter {
             callers: callers::Callers::default(),
             contacts: contacts::Contacts::default(),
             enrolment: enrolment::Enrolment::new(now, keys, &mut rng),
+            watched: watched::Watched::default(),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: Map::new(),

@@ -6,8 +6,7 @@ use super::{Adapter, Asker, ClientOwner, Wish};
 use crate::channel::{ChannelEvent, NoticeAnswer, Payload};
 use crate::limits::{LOOPBACK_MAX, MAINTENANCE_INTERVAL};
 use crate::net::{
-    ConnId, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, StreamEvent,
-    Ticket, Transmit, Via,
+    ConnId, Core, Event, Input, NodeId, Rejected, SocketId, SocketKind, StreamEvent, Transmit, Via,
 };
 use crate::overlay::OverlayEvent;
 use crate::sip::transaction::{Flow, TransactionEvent};
@@ -131,19 +130,6 @@ impl Core for Adapter {
 }
 
 impl Adapter {
-    /// Asks the driver for something.
-    pub(super) fn wish(&mut self, wish: Wish, request: Request) {
-        let ticket = self.ticket(wish);
-        self.events.push_back(Event::Request(ticket, request));
-    }
-
-    fn ticket(&mut self, wish: Wish) -> Ticket {
-        let ticket = Ticket(self.next_ticket & !COMMAND_TICKETS);
-        self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.wishes.insert(ticket, wish);
-        ticket
-    }
-
     fn handle_datagram(
         &mut self,
         now: Instant,
@@ -320,7 +306,9 @@ impl Adapter {
 
     pub(super) fn handle_payload(&mut self, now: Instant, peer: NodeId, payload: &Payload<'_>) {
         match payload {
-            Payload::Sip(_) | Payload::Notice(_) => self.hear_caller(now, peer, payload),
+            Payload::Sip(_) | Payload::Notice(_) | Payload::Watch(..) => {
+                self.hear_caller(now, peer, payload);
+            }
             Payload::NoticeAnswer { call, answer } => {
                 self.notice_answered(now, peer, *call, *answer == NoticeAnswer::Here);
             }
@@ -336,8 +324,13 @@ impl Adapter {
             Payload::EnrolProof(proof) => self.challenge_proven(peer, proof),
             #[cfg(feature = "server")]
             Payload::EnrolReport(nonce) => self.challenge_reported(peer, nonce),
+            #[cfg(feature = "server")]
+            Payload::Watched(number, statements) => self.watch_answered(peer, *number, *statements),
             #[cfg(not(feature = "server"))]
-            Payload::Enrol(_) | Payload::EnrolProof(_) | Payload::EnrolReport(_) => {}
+            Payload::Enrol(_)
+            | Payload::EnrolProof(_)
+            | Payload::EnrolReport(_)
+            | Payload::Watched(..) => {}
             Payload::EnrolAnswer(number, answer) => {
                 self.enrolment_answered(now, peer, *number, answer);
             }
@@ -393,10 +386,10 @@ impl Adapter {
                 "list of revocations {number}: more at once than an issuing key may revoke; the \
                  one before stays"
             ),
-            OverlayEvent::Published { .. } | OverlayEvent::SpotGot { .. } => {}
+            OverlayEvent::SpotGot { key, holder, statement } => {
+                self.holder_spoke(now, (key, holder), statement);
+            }
+            OverlayEvent::Published { .. } => {}
         }
     }
 }
-
-/// Tickets of the driver's commands have this bit; ours do not.
-const COMMAND_TICKETS: u32 = 1 << 31;

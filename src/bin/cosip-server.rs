@@ -11,7 +11,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cosip-server init --settings FILE [--secret FILE] [--offline FILE] [--database URL]
                          [--days N]
-       cosip-server run [--metrics ADDRESS:PORT] [--challenges N]
+       cosip-server run [--metrics ADDRESS:PORT] [--challenges N] [--watch SECONDS]
        cosip-server status
        cosip-server delegate [--days N] [--new-key] [--anchor FILE]
        cosip-server issue --key HEX --aor sip:USER@DOMAIN [--aor ..] [--days N] [--second]
@@ -31,7 +31,8 @@ init         makes the network's anchor, an issuing key that it delegates to (--
              --offline: the anchor's key goes there, and you take it away; URL: sqlite:FILE or
              postgresql://USER@HOST/DATABASE
 run          serves: adapters join the overlay through it and are certified; its own settings are
-             in server.config of the folder; --challenges: to the SIP server, a second (50)
+             in server.config of the folder; --challenges: to the SIP server, a second (50);
+             --watch: a member is checked so often (3), 0 for none
 status       what the running server does and knows, as JSON
 delegate     has the anchor renew its delegation, --new-key to a new issuing key
 issue        prints the certificate of a router (--days, 14): its adapter.crt; --second: another

@@ -33,11 +33,13 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod vouching;
+mod watch;
 mod wire;
 
 pub use enrol::{CERTIFIED_AORS_MAX, EnrolAnswer, EnrolAsk, EnrolProof, EnrolRefusal};
 pub use event::{ChannelEvent, Counters, DownReason, SessionStatus};
 pub use notice::{CallKey, CarryingPath, MediaMove, Notice, NoticeAnswer, Payload, SessionKey};
+pub use watch::{Statements, WatchAsk};
 
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{

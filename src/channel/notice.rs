@@ -7,6 +7,7 @@
 //! new adapters mix.
 
 use super::enrol::{EnrolAnswer, EnrolAsk, EnrolProof};
+use super::watch::{Statements, WatchAsk};
 use crate::identity::enrolment::Nonce;
 use crate::identity::record::{RENDEZVOUS_MAX, RendezvousList};
 use crate::limits::{
@@ -32,6 +33,8 @@ const ENROL: u8 = 0x27;
 const ENROL_PROOF: u8 = 0x28;
 const ENROL_ANSWER: u8 = 0x29;
 const ENROL_REPORT: u8 = 0x2a;
+const WATCH: u8 = 0x2b;
+const WATCHED: u8 = 0x2c;
 
 /// Names a call by the Call-ID of the caller's INVITE: the first 16 bytes of its blake3 hash,
 /// whatever its length. Both ends compute it from the Call-ID that they see.
@@ -158,6 +161,10 @@ pub enum Payload<'a> {
     /// From an adapter to a CoSIP server: the challenge of this name is for an AOR that the adapter
     /// is certified for, and names another's key.
     EnrolReport(Nonce),
+    /// From a CoSIP server: what is to be found out about others, and its number for that.
+    Watch(u32, WatchAsk),
+    /// To a CoSIP server: what was found out for the question of this number.
+    Watched(u32, Statements<'a>),
 }
 
 /// Where one adapter wants the media of a running call.
@@ -240,6 +247,10 @@ impl Payload<'_> {
             }
             Self::EnrolAnswer(number, answer) => write(ENROL_ANSWER, &(number, answer), buf),
             Self::EnrolReport(nonce) => write(ENROL_REPORT, nonce, buf),
+            Self::Watch(number, ask) => write(WATCH, &(number, ask), buf),
+            Self::Watched(number, statements) => {
+                write(WATCHED, &(number, statements.as_bytes()), buf)
+            }
         }
     }
 }
@@ -296,6 +307,12 @@ impl<'a> Payload<'a> {
                 fits.then_some(Self::EnrolAnswer(number, answer)).ok_or(Undecodable::Malformed)
             }
             ENROL_REPORT => read(body).map(Self::EnrolReport),
+            WATCH => read(body).map(|(number, ask)| Self::Watch(number, ask)),
+            WATCHED => {
+                let (number, bytes): (u32, &'a [u8]) = read(body)?;
+                let statements = Statements::of(bytes).ok_or(Undecodable::Malformed)?;
+                Ok(Self::Watched(number, statements))
+            }
             _ => Err(Undecodable::UnknownKind),
         }
     }

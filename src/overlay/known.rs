@@ -22,6 +22,13 @@ impl Overlay {
         self.members.get(&id).map(Member::address)
     }
 
+    /// Where a member is, as far as is known: proven, or told of by others.
+    #[cfg(feature = "server")]
+    pub fn whereabouts(&self, now: Instant, id: NodeId) -> Option<SocketAddr> {
+        let nearest = self.closest_known::<1>(now, &id.0, true);
+        nearest.first().filter(|named| same(&named.node.id, &id)).map(|named| named.node.address)
+    }
+
     /// Minutes since the start, as hints count them.
     pub(super) fn minute(&self, now: Instant) -> u16 {
         (self.seconds(now) / 60) as u16

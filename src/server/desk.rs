@@ -13,7 +13,7 @@ mod pace;
 mod report;
 mod seconds;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wish;
 
 use super::Moment;

@@ -106,11 +106,8 @@ impl Signer {
     fn make(self, books: &mut Books, moment: Moment<'_>, held: u32) -> Result<List, ServerError> {
         let today = moment.now_s / DAY_S;
         let ended = books.revoked(today * DAY_S)?;
-        let (counted, of) = COUNTED_ON;
-        let members = books.members(moment.now_s)? * counted / of;
-        let lists = books.lists(moment.now_s.saturating_sub(DAYS_MAX as u64 * DAY_S))?;
         if !self.is_direct {
-            check_added(&ended, &lists, today, members)?;
+            check(books, moment, &ended)?;
         }
         let number = books.next_list(moment.now_s)?.max(u64::from(held) + 1);
         let entries: Vec<Revoked> = ended.iter().map(|it| revoked(it, number)).collect();
@@ -142,6 +139,26 @@ fn revoked(ended: &Ended, number: u64) -> Revoked {
         ends_day: u16::try_from(ended.ends_s / DAY_S).unwrap_or(u16::MAX),
         number: ended.list.unwrap_or(number) as u32,
     }
+}
+
+/// Whether the issuing key may sign the next list with so many more on it.
+pub(super) fn check_more(
+    books: &mut Books,
+    moment: Moment<'_>,
+    more: usize,
+) -> Result<(), ServerError> {
+    let mut ended = books.revoked(moment.now_s / DAY_S * DAY_S)?;
+    let one_more = Ended { serial: 0, ends_s: moment.now_s, list: None };
+    ended.extend(core::iter::repeat_n(one_more, more));
+    check(books, moment, &ended)
+}
+
+/// Whether the issuing key may sign the next list, with these on it.
+fn check(books: &mut Books, moment: Moment<'_>, ended: &[Ended]) -> Result<(), ServerError> {
+    let (counted, of) = COUNTED_ON;
+    let members = books.members(moment.now_s)? * counted / of;
+    let lists = books.lists(moment.now_s.saturating_sub(DAYS_MAX as u64 * DAY_S))?;
+    Ok(check_added(ended, &lists, moment.now_s / DAY_S, members)?)
 }
 
 /// Whether it is the issuing key's to sign: routers take it, whichever of `lists` (their numbers

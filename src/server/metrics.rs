@@ -1,6 +1,7 @@
 //! What Prometheus is told, in its text format (version 0.0.4). `docs/isp.md` says what each means.
 
 use super::desk::Desk;
+use super::watch::Watch;
 use crate::json::{Map, Value, json};
 use core::fmt::Write as _;
 
@@ -48,13 +49,31 @@ impl Page {
         }
     }
 
+    /// Counters under one name, told apart by their own.
+    fn events(
+        &mut self,
+        name: &str,
+        help: &str,
+        counters: &mut dyn Iterator<Item = (&'static str, u64)>,
+    ) {
+        let all: Vec<(&str, String)> = counters.map(|(name, n)| (name, n.to_string())).collect();
+        let samples: Vec<_> =
+            all.iter().map(|(name, value)| (Some(("name", *name)), value.as_str())).collect();
+        self.metric((name, "counter", help), &samples);
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: &str) {
         self.metric((name, "gauge", help), &[(None, value)]);
     }
 }
 
 /// The page: `status` is the adapter's, `dropped` what did not reach the desk.
-pub(super) fn write(status: &Value, (desk, dropped): (&Desk, u64), books: &Counts) -> String {
+pub(super) fn write(
+    status: &Value,
+    (desk, dropped): (&Desk, u64),
+    watch: &Watch,
+    books: &Counts,
+) -> String {
     let mut page = Page(String::new());
     let number = |value: &Value| match value {
         Value::Number(number) => number.clone(),
@@ -87,6 +106,10 @@ pub(super) fn write(status: &Value, (desk, dropped): (&Desk, u64), books: &Count
     let help = "Whether the SIP server of this provider is thought to work.";
     page.metric(("sip_server_up", "gauge", help), &up);
     write_desk(&mut page, desk, dropped);
+    let help = "What happened of the watch over members.";
+    page.events("watch_events_total", help, &mut watch.counters().iter());
+    let help = "Owners of records that the watch asks, or checks.";
+    page.gauge("watch_pairs_open", help, &watch.open().to_string());
     write_books(&mut page, books);
     let counters: Vec<(&str, String)> = status["counters"]
         .as_object()
@@ -100,13 +123,9 @@ pub(super) fn write(status: &Value, (desk, dropped): (&Desk, u64), books: &Count
 }
 
 fn write_desk(page: &mut Page, desk: &Desk, dropped: u64) {
-    let counters = desk.counters();
-    let all = counters.iter().chain([("dropped", dropped)]);
-    let counters: Vec<(&str, String)> = all.map(|(it, n)| (it, n.to_string())).collect();
-    let samples: Vec<_> =
-        counters.iter().map(|(name, value)| (Some(("name", *name)), value.as_str())).collect();
     let help = "What happened at the desk where adapters ask for certificates.";
-    page.metric(("desk_events_total", "counter", help), &samples);
+    let counters = desk.counters();
+    page.events("desk_events_total", help, &mut counters.iter().chain([("dropped", dropped)]));
     for (name, value) in desk.in_use() {
         let help = "What the desk works on.";
         page.gauge(&format!("desk_{name}"), help, &value.to_string());
@@ -137,10 +156,22 @@ fn write_books(page: &mut Page, books: &Counts) {
 
 /// What the command `desk` answers.
 pub(super) fn desk(desk: &Desk) -> Value {
+    told(&desk.in_use(), &mut desk.counters().iter())
+}
+
+/// What the command `watch` answers.
+pub(super) fn watch(watch: &Watch) -> Value {
+    told(&[("pairs_open", watch.open() as u64)], &mut watch.counters().iter())
+}
+
+fn told(
+    in_use: &[(&'static str, u64)],
+    events: &mut dyn Iterator<Item = (&'static str, u64)>,
+) -> Value {
     let mut all = Map::new();
-    desk.in_use().into_iter().for_each(|(name, value)| all.insert(name, json!(value)));
+    in_use.iter().for_each(|(name, value)| all.insert(name, json!(*value)));
     let mut counters = Map::new();
-    desk.counters().iter().for_each(|(name, value)| counters.insert(name, json!(value)));
+    events.for_each(|(name, value)| counters.insert(name, json!(value)));
     all.insert("counters", Value::Object(counters));
     Value::Object(all)
 }

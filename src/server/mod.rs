@@ -17,7 +17,8 @@
 //! | [`secrets`] | the network's secret, and how another one takes over |
 //! | [`export`] | what goes into a router's image |
 //! | [`desk`] | who may have a certificate, by challenges through the SIP server |
-//! | `serve`, [`run`] | the running server: an adapter and the desk |
+//! | [`watch`] | which members contradict themselves, and what is done about them |
+//! | [`serve`], [`run`] | the running server: an adapter, the desk and the watch |
 //! | [`metrics`] | what Prometheus is told |
 //! | [`commands`] | arguments, clock, randomness, what is printed |
 //!
@@ -36,12 +37,13 @@ pub mod office;
 mod passphrase;
 pub mod run;
 pub mod secrets;
-mod serve;
+pub mod serve;
 mod settings;
 pub mod setup;
 mod show;
 mod text;
 pub mod vault;
+pub mod watch;
 
 pub use error::ServerError;
 

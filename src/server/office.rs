@@ -325,7 +325,8 @@ fn admit(
     Ok(others.join(", "))
 }
 
-fn revoke(
+/// Ends certificates, or a delegation, before their time.
+pub(super) fn revoke(
     books: &mut Books,
     moment: Moment<'_>,
     which: &Selector,

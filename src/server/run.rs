@@ -7,6 +7,7 @@ use super::folder::{CERTIFICATE, Folder, OWN_SETTINGS, SECRET};
 use super::office::Office;
 use super::serve::Served;
 use super::settings;
+use super::watch::{WATCH_INTERVAL_S, WATCH_INTERVAL_S_MAX, Watch};
 use crate::adapter::Adapter;
 use crate::driver::{Driver, Folders, Options, hold_signals, logger, start};
 use crate::rng::Rng;
@@ -25,18 +26,22 @@ const RUN: &str = "/run/cosip-server";
 pub fn run(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let mut folder = PathBuf::from(super::commands::FOLDER);
     let (mut run, mut metrics) = (PathBuf::from(RUN), None::<SocketAddr>);
-    let mut challenges = CHALLENGES_PER_S_MAX;
+    let (mut challenges, mut watch) = (CHALLENGES_PER_S_MAX, WATCH_INTERVAL_S);
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("dir") => folder = arguments.value()?.into(),
             Long("run") => run = arguments.value()?.into(),
             Long("metrics") => metrics = Some(arguments.value()?.parse()?),
             Long("challenges") => challenges = arguments.value()?.parse()?,
+            Long("watch") => watch = arguments.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
     }
     if !(1..=CHALLENGES_PER_S_MAX).contains(&challenges) {
         return Err("--challenges: a number from 1 to 50, a second".into());
+    }
+    if watch > WATCH_INTERVAL_S_MAX {
+        return Err("--watch: seconds, up to 3600; 0 watches nobody".into());
     }
     hold_signals()?;
     let folder = Folder::new(folder);
@@ -68,8 +73,9 @@ pub fn run(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     let (keys, key) = (Some(&office.keys), identity.public());
     let mut adapter = Adapter::new(&config, &identity, keys, starts, rng.bytes(), now);
     let desk = Desk::new(now, key, challenges, &mut rng);
+    let watch = Watch::new(now, key, office.keys.network(), watch, &mut rng);
     log::info!("cosip-server {}: adapter {}", env!("CARGO_PKG_VERSION"), adapter.id());
-    driver.run(&mut Served::new(&mut adapter, key, office, desk, now))?;
+    driver.run(&mut Served::new(&mut adapter, key, office, (desk, watch), now))?;
     log::info!("stopped");
     Ok(Said::default())
 }
@@ -93,7 +99,8 @@ pub fn status(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
         let reply = crate::driver::ask(&folders, &[word])?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&reply).into_owned())
     };
-    let (status, desk) = (ask("status")?, ask("desk")?);
-    let result = format!("{{\"adapter\":{},\"desk\":{}}}\n", status.trim(), desk.trim());
+    let (status, desk, watch) = (ask("status")?, ask("desk")?, ask("watch")?);
+    let [status, desk, watch] = [&status, &desk, &watch].map(|it| it.trim());
+    let result = format!("{{\"adapter\":{status},\"desk\":{desk},\"watch\":{watch}}}\n");
     Ok(Said { result, ..Said::default() })
 }

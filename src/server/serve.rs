@@ -1,16 +1,19 @@
-//! A running CoSIP server: an adapter without phones, and the desk that uses it.
+//! A running CoSIP server: an adapter without phones, and the desk and the watch that use it.
 //!
 //! One core of the driver's, as the adapter alone is: what goes in goes to the adapter; what that
-//! has for the desk is taken out behind each input, and so is what the desk wants. The books are
+//! has for these is taken out behind each input, and so is what they want. The books are
 //! asked in between, on the one thread that there is: a turn waits for them. Where they cannot be
 //! used, the overlay goes on, adapters that ask are told to come again, and the books are opened
 //! again soon.
+
+mod watching;
 
 use super::desk::{Desk, Wish};
 use super::error::{Refusal, ServerError};
 use super::folder::{CERTIFICATE, Folder};
 use super::metrics::{self, Counts};
 use super::office::Office;
+use super::watch::Watch;
 use super::{Moment, settings};
 use crate::adapter::Adapter;
 use crate::adapter::desk::{DeskEvent, Sent};
@@ -33,11 +36,12 @@ const LOOK: Duration = Duration::from_secs(60);
 const COMPLAIN: Duration = Duration::from_secs(600);
 
 /// See the module.
-pub(super) struct Served<'a> {
+pub struct Served<'a> {
     adapter: &'a mut Adapter,
     key: PublicKey,
     folder: Folder,
     desk: Desk,
+    watch: Watch,
     /// None while the books cannot be used.
     office: Option<Office>,
     reopen_at: Instant,
@@ -51,11 +55,12 @@ pub(super) struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    pub(super) fn new(
+    /// A server with this adapter, whose key this is.
+    pub fn new(
         adapter: &'a mut Adapter,
         key: PublicKey,
         office: Office,
-        desk: Desk,
+        (desk, watch): (Desk, Watch),
         now: Instant,
     ) -> Self {
         adapter.open_desk(now);
@@ -68,6 +73,7 @@ impl<'a> Served<'a> {
             key,
             folder: office.folder.clone(),
             desk,
+            watch,
             office: Some(office),
             reopen_at: now,
             look_at: now,
@@ -138,6 +144,7 @@ impl<'a> Served<'a> {
         while let Some(wish) = self.desk.poll_wish(now) {
             self.grant(now, &wish);
         }
+        self.watch(now);
         if now >= self.look_at {
             self.look_at = now + LOOK;
             self.keep_secrets(now);
@@ -170,6 +177,9 @@ impl<'a> Served<'a> {
                 self.with_office(now, |desk, moment, office| desk.report(moment, office, report));
             }
             DeskEvent::Answered(number, status) => self.desk.answered(now, number, status),
+            DeskEvent::Watched { peer, number, statements } => {
+                self.watch_heard(now, (peer, number), &statements);
+            }
         }
     }
 
@@ -259,9 +269,10 @@ impl<'a> Served<'a> {
             ["metrics"] => {
                 let status = self.adapter.status_of_server(now);
                 let dropped = self.adapter.desk_dropped();
-                metrics::write(&status, (&self.desk, dropped), &self.counts)
+                metrics::write(&status, (&self.desk, dropped), &self.watch, &self.counts)
             }
             ["desk"] => metrics::desk(&self.desk).to_string(),
+            ["watch"] => metrics::watch(&self.watch).to_string(),
             _ => return None,
         };
         Some(text.into_bytes())
@@ -300,6 +311,7 @@ impl Core for Served<'_> {
             Some(_) => None,
             None => Some(self.reopen_at),
         };
-        earlier(earlier(self.adapter.poll_timeout(), desk), Some(self.look_at))
+        let own = earlier(Some(self.look_at), self.watch.poll_timeout());
+        earlier(earlier(self.adapter.poll_timeout(), desk), own)
     }
 }

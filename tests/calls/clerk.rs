@@ -2,14 +2,16 @@
 //! and answers what a test says.
 
 use cosip::budget::Budget;
-use cosip::channel::{Channel, ChannelEvent, EnrolAnswer, EnrolProof, EnrolRefusal, Payload};
+use cosip::channel::{
+    Channel, ChannelEvent, EnrolAnswer, EnrolProof, EnrolRefusal, Payload, WatchAsk,
+};
 use cosip::identity::authority::{Authority, Subject};
 use cosip::identity::chain::{TrustAnchors, Validity};
 use cosip::identity::enrolment::{Nonce, SERVER_AOR};
 use cosip::identity::record::{Contact, Key};
 use cosip::identity::rolling::NewSecret;
 use cosip::identity::trust::{Clock, Trust};
-use cosip::identity::{Identity, NetworkKeys};
+use cosip::identity::{Identity, NetworkKeys, Statement};
 use cosip::limits::SIP_MESSAGE_BYTES_MAX;
 use cosip::net::{
     Answer, Core, Event, Input, NodeId, Rejected, Request, SocketId, SocketKind, Ticket, Transmit,
@@ -66,6 +68,8 @@ pub(crate) struct Clerk {
     pub(crate) asks: Vec<Heard>,
     pub(crate) proofs: Vec<(NodeId, EnrolProof)>,
     pub(crate) reports: Vec<(NodeId, Nonce)>,
+    /// What it was told of others: by whom, and the number of its question.
+    pub(crate) told: Vec<(NodeId, u32, Vec<Statement>)>,
 }
 
 impl Clerk {
@@ -76,8 +80,19 @@ impl Clerk {
         keys: &NetworkKeys,
         anchor: &Identity,
     ) -> Self {
+        Self::certified_for(SERVER_AOR, (now, unix_s), (seed, local), keys, anchor)
+    }
+
+    /// A member like that, for another address: no CoSIP server.
+    pub(crate) fn certified_for(
+        aor: &str,
+        (now, unix_s): (Instant, u64),
+        (seed, local): (u8, SocketAddr),
+        keys: &NetworkKeys,
+        anchor: &Identity,
+    ) -> Self {
         let identity = Identity::from_seed([seed; 32]).unwrap();
-        let identity = certified(&identity, unix_s, keys, anchor);
+        let identity = certified(&identity, aor, unix_s, keys, anchor);
         let mut rng = Rng::new([seed; 32]);
         let mut overlay = Overlay::new(&identity, keys, Limits::default(), 1, rng.bytes(), now);
         let anchors: TrustAnchors = [anchor.public()].into_iter().collect();
@@ -85,7 +100,7 @@ impl Clerk {
         let clock = Clock { unix_s: Some(unix_s), floor_s: 0 };
         overlay.set_trust(now, &trust);
         overlay.set_clock(now, clock);
-        overlay.publish(now, SERVER_AOR, &Contact::new("server").unwrap()).unwrap();
+        overlay.publish(now, aor, &Contact::new("server").unwrap()).unwrap();
         let mut channel = Channel::new(&identity, keys, &mut rng, 64);
         channel.take_uncertified(true);
         channel.set_trust(now, Arc::new(trust), clock);
@@ -102,6 +117,7 @@ impl Clerk {
             asks: Vec::new(),
             proofs: Vec::new(),
             reports: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -117,7 +133,7 @@ impl Clerk {
         keys: &NetworkKeys,
         anchor: &Identity,
     ) {
-        self.identity = certified(&self.identity, unix_s, keys, anchor);
+        self.identity = certified(&self.identity, SERVER_AOR, unix_s, keys, anchor);
         self.overlay.set_network(keys);
         self.channel.set_network(keys);
         assert!(self.overlay.set_certificates(now, self.identity.certificates()));
@@ -135,6 +151,17 @@ impl Clerk {
         if let Some(answer) = word.answer() {
             self.channel.send(now, peer, &Payload::EnrolAnswer(number, answer)).unwrap();
         }
+    }
+
+    /// Asks a member about others.
+    pub(crate) fn ask_about_others(
+        &mut self,
+        now: Instant,
+        (peer, at): (NodeId, SocketAddr),
+        (number, ask): (u32, WatchAsk),
+    ) {
+        self.channel.open(now, peer, &[at]).unwrap();
+        self.channel.send(now, peer, &Payload::Watch(number, ask)).unwrap();
     }
 
     fn hear(&mut self, now: Instant) {
@@ -155,6 +182,9 @@ impl Clerk {
                 ChannelEvent::Received { peer, payload: Payload::EnrolReport(nonce) } => {
                     self.reports.push((peer, nonce));
                 }
+                ChannelEvent::Received { peer, payload: Payload::Watched(number, told) } => {
+                    self.told.push((peer, number, told.iter().collect()));
+                }
                 _ => {}
             }
         }
@@ -163,8 +193,14 @@ impl Clerk {
 }
 
 /// A CoSIP server's key with a certificate, at the place that the key gives.
-fn certified(identity: &Identity, unix_s: u64, keys: &NetworkKeys, anchor: &Identity) -> Identity {
-    let aor_keys: Vec<Key> = keys.aor_keys(SERVER_AOR).map(|key| Key::of(&key)).collect();
+fn certified(
+    identity: &Identity,
+    aor: &str,
+    unix_s: u64,
+    keys: &NetworkKeys,
+    anchor: &Identity,
+) -> Identity {
+    let aor_keys: Vec<Key> = keys.aor_keys(aor).map(|key| Key::of(&key)).collect();
     let certificate = Authority::anchor(anchor.clone(), keys.network()).certify(&Subject {
         serial: 1,
         key: identity.public(),

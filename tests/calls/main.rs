@@ -80,6 +80,7 @@ mod verdict;
 mod vouched;
 mod wan;
 mod warm;
+mod watched;
 mod ways;
 mod withheld;
 mod wrong;

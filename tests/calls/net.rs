@@ -76,6 +76,9 @@ pub(crate) type Auto = Box<dyn FnMut(&Msg) -> Option<Vec<(SocketAddr, Vec<u8>)>>
 /// What an end answers that speaks something else than SIP.
 pub(crate) type Other = Box<dyn FnMut(Instant, &[u8]) -> Option<Vec<u8>>>;
 
+/// What is sent in the place of a packet, where something else is.
+pub(crate) type Bend = Box<dyn FnMut(&Packet) -> Option<Vec<u8>>>;
+
 /// Decides the fate of a packet.
 pub(crate) type Rule = Box<dyn FnMut(&Packet) -> Fate>;
 
@@ -94,6 +97,8 @@ pub(crate) struct World<C> {
     pub(crate) fates: BTreeMap<SocketAddr, Fate>,
     /// Looks at what the fates let pass.
     pub(crate) rule: Option<Rule>,
+    /// Changes what is sent.
+    pub(crate) bend: Option<Bend>,
     pub(crate) one_way: Duration,
     pub(crate) loss_percent: u32,
     /// How many datagrams of a hundred arrive twice.
@@ -137,6 +142,7 @@ impl<C: Core> World<C> {
             lost: BTreeSet::new(),
             fates: BTreeMap::new(),
             rule: None,
+            bend: None,
             one_way: Duration::from_millis(5),
             loss_percent: 0,
             repeat_percent: 0,
@@ -265,6 +271,9 @@ impl<C: Core> World<C> {
     }
 
     fn carry(&mut self, mut packet: Packet) {
+        if let Some(bent) = self.bend.as_mut().and_then(|bend| bend(&packet)) {
+            packet.data = bent;
+        }
         self.leave(&mut packet);
         self.log.push(packet.clone());
         let fate = self.fate(&packet);

@@ -7,14 +7,19 @@ use cosip::adapter::Adapter;
 #[cfg(feature = "lab")]
 use cosip::lab::{part::Part, phone::Phone, server::Server};
 use cosip::net::{Answer, Core, Event, Input, Rejected, Transmit};
+#[cfg(feature = "server")]
+use cosip::server::serve::Served;
 use cosip::time::Instant;
 
 /// A core in a town.
 pub(crate) enum Node {
     /// The adapter of a router.
     Router(Box<Adapter>),
-    /// A CoSIP server.
+    /// A CoSIP server, scripted.
     Clerk(Box<Clerk>),
+    /// A CoSIP server.
+    #[cfg(feature = "server")]
+    Served(Box<Served<'static>>),
     /// A telephone or a server of the lab.
     #[cfg(feature = "lab")]
     Part(Part),
@@ -27,6 +32,8 @@ impl Node {
         match self {
             Self::Router(adapter) => adapter.as_ref(),
             Self::Clerk(clerk) => clerk.as_ref(),
+            #[cfg(feature = "server")]
+            Self::Served(served) => served.as_ref(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
             Self::Liar(liar) => liar.as_ref(),
@@ -38,6 +45,8 @@ impl Node {
         match self {
             Self::Router(adapter) => adapter.work_done(),
             Self::Clerk(_) => 0,
+            #[cfg(feature = "server")]
+            Self::Served(_) => 0,
             #[cfg(feature = "lab")]
             Self::Part(_) => 0,
             Self::Liar(_) => 0,
@@ -48,6 +57,8 @@ impl Node {
         match self {
             Self::Router(adapter) => adapter.as_mut(),
             Self::Clerk(clerk) => clerk.as_mut(),
+            #[cfg(feature = "server")]
+            Self::Served(served) => served.as_mut(),
             #[cfg(feature = "lab")]
             Self::Part(part) => part,
             Self::Liar(liar) => liar.as_mut(),
@@ -67,7 +78,7 @@ impl Node {
     pub(crate) fn phone(&mut self) -> &mut Phone {
         match self {
             Self::Part(part) => part.phone_mut().expect("a telephone"),
-            Self::Router(_) | Self::Liar(_) | Self::Clerk(_) => panic!("no telephone"),
+            _ => panic!("no telephone"),
         }
     }
 
@@ -76,7 +87,7 @@ impl Node {
     pub(crate) fn server(&mut self) -> &mut Server {
         match self {
             Self::Part(part) => part.server_mut().expect("a server"),
-            Self::Router(_) | Self::Liar(_) | Self::Clerk(_) => panic!("no server"),
+            _ => panic!("no server"),
         }
     }
 

@@ -8,10 +8,14 @@ use crate::channel::notice::{
 };
 use crate::channel::session::Window;
 use crate::channel::{
-    EnrolAnswer, EnrolAsk, EnrolProof, EnrolRefusal, MediaMove, Payload, SendError,
+    EnrolAnswer, EnrolAsk, EnrolProof, EnrolRefusal, MediaMove, Payload, SendError, Statements,
+    WatchAsk,
 };
 use crate::identity::rolling::NewSecret;
-use crate::limits::{CHANNEL_REASSEMBLIES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX};
+use crate::identity::statement::STATEMENT_BYTES;
+use crate::limits::{
+    CHANNEL_REASSEMBLIES_MAX, MEDIA_MOVE_BYTES_MAX, SIP_MESSAGE_BYTES_MAX, WATCH_STATEMENTS_MAX,
+};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use proptest::prelude::*;
@@ -150,6 +154,43 @@ fn payloads_survive_the_wire_and_strict_decoding_refuses_what_is_not_exact() {
     }
     assert_eq!(Payload::decode(0x7f, b""), Err(Undecodable::UnknownKind));
     assert_eq!(Payload::decode(0x10, b""), Err(Undecodable::Malformed), "empty SIP");
+}
+
+#[test]
+fn questions_of_the_watch_and_their_answers_are_taken_whole_or_not_at_all() {
+    let (key, owner, holder) = ([1; 16], [2; 16], [3; 16]);
+    for address in ["192.0.2.1:5070", "[2001:db8::1]:5070"] {
+        let address = address.parse().unwrap();
+        round_trip(&Payload::Watch(300, WatchAsk::Get { key, owner, holder, address }));
+    }
+    round_trip(&Payload::Watch(0, WatchAsk::Receipts));
+    // The bytes never change within a version.
+    let mut buf = [0; 2000];
+    let mut written = |payload: &Payload<'_>| {
+        let (kind, len) = payload.encode(&mut buf).unwrap();
+        [&[kind], &buf[..len]].concat()
+    };
+    let address = "192.0.2.1:5070".parse().unwrap();
+    let get = written(&Payload::Watch(300, WatchAsk::Get { key, owner, holder, address }));
+    let head: &[u8] = &[0x2b, 0xac, 2, 1];
+    let places = [key, owner, holder];
+    assert_eq!(get, [head, places.as_flattened(), &[0, 192, 0, 2, 1, 0xce, 0x27]].concat());
+    assert_eq!(written(&Payload::Watch(0, WatchAsk::Receipts)), [0x2b, 0, 0]);
+    let one = [4; STATEMENT_BYTES];
+    let told = written(&Payload::Watched(7, Statements::of(&one).unwrap()));
+    assert_eq!(told, [&[0x2c, 7, 0xa8, 1][..], &one].concat());
+    let many = [4; STATEMENT_BYTES * (WATCH_STATEMENTS_MAX + 1)];
+    for count in 0..=WATCH_STATEMENTS_MAX {
+        let whole = Statements::of(&many[..count * STATEMENT_BYTES]).unwrap();
+        assert_eq!(whole.iter().count(), count);
+        round_trip(&Payload::Watched(7, whole));
+        assert_eq!(Statements::of(&many[..=count * STATEMENT_BYTES]), None, "a byte too many");
+    }
+    assert_eq!(Statements::of(&many), None);
+    // As a peer with bad intentions writes it.
+    let (mut buf, bytes) = ([0; 2000], many.as_slice());
+    let len = postcard::to_slice(&(7_u32, bytes), &mut buf).unwrap().len();
+    assert_eq!(Payload::decode(0x2c, &buf[..len]), Err(Undecodable::Malformed));
 }
 
 #[test]

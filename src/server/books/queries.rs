@@ -197,6 +197,19 @@ impl Books {
         Ok(row.map(|row| row.text(0).to_owned()))
     }
 
+    /// The certificates that name this place and end no sooner: signed bytes, in hex, and whether
+    /// they were revoked.
+    pub fn certified_at(
+        &mut self,
+        place: &NodeId,
+        ends_s: u64,
+    ) -> Result<Vec<(String, bool)>, ServerError> {
+        let statement = "SELECT c.bytes, r.serial FROM certificates c LEFT JOIN revocations r \
+                         ON r.serial = c.serial WHERE c.place = $1 AND c.until_s >= $2";
+        let rows = self.ask(statement, &[hex(&place.0).into(), ends_s.into()])?;
+        Ok(rows.iter().map(|row| (row.text(0).to_owned(), row.number(1).is_some())).collect())
+    }
+
     /// When a delegation ends, where it counts at `now_s`.
     pub fn delegation(&mut self, serial: u64, now_s: u64) -> Result<Option<u64>, ServerError> {
         let statement = "SELECT until_s FROM delegations WHERE serial = $1 AND until_s >= $2 \

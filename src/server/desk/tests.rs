@@ -20,15 +20,15 @@ config provider 'example'
 	option domain 'example.net'
 	option country_code '49'
 ";
-const START_S: u64 = 1_796_000_000;
+pub(in crate::server) const START_S: u64 = 1_796_000_000;
 const DAY: Duration = Duration::from_secs(DAY_S);
 
 /// A network of its own for one test: in memory where there is such a folder, for the books are
 /// written through to the disk.
-struct Scratch(PathBuf);
+pub(in crate::server) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(in crate::server) fn new(name: &str) -> Self {
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let path = base.join(format!("cosip-desk-{name}-{}", std::process::id()));
@@ -50,7 +50,7 @@ impl Scratch {
         Self(path)
     }
 
-    fn office(&self) -> Office {
+    pub(in crate::server) fn office(&self) -> Office {
         Office::open(Folder::new(self.0.join("net"))).unwrap()
     }
 }
