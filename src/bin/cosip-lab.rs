@@ -21,7 +21,7 @@ usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--
        cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab router-test --triple TRIPLE --machine DIR [--out DIR] [--cosip FILE] [--keep]
        cosip-lab sim [--routers N] [--seed N] [--scenario NAME] [--minutes N] [--table-kb N]
-                     [--threads N] [--delay-ms N] [--ipv6] [--out DIR]
+                     [--threads N] [--delay-ms N] [--nets N] [--ipv6] [--out DIR]
        cosip-lab swarm [--processes N] [--delay-ms N] [--settle SECONDS] [--idle SECONDS]
                        [--asks N] [--seed N] [--beside opendht] [--out DIR] [--cosip FILE]
                        [--keep]
@@ -42,8 +42,9 @@ router-test a router of another processor, a machine that qemu plays: its calls 
             dies, its memory, its start; needs root and what cross/machine made in DIR
 sim         thousands of routers over virtual time, by one seed: steady, renumber, restart,
             partition, hostile, half-lost, liars and others; writes summary.json and pictures
-            into DIR (target/sim); --delay-ms has all packets take so long, and arrive; --ipv6 has
-            routers speak that alone (but for clients, families, growth)
+            into DIR (target/sim); --delay-ms has all packets take so long, and arrive; --nets has
+            all be in so many /24s; --ipv6 has routers speak that alone (but for clients, families,
+            growth)
 swarm       hundreds of real routers on this machine, packets between them delayed, and the same
             simulated: look-ups, traffic, memory, and look-ups when half are killed; fails where
             the two are more than a fifth apart; --beside opendht puts Debian's OpenDHT through

@@ -281,6 +281,7 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             Long("delay-ms") => {
                 options.links = sim::Links::even_ms(arguments.value()?.parse()?);
             }
+            Long("nets") => options.nets = Some(arguments.value()?.parse::<u32>()?.max(1)),
             Long("ipv6") => options.ipv6 = true,
             Long("stand-in") => options.stand_in = true,
             Long("certified") => options.certified = true,

@@ -107,6 +107,7 @@ impl Measured {
             "busiest_datagrams_per_s": self.busiest,
             "new_address_known": self.moved.1,
             "new_address_asked": self.moved.0,
+            "members": self.membership(),
             "victim_found": self.victim.1,
             "victim_asked": self.victim.0,
             "bytes_per_s": hundredths(self.bytes_per_s),
@@ -120,6 +121,12 @@ impl Measured {
             "cpu_s": hundredths(self.cpu_s),
             "virtual_minutes_per_cpu_s": hundredths(self.minutes as f64 / self.cpu_s),
         })
+    }
+
+    fn membership(&self) -> Value {
+        let by = |percent| percentile(&self.listed_by, percent);
+        let (all, listed) = self.members();
+        json!({ "all": all, "listed": listed, "by_others_p1": by(1), "by_others_p50": by(50) })
     }
 
     fn by_kind(&self) -> Value {
@@ -164,6 +171,12 @@ impl Measured {
             let (asked, right) = self.victim;
             text += &format!("\n  whom liars make vanish found {right} of {asked}");
         }
+        let (members, listed) = self.members();
+        text += &format!(
+            "\n  members {members}, listed where they are {listed}, by {} / {} others (p1 / p50)",
+            percentile(&self.listed_by, 1),
+            percentile(&self.listed_by, 50),
+        );
         text += &format!("\n  busiest router {} datagrams/s; bytes/s:", self.busiest);
         for (kind, rate) in self.kinds.iter().take(KINDS_TOLD) {
             text += &format!(" {kind} {rate:.1}");
