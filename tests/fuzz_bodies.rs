@@ -4,7 +4,7 @@
 //! its input is committed as a seed. Random changes follow from fixed seeds.
 
 use cosip::rng::Rng;
-use cosip::{channel, config, media, overlay, portmap, sip};
+use cosip::{channel, config, identity, media, overlay, portmap, sip};
 use std::fs;
 use std::path::Path;
 
@@ -62,6 +62,11 @@ fn session_descriptions() {
 #[test]
 fn settings() {
     run("openwrt/net/cosip/files", config::fuzz::fuzz, 1000, 1000);
+}
+
+#[test]
+fn certificates_and_challenges() {
+    run("fuzz/seeds/identity", identity::fuzz::fuzz, 400, 1000);
 }
 
 #[test]

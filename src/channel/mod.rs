@@ -160,8 +160,8 @@ impl Channel {
         sessions_max: usize,
     ) -> Self {
         let mut rng = rng.fork("channel");
-        let responders_max = (sessions_max / SESSIONS_PER_HANDSHAKE)
-            .clamp(CHANNEL_HANDSHAKES_MAX, RESPONDERS_MAX);
+        let responders_max =
+            (sessions_max / SESSIONS_PER_HANDSHAKE).clamp(CHANNEL_HANDSHAKES_MAX, RESPONDERS_MAX);
         let handshakes_max = CHANNEL_HANDSHAKES_MAX + responders_max;
         Self {
             identity: identity.clone(),

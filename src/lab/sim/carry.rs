@@ -141,7 +141,8 @@ impl Shard {
             self.packets.recycle(packet);
             return;
         };
-        let ends = [packet.sender / world.common.pool, pool].map(|pool| (pool, world.regions[pool as usize]));
+        let ends = [packet.sender / world.common.pool, pool]
+            .map(|pool| (pool, world.regions[pool as usize]));
         let links = world.common.links;
         let (late_us, twice) = links.mishap(&mut router.dice);
         let at = now + line_us + late_us + links.way_us(world.common.seed, ends[0], ends[1]);
