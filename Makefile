@@ -1,7 +1,7 @@
 # Everything that is done with this project, by name. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help setup build server server-deb demo test calls lint fuzz bench soak sim swarm texts
-.PHONY: cross cross-test sizes router-test feed package package-check image-overlay
+.PHONY: cross cross-test cross-bench sizes router-test feed package package-check image-overlay
 
 CARGO := scripts/cargo
 FEATURES := lab,server
@@ -40,8 +40,8 @@ lint: ## format, clippy and documentation, all without a warning
 fuzz: ## hostile input into every parser, for a bounded time [SECONDS=60] [ONLY=target]
 	SECONDS_EACH='$(SECONDS)' ONLY='$(ONLY)' scripts/fuzz.sh
 
-bench: build ## what adapters cost a call, and what they save -> target/bench
-	target/release/cosip-lab bench
+bench: build ## what adapters cost a call, and what they save -> target/bench [ONLY=floods,..]
+	target/release/cosip-lab bench $(if $(ONLY),--only $(ONLY))
 
 soak: build ## an hour of calls while phones move and the server dies -> target/soak [SECONDS=3600]
 	target/release/cosip-lab soak $(if $(SECONDS),--seconds $(SECONDS))
@@ -62,6 +62,9 @@ cross: ## the daemon for routers, four processors -> target/cross/TRIPLE/cosip [
 
 cross-test: ## the cores on emulated routers, and calls between one of them and this machine
 	cross/test
+
+cross-bench: ## emulated routers: first calls, floods, puts -> target/cross/bench
+	cross/bench
 
 sizes: ## how large the routers' programs are, and of what crates [TRIPLES=..]
 	cross/sizes $(TRIPLES)

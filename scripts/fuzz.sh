@@ -24,7 +24,7 @@ seeds() { # TARGET
     esac
 }
 
-for target in sip_message sdp uci overlay_datagram channel_datagram new_secrets \
+for target in sip_message sdp uci identity overlay_datagram channel_datagram new_secrets \
     portmap_pcp portmap_natpmp portmap_upnp; do
     [ "${ONLY:-$target}" = "$target" ] || continue
     echo "== $target, $seconds s"

@@ -65,6 +65,11 @@ fn settings() {
 }
 
 #[test]
+fn certificates_and_challenges() {
+    run("fuzz/seeds/identity", identity::fuzz::fuzz, 400, 1000);
+}
+
+#[test]
 fn overlay_datagrams() {
     run("fuzz/seeds/overlay_datagram", overlay::fuzz::fuzz, 50, 200);
 }

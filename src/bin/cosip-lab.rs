@@ -16,12 +16,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const HELP: &str = "\
 usage: cosip-lab demo [--server embedded|kamailio] [--series stopped|killed] [--media PATH]
                       [--out DIR] [--cosip FILE] [--second FILE] [--keep]
-       cosip-lab bench [--phones N] [--pairs N] [--calls N] [--seconds N] [--rounds N]
-                       [--members N] [--out DIR] [--cosip FILE] [--keep]
+       cosip-lab bench [--only PART,..] [--phones N] [--pairs N] [--calls N] [--seconds N]
+                       [--rounds N] [--members N] [--flood N] [--out DIR] [--cosip FILE]
+                       [--second FILE] [--keep]
        cosip-lab soak [--seconds N] [--seed N] [--out DIR] [--cosip FILE] [--keep]
        cosip-lab router-test --triple TRIPLE --machine DIR [--out DIR] [--cosip FILE] [--keep]
        cosip-lab sim [--routers N] [--seed N] [--scenario NAME] [--minutes N] [--table-kb N]
-                     [--threads N] [--delay-ms N] [--ipv6] [--out DIR]
+                     [--threads N] [--delay-ms N] [--nets N] [--ipv6] [--out DIR]
        cosip-lab swarm [--processes N] [--delay-ms N] [--settle SECONDS] [--idle SECONDS]
                        [--asks N] [--seed N] [--beside opendht] [--out DIR] [--cosip FILE]
                        [--keep]
@@ -34,7 +35,9 @@ demo        two homes, a provider's server that fails, calls that do not: writes
             --server kamailio needs root and Debian's kamailio and iproute2; --second has the
             second router run another program than the others
 bench       what adapters cost a call beside no adapter, and what they save when the server
-            fails or an address changes: writes summary.json into DIR (target/bench)
+            fails or an address changes; what floods, puts and certificates cost calls: calls,
+            failures, renumber, lookups, setups, floods, puts, desk; --flood says how many
+            datagrams come a second; writes summary.json into DIR (target/bench)
 soak        an hour of calls a second, of phones that leave and come back, and of a server that
             dies: no call may go wrong and no router may grow; writes summary.json into DIR
             (target/soak)
@@ -42,8 +45,9 @@ router-test a router of another processor, a machine that qemu plays: its calls 
             dies, its memory, its start; needs root and what cross/machine made in DIR
 sim         thousands of routers over virtual time, by one seed: steady, renumber, restart,
             partition, hostile, half-lost, liars and others; writes summary.json and pictures
-            into DIR (target/sim); --delay-ms has all packets take so long, and arrive; --ipv6 has
-            routers speak that alone (but for clients, families, growth)
+            into DIR (target/sim); --delay-ms has all packets take so long, and arrive; --nets has
+            all be in so many /24s; --ipv6 has routers speak that alone (but for clients, families,
+            growth)
 swarm       hundreds of real routers on this machine, packets between them delayed, and the same
             simulated: look-ups, traffic, memory, and look-ups when half are killed; fails where
             the two are more than a fifth apart; --beside opendht puts Debian's OpenDHT through

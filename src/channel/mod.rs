@@ -44,8 +44,8 @@ pub use watch::{Statements, WatchAsk};
 use crate::identity::{Identity, NetworkKeys};
 use crate::limits::{
     CHANNEL_ANSWERED_MAX, CHANNEL_BACKLOG_BYTES_MAX, CHANNEL_DATAGRAM_BYTES_MAX,
-    CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_WORK_MAX,
-    SIP_MESSAGE_BYTES_MAX,
+    CHANNEL_HANDSHAKES_MAX, CHANNEL_OUTBOX_BYTES_MAX, CHANNEL_OUTBOX_MAX, CHANNEL_SESSIONS_MAX,
+    DESK_HANDSHAKES_MAX, SIP_MESSAGE_BYTES_MAX,
 };
 use crate::net::NodeId;
 use crate::outbox::Outbox;
@@ -60,6 +60,12 @@ use handshake::Handshake;
 use session::Session;
 use std::net::SocketAddr;
 use vouching::Vouching;
+
+/// Handshakes that others opened: what a program has room for that can be a CoSIP server.
+const RESPONDERS_MAX: usize =
+    if cfg!(feature = "server") { DESK_HANDSHAKES_MAX } else { CHANNEL_HANDSHAKES_MAX };
+/// For so many sessions there is room for one of those.
+const SESSIONS_PER_HANDSHAKE: usize = CHANNEL_SESSIONS_MAX / CHANNEL_HANDSHAKES_MAX;
 
 const _: () = assert!(CHANNEL_BACKLOG_BYTES_MAX >= SIP_MESSAGE_BYTES_MAX);
 
@@ -124,9 +130,11 @@ pub struct Channel {
     session_timers: Timers,
     handshakes: Table<Handshake>,
     handshake_timers: Timers,
-    work: heapless::Deque<Id<Handshake>, CHANNEL_WORK_MAX>,
+    /// How many handshakes may be under way that others opened.
+    responders_max: usize,
+    work: heapless::Deque<Id<Handshake>, RESPONDERS_MAX>,
     /// Handshakes that others opened and that nothing was done for yet.
-    knocking: heapless::Vec<Id<Handshake>, CHANNEL_HANDSHAKES_MAX>,
+    knocking: heapless::Vec<Id<Handshake>, RESPONDERS_MAX>,
     /// The starts of the ephemeral keys of Hellos that were answered lately: a cookie is good
     /// for a while, but for one handshake only.
     answered: heapless::HistoryBuf<[u8; 8], CHANNEL_ANSWERED_MAX>,
@@ -144,8 +152,9 @@ pub struct Channel {
 
 impl Channel {
     /// A channel for `identity` in the network of `network`, with room for `sessions_max` sessions
-    /// ([`crate::limits::CHANNEL_SESSIONS_MAX`] on a router). All memory is reserved here, except
-    /// for payloads that wait for a session and the certificates of peers.
+    /// ([`crate::limits::CHANNEL_SESSIONS_MAX`] on a router), and for so many more handshakes that
+    /// others open as it is larger. All memory is reserved here, except for payloads that wait for a
+    /// session and the certificates of peers.
     pub fn new(
         identity: &Identity,
         network: &NetworkKeys,
@@ -153,6 +162,9 @@ impl Channel {
         sessions_max: usize,
     ) -> Self {
         let mut rng = rng.fork("channel");
+        let responders_max =
+            (sessions_max / SESSIONS_PER_HANDSHAKE).clamp(CHANNEL_HANDSHAKES_MAX, RESPONDERS_MAX);
+        let handshakes_max = CHANNEL_HANDSHAKES_MAX + responders_max;
         Self {
             identity: identity.clone(),
             network: network.clone(),
@@ -162,8 +174,9 @@ impl Channel {
             rng,
             sessions: Table::with_capacity(sessions_max.max(1)),
             session_timers: Timers::with_capacity(sessions_max.max(1)),
-            handshakes: Table::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
-            handshake_timers: Timers::with_capacity(2 * CHANNEL_HANDSHAKES_MAX),
+            handshakes: Table::with_capacity(handshakes_max),
+            handshake_timers: Timers::with_capacity(handshakes_max),
+            responders_max,
             work: heapless::Deque::new(),
             knocking: heapless::Vec::new(),
             answered: heapless::HistoryBuf::new(),

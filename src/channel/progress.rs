@@ -87,7 +87,13 @@ impl Channel {
 
     /// Puts a handshake into the queue for public-key operations. False where that is full.
     pub(super) fn enqueue(&mut self, id: Id<Handshake>) -> bool {
-        self.work.iter().any(|waiting| *waiting == id) || self.work.push_back(id).is_ok()
+        let waits = self.work.iter().any(|waiting| *waiting == id);
+        waits || !self.is_busy() && self.work.push_back(id).is_ok()
+    }
+
+    /// Whether as many handshakes wait for a public-key operation as may.
+    pub(super) fn is_busy(&self) -> bool {
+        self.work.len() >= self.responders_max
     }
 
     /// Does one public-key operation. False where none waits, or only such as the budget does not

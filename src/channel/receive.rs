@@ -10,7 +10,7 @@ use super::wire::{
 };
 use super::{Channel, find};
 use crate::limits::{
-    CHANNEL_COOKIE_PERIOD, CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_GIVE_UP, CHANNEL_HANDSHAKES_MAX,
+    CHANNEL_COOKIE_PERIOD, CHANNEL_DATAGRAM_BYTES_MAX, CHANNEL_GIVE_UP,
     CHANNEL_HANDSHAKES_PER_ADDRESS_MAX, CHANNEL_REPEAT_INTERVAL_MAX,
 };
 use crate::net::Rejected;
@@ -106,7 +106,7 @@ impl Channel {
             h.role == Role::Responder && h.address.map(|at| at.ip()) == Some(from.ip())
         };
         let neighbours = self.handshakes.iter().filter(|(_, h)| near(h)).count();
-        if self.count(Role::Responder) >= CHANNEL_HANDSHAKES_MAX
+        if self.count(Role::Responder) >= self.responders_max
             || neighbours >= CHANNEL_HANDSHAKES_PER_ADDRESS_MAX
         {
             return Err(Rejected::Full);
@@ -190,7 +190,7 @@ impl Channel {
     fn on_reply(&mut self, now: Instant, from: SocketAddr, data: &[u8]) -> Result<(), Rejected> {
         let mut body = wire::check(&self.network, data)?.body;
         let head = ReplyHead::take(&mut body).ok_or(Rejected::Malformed)?;
-        let work_is_full = self.work.is_full();
+        let work_is_full = self.is_busy();
         let (id, handshake) = self.opening(&head.opener_session, from)?;
         if work_is_full {
             return Err(Rejected::Full);
@@ -223,7 +223,7 @@ impl Channel {
         let waits = |h: &Handshake| {
             (h.role, h.stage) == (Role::Responder, Stage::Await) && h.local == *session
         };
-        let work_is_full = self.work.is_full();
+        let work_is_full = self.is_busy();
         let asked = self.vouching.is_asked();
         let id = find(&self.handshakes, waits);
         if let Some((id, handshake)) = id.and_then(|id| Some((id, self.handshakes.get_mut(id)?))) {

@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod chain;
 pub mod enrolment;
 mod extension;
+pub mod fuzz;
 pub mod key;
 pub mod network;
 pub mod record;

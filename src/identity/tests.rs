@@ -134,3 +134,15 @@ fn a_stand_in_signs_for_itself_alone_and_no_real_key_is_one() {
     assert_eq!(real.id(), key::node_id(&real.public()));
     assert!(a.id() != b.id() && a.id() != real.id());
 }
+
+#[test]
+fn the_fuzzers_seeds_are_what_they_are_called() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/identity/");
+    let seed = |name: &str| std::fs::read(format!("{folder}{name}")).unwrap_or_default();
+    let text = |name: &str| String::from_utf8(seed(name)).unwrap();
+    assert!(super::Certificate::parse(&seed("certificate")).is_ok());
+    assert!(super::revocation::RevocationHead::parse(&seed("revocations")).is_ok());
+    assert_eq!(super::certificate::text::parse(&text("certificates")).unwrap().len(), 2);
+    assert!(super::enrolment::Challenge::parse(&text("challenge")).is_some());
+    assert!(NetworkKeys::parse(&text("secrets"), "fuzz").is_ok());
+}

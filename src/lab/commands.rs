@@ -1,6 +1,6 @@
 //! The commands of `cosip-lab`, each with its arguments.
 
-use super::bench::{self, Load};
+use super::bench::{self, Load, Part};
 use super::demo::machine::{Image, Kind};
 use super::demo::{self, Options, ServerKind};
 use super::report::Fault;
@@ -52,7 +52,9 @@ pub fn bench(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>>
         talk: Duration::from_secs(10),
         rounds: 3,
         members: 100,
+        flood_per_s: 20_000,
     };
+    let mut parts: Vec<Part> = Part::ALL.into_iter().map(|(_, part)| part).collect();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("out") => options.out = arguments.value()?.into(),
@@ -63,12 +65,18 @@ pub fn bench(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>>
             Long("rounds") => load.rounds = arguments.value()?.parse::<u8>()?.min(6),
             Long("members") => load.members = arguments.value()?.parse::<u8>()?.clamp(3, 250),
             Long("seconds") => load.talk = Duration::from_secs(arguments.value()?.parse()?),
+            Long("flood") => load.flood_per_s = arguments.value()?.parse()?,
+            Long("only") => {
+                let names = arguments.value()?.string()?;
+                parts = Part::parse(&names).ok_or("--only takes parts of the bench")?;
+            }
+            Long("second") => options.second = Some(arguments.value()?.into()),
             Long("keep") => options.keep = true,
             other => return Err(other.unexpected().into()),
         }
     }
     load.pairs = load.pairs.min(load.phones);
-    let results = bench::run(&options, load)?;
+    let results = bench::run(&options, load, &parts)?;
     print!("\n{}", results.table());
     println!("\nsummary.json is in {}", options.out.display());
     Ok(if results.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -281,6 +289,7 @@ pub fn sim(arguments: &mut lexopt::Parser) -> Result<ExitCode, Box<dyn Error>> {
             Long("delay-ms") => {
                 options.links = sim::Links::even_ms(arguments.value()?.parse()?);
             }
+            Long("nets") => options.nets = Some(arguments.value()?.parse::<u32>()?.max(1)),
             Long("ipv6") => options.ipv6 = true,
             Long("stand-in") => options.stand_in = true,
             Long("certified") => options.certified = true,

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dht_client;
 mod dialog;
 pub mod hosts;
+mod issuer;
 pub mod nat;
 pub mod part;
 pub mod phone;

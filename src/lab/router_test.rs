@@ -81,7 +81,7 @@ pub fn run(options: &Options, kind: Kind) -> Result<Results, Error> {
     let scratch = Scratch::make(options)?;
     let interrupt = Interrupt::new()?;
     let addresses = Addresses::make_hosts(&ROUTERS)?;
-    let size = Size { room: Room { phones: CALLS, calls: CALLS }, routers: true };
+    let size = Size { room: Room { phones: CALLS, calls: CALLS }, routers: true, certified: false };
     let mut town = Town::build(addresses, scratch.path(), options, &interrupt, size)?;
     let played = play(&mut town, Limits::of(kind));
     if played.is_err() {

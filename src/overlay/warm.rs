@@ -75,6 +75,11 @@ impl Overlay {
         self.aor_keys.fit();
     }
 
+    /// The members that this node lists, and where each is.
+    pub fn listed(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> {
+        self.members.iter().map(|member| (member.id, member.address()))
+    }
+
     /// Bytes that hints take, and members.
     pub fn table_bytes(&self) -> [usize; 2] {
         [self.hints.used_bytes(), self.members.len() * size_of::<Member>()]

@@ -99,6 +99,11 @@ fn start(net: &mut Net, node: usize, identity: &Identity, trust: Arc<Trust>, clo
     net.nodes[node].seen.clear();
 }
 
+/// Two that ask for certificates, and have some.
+pub(super) fn town_of_two() -> Net {
+    town(&[own(0), own(1)])
+}
+
 fn vouches(net: &Net, here: usize, there: usize, key: u8) -> bool {
     net.nodes[here].channel.vouches(net.now, net.id(there), &Key([key; 16]))
 }

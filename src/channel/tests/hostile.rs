@@ -315,3 +315,18 @@ proptest! {
         prop_assert_eq!(net.sent.len(), 0);
     }
 }
+
+#[test]
+fn a_larger_channel_agrees_with_more_at_a_time() {
+    // Routers that open a channel in the same moment: two round trips, and then again what was full.
+    let agreed = |sessions_max| {
+        let mut net = Net::with_sessions(60, 9, sessions_max);
+        net.delay = Duration::from_millis(40);
+        (1..60).for_each(|router| net.open(router, 0));
+        net.run(Duration::from_millis(400));
+        net.nodes[0].channel.sessions.iter().count()
+    };
+    assert!(agreed(64) <= 2 * 8, "{}", agreed(64));
+    #[cfg(feature = "server")]
+    assert!(agreed(512) >= 50, "{}", agreed(512));
+}

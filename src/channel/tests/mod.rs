@@ -5,6 +5,7 @@ mod hostile;
 mod keeping;
 mod net;
 mod parts;
+mod proofless;
 
 use super::{DownReason, Payload, SendError};
 use crate::time::Duration;

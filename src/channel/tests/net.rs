@@ -137,6 +137,15 @@ impl Net {
             Channel::new(&identity(node), &network(), &mut rng, CHANNEL_SESSIONS_MAX);
     }
 
+    /// The node forgets its sessions.
+    pub(super) fn forget(&mut self, node: usize) {
+        let peers: Vec<NodeId> = self.nodes[node].channel.sessions().map(|it| it.peer).collect();
+        for peer in peers {
+            let session = self.nodes[node].channel.current(peer);
+            session.into_iter().for_each(|id| self.nodes[node].channel.remove_session(id));
+        }
+    }
+
     pub(super) fn open(&mut self, from: usize, to: usize) {
         let (peer, at) = (self.id(to), self.nodes[to].address);
         self.nodes[from].channel.open(self.now, peer, &[at]).unwrap();

@@ -5,7 +5,7 @@
 //! and clock are one process, so the delay of each packet is known.
 
 use super::talk::Talk;
-use super::{Load, quantile};
+use super::{Figures, Load, quantile};
 use crate::lab::demo::addresses::Addresses;
 use crate::lab::demo::process::Usage;
 use crate::lab::demo::router::Room;
@@ -45,7 +45,7 @@ impl Way {
 
 /// What one way cost.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+struct Row {
     way: Way,
     calls: u32,
     /// Sorted, in microseconds.
@@ -74,17 +74,17 @@ impl Row {
     }
 
     /// How many calls failed.
-    pub(super) fn calls_failed(&self) -> u32 {
+    fn calls_failed(&self) -> u32 {
         self.failed.values().sum()
     }
 
     /// One call failed with this status.
-    pub(super) fn note_failure(&mut self, status: u16) {
+    fn note_failure(&mut self, status: u16) {
         *self.failed.entry(status).or_default() += 1;
     }
 
     /// The figures.
-    pub(super) fn json(&self) -> Value {
+    fn json(&self) -> Value {
         // The direct way has no routers, and so no figures of theirs.
         let of_router = |figure: u64| (self.way != Way::Direct).then_some(figure);
         json!({
@@ -110,20 +110,44 @@ impl Row {
     }
 }
 
+/// All ways.
+pub(super) struct Ways {
+    load: Load,
+    rows: Vec<Row>,
+}
+
+impl Figures for Ways {
+    fn key(&self) -> &'static str {
+        "ways"
+    }
+
+    fn failed(&self) -> u32 {
+        self.rows.iter().map(Row::calls_failed).sum()
+    }
+
+    fn json(&self) -> Value {
+        self.rows.iter().map(Row::json).collect()
+    }
+
+    fn table(&self) -> String {
+        table(&self.rows, self.load)
+    }
+}
+
 /// Measures the three ways.
 pub(super) fn measure(
     options: &Options,
     interrupt: &Interrupt,
     folder: &Path,
     load: Load,
-) -> Result<Vec<Row>, Error> {
+) -> Result<Ways, Error> {
     let mut rows = Vec::new();
     for (start, way) in (std::process::id()..).zip([Way::Direct, Way::Server, Way::Overlay]) {
         println!("{} ...", way.as_str());
         let folder = folder.join(way.as_str().replace(", ", "-"));
         let addresses = Addresses::find(start)?;
         let room = Room { phones: load.phones, calls: load.pairs };
-        let size = Size { room, routers: way != Way::Direct };
+        let size = Size { room, routers: way != Way::Direct, certified: false };
         let mut town = Town::build(addresses, &folder, options, interrupt, size)?;
         let row = measure_way(&mut town, way, load);
         if row.is_err() {
@@ -132,11 +156,11 @@ pub(super) fn measure(
         town.keep_ladders();
         rows.push(row?);
     }
-    Ok(rows)
+    Ok(Ways { load, rows })
 }
 
 /// The rows as a table: a column each.
-pub(super) fn table(rows: &[Row], load: Load) -> String {
+fn table(rows: &[Row], load: Load) -> String {
     type Figure = fn(&Row) -> String;
     let figures: [(&str, Figure); 11] = [
         ("set-up p50", |row| format!("{} us", quantile(&row.setups_us, 50))),

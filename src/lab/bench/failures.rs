@@ -1,7 +1,7 @@
 //! The first call after the server failed, which nobody expects to fail.
 
 use super::calls::{ANSWER_MAX, make_call, millis};
-use super::listed;
+use super::{Figures, listed};
 use crate::lab::demo::addresses::Addresses;
 use crate::lab::demo::town::{Size, Town};
 use crate::lab::demo::{Error, Interrupt, Options};
@@ -20,16 +20,20 @@ pub(super) struct FirstCalls {
     failed: u32,
 }
 
-impl FirstCalls {
-    pub(super) fn failed(&self) -> u32 {
+impl Figures for FirstCalls {
+    fn key(&self) -> &'static str {
+        "first_call_ms"
+    }
+
+    fn failed(&self) -> u32 {
         self.failed
     }
 
-    pub(super) fn json(&self) -> Value {
+    fn json(&self) -> Value {
         json!({ "refused": self.refused_ms, "silent": self.silent_ms, "failed": self.failed })
     }
 
-    pub(super) fn table(&self) -> String {
+    fn table(&self) -> String {
         format!(
             "{:<42}{}\n{:<42}{}\n",
             "first call after the server refused",

@@ -3,7 +3,7 @@
 //! The members are on addresses of 127.0.0.0/8, each in a /24 of its own. Nothing delays their
 //! datagrams, so the times are those of the work, not of a network.
 
-use super::quantile;
+use super::{Figures, quantile};
 use crate::lab::demo::addresses::Addresses;
 use crate::lab::demo::process::Process;
 use crate::lab::demo::{Error, Interrupt, Options};
@@ -35,12 +35,16 @@ pub(super) struct Lookups {
     memory_kb: Vec<u64>,
 }
 
-impl Lookups {
-    pub(super) fn failed(&self) -> u32 {
+impl Figures for Lookups {
+    fn key(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn failed(&self) -> u32 {
         self.failed
     }
 
-    pub(super) fn json(&self) -> Value {
+    fn json(&self) -> Value {
         json!({
             "members": self.members,
             "delay_ms": 0,
@@ -53,7 +57,7 @@ impl Lookups {
         })
     }
 
-    pub(super) fn table(&self) -> String {
+    fn table(&self) -> String {
         let times = |sorted: &[f64]| {
             format!("{:.1} ms p50  {:.1} ms p99", quantile(sorted, 50), quantile(sorted, 99))
         };

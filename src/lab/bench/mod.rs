@@ -1,24 +1,26 @@
 //! What adapters cost, and what they save: the figures of `make bench`.
 //!
 //! `calls` compares three ways of the same calls, `failures` measures the first call after
-//! the server failed, [`renumber`] how soon a home is reached again whose address changed, and
-//! `lookups` the overlay alone. All on one machine and real processes: the figures compare
-//! ways, not machines, and the network adds no delay.
+//! the server failed, [`renumber`] how soon a home is reached again whose address changed,
+//! `lookups` the overlay alone. With certificates: `setups` measures what the first call between
+//! two homes takes, `floods` and `puts` what others can do to calls (`shots` throws), `desk` what
+//! enrolment takes of a CoSIP server. All on one machine, and but for `desk` real processes: the
+//! figures compare ways, not machines, and the network adds no delay.
 
 mod calls;
+mod desk;
 mod failures;
+mod floods;
 mod lookups;
+mod puts;
 pub mod renumber;
+mod setups;
+mod shots;
 pub(in crate::lab) mod talk;
 
 use super::demo::{Error, Interrupt, Options, Scratch};
 use crate::time::Duration;
-use calls::Row;
-use failures::FirstCalls;
-use lookups::Lookups;
-use renumber::Renumbered;
-use serde_json::json;
-use std::fmt::Write;
+use serde_json::{Map, Value, json};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -35,32 +37,99 @@ pub struct Load {
     pub rounds: u8,
     /// Members of the overlay whose look-ups are timed; at most 250.
     pub members: u8,
+    /// Datagrams of a flood.
+    pub flood_per_s: u32,
+}
+
+/// A part of what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Three ways of the same calls.
+    Calls,
+    /// The first call after the server failed.
+    Failures,
+    /// A new address.
+    Renumber,
+    /// The overlay alone.
+    Lookups,
+    /// The first call of certified routers, and later ones.
+    Setups,
+    /// Calls in floods.
+    Floods,
+    /// Sound while members put.
+    Puts,
+    /// A CoSIP server.
+    Desk,
+}
+
+impl Part {
+    /// All, by their names.
+    pub const ALL: [(&str, Self); 8] = [
+        ("calls", Self::Calls),
+        ("failures", Self::Failures),
+        ("renumber", Self::Renumber),
+        ("lookups", Self::Lookups),
+        ("setups", Self::Setups),
+        ("floods", Self::Floods),
+        ("puts", Self::Puts),
+        ("desk", Self::Desk),
+    ];
+
+    /// Those that `words` names, parted by commas.
+    pub fn parse(words: &str) -> Option<Vec<Self>> {
+        let of = |word| Self::ALL.into_iter().find(|(name, _)| *name == word).map(|it| it.1);
+        words.split(',').map(of).collect()
+    }
+
+    fn measure(
+        self,
+        options: &Options,
+        interrupt: &Interrupt,
+        scratch: &Scratch,
+        load: Load,
+    ) -> Result<Box<dyn Figures>, Error> {
+        let folder = scratch.path();
+        let Load { rounds, members, .. } = load;
+        Ok(match self {
+            Self::Calls => Box::new(calls::measure(options, interrupt, folder, load)?),
+            Self::Failures => Box::new(failures::measure(options, interrupt, folder, rounds)?),
+            Self::Renumber => Box::new(renumber::measure_enclosed(options, interrupt, rounds)?),
+            Self::Lookups => Box::new(lookups::measure(options, interrupt, folder, members)?),
+            Self::Setups => Box::new(setups::measure(options, interrupt, folder, rounds)?),
+            Self::Floods => Box::new(floods::measure(options, interrupt, folder, load)?),
+            Self::Puts => Box::new(puts::measure(options, interrupt, folder, load)?),
+            Self::Desk => Box::new(desk::measure()?),
+        })
+    }
+}
+
+/// What one part has measured.
+trait Figures {
+    /// Its name in `summary.json`.
+    fn key(&self) -> &'static str;
+    /// How many calls, look-ups and the like failed.
+    fn failed(&self) -> u32;
+    /// The figures for programs.
+    fn json(&self) -> Value;
+    /// For people: whole lines.
+    fn table(&self) -> String;
 }
 
 /// All figures.
 pub struct Results {
     load: Load,
-    rows: Vec<Row>,
-    first_calls: FirstCalls,
-    renumbered: Result<Renumbered, String>,
-    lookups: Lookups,
+    figures: Vec<Box<dyn Figures>>,
 }
 
-/// Measures everything and writes `summary.json`.
+/// Measures these parts and writes `summary.json`.
 ///
 /// # Errors
 /// [`Error`] where something cannot be set up.
-pub fn run(options: &Options, load: Load) -> Result<Results, Error> {
+pub fn run(options: &Options, load: Load, parts: &[Part]) -> Result<Results, Error> {
     let scratch = Scratch::make(options)?;
     let interrupt = Interrupt::new()?;
-    let folder = scratch.path();
-    let results = Results {
-        load,
-        rows: calls::measure(options, &interrupt, folder, load)?,
-        first_calls: failures::measure(options, &interrupt, folder, load.rounds)?,
-        renumbered: renumber::measure_enclosed(options, &interrupt, load.rounds)?,
-        lookups: lookups::measure(options, &interrupt, folder, load.members)?,
-    };
+    let measured = parts.iter().map(|part| part.measure(options, &interrupt, &scratch, load));
+    let results = Results { load, figures: measured.collect::<Result<_, _>>()? };
     options.write("summary.json", &results.json())?;
     Ok(results)
 }
@@ -68,44 +137,27 @@ pub fn run(options: &Options, load: Load) -> Result<Results, Error> {
 impl Results {
     /// How many calls and look-ups failed.
     pub fn failed(&self) -> u32 {
-        let calls: u32 = self.rows.iter().map(Row::calls_failed).sum();
-        let renumbered = self.renumbered.as_ref().map_or(0, Renumbered::failed);
-        calls + self.first_calls.failed() + renumbered + self.lookups.failed()
+        self.figures.iter().map(|it| it.failed()).sum()
     }
 
     /// `summary.json`.
     pub fn json(&self) -> String {
-        let load = self.load;
-        let value = json!({
-            "failed": self.failed(),
-            "phones_per_home": load.phones,
-            "calls_at_a_time": load.pairs,
-            "ways": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
-            "first_call_ms": self.first_calls.json(),
-            "renumbered": match &self.renumbered {
-                Ok(renumbered) => renumbered.json(),
-                Err(why) => json!({ "left_out": why }),
-            },
-            "overlay": self.lookups.json(),
-        });
-        format!("{value:#}\n")
+        let mut values = Map::from_iter([
+            ("failed".to_owned(), json!(self.failed())),
+            ("phones_per_home".to_owned(), json!(self.load.phones)),
+            ("calls_at_a_time".to_owned(), json!(self.load.pairs)),
+        ]);
+        values.extend(self.figures.iter().map(|it| (it.key().to_owned(), it.json())));
+        format!("{:#}\n", Value::Object(values))
     }
 
     /// The figures as tables.
     pub fn table(&self) -> String {
-        let mut text = calls::table(&self.rows, self.load);
-        // Writing to a String does not fail.
-        let _ = write!(text, "\n{}", self.first_calls.table());
-        match &self.renumbered {
-            Ok(renumbered) => text += &renumbered.table(),
-            Err(why) => {
-                let _ = writeln!(text, "{:<42}left out: {why}", "reached after a new WAN address");
-            }
-        }
-        let _ = write!(text, "\n{}", self.lookups.table());
+        let tables: Vec<_> = self.figures.iter().map(|it| it.table()).collect();
+        let mut text = tables.join("\n");
         let failed = self.failed();
         if failed > 0 {
-            let _ = writeln!(text, "\n{failed} calls or look-ups failed");
+            text += &format!("\n{failed} calls or look-ups failed\n");
         }
         text
     }

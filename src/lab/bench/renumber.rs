@@ -4,7 +4,7 @@
 //! provider that gives a new one every night. So it runs enclosed, as a process of its own.
 
 use super::calls::{make_call, start_failing};
-use super::listed;
+use super::{Figures, listed};
 use crate::lab::demo::addresses::Addresses;
 use crate::lab::demo::town::{CALLEES, ROUTERS, Size, Town};
 use crate::lab::demo::{Error, Interrupt, Options, Scratch};
@@ -32,7 +32,7 @@ impl Renumbered {
         list.into_iter().flatten().filter_map(Value::as_f64).collect()
     }
 
-    pub(super) fn failed(&self) -> u32 {
+    fn failed(&self) -> u32 {
         self.0["failed"].as_u64().map_or(u32::MAX, |failed| failed as u32)
     }
 
@@ -40,10 +40,33 @@ impl Renumbered {
     pub fn json(&self) -> Value {
         self.0.clone()
     }
+}
 
-    pub(super) fn table(&self) -> String {
-        let times = listed(&self.reached_s(), "s");
-        format!("{:<42}{times}\n", "reached after a new WAN address")
+/// The figures, or why there are none.
+pub(super) struct Measured(pub(super) Result<Renumbered, String>);
+
+impl Figures for Measured {
+    fn key(&self) -> &'static str {
+        "renumbered"
+    }
+
+    fn failed(&self) -> u32 {
+        self.0.as_ref().map_or(0, Renumbered::failed)
+    }
+
+    fn json(&self) -> Value {
+        match &self.0 {
+            Ok(renumbered) => renumbered.json(),
+            Err(why) => json!({ "left_out": why }),
+        }
+    }
+
+    fn table(&self) -> String {
+        let told = match &self.0 {
+            Ok(renumbered) => listed(&renumbered.reached_s(), "s"),
+            Err(why) => format!("left out: {why}"),
+        };
+        format!("{:<42}{told}\n", "reached after a new WAN address")
     }
 }
 
@@ -52,9 +75,9 @@ pub(super) fn measure_enclosed(
     options: &Options,
     interrupt: &Interrupt,
     rounds: u8,
-) -> Result<Result<Renumbered, String>, Error> {
+) -> Result<Measured, Error> {
     if let Some(words) = hosts::missing(&[]) {
-        return Ok(Err(format!("needs {words}")));
+        return Ok(Measured(Err(format!("needs {words}"))));
     }
     println!("a new WAN address, {rounds} times ...");
     let failed = |why: &dyn core::fmt::Display| Error::new("the change of address".to_owned(), why);
@@ -67,7 +90,7 @@ pub(super) fn measure_enclosed(
         return Err(failed(&output.status));
     }
     let value = serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))?;
-    Ok(Ok(Renumbered(value)))
+    Ok(Measured(Ok(Renumbered(value))))
 }
 
 /// Measures it on hosts of their own; the program has to be enclosed.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn results() -> Results {
+fn results(failed: Option<u16>) -> Results {
     Results {
         load: Load {
             calls: 3,
@@ -11,11 +11,17 @@ fn results() -> Results {
             talk: Duration::from_secs(1),
             rounds: 1,
             members: 5,
+            flood_per_s: 20_000,
         },
-        rows: calls::tests::rows(),
-        first_calls: FirstCalls::default(),
-        renumbered: Err("needs root".to_owned()),
-        lookups: Lookups::default(),
+        figures: vec![
+            Box::new(calls::tests::ways(failed)),
+            Box::new(failures::FirstCalls::default()),
+            Box::new(renumber::Measured(Err("needs root".to_owned()))),
+            Box::new(lookups::Lookups::default()),
+            Box::new(setups::Setups::default()),
+            Box::new(floods::Floods::default()),
+            Box::new(puts::Puts::default()),
+        ],
     }
 }
 
@@ -28,19 +34,18 @@ fn quantiles_are_values_that_were_measured() {
 
 #[test]
 fn what_adapters_add_is_told_beside_the_direct_way() {
-    let value: serde_json::Value = serde_json::from_str(&results().json()).unwrap();
+    let value: Value = serde_json::from_str(&results(None).json()).unwrap();
     assert_eq!(value["failed"], 0);
     let ways = value["ways"].as_array().unwrap();
     assert_eq!(ways[0]["setup_us_p50"], 400);
     assert_eq!(ways[1]["setup_us_p50"], 900);
     assert_eq!(value["renumbered"]["left_out"], "needs root");
-    assert!(results().table().contains("left out: needs root"));
+    assert!(results(None).table().contains("left out: needs root"));
 }
 
 #[test]
 fn one_failed_call_is_told_everywhere() {
-    let mut results = results();
-    results.rows[2].note_failure(480);
+    let results = results(Some(480));
     assert_eq!(results.failed(), 1);
     assert!(results.json().contains("\"failed\": 1"));
     assert!(results.table().contains("1 call failed with 480"));

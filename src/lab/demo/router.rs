@@ -4,12 +4,19 @@ use super::addresses::Addresses;
 use super::machine::{Image, Machine};
 use super::process::{Process, Usage};
 use super::{Error, Interrupt, Options};
+use crate::identity::certificate::{CERTIFIED_KEYS_MAX, text};
+use crate::identity::network::SecretError;
+use crate::identity::record::Key;
+use crate::identity::{Identity, NetworkKeys};
+use crate::lab::issuer::Issuer;
+use core::fmt::Display;
 use serde_json::Value;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The domain that the provider of the demo serves.
 pub(in crate::lab) const DOMAIN: &str = "lab.example";
@@ -67,13 +74,41 @@ impl Router {
         let text = configuration(number, addresses, options, room);
         fs::write(folder.join("config"), text).map_err(failed)?;
         let secret = folder.join("network.key");
-        // The secret of a network that lives a minute on one machine.
-        fs::write(&secret, format!("{}\n", "5a".repeat(32))).map_err(failed)?;
+        fs::write(&secret, secret_text()).map_err(failed)?;
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).map_err(failed)?;
         let other = options.second.as_ref().filter(|_| number == SECOND_ROUTER);
         let cosip = other.unwrap_or(&options.cosip).clone();
         let image = options.image_of(number).cloned();
         Ok(Self { number, addresses, cosip, folder, image, daemon: Daemon::Off })
+    }
+
+    /// Has the daemon ask for certificates, and gives it some for the addresses of its phones.
+    pub(super) fn certify(&self, users: &[String]) -> Result<(), Error> {
+        let failed = |error: &dyn Display| {
+            Error::new(format!("cannot certify router {}", self.number), error)
+        };
+        let keys = network_keys().map_err(|error| failed(&error))?;
+        let issuer = issuer(&keys)?;
+        let identity = Identity::from_seed([self.number; 32]).map_err(|error| failed(&error))?;
+        let of = |user: &String| Key::of(&keys.aor_key(&format!("{user}@{DOMAIN}")));
+        let listed: Vec<Key> = users.iter().map(of).collect();
+        // Who has no phones has a place all the same.
+        let some = listed.chunks(CERTIFIED_KEYS_MAX).chain(listed.is_empty().then_some(&[][..]));
+        let certificates: Vec<_> = (u64::from(self.number) << 8..)
+            .zip(some)
+            .map(|(serial, listed)| issuer.certify(serial, &identity, listed))
+            .collect();
+        let anchor: String = issuer.anchor().iter().map(|byte| format!("{byte:02x}")).collect();
+        let write = || -> std::io::Result<()> {
+            let key = self.folder.join("adapter.key");
+            fs::write(&key, identity.to_text())?;
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+            fs::write(self.folder.join("adapter.crt"), text::write(&certificates))?;
+            let mut config =
+                fs::OpenOptions::new().append(true).open(self.folder.join("config"))?;
+            writeln!(config, "\nconfig identity 'identity'\n\tlist trust_anchor '{anchor}'")
+        };
+        write().map_err(|error| failed(&error))
     }
 
     /// Starts the daemon, after its machine where it has one; tells the instant before.
@@ -189,6 +224,11 @@ impl Status {
         self.0["overlay"]["peers"].as_u64().unwrap_or(0)
     }
 
+    /// What was counted under this name.
+    pub(in crate::lab) fn counter(&self, name: &str) -> u64 {
+        self.0["counters"][name].as_u64().unwrap_or(0)
+    }
+
     /// How many calls there are.
     pub(in crate::lab) fn calls(&self) -> Option<usize> {
         self.0["calls"].as_array().map(Vec::len)
@@ -198,6 +238,27 @@ impl Status {
     pub(in crate::lab) fn interception(&self) -> Option<&str> {
         self.0["interception"]["method"].as_str()
     }
+}
+
+/// The secret of a network that lives a minute on one machine.
+fn secret_text() -> String {
+    format!("{}\n", "5a".repeat(32))
+}
+
+/// The keys of that network.
+///
+/// # Errors
+/// None: the secret is one.
+pub(in crate::lab) fn network_keys() -> Result<NetworkKeys, SecretError> {
+    NetworkKeys::parse(&secret_text(), DOMAIN)
+}
+
+/// Who certifies its routers.
+pub(in crate::lab) fn issuer(keys: &NetworkKeys) -> Result<Issuer, Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_s = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+    Issuer::new(keys, now_s, false)
+        .ok_or_else(|| Error::new("cannot make a provider".to_owned(), "bad keys"))
 }
 
 /// The settings of a router. Its phones may call without a rest: that is what is measured.

@@ -20,6 +20,8 @@ pub(in crate::lab) const ROUTERS: [u8; 3] = [CALLERS, CALLEES, 3];
 pub(in crate::lab) const CALLERS: u8 = 1;
 /// The router of the callees.
 pub(in crate::lab) const CALLEES: u8 = 2;
+/// Who lives behind which router.
+const HOMES: [(&str, u8); 2] = [("alice", CALLERS), ("bob", CALLEES)];
 const READY_MAX: Duration = Duration::from_secs(15);
 /// How often it is asked whether something has come to pass.
 const POLL: Duration = Duration::from_millis(200);
@@ -31,12 +33,14 @@ pub(in crate::lab) struct Size {
     pub(in crate::lab) room: Room,
     /// Whether each half of the phones is behind a router of its own.
     pub(in crate::lab) routers: bool,
+    /// Whether the routers ask for certificates, and have some.
+    pub(in crate::lab) certified: bool,
 }
 
 impl Size {
     /// Two phones, a router each.
     pub(in crate::lab) const SMALL: Self =
-        Self { room: Room { phones: 1, calls: 1 }, routers: true };
+        Self { room: Room { phones: 1, calls: 1 }, routers: true, certified: false };
 }
 
 /// Everything that takes part in a call.
@@ -65,7 +69,7 @@ impl<'o> Town<'o> {
         let failed = |error| Error::new(format!("cannot make {}", folder.display()), error);
         fs::create_dir_all(folder).map_err(failed)?;
         let mut stage = Stage::new();
-        for (name, home) in [("alice", ROUTERS[0]), ("bob", ROUTERS[1])] {
+        for (name, home) in HOMES {
             for number in 0..size.room.phones {
                 let mut settings = settings(name, addresses, (home, number), size.routers);
                 // A router that intercepts also has phones that know of no router.
@@ -84,6 +88,9 @@ impl<'o> Town<'o> {
             .iter()
             .map(|number| Router::write(*number, addresses, folder, options, size.room))
             .collect::<Result<Vec<_>, _>>()?;
+        for router in routers.iter().filter(|_| size.certified) {
+            router.certify(&users_of(router.number, size.room.phones))?;
+        }
         let mut town = Self {
             addresses,
             stage,
@@ -234,11 +241,20 @@ impl Drop for Town<'_> {
     }
 }
 
+/// The users of the phones behind a router.
+fn users_of(router: u8, phones: u8) -> Vec<String> {
+    let here = HOMES.into_iter().filter(|(_, home)| *home == router);
+    here.flat_map(|(name, _)| (0..phones).map(move |number| user(name, number))).collect()
+}
+
+fn user(name: &str, number: u8) -> String {
+    if number == 0 { name.to_owned() } else { format!("{name}{number}") }
+}
+
 fn settings(name: &str, addresses: Addresses, (home, number): (u8, u8), routers: bool) -> Settings {
     let host = addresses.phone(home, number);
-    let user = if number == 0 { name.to_owned() } else { format!("{name}{number}") };
     Settings {
-        user,
+        user: user(name, number),
         domain: DOMAIN.to_owned(),
         sip: (host, 5060).into(),
         media: (host, 4000).into(),

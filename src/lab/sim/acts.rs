@@ -1,6 +1,5 @@
 //! What routers and their users do, and what is done to them.
 
-use super::address::POOL;
 use super::attack::Attack;
 use super::dialect::Dialect;
 use super::meet::KNOCK_EVERY_US;
@@ -79,7 +78,7 @@ impl Shard {
     }
 
     fn renumber(&mut self, now: u64, index: usize) {
-        let pool = &mut self.pools[index / POOL as usize];
+        let pool = &mut self.pools[index / self.pool_routers as usize];
         let router = &mut self.routers[index];
         if router.overlay.is_some() {
             let before = router.home;
@@ -92,13 +91,14 @@ impl Shard {
         let router = &mut self.routers[index];
         if router.overlay.is_some() {
             router.die();
-            self.pools[index / POOL as usize].take(&router.home);
+            let home = router.home;
+            self.pool_of(index).take(&home);
             self.live(now, -1);
         }
     }
 
     fn boot(&mut self, world: &World, now: u64, index: usize, publishes: bool) {
-        let pool = &mut self.pools[index / POOL as usize];
+        let pool = &mut self.pools[index / self.pool_routers as usize];
         let router = &mut self.routers[index];
         if router.overlay.is_some() {
             return;

@@ -1,6 +1,6 @@
 //! Addresses of a provider's pools: who has one, who gets the next, who shares one.
 //!
-//! Routers of one pool are neighbours in the network: same region, same IPv4 /16, same IPv6 /32.
+//! Routers of one pool are neighbours in the network: same region, same IPv4 /24, same IPv6 /32.
 //! There are not many more addresses than routers, so whoever loses one soon sees it given to
 //! somebody else, as with real providers. Behind some addresses the provider translates for many
 //! (RFC 6888), one carrier of each kind in a pool. All routers of a pool, and its addresses,
@@ -10,10 +10,12 @@ use super::dice::Dice;
 use crate::lab::nat::{Filter, Nat};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Routers of one pool.
+/// Routers of one pool, where it is not said how many pools there are.
 pub(super) const POOL: u32 = 64;
-/// Addresses of one pool; the carriers' are behind them.
-const HOSTS: u16 = 2 * POOL as u16;
+/// Most routers of one pool: each can still have another address than before.
+pub(super) const POOL_MAX: u32 = CARRIERS_FROM as u32 - 2;
+/// All addresses of a pool are in one /24; from here on they are the carriers'.
+const CARRIERS_FROM: u16 = 252;
 /// The overlay's port; the one beside it is its second.
 pub(super) const PORT: u16 = 5070;
 const NOBODY: u32 = u32::MAX;
@@ -85,14 +87,15 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool whose carriers, if it needs any, remember for so many seconds.
-    pub(super) fn new(number: u32, carrier_life_s: u64) -> Self {
+    /// A pool of so many routers, with twice the addresses where there are as many. Its carriers, if
+    /// it needs any, remember for so many seconds.
+    pub(super) fn new(number: u32, routers: u32, carrier_life_s: u64) -> Self {
         let carrier = |(at, (filter, symmetric)): (u16, (Filter, bool))| {
-            Nat::new(v4(number, HOSTS + at).ip(), filter, symmetric, carrier_life_s)
+            Nat::new(v4(number, CARRIERS_FROM + at).ip(), filter, symmetric, carrier_life_s)
         };
         Self {
             number,
-            holders: vec![NOBODY; usize::from(HOSTS)],
+            holders: vec![NOBODY; (2 * routers).min(CARRIERS_FROM.into()) as usize],
             carriers: (0..).zip(CARRIERS).map(carrier).collect(),
         }
     }
@@ -108,9 +111,10 @@ impl Pool {
         if access == Access::Shared {
             return self.share(router, before, dice);
         }
-        let mut host = dice.below(u64::from(HOSTS)) as u16;
+        let hosts = self.holders.len() as u16;
+        let mut host = dice.below(u64::from(hosts)) as u16;
         while self.holders[usize::from(host)] != NOBODY || before.is_some_and(|b| b.host == host) {
-            host = (host + 1) % HOSTS;
+            host = (host + 1) % hosts;
         }
         if let Some(before) = before {
             self.take(before);
@@ -127,7 +131,7 @@ impl Pool {
     }
 
     fn share(&self, router: u32, before: Option<&Home>, dice: &mut Dice) -> Home {
-        let host = HOSTS + dice.below(self.carriers.len() as u64) as u16;
+        let host = CARRIERS_FROM + dice.below(self.carriers.len() as u64) as u16;
         let last = before.and_then(|home| home.v4).map_or(3, |inside| bits(&inside) & 3);
         let ip = Ipv4Addr::from(SHARED | router << 2 | (last + 1) & 3);
         let inside = SocketAddr::new(IpAddr::V4(ip), PORT);
@@ -177,7 +181,7 @@ impl Pool {
     }
 
     fn carrier(&mut self, host: u16) -> Option<&mut Nat> {
-        self.carriers.get_mut(usize::from(host.checked_sub(HOSTS)?))
+        self.carriers.get_mut(usize::from(host.checked_sub(CARRIERS_FROM)?))
     }
 }
 
@@ -210,13 +214,13 @@ pub(super) fn place(address: &SocketAddr) -> Option<(u32, u16)> {
             _ => return None,
         },
     };
-    let reached = host >= HOSTS || [PORT, PORT + 1].contains(&address.port());
+    let reached = host >= CARRIERS_FROM || [PORT, PORT + 1].contains(&address.port());
     reached.then_some((pool, host))
 }
 
 /// An address in one number: the same for both ports of a router.
 pub(super) fn key(address: &SocketAddr) -> u64 {
     let Some((pool, host)) = place(address) else { return 0 };
-    let port = if host < HOSTS { 0 } else { u64::from(address.port()) };
+    let port = if host < CARRIERS_FROM { 0 } else { u64::from(address.port()) };
     port << 48 | u64::from(pool) << 16 | u64::from(host)
 }

@@ -1,7 +1,7 @@
 //! How datagrams get from one router to another: over the sender's line, through carriers, over
 //! the way between two pools, and over the receiver's line.
 
-use super::address::{POOL, place};
+use super::address::place;
 use super::attack::Shot;
 use super::dialect::{Versions, renew};
 use super::fault::{spoil, times};
@@ -116,7 +116,8 @@ impl Shard {
         let (met, sender) = (router.reached.is_here_by(&to), router.number);
         from.set_port(from.port() + u16::from(via == Port::Second));
         let router = &self.routers[index];
-        let from = self.pools[index / POOL as usize].leave(now, &router.home, from, to);
+        let home = router.home;
+        let from = self.pool_of(index).leave(now, &home, from, to);
         self.cross(world, now, index, Packet { from, to, sender, met, made: Made::Honestly, data });
     }
 
@@ -140,7 +141,8 @@ impl Shard {
             self.packets.recycle(packet);
             return;
         };
-        let ends = [packet.sender / POOL, pool].map(|pool| (pool, world.regions[pool as usize]));
+        let ends = [packet.sender / world.common.pool, pool]
+            .map(|pool| (pool, world.regions[pool as usize]));
         let links = world.common.links;
         let (late_us, twice) = links.mishap(&mut router.dice);
         let at = now + line_us + late_us + links.way_us(world.common.seed, ends[0], ends[1]);

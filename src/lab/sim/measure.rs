@@ -8,7 +8,7 @@ use super::scenario::Scenario;
 use super::shard::Shard;
 use super::tally::Tally;
 use super::truth::Asked;
-use super::verdict::{LOOKUP_MAX, Verdict, broken_limits, judge, knows_address};
+use super::verdict::{LOOKUP_MAX, Verdict, broken_limits, judge, knows_address, listings};
 use super::watch::Watched;
 
 /// Faults that are told one by one.
@@ -105,6 +105,8 @@ pub struct Measured {
     pub victim: (u64, u64),
     /// What a CoSIP server's watch has brought, where there is one.
     pub watched: Option<Watched>,
+    /// At the end: how many others list each member where it is, sorted.
+    pub listed_by: Vec<u32>,
     /// The median round-trip time of links.
     pub rtt_us: u64,
     /// Sent and received by a router each second, headers counted, without look-ups.
@@ -154,6 +156,7 @@ impl Measured {
             moved: (0, 0),
             victim: (0, 0),
             watched: None,
+            listed_by: listings(network),
             rtt_us: network.median_rtt_us(),
             bytes_per_s: tally.bytes as f64 / lived_s,
             lookup_bytes_per_s: tally.lookup_bytes as f64 / lived_s,
@@ -309,6 +312,14 @@ impl Measured {
         if self.faults.len() < TOLD_MAX {
             self.faults.push(what);
         }
+    }
+}
+
+impl Measured {
+    /// Members at the end, and those of them whom others list.
+    pub fn members(&self) -> (usize, usize) {
+        let alone = self.listed_by.partition_point(|by| *by == 0);
+        (self.listed_by.len(), self.listed_by.len() - alone)
     }
 }
 

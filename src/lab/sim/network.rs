@@ -3,7 +3,7 @@
 //! Shards run side by side for as long as no packet could cross from one to another, then
 //! exchange what they sent. What a router sees does not depend on how many shards there are.
 
-use super::address::{CARRIER_LIFE_S, POOL, Pool, place};
+use super::address::{CARRIER_LIFE_S, POOL, POOL_MAX, Pool, place};
 use super::fault::Fault;
 use super::link::{LEAST_US, region, rtt_us, usual_rtt_us};
 use super::population::Population;
@@ -47,7 +47,9 @@ pub(super) struct Network {
 impl Network {
     /// A network in which nothing is published; members have known the others for hours.
     pub(super) fn new(options: &Options, population: Population) -> Self {
-        let pools = options.routers.div_ceil(POOL);
+        let of_each = |nets| options.routers.div_ceil(nets).clamp(1, POOL_MAX);
+        let pool = options.nets.map_or(POOL, of_each);
+        let pools = options.routers.div_ceil(pool);
         let shards = options.threads.clamp(1, pools);
         let stand_in = options.stand_in || options.routers >= STAND_IN_FROM;
         let keys = NetworkKeys::new(&[7; 32], "simulated");
@@ -60,6 +62,7 @@ impl Network {
             stand_in,
             provider,
             population,
+            pool,
             links: options.links,
             bootstrap: Vec::new(),
         };
@@ -69,7 +72,7 @@ impl Network {
         let world = World { common, shards, regions, parted, attacked, betrayed, fault };
         let mut network = Self {
             world,
-            shards: (0..shards).map(|n| Shard::new(n, shards, BEGIN_US)).collect(),
+            shards: (0..shards).map(|n| Shard::new(n, shards, pool, BEGIN_US)).collect(),
             now: BEGIN_US,
             routers: options.routers,
         };
@@ -90,7 +93,7 @@ impl Network {
 
     /// Has a router do something at `at`.
     pub(super) fn plan(&mut self, at: u64, router: u32, act: Act) {
-        let shard = &mut self.shards[(router / POOL % self.world.shards) as usize];
+        let shard = &mut self.shards[self.world.shard_of(router)];
         let index = shard.index(&self.world, router);
         let order = shard.routers[index].next_order();
         shard.queue.push(Event { at, order, whom: router, what: What::Act(act) });
@@ -119,12 +122,12 @@ impl Network {
     }
 
     pub(super) fn router(&self, number: u32) -> &Router {
-        let shard = &self.shards[(number / POOL % self.world.shards) as usize];
+        let shard = &self.shards[self.world.shard_of(number)];
         &shard.routers[shard.index(&self.world, number)]
     }
 
     pub(super) fn router_mut(&mut self, number: u32) -> &mut Router {
-        let shard = &mut self.shards[(number / POOL % self.world.shards) as usize];
+        let shard = &mut self.shards[self.world.shard_of(number)];
         let index = shard.index(&self.world, number);
         &mut shard.routers[index]
     }
@@ -158,7 +161,7 @@ impl Network {
             .map(|_| {
                 let [a, b] = [draw(), draw()].map(|number| self.router(number));
                 let end = |router: &Router| {
-                    let pool = router.number / POOL;
+                    let pool = router.number / self.world.common.pool;
                     (pool, self.world.regions[pool as usize])
                 };
                 let way_us = self.world.common.links.way_us(self.world.common.seed, end(a), end(b));
@@ -222,8 +225,9 @@ fn populate(
     let mut members = Vec::new();
     let life_s = if world.fault == Some(Fault::ForgetsFlows) { 3 } else { CARRIER_LIFE_S };
     for number in (shard.number..pools).step_by(world.shards as usize) {
-        let mut pool = Pool::new(number, life_s);
-        for router in number * POOL..((number + 1) * POOL).min(routers) {
+        let size = world.common.pool;
+        let mut pool = Pool::new(number, size, life_s);
+        for router in number * size..((number + 1) * size).min(routers) {
             let router = Router::new(router, &mut pool, &world.common, BOOTED_US);
             if world.common.population.is_member(router.access) {
                 members.push((router.id(), router.home.by_family()));
@@ -254,7 +258,7 @@ fn begin(shard: &mut Shard, world: &World, members: &[(NodeId, [Option<SocketAdd
         }
         let end = |pool: u32| (pool, world.regions[pool as usize]);
         let (links, seed) = (world.common.links, world.common.seed);
-        let (own, line) = (end(router.number / POOL), &router.line);
+        let (own, line) = (end(router.number / world.common.pool), &router.line);
         let rtt = |address: &SocketAddr| {
             let there = place(address).map_or(own, |(pool, _)| end(pool));
             Duration::from_micros(usual_rtt_us(links.way_us(seed, own, there), line))

@@ -108,6 +108,7 @@ impl Measured {
             "busiest_datagrams_per_s": self.busiest,
             "new_address_known": self.moved.1,
             "new_address_asked": self.moved.0,
+            "members": self.membership(),
             "victim_found": self.victim.1,
             "victim_asked": self.victim.0,
             "watched": self.watched.map(Watched::json),
@@ -122,6 +123,12 @@ impl Measured {
             "cpu_s": hundredths(self.cpu_s),
             "virtual_minutes_per_cpu_s": hundredths(self.minutes as f64 / self.cpu_s),
         })
+    }
+
+    fn membership(&self) -> Value {
+        let by = |percent| percentile(&self.listed_by, percent);
+        let (all, listed) = self.members();
+        json!({ "all": all, "listed": listed, "by_others_p1": by(1), "by_others_p50": by(50) })
     }
 
     fn by_kind(&self) -> Value {
@@ -183,6 +190,12 @@ impl Measured {
                 seen.statements,
             );
         }
+        let (members, listed) = self.members();
+        text += &format!(
+            "\n  members {members}, listed where they are {listed}, by {} / {} others (p1 / p50)",
+            percentile(&self.listed_by, 1),
+            percentile(&self.listed_by, 50),
+        );
         text += &format!("\n  busiest router {} datagrams/s; bytes/s:", self.busiest);
         for (kind, rate) in self.kinds.iter().take(KINDS_TOLD) {
             text += &format!(" {kind} {rate:.1}");

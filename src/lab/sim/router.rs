@@ -58,6 +58,8 @@ pub(super) struct Common {
     pub(super) stand_in: bool,
     pub(super) provider: Option<Provider>,
     pub(super) population: Population,
+    /// Routers of each pool of addresses.
+    pub(super) pool: u32,
     pub(super) links: Links,
     /// Addresses that never change: the operator's own.
     pub(super) bootstrap: Vec<SocketAddr>,

@@ -3,7 +3,7 @@
 //! A shard has whole pools of addresses. Whatever crosses to another shard takes at least
 //! [`super::link::LEAST_US`], so shards run that long without looking at one another.
 
-use super::address::{POOL, Pool, key};
+use super::address::{Pool, key};
 use super::fault::Fault;
 use super::meet;
 use super::packet::{Made, Packet, Packets, answers, has_token, request};
@@ -39,6 +39,11 @@ pub(super) struct World {
 }
 
 impl World {
+    /// The number of the shard that a router belongs to.
+    pub(super) fn shard_of(&self, router: u32) -> usize {
+        (router / self.common.pool % self.shards) as usize
+    }
+
     /// The half of a partition that a router is in.
     fn side(&self, router: u32) -> bool {
         super::dice::mix(self.common.seed ^ u64::from(router)) & 1 == 1
@@ -60,6 +65,8 @@ pub(super) struct Handling {
 pub(super) struct Shard {
     pub(super) number: u32,
     pub(super) pools: Vec<Pool>,
+    /// Routers of each of them.
+    pub(super) pool_routers: u32,
     pub(super) routers: Vec<Router>,
     pub(super) queue: Queue,
     pub(super) tally: Tally,
@@ -75,10 +82,11 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(number: u32, shards: u32, now: u64) -> Self {
+    pub(super) fn new(number: u32, shards: u32, pool_routers: u32, now: u64) -> Self {
         Self {
             number,
             pools: Vec::new(),
+            pool_routers,
             routers: Vec::new(),
             queue: Queue::new(now),
             tally: Tally::default(),
@@ -122,8 +130,14 @@ impl Shard {
 
     /// Where a router of this shard is kept.
     pub(super) fn index(&self, world: &World, router: u32) -> usize {
-        let (pool, at) = (router / POOL / world.shards, router % POOL);
-        (pool * POOL + at) as usize
+        let size = self.pool_routers;
+        let (pool, at) = (router / size / world.shards, router % size);
+        (pool * size + at) as usize
+    }
+
+    /// The addresses that the router which is kept at `index` has one of.
+    pub(super) fn pool_of(&mut self, index: usize) -> &mut Pool {
+        &mut self.pools[index / self.pool_routers as usize]
     }
 
     fn arrive(&mut self, world: &World, now: u64, router: u32, at: u32) {

@@ -53,6 +53,22 @@ fn a_network_of_the_certified_answers_everything_right_at_places_of_its_own() {
 }
 
 #[test]
+fn all_the_certified_of_a_full_24_are_listed_again_when_most_have_moved() {
+    let of = |options: Options| run(&options).phases.remove(0);
+    let scenarios = vec![Scenario::Restart];
+    let full = Options {
+        routers: 240,
+        nets: Some(1),
+        certified: true,
+        scenarios,
+        minutes: Some(6),
+        ..small(3)
+    };
+    let phase = of(full);
+    assert_eq!(phase.members(), (240, 240), "{}", phase.line());
+}
+
+#[test]
 fn round_trip_times_spread_as_they_do_between_hosts_of_the_internet() {
     let mut dice = dice::Dice::new(1, "test", 0);
     let mut rtts: Vec<u32> = (0..20_000)

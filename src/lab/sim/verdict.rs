@@ -1,8 +1,11 @@
 //! Which answers were right, and what else may never be: by what the simulator knows.
 
 use super::network::Network;
+use super::router::Router;
 use super::truth::{AORS, Asked, ENDLESS, NOBODYS};
+use crate::net::NodeId;
 use crate::time::Duration;
+use std::collections::HashMap;
 
 /// After so long a look-up is over (what [`crate::overlay::Overlay::lookup`] promises, and a
 /// packet's time).
@@ -55,6 +58,23 @@ pub(super) fn knows_address(network: &Network, asked: &Asked) -> bool {
     let there = network.router(aor / AORS).truth.home_at(asked.at);
     let told = asked.answer.and_then(|answer| answer.address);
     told.zip(there).is_some_and(|(told, there)| there.owns(&told))
+}
+
+/// How many others list each router that is to be a member, at an address that it has; sorted.
+pub(super) fn listings(network: &Network) -> Vec<u32> {
+    let population = network.world.common.population;
+    let routers = || (0..network.routers).map(|number| network.router(number));
+    let members = routers().filter(|it| it.overlay.is_some() && population.is_member(it.access));
+    let mut listed: HashMap<NodeId, (&Router, u32)> =
+        members.map(|router| (router.id(), (router, 0))).collect();
+    for (id, address) in routers().filter_map(|it| it.overlay.as_ref()).flat_map(|it| it.listed()) {
+        if let Some((router, by)) = listed.get_mut(&id) {
+            *by += u32::from(router.home.owns(&address));
+        }
+    }
+    let mut by: Vec<u32> = listed.into_values().map(|(_, by)| by).collect();
+    by.sort_unstable();
+    by
 }
 
 /// What of the adapters' state is more than it may be; empty where nothing is.

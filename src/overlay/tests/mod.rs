@@ -11,9 +11,11 @@ mod hostile;
 mod listed;
 mod meeting;
 mod net;
+mod proofless;
 mod reach;
 mod scale;
 mod secrets;
+mod seeds;
 mod store;
 mod wire;
 

@@ -259,7 +259,13 @@ impl Net {
         self.now = end;
     }
 
-    fn deliver(&mut self, sender: usize, from: SocketAddr, address: SocketAddr, data: &[u8]) {
+    pub(super) fn deliver(
+        &mut self,
+        sender: usize,
+        from: SocketAddr,
+        address: SocketAddr,
+        data: &[u8],
+    ) {
         let now_ms = self.now.millis();
         let nat = self.nats.iter().position(|nat| nat.outside == address.ip());
         let inside = nat.map(|nat| self.nats[nat].enter(now_ms, from, address));

@@ -27,7 +27,7 @@ fn keys() -> NetworkKeys {
     NetworkKeys::new(&[1; 32], "example")
 }
 
-fn hello() -> Hello {
+pub(super) fn hello() -> Hello {
     let observed = "[2001:db8::1]:5070".parse().unwrap();
     let standing = Standing::Near;
     Hello {
@@ -84,7 +84,7 @@ fn named() -> [Named; 2] {
 }
 
 /// Every kind once, by name.
-fn frames() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn frames() -> Vec<(&'static str, Vec<u8>)> {
     let (record, addresses, nodes, named) = (record(), addresses(), nodes(), named());
     let touch = Touch { record: (KEY, 9), address_seq: 8, addresses: None, certificate: None };
     let told = Touch { addresses: Some(addresses.as_bytes()), ..touch };

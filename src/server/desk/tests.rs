@@ -1,5 +1,7 @@
 //! The desk in virtual time, with books in a file and a SIP server that these tests play.
 
+mod outage;
+
 use super::*;
 use crate::identity::enrolment::sign;
 use crate::identity::record::Key;
@@ -587,107 +589,4 @@ fn a_sip_server_that_is_not_found_is_waited_for_and_then_named() {
     assert!(refused(1, EnrolRefusal::Server)(&answers[0]), "{answers:?}");
     world.pass(Duration::from_secs(60));
     assert_eq!(world.desk.in_use().map(|(_, count)| count), [0; 4]);
-}
-
-/// What a router does about its certificate: it asks, comes again when it is told to, and answers
-/// challenges half a second later.
-struct Router {
-    asks_at: Option<Instant>,
-    done_at: Option<Instant>,
-}
-
-impl Router {
-    fn hear(&mut self, now: Instant, answer: &Answer, rng: &mut Rng) {
-        match answer {
-            Answer::Wait(seconds) => {
-                let wait_ms = u64::from(*seconds) * 1_000 + u64::from(rng.below(2_000));
-                self.asks_at = Some(now + Duration::from_millis(wait_ms));
-            }
-            Answer::Certified(..) => {
-                self.asks_at = None;
-                self.done_at = self.done_at.or(Some(now));
-            }
-            // It keeps what it has got, and asks for the rest later.
-            Answer::Refused { .. } => self.asks_at = None,
-        }
-    }
-}
-
-/// How many of these moments lie within one second, at most.
-fn fullest_second(moments: &[Instant]) -> usize {
-    let within = moments.iter().enumerate().map(|(at, first)| {
-        let end = *first + Duration::from_secs(1);
-        moments[at..].iter().take_while(|other| **other < end).count()
-    });
-    within.max().unwrap_or(0)
-}
-
-#[test]
-fn ten_thousand_routers_with_three_phones_each_are_certified_in_fifteen_minutes() {
-    const ROUTERS: u32 = 10_000;
-    let mut world = World::new("outage");
-    world.office.keys = world.office.keys.clone().standing_in();
-    let (start, mut rng) = (world.now, Rng::new([5; 32]));
-    let mut routers: Vec<Router> =
-        (0..ROUTERS).map(|_| Router { asks_at: Some(start), done_at: None }).collect();
-    let users = |number: u32| [0, 1, 2].map(|phone| format!("u{number}p{phone}"));
-    let numbers: HashMap<NodeId, u32> =
-        (0..ROUTERS).map(|number| (identity(number).id(), number)).collect();
-    let mut proofs: VecDeque<(Instant, u32, String, Nonce)> = VecDeque::new();
-    let mut sent: Vec<Instant> = Vec::new();
-    let key_of: HashMap<[u8; 16], u32> =
-        (0..ROUTERS).map(|number| (key_hash(&identity(number).public()), number)).collect();
-    let step = Duration::from_millis(100);
-    while routers.iter().any(|router| router.done_at.is_none()) {
-        assert!(world.now.since(start) < Duration::from_secs(3_600), "not within an hour");
-        for (number, router) in (0..).zip(&mut routers) {
-            if router.asks_at.is_some_and(|at| at <= world.now) {
-                // What is lost on the way is sent again after a while.
-                router.asks_at = Some(world.now + Duration::from_secs(60));
-                if rng.below(50) > 0 {
-                    let aors: Vec<String> = users(number).iter().map(|user| aor(user)).collect();
-                    let (moment, asker) = (world.moment(), asker(number));
-                    let ask = (&asker, 1, aors.as_slice());
-                    world.desk.ask(world.now, moment, &mut world.office, ask).unwrap();
-                }
-            }
-        }
-        while proofs.front().is_some_and(|(at, ..)| *at <= world.now) {
-            let (_, number, user, nonce) = proofs.pop_front().unwrap();
-            world.prove(number, &user, nonce);
-        }
-        world.pass(step);
-        for (at, _, aor, challenge) in std::mem::take(&mut world.seen) {
-            sent.push(at);
-            // Some are lost on their way to the phone.
-            if rng.below(200) > 0 {
-                let user = aor.split('@').next().unwrap().to_owned();
-                let answered = at.max(world.now) + Duration::from_millis(500);
-                proofs.push_back((answered, key_of[&challenge.key_hash], user, challenge.nonce));
-            }
-        }
-        for (peer, _, answer) in std::mem::take(&mut world.heard) {
-            routers[numbers[&peer] as usize].hear(world.now, &answer, &mut rng);
-        }
-    }
-    let fullest = fullest_second(&sent);
-    let mut took: Vec<u64> =
-        routers.iter().map(|router| router.done_at.unwrap().since(start).as_secs()).collect();
-    took.sort_unstable();
-    let counters = world.desk.counters();
-    println!(
-        "10,000 routers with 3 AORs: half after {} s, 99 % after {} s, all after {} s; \
-         {} challenges, {fullest} in the fullest second; {} asks, {} told to wait",
-        took[took.len() / 2],
-        took[took.len() * 99 / 100],
-        took.last().unwrap(),
-        sent.len(),
-        counters.asks,
-        counters.waits,
-    );
-    assert!(fullest <= 50, "{fullest} challenges in a second");
-    assert!(*took.last().unwrap() <= 900, "{:?} s", took.last());
-    let now_s = world.moment().now_s;
-    let counts = world.office.books().counts(now_s).unwrap();
-    assert_eq!(counts.adapters, u64::from(ROUTERS));
 }

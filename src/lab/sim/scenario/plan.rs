@@ -2,7 +2,6 @@
 
 use super::Scenario;
 use crate::identity::record::Key;
-use crate::lab::sim::address::POOL;
 use crate::lab::sim::attack::Attack;
 use crate::lab::sim::dice::Dice;
 use crate::lab::sim::liar::{Liar, Lie};
@@ -181,10 +180,10 @@ impl Plan<'_> {
 
     /// All lines of one region lose more.
     fn trouble_a_region(&mut self) {
-        let regions = &self.network.world.regions;
+        let (regions, size) = (&self.network.world.regions, self.network.world.common.pool);
         let Some(&bad) = regions.last() else { return };
         for router in 0..self.network.routers {
-            let troubled = self.network.world.regions[(router / POOL) as usize] == bad;
+            let troubled = self.network.world.regions[(router / size) as usize] == bad;
             self.network.router_mut(router).line.troubled = troubled;
         }
     }
