@@ -386,6 +386,12 @@ impl Adapter {
                      from one of the two and restart it"
                 );
             }
+            OverlayEvent::SizeInDoubt { own, told } => {
+                log::warn!(
+                    "overlay: about {own} members by how dense they are here, {told} by what is \
+                     told: this adapter may know a part alone, or of members that are not there"
+                );
+            }
             OverlayEvent::Published { .. } => {}
         }
     }

@@ -25,6 +25,7 @@
 //! | `gossip`, `spread` | how that is told along a tree |
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
+//! | `paths`, `owners`, `size` | look-ups among liars; whose records; the network's size |
 //! | `store`, `shelf`, `answer` | records kept, and their bytes; answers to others' requests |
 //! | `publication`, `repair`, `holders`, `announce` | own records kept alive; a new address told |
 //! | `bootstrap`, `harvest` | joining |
@@ -56,6 +57,8 @@ mod introduce;
 mod judge;
 mod known;
 mod lookup;
+mod owners;
+mod paths;
 mod port;
 mod presence;
 mod publication;
@@ -71,6 +74,7 @@ mod sample;
 mod search;
 mod send;
 mod shelf;
+mod size;
 mod spread;
 mod store;
 mod suspects;
@@ -149,6 +153,7 @@ pub struct Overlay {
     work: work::Work,
     vouching: vouching::Vouching,
     credentials: credentials::Credentials,
+    size: size::Size,
     reach: reach::Reach,
     dials: dial::Dials,
     judge: judge::Judge,
@@ -207,6 +212,7 @@ impl Overlay {
             work: work::Work::new(keys.network(), &mut rng),
             vouching: vouching::Vouching::new(now),
             credentials: credentials::Credentials::new(),
+            size: size::Size::default(),
             reach: reach::Reach::default(),
             dials: dial::Dials::new(),
             judge: judge::Judge::new(),
@@ -351,6 +357,8 @@ impl Overlay {
             joined: self.join.joined(),
             peers: self.members.len(),
             hints: self.hints.len(),
+            size_estimate: self.size.estimate(),
+            size_doubt: self.size.is_doubtful(),
             suspects: self.suspects.len(),
             stored: self.store.len().saturating_sub(own),
             published: self.publications.len(),

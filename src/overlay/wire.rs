@@ -251,8 +251,10 @@ pub(super) enum Body<'a> {
 pub(super) struct Value<'a> {
     /// A record.
     pub(super) record: Option<&'a [u8]>,
-    /// Its owner's addresses.
+    /// Its owner's addresses; without a record the answerer's.
     pub(super) addresses: Option<&'a [u8]>,
+    /// The certificate of whose addresses those are, where there is no record.
+    pub(super) certificate: Option<&'a [u8]>,
     /// Owners of further records.
     pub(super) others: Others<'a>,
     /// The members closest to the key.
@@ -335,15 +337,13 @@ impl<'a> Frame<'a> {
                 };
                 Body::Get(token, key, owner)
             }
-            kind::VALUE => Body::Value(
-                r.hello()?,
-                Value {
-                    record: r.block()?,
-                    addresses: r.block()?,
-                    others: r.others()?,
-                    nodes: r.nodes()?,
-                },
-            ),
+            kind::VALUE => {
+                let (hello, record, addresses) = (r.hello()?, r.block()?, r.block()?);
+                let shows = record.is_none() && addresses.is_some();
+                let certificate = if shows { Some(r.block()??) } else { None };
+                let (others, nodes) = (r.others()?, r.nodes()?);
+                Body::Value(hello, Value { record, addresses, certificate, others, nodes })
+            }
             kind::PUT => Body::Put(r.array()?, r.block()??, r.block()?),
             kind::STORED => Body::Stored(r.hello()?, Status::parse(r.u8()?)?, r.block()?),
             kind::TOUCH => Body::Touch(

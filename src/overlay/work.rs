@@ -49,6 +49,8 @@ pub(super) enum Reason {
     /// A node that is to be listed shows who it is; true where it was reached from our second port
     /// only.
     Who(Node, bool),
+    /// A node that tells a look-up that there is nothing shows who it is.
+    Denial(Id<Lookup>, Node),
 }
 
 /// What is to be verified before a list of addresses.
@@ -135,7 +137,9 @@ impl Work {
     #[expect(clippy::result_large_err, reason = "the caller needs the job to undo its count")]
     fn push(&mut self, job: Job) -> Result<(), Job> {
         let (queue, max) = match job.reason {
-            Reason::Found(_) | Reason::Own(_) => (&mut self.found, OVERLAY_FOUND_MAX),
+            Reason::Found(_) | Reason::Own(_) | Reason::Denial(..) => {
+                (&mut self.found, OVERLAY_FOUND_MAX)
+            }
             Reason::Store { .. } => (&mut self.store, OVERLAY_STORE_MAX),
             // They leave room for what is put.
             Reason::Who(..) => (&mut self.store, OVERLAY_STORE_MAX / 2),
@@ -158,7 +162,7 @@ impl Work {
     /// Puts a job back to the front of its queue.
     fn put_back(&mut self, job: Job) {
         match job.reason {
-            Reason::Found(_) | Reason::Own(_) => self.found.push_front(job),
+            Reason::Found(_) | Reason::Own(_) | Reason::Denial(..) => self.found.push_front(job),
             Reason::Store { .. } | Reason::Who(..) => self.store.push_front(job),
         }
     }
@@ -367,6 +371,7 @@ impl Overlay {
             Reason::Found(lookup) => self.record_found(now, lookup, job),
             Reason::Own(publication) => self.own_record_found(now, publication, job),
             Reason::Who(node, near) => self.proven(now, &node, near),
+            Reason::Denial(lookup, node) => self.denial_verified(now, (lookup, &node), true),
             Reason::Store { from, sender, request, len, touched } => {
                 let node = Node { id: sender, address: from };
                 let asker = Asker { node, request, proven: true, len: usize::from(len) };
@@ -376,8 +381,10 @@ impl Overlay {
     }
 
     fn dropped(&mut self, now: Instant, job: &Job) {
-        if let Reason::Found(lookup) = job.reason {
-            self.record_dropped(now, lookup);
+        match job.reason {
+            Reason::Found(lookup) => self.record_dropped(now, lookup),
+            Reason::Denial(lookup, node) => self.denial_verified(now, (lookup, &node), false),
+            _ => {}
         }
     }
 }

@@ -11,6 +11,7 @@ mod hostile;
 mod listed;
 mod meeting;
 mod net;
+mod paths;
 mod reach;
 mod scale;
 mod secrets;
