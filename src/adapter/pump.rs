@@ -387,10 +387,7 @@ impl Adapter {
                 );
             }
             OverlayEvent::SizeInDoubt { own, told } => {
-                log::warn!(
-                    "overlay: about {own} members by how dense they are here, {told} by what is \
-                     told: this adapter may know a part alone, or of members that are not there"
-                );
+                log::warn!("overlay: {own} members by density, {told} by what others tell");
             }
             OverlayEvent::Published { .. } => {}
         }

@@ -86,8 +86,8 @@ pub(super) struct Lookup {
     pub(super) wary: bool,
     /// Whether it goes on over several paths.
     pub(super) parted: bool,
-    /// Whether somebody was found out.
-    pub(super) deceived: bool,
+    /// Whether liars may lead it: somebody was found out, or did not answer.
+    pub(super) astray: bool,
     /// Who is farther away has no reason to hold it.
     pub(super) reach: u128,
     /// How many have told of the newest record, one after another.
@@ -131,7 +131,7 @@ impl Lookup {
             named: 0,
             wary: wary && matches!(goal, Goal::Records(..)),
             parted: false,
-            deceived: false,
+            astray: false,
             reach: u128::MAX,
             agreeing: 0,
             proving: 0,
@@ -271,6 +271,7 @@ impl Lookup {
     /// Notes that an answer is late: from now on all replicas are asked.
     pub(super) fn late(&mut self, id: &NodeId) {
         self.widened = true;
+        self.astray |= self.wary;
         if let Some(candidate) = self.candidate(id)
             && candidate.state == State::Asked
         {

@@ -34,6 +34,7 @@
 //! | `rendezvous`, `introduce`, `relay` | flows kept open for the others, and their use |
 //! | `guard`, `recent`, `work` | rates and tokens; public-key work |
 //! | `vouching`, `credentials` | certificates, and whose count; members that show theirs |
+//! | `status` | what people are told of all that |
 //! | `warm` | a network that has been there for hours, for the lab |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
@@ -76,6 +77,7 @@ mod send;
 mod shelf;
 mod size;
 mod spread;
+mod status;
 mod store;
 mod suspects;
 mod table;
@@ -346,34 +348,6 @@ impl Overlay {
     /// The network said that `to` cannot be reached: requests to it fail now.
     pub fn send_failed(&mut self, now: Instant, to: SocketAddr) {
         self.requests.fail(now, SocketAddr::new(to.ip().to_canonical(), to.port()));
-    }
-
-    /// The state, for people.
-    pub fn status(&self) -> OverlayStatus {
-        let own = self.publications.iter().filter(|(_, p)| p.is_stored()).count();
-        let (reachable, reason) = self.reachability();
-        OverlayStatus {
-            id: self.me,
-            joined: self.join.joined(),
-            peers: self.members.len(),
-            hints: self.hints.len(),
-            size_estimate: self.size.estimate(),
-            size_doubt: self.size.is_doubtful(),
-            suspects: self.suspects.len(),
-            stored: self.store.len().saturating_sub(own),
-            published: self.publications.len(),
-            lookups: self.lookups.len(),
-            reachable,
-            reason,
-            rendezvous: self.rendezvous.list().len(),
-            clients: self.keeper.len(),
-            public_address: self.reach.public(),
-        }
-    }
-
-    /// What was done and what was dropped.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     /// Seconds since the start, and one more: 0 is never a time.

@@ -2,14 +2,14 @@
 //! Mies, "S/Kademlia: A Practicable Approach Towards Secure Key-Based Routing", ICPADS 2007).
 //!
 //! A liar that names its like, or that has spread hints of them, leads a look-up to them alone. So
-//! where somebody was found out, a time-out or the end leaves it without an answer, or more seem
-//! close to the key than chance puts there, members are asked in each of three parts of the space
-//! around it, next to one another and all within the distance of those who may keep the record:
-//! whoever wants to be asked there has to have ids there. Whom they name is asked on their path, and
-//! nobody on two. Ordinary look-ups never come to that.
+//! where somebody was found out, or is late before anything is found, where it would be over
+//! without an answer, or more seem close to the key than chance puts there, members are asked in
+//! each of three parts of the space around it, next to one another and all within the distance of
+//! those who may keep the record: whoever wants to be asked there has to have ids there. Whom they
+//! name is asked on their path, and nobody on two. Ordinary look-ups never come to that.
 
 use super::Overlay;
-use super::candidate::{State, Way};
+use super::candidate::{Candidate, State, Way};
 use super::id::{Named, Place};
 use super::lookup::{Goal, Lookup};
 use super::size::PATHS;
@@ -23,10 +23,8 @@ pub(super) const PART: usize = 4;
 impl Lookup {
     /// Whether it needs other paths: it has found nothing, and would be over, or met a liar.
     fn wants_paths(&self, over: bool) -> bool {
-        let place = matches!(self.goal, Goal::Place(_));
-        let records = matches!(self.goal, Goal::Records(..)) && !self.has_found();
-        !self.parted
-            && (records && (over && !self.denied() || self.deceived) || place && self.deceived)
+        let open = matches!(self.goal, Goal::Records(..)) && !self.parted && !self.has_found();
+        open && (self.astray || over && !self.denied())
     }
 
     /// The next to ask on a path on which nobody is being asked.
@@ -34,8 +32,7 @@ impl Lookup {
         let of = |path| self.candidates.iter().filter(move |c| c.way.path == path);
         let idle = |path: &u8| !of(*path).any(|c| c.state == State::Asked);
         (1..=PATHS).filter(|_| self.parted).filter(idle).find_map(|path| {
-            let next =
-                |c: &super::candidate::Candidate| c.way.path == path && c.state == State::New;
+            let next = |c: &Candidate| c.way.path == path && c.state == State::New;
             self.candidates.iter().position(next)
         })
     }
@@ -44,7 +41,7 @@ impl Lookup {
     pub(super) fn unmask(&mut self, id: &NodeId) {
         if let Some(candidate) = self.candidate(id) {
             candidate.unmask();
-            self.deceived = true;
+            self.astray = true;
         }
     }
 

@@ -155,14 +155,13 @@ impl Overlay {
         }
     }
 
-    /// Who should hold what is under `key`, as far as we know: the closest that are proven, whatever
-    /// hints say; where more are close than can be, others besides.
+    /// Who should hold what is under `key`, as far as we know: the closest that are proven,
+    /// whatever hints say; where more are close than can be, others besides.
     fn holders_wanted(&mut self, now: Instant, key: &Place) -> heapless::Vec<Node, HOLDERS_MAX> {
         let known = self.closest_known::<REPLICAS>(now, key, false);
         let crowded = self.size.is_crowded(key, &known);
         let last = known.last().map_or(u128::MAX, |named| distance(key, &named.node.id.0));
-        let reach = self.size.reach(REPLICAS as u128);
-        let reach = if reach == u128::MAX { last } else { reach.max(last) };
+        let reach = self.size.reach(REPLICAS as u128).max(last);
         let near = |node: &Node| distance(key, &node.id.0) <= reach;
         let closest = self.members.closest::<REPLICAS>(key, |m| m.missed == 0);
         let mut wanted: heapless::Vec<Node, HOLDERS_MAX> =

@@ -2,8 +2,8 @@
 //!
 //! Ids are as if drawn, so members are as dense around one place as around another: around our own,
 //! whose neighbours are proven, and around the keys of our records, whose holders have answered.
-//! Where a few of those who are said to be closest to a key are nearer than chance puts them once in
-//! a thousand keys, somebody has put them there, or has invented them: then others are asked
+//! Where a few of those who are said to be closest to a key are nearer than chance puts them once
+//! in a thousand keys, somebody has put them there, or has invented them: then others are asked
 //! besides, out to where the twelve closest are to be expected.
 //!
 //! The same size follows from the hints, which come from everywhere. Where one is twice the other,

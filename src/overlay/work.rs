@@ -242,7 +242,7 @@ impl Work {
         vouching: &Vouching,
         counters: &mut Counters,
     ) -> Option<bool> {
-        let links = certificate.links(vouching.anchors(), 0);
+        let links = certificate.links(vouching.anchors());
         for link in &links {
             if !self.check(&link.parts(), operations, counters, |net| link.verify(net))? {
                 return Some(false);

@@ -2,6 +2,7 @@
 
 mod lasting;
 mod places;
+mod repeated;
 
 use super::super::id::Node;
 use super::super::wire_out::{Content, Encoder};

@@ -141,8 +141,8 @@ fn lair(to: &SocketAddr) -> bool {
     (LAIRS..LAIRS + 16).any(|n| address(n) == *to)
 }
 
-/// Node 5 looks somebody up. Returns how many were found, after how long, and how many of those that
-/// were invented had said by then that there is nothing.
+/// Node 5 looks somebody up. Returns how many were found, after how long, and how many of those
+/// that were invented had said by then that there is nothing.
 fn look_up(net: &mut Net, of: usize) -> (u8, Duration, usize) {
     let (now, mut denied, until) = (net.now, 0, net.peers[5].done.len());
     net.record = true;
