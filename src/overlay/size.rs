@@ -67,8 +67,8 @@ impl Size {
         })
     }
 
-    /// A place in each part of those who may keep what is at `place`: its half, quarter and eighth
-    /// next to it are left out. None where the size is not known.
+    /// A place in each of three parts next to `place`, all of them within the distance of those who
+    /// may keep what is there. None where the size is not known.
     pub(super) fn parts(&self, place: &Place) -> impl Iterator<Item = (u8, Place)> + use<> {
         let (place, first) = (*place, self.reach(REPLICAS as u128).leading_zeros() + 1);
         let paths = if self.spacing == 0 { 0 } else { PATHS };
