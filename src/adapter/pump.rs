@@ -389,6 +389,9 @@ impl Adapter {
             OverlayEvent::SpotGot { key, holder, statement } => {
                 self.holder_spoke(now, (key, holder), statement);
             }
+            OverlayEvent::SizeInDoubt { own, told } => {
+                log::warn!("overlay: {own} members by density, {told} by what others tell");
+            }
             OverlayEvent::Published { .. } => {}
         }
     }

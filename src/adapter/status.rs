@@ -185,6 +185,8 @@ impl Adapter {
             "rendezvous": status.rendezvous,
             "clients": status.clients,
             "joined": status.joined,
+            "size_estimate": status.size_estimate,
+            "size_doubt": status.size_doubt,
             "suspects": status.suspects,
             "stored": status.stored,
             "published": status.published,

@@ -85,8 +85,8 @@ pub(super) struct Handshake {
     /// A message that waits for an operation; later the one to repeat.
     pub(super) packet: Packet,
     proof: Option<Proof>,
-    /// The certificate that is being verified, and by which anchor of those that bear the name.
-    vouched: (usize, usize),
+    /// The certificate that is being verified.
+    vouched: usize,
     /// Hash of the sealed Reply, which the opener signs.
     pub(super) sealed_reply: [u8; 32],
     /// Hash of the Finish.
@@ -126,7 +126,7 @@ impl Handshake {
             keys: None,
             packet: Packet::default(),
             proof: None,
-            vouched: (0, 0),
+            vouched: 0,
             sealed_reply: [0; 32],
             finish: [0; 32],
             addresses: Addresses::new(),
@@ -324,7 +324,7 @@ impl Handshake {
             return self.refuse();
         }
         if !proof.certificates.is_empty() {
-            (self.stage, self.vouched) = (Stage::Vouch, (0, 0));
+            (self.stage, self.vouched) = (Stage::Vouch, 0);
             return Step::Again;
         }
         self.proven()
@@ -333,19 +333,15 @@ impl Handshake {
     /// Verifies one of the signatures by which others vouch for the peer.
     fn vouch(&mut self, now: Instant, vouching: &mut Vouching, network: &NetworkKeys) -> Step {
         let certificates = self.proof.as_ref().map_or(&[][..], |proof| &proof.certificates);
-        let (at, anchor) = self.vouched;
+        let at = self.vouched;
         let Some(certificate) = certificates.get(at) else { return self.refuse() };
-        match vouching.verify_one(now, certificate, anchor, network.network()) {
+        match vouching.verify_one(now, certificate, network.network()) {
             Vouched::All if at + 1 == certificates.len() => self.proven(),
             Vouched::All => {
-                self.vouched = (at + 1, 0);
+                self.vouched = at + 1;
                 Step::Again
             }
             Vouched::More => Step::Again,
-            Vouched::NotBy => {
-                self.vouched = (at, anchor + 1);
-                Step::Again
-            }
             Vouched::ByNobody => {
                 self.refuse();
                 Step::Untrusted(Unvouched::Forged)

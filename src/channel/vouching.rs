@@ -45,8 +45,6 @@ pub(super) enum Vouched {
     All,
     /// Another one has to be verified.
     More,
-    /// Not by this anchor; another may bear its name.
-    NotBy,
     /// By none of the anchors.
     ByNobody,
 }
@@ -122,7 +120,7 @@ impl Vouching {
     /// for the others have the same, and of those the ones that last longest.
     pub(super) fn shown<'i>(&self, identity: &'i Identity) -> Shown<'i> {
         let mut shown: Shown<'i> = identity.certificates().iter().take(CERTIFICATES_MAX).collect();
-        let known = |it: &Certificate| !it.links(&self.trust.anchors, 0).is_empty();
+        let known = |it: &Certificate| !it.links(&self.trust.anchors).is_empty();
         shown.sort_unstable_by_key(|it| core::cmp::Reverse((known(it), it.validity().until_s)));
         let mut room = CERTIFIED_BYTES_MAX;
         shown.retain(|it| {
@@ -134,16 +132,15 @@ impl Vouching {
         shown
     }
 
-    /// Verifies the first signature of the chain from the `nth` anchor of that name that is not
-    /// known to hold. At most one public-key operation.
+    /// Verifies the first signature of the chain that is not known to hold. At most one public-key
+    /// operation.
     pub(super) fn verify_one(
         &mut self,
         now: Instant,
         certificate: &Certificate,
-        nth: usize,
         network: &[u8; 16],
     ) -> Vouched {
-        let links = certificate.links(&self.trust.anchors, nth);
+        let links = certificate.links(&self.trust.anchors);
         if links.is_empty() {
             return Vouched::ByNobody;
         }
@@ -151,7 +148,7 @@ impl Vouching {
         if let Some(link) = unknown.next() {
             let last = unknown.next().is_none();
             if !link.verify(network) {
-                return Vouched::NotBy;
+                return Vouched::ByNobody;
             }
             self.remembered.write(self.print(link));
             if !last {

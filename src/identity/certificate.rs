@@ -163,10 +163,10 @@ impl Certificate {
     }
 
     /// The signatures by which one of `anchors` vouches for it, the anchor's first: each has to
-    /// be verified. Empty where none of them is named. Several anchors may share a name, so there
-    /// may be another chain from each; `nth` counts those that do.
-    pub fn links(&self, anchors: &[PublicKey], nth: usize) -> heapless::Vec<Link<'_>, 2> {
-        self.chain().map(|chain| chain.links(anchors, nth)).unwrap_or_default()
+    /// be verified. Empty where none of them is named. No two anchors share a name: settings with
+    /// such ones are refused.
+    pub fn links(&self, anchors: &[PublicKey]) -> heapless::Vec<Link<'_>, 2> {
+        self.chain().map(|chain| chain.links(anchors)).unwrap_or_default()
     }
 
     /// Whether one of `anchors` vouches for it in this network, at any time. Up to two public-key

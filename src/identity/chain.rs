@@ -123,13 +123,13 @@ impl<'a> Chain<'a> {
     }
 
     /// The signatures by which one of `anchors` vouches for it, the anchor's first: each has to
-    /// be verified. Empty where none of them is named. Several anchors may share a name, so there
-    /// may be another chain from each; `nth` counts those that do.
-    pub(super) fn links(&self, anchors: &[PublicKey], nth: usize) -> heapless::Vec<Link<'a>, 2> {
+    /// be verified. Empty where none of them is named. No two anchors share a name: settings with
+    /// such ones are refused.
+    pub(super) fn links(&self, anchors: &[PublicKey]) -> heapless::Vec<Link<'a>, 2> {
         let mut links = heapless::Vec::new();
         let first = self.delegation.map_or(self.own, |it| it.as_slice());
-        let named = anchors.iter().filter(|anchor| first.starts_with(&anchor[..NAME_BYTES]));
-        let Some(mut signer) = named.copied().nth(nth) else { return links };
+        let named = anchors.iter().find(|anchor| first.starts_with(&anchor[..NAME_BYTES]));
+        let Some(mut signer) = named.copied() else { return links };
         if let Some(delegation) = self.delegation {
             links.extend([Link { signer, bytes: delegation, label: LABEL_DELEGATION }]);
             signer = field(delegation, NAME_BYTES + 8);
@@ -143,12 +143,10 @@ impl<'a> Chain<'a> {
     }
 
     /// Whether one of `anchors` vouches for it in this network, at any time. Up to two public-key
-    /// operations for each anchor that bears the name.
+    /// operations.
     pub(super) fn verify(&self, anchors: &[PublicKey], network: &[u8; 16]) -> bool {
-        (0..anchors.len()).any(|nth| {
-            let links = self.links(anchors, nth);
-            !links.is_empty() && links.iter().all(|link| link.verify(network))
-        })
+        let links = self.links(anchors);
+        !links.is_empty() && links.iter().all(|link| link.verify(network))
     }
 }
 

@@ -137,8 +137,8 @@ impl RevocationHead {
     }
 
     /// As for certificates: [`super::Certificate::links`].
-    pub fn links(&self, anchors: &[PublicKey], nth: usize) -> heapless::Vec<Link<'_>, 2> {
-        self.chain().map(|chain| chain.links(anchors, nth)).unwrap_or_default()
+    pub fn links(&self, anchors: &[PublicKey]) -> heapless::Vec<Link<'_>, 2> {
+        self.chain().map(|chain| chain.links(anchors)).unwrap_or_default()
     }
 
     /// As for certificates: [`super::Certificate::verify`].

@@ -103,7 +103,7 @@ impl Trust {
     /// # Errors
     /// [`Untrusted`].
     pub fn check(&self, clock: Clock, certificate: &Certificate) -> Result<(), Untrusted> {
-        if certificate.links(&self.anchors, 0).is_empty() {
+        if certificate.links(&self.anchors).is_empty() {
             return Err(Untrusted::Stranger);
         }
         clock.check(certificate.validity())?;
@@ -124,7 +124,7 @@ impl Trust {
     /// # Errors
     /// [`Untrusted`].
     pub fn check_head(&self, clock: Clock, head: &RevocationHead) -> Result<(), Untrusted> {
-        if head.links(&self.anchors, 0).is_empty() {
+        if head.links(&self.anchors).is_empty() {
             return Err(Untrusted::Stranger);
         }
         if !head.is_timely() {

@@ -3,11 +3,12 @@
 //! Nothing larger than the request goes to an address that is not proven, and nothing is kept
 //! for it but a place in the queue of addresses to probe.
 
+use super::id::same_line;
 use super::judge::Judged;
 use super::lookup::OWNERS_MAX;
 use super::store::Held;
 use super::wire::{Body, Frame, GET_BYTES, OTHERS_MAX, Status, Token, Touch};
-use super::wire_out::Encoder;
+use super::wire_out::{Content, Encoder};
 use super::work::{Job, Reason, Subject};
 use super::{Node, Overlay, guard, reject};
 use crate::identity::record::{AddressRecord, KeptAddresses, Key, Record};
@@ -152,12 +153,24 @@ impl Overlay {
         stated: Option<&Stated>,
     ) {
         let mut nodes = heapless::Vec::<_, NODES_BESIDE_MAX>::new();
-        self.name_into(now, (&asker.node.address, false), &key.0, nodes.as_mut_view());
+        if self.vouching.is_required() && self.is_ours(&asker.node.address) {
+            // Of others we know no more than that liars may have told of them.
+            self.members.closest_into(&key.0, &|m| m.missed == 0, nodes.as_mut_view());
+        } else {
+            self.name_into(now, (&asker.node.address, false), &key.0, nodes.as_mut_view());
+        }
         let set = self.chosen(now, &key, owner);
-        let first = set.first().map(|held| {
-            let addresses = held.addresses.as_ref().map(KeptAddresses::as_bytes);
-            (held.record.as_bytes(), addresses)
-        });
+        let shown = self.shown().filter(|_| set.is_empty());
+        let content = match (set.first(), &shown) {
+            (Some(held), _) => {
+                let addresses = held.addresses.as_ref().map(KeptAddresses::as_bytes);
+                Content::Record(held.record.as_bytes(), addresses)
+            }
+            (None, Some((certificate, addresses))) => {
+                Content::Denial(certificate.as_bytes(), addresses.as_bytes())
+            }
+            (None, None) => Content::Nothing,
+        };
         let others: heapless::Vec<(NodeId, u64), OTHERS_MAX> = set
             .iter()
             .skip(1)
@@ -168,7 +181,7 @@ impl Overlay {
         let limit = asker.limit().min(GET_BYTES);
         let (me, request) = (self.me, asker.request);
         let room = limit - stated.map_or(0, |stated| stated.len());
-        let answer = Encoder::value(me, request, &hello, first, &others, &nodes, room);
+        let answer = Encoder::value(me, request, &hello, &content, &others, &nodes, room);
         let answer = answer.with(stated);
         drop(set);
         self.counters.lookup_bytes += limit.min(asker.len) as u64;
@@ -203,6 +216,11 @@ impl Overlay {
                 return Err(why);
             }
         };
+        if !self.is_at_home(asker, addresses.as_ref()) {
+            self.counters.elsewhere += 1;
+            self.answer_stored(now, asker, Status::Full, None);
+            return Ok(());
+        }
         if self.vouching.is_required() {
             self.store.drop_under(&record.key(), |held| self.vouching.counts(now, held));
         }
@@ -236,6 +254,23 @@ impl Overlay {
             return Err(reject(&mut self.counters.foreign_record, Rejected::Unauthorized));
         }
         Ok(())
+    }
+
+    /// Whether who puts or touches is where the newest list of its addresses says, as far as we
+    /// know: whoever has got what another has signed could repeat it, and bring back what was
+    /// withdrawn. Nobody knows from where those are heard who need rendezvous peers. `told` is a
+    /// list that comes along.
+    fn is_at_home(&self, asker: &Asker, told: Option<&AddressRecord>) -> bool {
+        if self.address_of(asker.node.id) == Some(asker.node.address) {
+            return true;
+        }
+        let held = self.store.addresses_of(&asker.node.id);
+        let held = held.filter(|held| told.is_none_or(|told| held.seq() > told.seq()));
+        let told = told.map(|told| (told.addresses(), told.rendezvous()));
+        let newest = held.map(|held| (held.addresses(), held.rendezvous())).or(told);
+        let Some((own, met)) = newest else { return !self.vouching.is_required() };
+        let at_home = own.iter().any(|own| same_line(own, &asker.node.address));
+        at_home || own.is_empty() || !met.is_empty()
     }
 
     fn answer_touch(
@@ -272,6 +307,7 @@ impl Overlay {
             return self.answer_stored(now, asker, Status::Stored, None);
         }
         let status = match self.store.get(key, &id) {
+            Some(_) if !self.is_at_home(asker, None) => Status::AddressUnknown,
             Some(held) if !self.vouching.counts(now, &held.record) => Status::Unknown,
             _ => self.store.touch(now, key, &id, seq, address_seq),
         };

@@ -96,6 +96,13 @@ pub enum OverlayEvent {
     ListTaken,
     /// The list of this number revokes more at once than an issuing key may; that before it stays.
     ListRefused(u32),
+    /// As dense as members are, there are so many; of twice as many hints tell, or of half.
+    SizeInDoubt {
+        /// By how dense they are around us, and around the keys of our records.
+        own: usize,
+        /// By hints.
+        told: usize,
+    },
 }
 
 /// A verified, opened record.
@@ -220,6 +227,10 @@ pub struct OverlayStatus {
     pub peers: usize,
     /// Members of whom others have told.
     pub hints: usize,
+    /// How many members there are, by how dense they are; `None` among few.
+    pub size_estimate: Option<usize>,
+    /// Whether hints tell of twice as many, or of half.
+    pub size_doubt: bool,
     /// Members that fell silent within 24 h.
     pub suspects: usize,
     /// Records held for others.
@@ -333,6 +344,14 @@ crate::observe::counters! {
         neighbours_asked,
         /// Look-ups finished.
         lookups_done,
+        /// Look-ups that went on over several paths: something was amiss.
+        lookups_parted,
+        /// Of those: because more members seemed close to the key than can be.
+        lookups_crowded,
+        /// Answers that did not count, for who gave them did not show who it is.
+        unmasked,
+        /// Days on which the network was half as large as hints say, or twice.
+        size_doubts,
         /// Nodes not listed: others did not reach them.
         members_refused,
         /// Members struck off: they said that nobody reaches them.

@@ -1,9 +1,11 @@
 //! Taking answers in: matching them with what was asked, learning from them, sorting records; and
 //! what follows from an answer that does not come.
 
+use super::candidate::Way;
 use super::event::{Found, OverlayEvent};
 use super::id::{Named, Node, same};
-use super::lookup::{Goal, Lookup, Word};
+use super::lookup::{Goal, Lookup, REPLICAS, Word};
+use super::publication::HOLDERS_MAX;
 use super::reader::Nodes;
 use super::request::{Missed, Pending, Purpose};
 use super::table::Member;
@@ -32,6 +34,8 @@ impl Overlay {
         let of_lookup = matches!(frame.body, Body::Value(..));
         self.counters.lookup_bytes += if of_lookup { len as u64 } else { 0 };
         let node = Node { id: frame.sender, address: from };
+        let shows = matches!(frame.body, Body::Value(_, Value { certificate: Some(_), .. }));
+        self.credentials.came = shows.then_some(node);
         self.heard_answering(now, &node, &pending, hello);
         if let (Purpose::Lookup(id, named), Some(expected)) = (pending.purpose, pending.node)
             && !same(&expected, &node.id)
@@ -66,8 +70,8 @@ impl Overlay {
                 Ok(())
             }
             (Purpose::Lookup(id, _), Body::Nodes(_, nodes)) => {
-                let hops = self.lookup_answered(now, id, &node, hello, Word::Yes);
-                self.lookup_learn(now, id, nodes, hops);
+                let way = self.lookup_answered(now, id, &node, hello, Word::Yes);
+                self.lookup_learn(now, id, nodes, way);
                 self.drive(now, id);
                 Ok(())
             }
@@ -128,9 +132,9 @@ impl Overlay {
     ) {
         let Some(lookup) = self.lookups.get_mut(id) else { return };
         lookup.beside = lookup.beside.saturating_sub(u8::from(named));
-        let hops = lookup.drop(&expected);
+        let way = lookup.drop(&expected);
         if let Body::Nodes(_, nodes) | Body::Value(_, Value { nodes, .. }) = *told {
-            self.lookup_learn(now, id, nodes, hops);
+            self.lookup_learn(now, id, nodes, way);
         }
         self.drive(now, id);
     }
@@ -222,16 +226,17 @@ impl Overlay {
         node: &Node,
         hello: &Hello,
         word: Word,
-    ) -> u8 {
-        let Some(lookup) = self.lookups.get_mut(id) else { return 0 };
-        let hops = lookup.answered(node.id, hello.token, word);
+    ) -> Way {
+        let Some(lookup) = self.lookups.get_mut(id) else { return Way::default() };
+        let way = lookup.answered(node.id, hello.token, word);
         if let Goal::Place(publication) = lookup.goal {
-            self.place_at(now, publication, *node, hello.token);
+            let most = if lookup.parted { HOLDERS_MAX } else { REPLICAS };
+            self.place_at(now, publication, *node, hello.token, most);
         }
-        hops
+        way
     }
 
-    fn lookup_learn(&mut self, now: Instant, id: Id<Lookup>, nodes: Nodes<'_>, hops: u8) {
+    fn lookup_learn(&mut self, now: Instant, id: Id<Lookup>, nodes: Nodes<'_>, way: Way) {
         for Named { node, .. } in nodes.iter() {
             if same(&node.id, &self.me) || !self.is_ours(&node.address) {
                 continue;
@@ -244,7 +249,7 @@ impl Overlay {
             // A hint never displaces the address that we proved, unless that is silent.
             let node = proven.filter(|member| member.missed == 0).map_or(node, Member::node);
             if let Some(lookup) = self.lookups.get_mut(id) {
-                lookup.add(node, doubtful, hops, || self.members.likely_rtt_us(&node.address));
+                lookup.add(node, doubtful, way, || self.members.likely_rtt_us(&node.address));
             }
         }
         // Where liars may be among those who name others, the next look-up begins without theirs.
@@ -274,8 +279,11 @@ impl Overlay {
             None if hello.young => Word::YoungNo,
             None => Word::No,
         };
-        let hops = self.lookup_answered(now, id, node, hello, word);
-        self.lookup_learn(now, id, value.nodes, hops);
+        let way = self.lookup_answered(now, id, node, hello, word);
+        self.lookup_learn(now, id, value.nodes, way);
+        if record.is_none() {
+            self.hear_no(now, id, node, value);
+        }
         let told = match &record {
             Some(Ok(record)) => Some(self.owner_of(record)),
             _ => None,
@@ -314,7 +322,12 @@ impl Overlay {
             return Err(self.malformed());
         }
         let Some(seen) = lookup.owner(owner) else { return Ok(()) };
-        seen.told = seen.told.max(record.seq());
+        let told = seen.told.max(record.seq());
+        let before = core::mem::replace(&mut seen.told, told);
+        if !record.is_withdrawal() {
+            lookup.agree(record.seq(), before);
+        }
+        let Some(seen) = lookup.owner(owner) else { return Ok(()) };
         let address_seq = addresses.as_ref().map_or(0, AddressRecord::seq);
         let newer =
             record.seq() > seen.seq || (record.seq() == seen.seq && address_seq > seen.address_seq);

@@ -76,6 +76,13 @@ pub(super) fn same(a: &NodeId, b: &NodeId) -> bool {
     prefix(a) == prefix(b)
 }
 
+/// Whether both are of one host, or of one line: of one IPv4 address, or IPv6 /56.
+pub(super) fn same_line(a: &SocketAddr, b: &SocketAddr) -> bool {
+    let [a, b] = [*a, *b].map(|it| SocketAddr::new(it.ip().to_canonical(), 0));
+    let bytes = if a.is_ipv4() { 16 } else { 7 };
+    a.is_ipv4() == b.is_ipv4() && Packed::from(a).ip[..bytes] == Packed::from(b).ip[..bytes]
+}
+
 /// How many leading bits two ids have in common, of their first half.
 pub(super) fn common_bits(a: &NodeId, b: &NodeId) -> u32 {
     (prefix(a) ^ prefix(b)).leading_zeros()

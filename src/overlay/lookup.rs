@@ -12,13 +12,16 @@
 //! may lack what it should hold: its "no" alone does not count, and after three of those all
 //! replicas are asked. Where nobody answers, whoever was heard just now is asked, too.
 //!
-//! In a network with trust anchors, whom others name takes no place among the twelve: a liar would
-//! name twelve of its kind that are next to any key. They are asked besides, a few of them; and
-//! that there is nothing is believed once four of those say so that were known here before.
+//! In a network with trust anchors liars may be among those whom others name, in answers or by
+//! hints: next to any key, twelve and more of them. Whom an answer names takes no place among the
+//! twelve until it has shown its certificate. That there is nothing is believed of those alone who
+//! have, and three have to agree on a record, whatever others say. See [`super::paths`] for what
+//! becomes of look-ups that meet liars.
 
-use super::candidate::{ASKS_MAX, Candidate, State};
-use super::id::{Node, Packed, Place, closer, same};
-use super::publication::Publication;
+use super::candidate::{ASKS_MAX, Candidate, State, Way};
+use super::id::{Node, Packed, Place, closer, distance, same};
+use super::owners::OwnerSeen;
+use super::publication::{HOLDERS_MAX, Publication};
 use super::wire::{NO_TOKEN, Token};
 use super::{LookupId, Placement};
 use crate::net::NodeId;
@@ -32,15 +35,16 @@ pub(super) const REPLICAS: usize = 12;
 pub(super) const OWNERS_MAX: usize = 8;
 /// A look-up ends at the latest after this time.
 const LOOKUP_MAX: Duration = Duration::from_millis(1500);
-const PARALLEL: usize = 3;
+pub(super) const PARALLEL: usize = 3;
 /// Among so many of the closest those are asked whose answers take the shortest way. Behind them
 /// may be some that hold what was so before, or nothing: others know others, and who knows but half
 /// of a large network takes some that are not among the twelve for such.
 const SURE: usize = 5;
 pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
-/// Candidates that others have named, where they take no place among the twelve.
-const BESIDE_MAX: usize = 8;
+/// Candidates that others have named, where they take no place among the twelve: in all, and of
+/// each path.
+const BESIDE_MAX: [usize; 2] = [8, 3];
 /// Who has moved is asked at so many addresses at most, for others may believe in older ones.
 const ADDRESSES_MAX: u8 = 8;
 
@@ -53,21 +57,6 @@ pub(super) enum Goal {
     Place(Id<Publication>),
     /// Members around a place, to know them.
     Members,
-}
-
-/// What is known of one owner's record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OwnerSeen {
-    /// Who.
-    pub(super) owner: NodeId,
-    /// The newest number that was verified; 0 for none.
-    pub(super) seq: u64,
-    /// The newest number of an address list that came with it.
-    pub(super) address_seq: u64,
-    /// The newest number that somebody told of.
-    pub(super) told: u64,
-    /// Whether the newest verified record is a withdrawal.
-    pub(super) withdrawn: bool,
 }
 
 /// One look-up.
@@ -90,11 +79,21 @@ pub(super) struct Lookup {
     pub(super) found_before: u8,
     /// How many members were asked one after another until the record came; 0 where it is here.
     pub(super) hops: u8,
-    candidates: heapless::Vec<Candidate, CANDIDATES_MAX>,
+    pub(super) candidates: heapless::Vec<Candidate, CANDIDATES_MAX>,
     /// Requests that named an owner, so far.
-    named: u8,
+    pub(super) named: u8,
     /// Whether liars may be among those who name others.
-    wary: bool,
+    pub(super) wary: bool,
+    /// Whether it goes on over several paths.
+    pub(super) parted: bool,
+    /// Whether liars may lead it: somebody was found out, or did not answer.
+    pub(super) astray: bool,
+    /// Who is farther away has no reason to hold it.
+    pub(super) reach: u128,
+    /// How many have told of the newest record, one after another.
+    pub(super) agreeing: u8,
+    /// Who says that there is nothing, and has shown a certificate that is not verified yet.
+    pub(super) proving: u8,
     widened: bool,
     young_noes: u8,
 }
@@ -131,6 +130,11 @@ impl Lookup {
             candidates: heapless::Vec::new(),
             named: 0,
             wary: wary && matches!(goal, Goal::Records(..)),
+            parted: false,
+            astray: false,
+            reach: u128::MAX,
+            agreeing: 0,
+            proving: 0,
             // Whoever places a record needs the proof of address of every holder.
             widened: matches!(goal, Goal::Place(_)),
             young_noes: 0,
@@ -138,8 +142,9 @@ impl Lookup {
     }
 
     /// Adds somebody to ask, unless too far away. `doubtful` are asked only once the look-up
-    /// widens. Somebody `hops` away named it. `rtt_us` tells how long its answer will take, likely.
-    pub(super) fn add(&mut self, node: Node, doubtful: bool, hops: u8, rtt_us: impl Fn() -> u32) {
+    /// widens. Who named it was found this `way`. `rtt_us` tells how long its answer will take,
+    /// likely.
+    pub(super) fn add(&mut self, node: Node, doubtful: bool, way: Way, rtt_us: impl Fn() -> u32) {
         let records = matches!(self.goal, Goal::Records(..));
         let rtt_us = || if records { rtt_us() } else { 0 };
         let (id, packed) = (node.id, Packed::from(node.address));
@@ -152,12 +157,13 @@ impl Lookup {
             }
             return;
         }
-        let hops = hops.saturating_add(1);
-        if self.wary && hops > 1 {
-            let beside = |c: &Candidate| c.hops > 1;
+        let way = Way { hops: way.hops.saturating_add(1), ..way };
+        if self.wary && way.hops > 1 {
+            let beside = |c: &Candidate| c.way.hops > 1 && c.way.path == way.path;
             let farthest = self.candidates.iter().rposition(beside);
             let count = self.candidates.iter().filter(|c| beside(c)).count();
-            if let Some(at) = farthest.filter(|_| count >= BESIDE_MAX) {
+            let most = BESIDE_MAX[usize::from(way.path > 0)];
+            if let Some(at) = farthest.filter(|_| count >= most) {
                 let known = &self.candidates[at];
                 let nearer = closer(&self.target, &id.0, &known.id.0) == Ordering::Less;
                 if !nearer || known.state != State::New {
@@ -168,16 +174,21 @@ impl Lookup {
         }
         let target = self.target;
         let before = |known: &Candidate| closer(&target, &known.id.0, &id.0) == Ordering::Less;
-        let at = self.candidates.partition_point(before);
+        let mut at = self.candidates.partition_point(before);
         if self.candidates.is_full() {
-            if at >= self.candidates.len() {
+            // Those on other paths keep their places in the list.
+            let idle = |c: &Candidate| c.way.path == 0 && (!self.parted || c.state == State::New);
+            let Some(last) = self.candidates.iter().rposition(idle) else { return };
+            if at > last && way.path == 0 {
                 return;
             }
-            self.candidates.pop();
+            self.candidates.remove(last);
+            at -= usize::from(at > last);
         }
         let state = if doubtful { State::Late } else { State::New };
         let rtt_us = rtt_us();
-        let candidate = Candidate { id, packed, token: NO_TOKEN, state, asks: 0, hops, rtt_us };
+        let (token, proven) = (NO_TOKEN, false);
+        let candidate = Candidate { id, packed, token, state, asks: 0, way, proven, rtt_us };
         let added = self.candidates.insert(at, candidate);
         debug_assert!(added.is_ok(), "room was made");
     }
@@ -185,16 +196,20 @@ impl Lookup {
     /// Whom to ask now, if anybody; marks it as asked.
     pub(super) fn next(&mut self) -> Option<(Node, Token)> {
         let records = matches!(self.goal, Goal::Records(..));
+        let asked = self.candidates.iter().filter(|c| c.state == State::Asked).count();
         if records && (self.has_found() || self.verifying > 0) {
             // It reads on until three of the closest have answered: one may have missed the newest,
             // and whoever held it before somebody nearer came has missed all since.
             let silent = |c: &&Candidate| matches!(c.state, State::Late | State::Gone);
             let there = self.candidates.iter().filter(|c| !silent(c)).take(REPLICAS);
-            if there.filter(|c| c.state != State::New).count() >= PARALLEL {
+            let agree = !self.wary || usize::from(self.agreeing) + asked >= PARALLEL;
+            if agree && there.filter(|c| c.state != State::New).count() >= PARALLEL {
                 return None;
             }
         }
-        let asked = self.candidates.iter().filter(|c| c.state == State::Asked).count();
+        if let Some(at) = self.next_on_path() {
+            return self.candidates.get_mut(at).map(Candidate::ask);
+        }
         let noes = self.replicas().filter(|c| c.state == State::Answered { no: true });
         let enough = match noes.count() {
             _ if self.widened => REPLICAS,
@@ -235,27 +250,28 @@ impl Lookup {
         nearest.or(again).map(Candidate::ask)
     }
 
-    /// Takes an answer in. Returns how far away the answerer is.
-    pub(super) fn answered(&mut self, id: NodeId, token: Token, word: Word) -> u8 {
+    /// Takes an answer in. Returns on which way the answerer was found.
+    pub(super) fn answered(&mut self, id: NodeId, token: Token, word: Word) -> Way {
         if word == Word::YoungNo {
             self.young_noes = self.young_noes.saturating_add(1);
             self.widened |= usize::from(self.young_noes) >= PARALLEL;
         }
         let no = word == Word::No;
-        let Some(candidate) = self.candidate(&id) else { return 0 };
+        let Some(candidate) = self.candidate(&id) else { return Way::default() };
         candidate.id = id;
         candidate.state = State::Answered { no };
         candidate.token = token;
-        let hops = candidate.hops;
+        let way = candidate.way;
         if word == Word::Yes && self.hops == 0 {
-            self.hops = hops;
+            self.hops = way.hops;
         }
-        hops
+        way
     }
 
     /// Notes that an answer is late: from now on all replicas are asked.
     pub(super) fn late(&mut self, id: &NodeId) {
         self.widened = true;
+        self.astray |= self.wary;
         if let Some(candidate) = self.candidate(id)
             && candidate.state == State::Asked
         {
@@ -285,11 +301,11 @@ impl Lookup {
         again
     }
 
-    /// Notes that it is not there. Returns how far away who is there is.
-    pub(super) fn drop(&mut self, id: &NodeId) -> u8 {
-        let Some(candidate) = self.candidate(id) else { return 0 };
+    /// Notes that it is not there. Returns on which way it was found.
+    pub(super) fn drop(&mut self, id: &NodeId) -> Way {
+        let Some(candidate) = self.candidate(id) else { return Way::default() };
         candidate.state = State::Gone;
-        candidate.hops
+        candidate.way
     }
 
     /// Notes that no answer will come.
@@ -307,18 +323,18 @@ impl Lookup {
         if self.verifying > 0 || self.beside > 0 {
             return false;
         }
+        let beside = |c: &Candidate| c.way.path > 0 || !c.has_place(self.wary);
+        let beside = self.candidates.iter().any(|c| c.is_open() && beside(c));
         if matches!(self.goal, Goal::Records(..)) {
             if self.has_found() {
                 return !self.candidates.iter().any(|c| c.state == State::Asked);
             }
-            // Whether those are there or not: where fewer of the closest are left than have to say
-            // so, they may be elsewhere, and all others are heard.
-            let noes = self.replicas().filter(|c| c.state == State::Answered { no: true }).count();
-            let open = |c: &Candidate| matches!(c.state, State::New | State::Asked);
-            let beside = self.candidates.iter().any(|c| !c.has_place(self.wary) && open(c));
-            if noes > 0 && noes >= self.replicas().count().min(NO_QUORUM) && !beside {
+            if self.denied() && !beside {
                 return true;
             }
+        }
+        if self.proving > 0 || self.parted && beside {
+            return false;
         }
         let mut places = REPLICAS;
         self.candidates.iter().enumerate().all(|(at, candidate)| match candidate.state {
@@ -332,51 +348,26 @@ impl Lookup {
         })
     }
 
+    /// Whether as many of the closest say that there is nothing as have to, or as many as there are
+    /// of those. Whether they are there or not: where fewer are left than have to say so, they may
+    /// be elsewhere, and all others are heard.
+    pub(super) fn denied(&self) -> bool {
+        let believed = |c: &&Candidate| {
+            let near = || distance(&self.target, &c.id.0) <= self.reach;
+            c.state == State::Answered { no: true } && (!self.wary || c.proven && near())
+        };
+        let noes = self.replicas().filter(believed).count().saturating_sub(self.proving.into());
+        noes > 0 && noes >= self.replicas().count().min(NO_QUORUM)
+    }
+
     /// The members that answered, closest first, with what proves our address to them.
     pub(super) fn holders(&self) -> impl Iterator<Item = Placement> + '_ {
         let answered = |c: &&Candidate| matches!(c.state, State::Answered { .. });
         self.candidates
             .iter()
             .filter(answered)
-            .take(REPLICAS)
+            .take(if self.parted { HOLDERS_MAX } else { REPLICAS })
             .map(|c| Placement { node: c.node(), token: c.token })
-    }
-
-    /// How many owners have a record that is not withdrawn.
-    pub(super) fn found(&self) -> u8 {
-        self.owners.iter().filter(|seen| seen.seq > 0 && !seen.withdrawn).count() as u8
-    }
-
-    /// What is known of `owner`, whose record came, to change it. One that was only told of makes
-    /// room; `None` where the key has too many owners.
-    pub(super) fn owner(&mut self, owner: NodeId) -> Option<&mut OwnerSeen> {
-        if !self.owners.iter().any(|seen| seen.owner == owner) {
-            if self.owners.is_full() {
-                let hearsay = self.owners.iter().position(|seen| seen.seq == 0)?;
-                self.owners.swap_remove(hearsay);
-            }
-            let new = OwnerSeen { owner, seq: 0, address_seq: 0, told: 0, withdrawn: false };
-            self.owners.push(new).ok()?;
-        }
-        self.owners.iter_mut().find(|seen| seen.owner == owner)
-    }
-
-    /// Notes that somebody tells of a record of `owner` with number `seq`. True where that is to be
-    /// asked for: so many in one look-up as a key has owners, whatever answerers tell.
-    pub(super) fn names(&mut self, owner: NodeId, seq: u64) -> bool {
-        let known = self.owners.iter().any(|seen| seen.owner == owner);
-        if usize::from(self.named) >= OWNERS_MAX || !known && self.owners.is_full() {
-            return false;
-        }
-        let Some(seen) = self.owner(owner) else { return false };
-        let newer = seen.told < seq;
-        seen.told = seen.told.max(seq);
-        self.named += u8::from(newer);
-        newer
-    }
-
-    fn has_found(&self) -> bool {
-        self.owners.iter().any(|seen| seen.seq > 0 && !seen.withdrawn)
     }
 
     /// Those among whom the twelve are that may hold the record, closest first.
@@ -389,7 +380,7 @@ impl Lookup {
         self.candidates.iter().any(|candidate| same(&candidate.id, id))
     }
 
-    fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {
+    pub(super) fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {
         self.candidates.iter_mut().find(|candidate| same(&candidate.id, id))
     }
 }

@@ -25,6 +25,7 @@
 //! | `gossip`, `spread` | how that is told along a tree |
 //! | `request` | requests under way |
 //! | `lookup`, `search`, `hear` | one look-up; how look-ups are driven; answers |
+//! | `paths`, `owners`, `size` | look-ups among liars; whose records; the network's size |
 //! | `store`, `shelf`, `slots` | records kept, their bytes, and where they are |
 //! | `answer` | answers to others' requests |
 //! | `publication`, `repair`, `holders`, `announce` | own records kept alive; a new address told |
@@ -36,6 +37,7 @@
 //! | `vouching`, `credentials` | certificates, and whose count; members that show theirs |
 //! | `watch` | what holders say, signed; who is no use as one |
 //! | `revoked` | lists of revocations, passed from member to member |
+//! | `status` | what people are told of all that |
 //! | `warm` | a network that has been there for hours, for the lab |
 //! | `id`, `aor` | places and distances; blinded AORs |
 
@@ -59,6 +61,8 @@ mod introduce;
 mod judge;
 mod known;
 mod lookup;
+mod owners;
+mod paths;
 mod port;
 mod presence;
 mod publication;
@@ -75,8 +79,10 @@ mod sample;
 mod search;
 mod send;
 mod shelf;
+mod size;
 mod slots;
 mod spread;
+mod status;
 mod store;
 mod suspects;
 mod table;
@@ -156,6 +162,7 @@ pub struct Overlay {
     vouching: vouching::Vouching,
     credentials: credentials::Credentials,
     revoked: revoked::Revoked,
+    size: size::Size,
     reach: reach::Reach,
     dials: dial::Dials,
     judge: judge::Judge,
@@ -216,6 +223,7 @@ impl Overlay {
             vouching: vouching::Vouching::new(now),
             credentials: credentials::Credentials::new(),
             revoked: revoked::Revoked::new(now, &mut Rng::new(seed).fork("lists")),
+            size: size::Size::default(),
             reach: reach::Reach::default(),
             dials: dial::Dials::new(),
             judge: judge::Judge::new(),
@@ -344,32 +352,6 @@ impl Overlay {
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<OverlayEvent> {
         queue::pop(&mut self.events)
-    }
-
-    /// The state, for people.
-    pub fn status(&self) -> OverlayStatus {
-        let own = self.publications.iter().filter(|(_, p)| p.is_stored()).count();
-        let (reachable, reason) = self.reachability();
-        OverlayStatus {
-            id: self.me,
-            joined: self.join.joined(),
-            peers: self.members.len(),
-            hints: self.hints.len(),
-            suspects: self.suspects.len(),
-            stored: self.store.len().saturating_sub(own),
-            published: self.publications.len(),
-            lookups: self.lookups.len(),
-            reachable,
-            reason,
-            rendezvous: self.rendezvous.list().len(),
-            clients: self.keeper.len(),
-            public_address: self.reach.public(),
-        }
-    }
-
-    /// What was done and what was dropped.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     /// Seconds since the start, and one more: 0 is never a time.

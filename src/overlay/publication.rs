@@ -13,8 +13,9 @@ use crate::identity::record::{Contact, KeptRecord, Key, Record};
 use crate::net::NodeId;
 use crate::time::Instant;
 
-/// Holders remembered: those that should hold a record, and a few that should no longer.
-pub(super) const HOLDERS_MAX: usize = REPLICAS + 4;
+/// Holders remembered: those that should hold a record, and some that should no longer, or that
+/// hold it farther away, where more seem closest than can be (see [`super::size`]).
+pub(super) const HOLDERS_MAX: usize = 2 * REPLICAS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {

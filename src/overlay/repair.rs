@@ -10,11 +10,12 @@
 //! taken the places of a quarter of them.
 
 use super::event::OverlayEvent;
-use super::id::{Named, Node, distance, same};
+use super::id::{Named, Node, Place, distance};
 use super::lookup::{Goal, Lookup, REPLICAS};
+use super::paths::PART;
 use super::publication::{HOLDERS_MAX, Holder, Publication, State};
 use super::request::Purpose;
-use super::wire::{Hello, Status, Token, Touch};
+use super::wire::{Hello, NO_TOKEN, Status, Token, Touch};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason, Subject};
 use super::{Overlay, YOUNG};
@@ -101,15 +102,26 @@ impl Overlay {
     }
 
     /// One of the closest answered a search: it gets the record at once.
-    pub(super) fn place_at(&mut self, now: Instant, id: Id<Publication>, node: Node, token: Token) {
-        let passed = self.is_passed_over(&node.id);
+    /// There are no more than so many closer to it.
+    pub(super) fn place_at(
+        &mut self,
+        now: Instant,
+        id: Id<Publication>,
+        node: Node,
+        token: Token,
+        most: usize,
+    ) {
+        let (unproven, passed) = (self.is_unproven(&node), self.is_passed_over(&node.id));
         let Some(publication) = self.publications.get_mut(id).filter(|_| !passed) else { return };
         let key = publication.key.0;
         let closer = |h: &&Holder| {
             h.state != State::Failed && distance(&key, &h.node.id.0) < distance(&key, &node.id.0)
         };
-        if publication.holders.iter().filter(closer).count() >= REPLICAS {
+        if publication.holders.iter().filter(closer).count() >= most {
             return;
+        }
+        if unproven {
+            return self.ask_holder(now, &node);
         }
         let Some(holder) = publication.entry(node) else { return };
         (holder.node, holder.token) = (node, token);
@@ -126,10 +138,48 @@ impl Overlay {
         publication.placing = false;
         publication.search_at = now + (2 * now.since(self.started)).max(REPAIR_EARLY);
         publication.replaced = 0;
+        let most = if lookup.parted { HOLDERS_MAX } else { REPLICAS };
         for placement in lookup.holders() {
-            self.place_at(now, id, placement.node, placement.token);
+            self.place_at(now, id, placement.node, placement.token, most);
         }
         self.tell_published(id);
+    }
+
+    /// Somebody that answered a search has proven who it is: it gets what it is close to.
+    pub(super) fn holder_proven(&mut self, now: Instant, node: &Node) {
+        for slot in 0..self.publications.capacity() as u32 {
+            let Some(id) = self.publications.id_at(slot) else { continue };
+            if self.publications.get(id).is_some_and(Publication::is_stored) {
+                self.place_at(now, id, *node, NO_TOKEN, REPLICAS);
+            }
+        }
+    }
+
+    /// Who should hold what is under `key`, as far as we know: the closest that are proven,
+    /// whatever hints say; where more are close than can be, others besides.
+    fn holders_wanted(&mut self, now: Instant, key: &Place) -> heapless::Vec<Node, HOLDERS_MAX> {
+        let known = self.closest_known::<{ 2 * REPLICAS }>(now, key, false);
+        let crowded = self.size.is_crowded(key, known.get(..REPLICAS).unwrap_or(&known));
+        let fit = known.into_iter().filter(|named| !self.is_passed_over(&named.node.id));
+        let known: heapless::Vec<Named, REPLICAS> = fit.take(REPLICAS).collect();
+        let last = known.last().map_or(u128::MAX, |named| distance(key, &named.node.id.0));
+        let reach = self.size.reach(REPLICAS as u128).max(last);
+        let near = |node: &Node| distance(key, &node.id.0) <= reach;
+        let closest = self.members.closest::<REPLICAS>(key, |m| m.missed == 0);
+        let mut wanted: heapless::Vec<Node, HOLDERS_MAX> =
+            closest.into_iter().filter(near).collect();
+        for Named { node, .. } in known.iter().filter(|named| named.node.is_hint()) {
+            // It gets the record once it is proven.
+            self.consider(now, node);
+        }
+        for (_, place) in self.size.parts(key).filter(|_| crowded) {
+            for node in self.members.closest::<PART>(&place, |m| m.missed == 0) {
+                if !wanted.contains(&node) {
+                    wanted.extend((!wanted.is_full()).then_some(node));
+                }
+            }
+        }
+        wanted
     }
 
     /// Puts or touches at one holder.
@@ -283,22 +333,15 @@ impl Overlay {
         let Some(publication) = self.publications.get_mut(id) else { return };
         let refresh = now >= publication.refresh_at;
         let key = publication.key.0;
-        let known = self.closest_known::<{ 2 * REPLICAS }>(now, &key, false);
-        let fit = known.into_iter().filter(|it| !self.is_passed_over(&it.node.id));
-        let wanted: heapless::Vec<Named, REPLICAS> = fit.take(REPLICAS).collect();
+        let wanted = self.holders_wanted(now, &key);
         let Some(publication) = self.publications.get_mut(id) else { return };
         if refresh {
             let minutes = Duration::from_secs(u64::from(self.rng.below(600)));
             (publication.refreshed_at, publication.refresh_at) = (now, now + REFRESH - minutes);
-            publication.holders.retain(|h| wanted.iter().any(|w| same(&w.node.id, &h.node.id)));
+            publication.holders.retain(|h| wanted.iter().any(|w| w.id == h.node.id));
         }
         let address_seq = self.addresses.as_ref().map_or(0, AddressRecord::seq);
-        for Named { node, .. } in &wanted {
-            if node.is_hint() {
-                // It gets the record once it is proven.
-                self.consider(now, node);
-                continue;
-            }
+        for node in &wanted {
             let Some(publication) = self.publications.get_mut(id) else { return };
             let new = publication.holder(&node.id).is_none();
             let Some(holder) = publication.entry(*node) else { continue };
@@ -324,13 +367,14 @@ impl Overlay {
     }
 
     fn tell_published(&mut self, id: Id<Publication>) {
+        let awaits = self.credentials.awaits_holders();
         let Some(publication) = self.publications.get_mut(id) else { return };
         if publication.told || publication.contact.is_none() || publication.record.is_none() {
             return;
         }
         let acknowledged = publication.acknowledged();
         let most = acknowledged > 0 && acknowledged * 2 > publication.holders.len();
-        if most || publication.is_settled() {
+        if most || publication.is_settled() && !awaits {
             publication.told = true;
             let (publish, replicas) = (publication.id, acknowledged as u8);
             self.tell(OverlayEvent::Published { publish, replicas });

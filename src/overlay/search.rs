@@ -102,15 +102,12 @@ impl Overlay {
         target: Place,
     ) -> Option<Id<Lookup>> {
         let hedge = (self.members.usual(), self.vouching.is_required());
-        let mut lookup = Lookup::new(goal, target, now, hedge);
-        for Named { node, .. } in self.closest_known::<CANDIDATES_MAX>(now, &target, true) {
-            let doubtful = self.members.get(&node.id).is_some_and(|member| member.missed > 0)
-                || self.is_passed_over(&node.id);
-            lookup.add(node, doubtful, 0, || self.members.likely_rtt_us(&node.address));
-        }
+        let lookup = Lookup::new(goal, target, now, hedge);
         let at = lookup.next_at();
         let id = self.lookups.insert(lookup).ok()?;
         self.lookup_timers.set(id.slot(), at);
+        let closest = self.closest_known::<CANDIDATES_MAX>(now, &target, true);
+        self.fill_lookup(now, id, &closest);
         Some(id)
     }
 
@@ -136,15 +133,23 @@ impl Overlay {
 
     /// Asks whom the look-up wants asked, and ends it when it is done.
     pub(super) fn drive(&mut self, now: Instant, id: Id<Lookup>) {
+        self.part_ways(now, id, false);
+        self.ask_next(now, id);
+        if self.lookups.get(id).is_some_and(Lookup::is_done) && self.part_ways(now, id, true) {
+            self.ask_next(now, id);
+        }
+        if self.lookups.get(id).is_some_and(Lookup::is_done) {
+            self.end_lookup(now, id);
+        }
+    }
+
+    fn ask_next(&mut self, now: Instant, id: Id<Lookup>) {
         while let Some(lookup) = self.lookups.get_mut(id) {
             let Some((node, token)) = lookup.next() else { break };
             let (goal, target) = (lookup.goal, lookup.target);
             if !self.ask_step(now, id, goal, target, &node, &token, None) {
                 break;
             }
-        }
-        if self.lookups.get(id).is_some_and(Lookup::is_done) {
-            self.end_lookup(now, id);
         }
     }
 

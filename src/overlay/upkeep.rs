@@ -198,6 +198,7 @@ impl Overlay {
             self.check(now, suspect);
         }
         if now_s >= self.upkeep.neighbour_s {
+            self.measure_size(now);
             self.check_neighbour(now, now_s);
         }
         if now_s >= self.upkeep.member_s {

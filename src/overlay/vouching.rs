@@ -117,7 +117,7 @@ impl Overlay {
         let others = self.vouching.trust.anchors != trust.anchors;
         self.vouching.trust = trust.clone();
         let head = trust.revocations.head();
-        if head.is_some_and(|head| head.links(&trust.anchors, 0).is_empty()) {
+        if head.is_some_and(|head| head.links(&trust.anchors).is_empty()) {
             self.vouching.trust.revocations = Revocations::default();
         }
         if others {

@@ -54,6 +54,11 @@ impl Overlay {
         self.gossip = Gossip::announced(now, self.told_addresses(), &mut self.rng);
     }
 
+    /// Spreads that somebody is where nobody of that id is, as a member that lies can.
+    pub fn invent(&mut self, id: NodeId, address: SocketAddr) {
+        self.gossip.push(0, &Named { node: Node { id, address }, age_h: 0 });
+    }
+
     /// Gives back the room of queues and lists of which less than a quarter is used; it is reserved
     /// again as they fill.
     pub fn fit(&mut self) {

@@ -235,8 +235,10 @@ pub(super) enum Body<'a> {
 pub(super) struct Value<'a> {
     /// A record.
     pub(super) record: Option<&'a [u8]>,
-    /// Its owner's addresses.
+    /// Its owner's addresses; without a record the answerer's.
     pub(super) addresses: Option<&'a [u8]>,
+    /// The certificate of whose addresses those are, where there is no record.
+    pub(super) certificate: Option<&'a [u8]>,
     /// Owners of further records.
     pub(super) others: Others<'a>,
     /// The members closest to the key.
@@ -332,16 +334,13 @@ impl<'a> Frame<'a> {
                 };
                 Body::Get(token, key, owner)
             }
-            kind::VALUE => Body::Value(
-                r.hello()?,
-                Value {
-                    record: r.block()?,
-                    addresses: r.block()?,
-                    others: r.others()?,
-                    nodes: r.nodes()?,
-                    stated: r.stated()?,
-                },
-            ),
+            kind::VALUE => {
+                let (hello, record, addresses) = (r.hello()?, r.block()?, r.block()?);
+                let shows = record.is_none() && addresses.is_some();
+                let certificate = if shows { Some(r.block()??) } else { None };
+                let (others, nodes, stated) = (r.others()?, r.nodes()?, r.stated()?);
+                Body::Value(hello, Value { record, addresses, certificate, others, nodes, stated })
+            }
             kind::PUT => Body::Put(r.array()?, r.block()??, r.block()?),
             kind::STORED => {
                 Body::Stored(r.hello()?, Status::parse(r.u8()?)?, r.block()?, r.stated()?)

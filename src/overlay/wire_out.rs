@@ -21,6 +21,17 @@ use std::net::{IpAddr, SocketAddr};
 /// What names a further owner: id and number.
 const OTHER_BYTES: usize = 16 + 8;
 
+/// What answers a get.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'a> {
+    /// There is none.
+    Nothing,
+    /// A record, and its owner's addresses.
+    Record(&'a [u8], Option<&'a [u8]>),
+    /// There is none, says who has this certificate and is at these addresses.
+    Denial(&'a [u8], &'a [u8]),
+}
+
 /// One datagram in the making.
 pub(super) struct Encoder {
     buf: [u8; OVERLAY_DATAGRAM_BYTES_MAX],
@@ -108,20 +119,31 @@ impl Encoder {
         out
     }
 
-    /// The answer to a get, of at most `limit` bytes: others and hints as far as there is room.
+    /// The answer to a get, of at most `limit` bytes: a record with its owner's addresses, or what
+    /// shows who says that there is none; others and hints as far as there is room.
     pub(super) fn value(
         sender: NodeId,
         request: u64,
         hello: &Hello,
-        found: Option<(&[u8], Option<&[u8]>)>,
+        content: &Content<'_>,
         others: &[(NodeId, u64)],
         nodes: &[Named],
         limit: usize,
     ) -> Self {
         let mut out = Self::new(kind::VALUE, sender, request, limit);
         out.hello(hello);
-        out.block(found.map(|(record, _)| record));
-        out.block(found.and_then(|(_, addresses)| addresses));
+        match *content {
+            Content::Nothing => out.put(&[0; 4]),
+            Content::Record(record, addresses) => {
+                out.block(Some(record));
+                out.block(addresses);
+            }
+            Content::Denial(certificate, addresses) => {
+                out.block(None);
+                out.block(Some(addresses));
+                out.block(Some(certificate));
+            }
+        }
         // Behind them is room for the count of the hints.
         let named = others.len().min(out.room().saturating_sub(2) / OTHER_BYTES);
         out.put(&[named as u8]);

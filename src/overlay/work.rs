@@ -53,6 +53,8 @@ pub(super) enum Reason {
     Who(Node, bool),
     /// Somebody has a newer list of revocations.
     List,
+    /// A node that tells a look-up that there is nothing shows who it is.
+    Denial(Id<Lookup>, Node),
 }
 
 /// What is to be verified before a list of addresses.
@@ -141,7 +143,9 @@ impl Work {
     #[expect(clippy::result_large_err, reason = "the caller needs the job to undo its count")]
     fn push(&mut self, job: Job) -> Result<(), Job> {
         let (queue, max) = match job.reason {
-            Reason::Found(_) | Reason::Own(_) => (&mut self.found, OVERLAY_FOUND_MAX),
+            Reason::Found(_) | Reason::Own(_) | Reason::Denial(..) => {
+                (&mut self.found, OVERLAY_FOUND_MAX)
+            }
             Reason::Store { .. } | Reason::List => (&mut self.store, OVERLAY_STORE_MAX),
             // They leave room for what is put.
             Reason::Who(..) => (&mut self.store, OVERLAY_STORE_MAX / 2),
@@ -164,7 +168,7 @@ impl Work {
     /// Puts a job back to the front of its queue.
     fn put_back(&mut self, job: Job) {
         match job.reason {
-            Reason::Found(_) | Reason::Own(_) => self.found.push_front(job),
+            Reason::Found(_) | Reason::Own(_) | Reason::Denial(..) => self.found.push_front(job),
             _ => self.store.push_front(job),
         }
     }
@@ -197,7 +201,7 @@ impl Work {
         {
             let checked = match &certificate {
                 Some(certificate) => {
-                    self.check_links(&certificate.links(vouching.anchors(), 0), left, counters)
+                    self.check_links(&certificate.links(vouching.anchors()), left, counters)
                 }
                 None => Some(false),
             };
@@ -209,7 +213,7 @@ impl Work {
         }
         let checked = match &job.subject {
             Subject::Head(head) => {
-                self.check_links(&head.links(vouching.anchors(), 0), left, counters)
+                self.check_links(&head.links(vouching.anchors()), left, counters)
             }
             Subject::Record(record) => {
                 self.check(&[record.as_bytes()], left, counters, |net| record.verify(net))
@@ -386,6 +390,7 @@ impl Overlay {
             Reason::Own(publication) => self.own_record_found(now, publication, job),
             Reason::Who(node, near) => self.proven(now, &node, near),
             Reason::List => self.head_verified(now, job),
+            Reason::Denial(lookup, node) => self.denial_verified(now, (lookup, &node), true),
             Reason::Store { from, sender, request, len, touched } => {
                 let node = Node { id: sender, address: from };
                 let asker = Asker { node, request, proven: true, len: usize::from(len) };
@@ -399,6 +404,7 @@ impl Overlay {
         match job.reason {
             Reason::Found(lookup) => self.record_dropped(now, lookup),
             Reason::List => self.head_dropped(now, job),
+            Reason::Denial(lookup, node) => self.denial_verified(now, (lookup, &node), false),
             _ => {}
         }
     }

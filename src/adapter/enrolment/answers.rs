@@ -118,7 +118,7 @@ impl Adapter {
         let Some(at) = asks.iter().position(|ask| ask.number == checking.number) else { return };
         let Some(overlay) = &self.overlay else { return };
         let (anchors, network) = (&overlay.trust().anchors, overlay.keys().network());
-        let link = |nth: usize| checking.certificate.links(anchors, 0).get(nth).copied();
+        let link = |nth: usize| checking.certificate.links(anchors).get(nth).copied();
         let holds = link(checking.verified).is_some_and(|link| link.verify(network));
         let last = link(checking.verified + 1).is_none();
         self.enrolment.counters.verified += 1;

@@ -77,7 +77,7 @@ fn a_file_has_a_certificate_a_line_and_names_the_line_that_is_none() {
 fn an_anchor_can_certify_itself_without_delegation() {
     let certificate = certify(&anchor(), &[], days(1, 15));
     assert_eq!((certificate.delegation_serial(), certificate.keys().count()), (None, 0));
-    assert_eq!(certificate.links(&anchors(), 0).len(), 1);
+    assert_eq!(certificate.links(&anchors()).len(), 1);
     assert!(certificate.verify(&anchors(), &NETWORK));
     assert_eq!(Certificate::parse(certificate.as_bytes()), Ok(certificate));
 }
@@ -104,7 +104,7 @@ fn strangers_other_networks_and_other_purposes_prove_nothing() {
     let certificate = certify(&issuing(), &keys(1), days(120, 134));
     assert!(!certificate.verify(&anchors(), &[8; 16]), "another network");
     assert!(!certificate.verify(&[identity(8).public()], &NETWORK), "another anchor");
-    assert!(certificate.links(&[identity(8).public()], 0).is_empty());
+    assert!(certificate.links(&[identity(8).public()]).is_empty());
     assert!(!certificate.verify(&[], &NETWORK));
     // An issuing key is no anchor for those whom it was not delegated by.
     let usurped = anchor().delegate(3, &identity(4).public(), days(100, 190));
@@ -147,16 +147,4 @@ fn what_is_cut_lengthened_or_of_a_later_version_is_refused() {
     assert_eq!(Certificate::parse(&later), Err(CertificateError::Unknown));
     let never = certify(&anchor(), &[], days(9, 8));
     assert_eq!(Certificate::parse(never.as_bytes()), Err(CertificateError::Validity));
-}
-
-#[test]
-fn anchors_that_share_a_name_are_tried_one_after_another() {
-    let certificate = certify(&anchor(), &[], days(1, 15));
-    let mut twin = identity(1).public();
-    twin[31] ^= 1;
-    let anchors = [twin, identity(1).public()];
-    assert!(!certificate.links(&anchors, 0)[0].verify(&NETWORK));
-    assert!(certificate.links(&anchors, 1)[0].verify(&NETWORK));
-    assert!(certificate.links(&anchors, 2).is_empty());
-    assert!(certificate.verify(&anchors, &NETWORK));
 }

@@ -5,6 +5,7 @@ use super::dialect::Dialect;
 use super::meet::KNOCK_EVERY_US;
 use super::network::OPERATORS;
 use super::queue::{Act, Event, What};
+use super::router::Router;
 use super::shard::{Shard, World};
 use super::truth::{AORS, Asked, name};
 use crate::identity::record::Key;
@@ -17,6 +18,7 @@ impl Shard {
         match act {
             Act::Ask(_) | Act::Probe(_) | Act::AskVictim(_) => self.ask(now, index, act),
             Act::MoveNextTo(aor) => self.move_next_to(world, now, index, aor),
+            Act::Invent => self.invent(index),
             Act::Renumber => self.renumber(now, index),
             Act::Publish(place) => self.routers[index].publish(now, place),
             Act::Die => self.die(now, index),
@@ -122,6 +124,15 @@ impl Shard {
         self.die(now, index);
         self.routers[index].move_next_to(&key, &world.common);
         self.boot(world, now, index, false);
+    }
+
+    /// A liar spreads that a member of its invention is where it is itself.
+    fn invent(&mut self, index: usize) {
+        let Router { liar, overlay, home, .. } = &mut self.routers[index];
+        let rumour = liar.as_ref().and_then(|liar| liar.rumour());
+        if let (Some(overlay), Some(id)) = (overlay, rumour) {
+            home.addresses().for_each(|address| overlay.invent(id, address));
+        }
     }
 
     /// The adapter is replaced by one that speaks a newer version, too.

@@ -1,6 +1,7 @@
 //! Members that belong to the network and betray it: they keep nothing, deny what they keep, tell
 //! what was true once, name each other for those who are closest, and take the places around one
-//! key to make its owner vanish.
+//! key to make its owner vanish. Where they cannot have these places, they invent members there,
+//! each at an address of its own, and spread that as hints.
 //!
 //! Each runs the adapter as everybody does, so that others list it, and lies where that answers.
 
@@ -143,6 +144,13 @@ impl Liar {
             },
         };
         told.map_or(Said::Nothing, Said::Falsely)
+    }
+
+    /// A member that is not there, next to the key that is eclipsed, as which it answers: what it
+    /// spreads. Others of its kind would not answer as one.
+    pub(super) fn rumour(&self) -> Option<NodeId> {
+        let invents = matches!(self.lie, Lie::Misroute | Lie::Eclipse);
+        invents.then(|| invented(&self.victim, self.place))
     }
 
     /// Hints of invented members close to a key, where liars are.

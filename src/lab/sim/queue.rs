@@ -51,6 +51,8 @@ pub(super) enum Act {
     AskVictim(u32),
     /// Comes back with another key, next to this AOR's record if it can choose.
     MoveNextTo(u32),
+    /// Spreads hints of a member that is not there.
+    Invent,
     /// Gets another address.
     Renumber,
     /// Publishes its AOR of this place, with another contact.

@@ -3,10 +3,11 @@
 mod lasting;
 mod lists;
 mod places;
+mod repeated;
 mod watch;
 
 use super::super::id::Node;
-use super::super::wire_out::Encoder;
+use super::super::wire_out::{Content, Encoder};
 use super::super::*;
 use super::net::{Net, address, aor, contact, identity};
 use crate::identity::authority::{Authority, Subject};
@@ -208,7 +209,8 @@ fn answer(net: &mut Net, reader: usize, of: usize, record: &[u8]) {
     let holder = net.peers.iter().position(|peer| peer.address == to).unwrap();
     let (now, me) = (net.now, net.peers[holder].node.id());
     let hello = net.peers[holder].node.hello(now, &Node { id: me, address: address(reader) });
-    let mut value = Encoder::value(me, request, &hello, Some((record, None)), &[], &[], 1100);
+    let mut value =
+        Encoder::value(me, request, &hello, &Content::Record(record, None), &[], &[], 1100);
     let value = value.finish(&keys, 1100).to_vec();
     let _ = net.with(reader, |node| node.handle_datagram(now, to, &value));
     net.run_ms(1600);
@@ -300,10 +302,10 @@ fn the_longest_record_with_its_addresses_leaves_others_out_that_do_not_fit() {
     let named = [id::Named { node, age_h: 0 }; 16];
     for (record, list, fit) in [(RECORD_BYTES_MAX, ADDRESS_RECORD_BYTES_MAX, 0), (480, 190, 7)] {
         let (record, list) = (vec![7; record], vec![8; list]);
-        let found = Some((&record[..], Some(&list[..])));
+        let found = Content::Record(&record, Some(&list));
         let me = NodeId([3; 16]);
         let room = wire::GET_BYTES - STATED_BYTES;
-        let value = Encoder::value(me, 1, &hello, found, &others, &named, room);
+        let value = Encoder::value(me, 1, &hello, &found, &others, &named, room);
         let mut value = value.with(Some(&[9; STATED_BYTES]));
         let data = value.finish(&keys, wire::GET_BYTES);
         assert_eq!(data.len(), wire::GET_BYTES);

@@ -1,5 +1,6 @@
 //! Whom a node takes for closest, whom of those it asks, and which answers are none.
 
+use super::super::candidate::Way;
 use super::super::id::{Named, Node, closer, insert_closest};
 use super::super::lookup::{Goal, Lookup, Word};
 use super::super::table::Members;
@@ -34,21 +35,28 @@ fn members_join_those_known_already_as_in_one_list() {
     }
 }
 
+/// Named by somebody so far away.
+pub(super) fn way(hops: u8) -> Way {
+    Way { hops, path: 0 }
+}
+
 fn look_up(rtts_us: &[u32]) -> Lookup {
     look_up_with(false, rtts_us)
 }
 
-fn look_up_with(wary: bool, rtts_us: &[u32]) -> Lookup {
+pub(super) fn look_up_with(wary: bool, rtts_us: &[u32]) -> Lookup {
     let goal = Goal::Records(LookupId(1), [0; 32]);
     let hedge = (Duration::from_secs(1), wary);
     let mut lookup = Lookup::new(goal, [0; 16], Instant::from_micros(1), hedge);
     for (n, rtt_us) in (100..).zip(rtts_us) {
-        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 0, || *rtt_us);
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, way(0), || {
+            *rtt_us
+        });
     }
     lookup
 }
 
-fn asked(lookup: &mut Lookup) -> Vec<u8> {
+pub(super) fn asked(lookup: &mut Lookup) -> Vec<u8> {
     core::iter::from_fn(|| lookup.next()).map(|(node, _)| node.id.0[0]).collect()
 }
 
@@ -64,7 +72,7 @@ fn noes_of_those_who_are_not_among_the_closest_any_more_keep_nobody_from_being_a
     let first = asked(&mut lookup);
     first.iter().for_each(|n| _ = lookup.answered(NodeId([*n; 16]), NO_TOKEN, Word::No));
     for n in 1..=12 {
-        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, || 1);
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, way(1), || 1);
     }
     assert!(!lookup.is_done());
     assert_eq!(asked(&mut lookup), [1, 2, 3]);
@@ -78,7 +86,7 @@ fn members_that_a_liar_names_take_nobodys_place_and_do_not_say_that_there_is_not
     assert_eq!(first, [100, 101, 102]);
     lookup.answered(NodeId([100; 16]), NO_TOKEN, Word::No);
     for n in 1..=20 {
-        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, || 1);
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, way(1), || 1);
     }
     let mut named = 0;
     while let Some((node, _)) = lookup.next() {
@@ -101,7 +109,7 @@ fn who_held_it_before_others_came_nearer_is_not_believed_alone() {
     lookup.owner(NodeId([9; 16])).unwrap().seq = 1;
     assert!(lookup.is_done());
     for n in 1..=15 {
-        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, 1, || 1);
+        lookup.add(Node { id: NodeId([n; 16]), address: address(n.into()) }, false, way(1), || 1);
     }
     assert_eq!(asked(&mut lookup), [1, 2, 3], "they may have a newer one");
     (1..=3).for_each(|n| lookup.late(&NodeId([n; 16])));
@@ -119,7 +127,7 @@ fn that_the_closest_are_not_where_they_were_said_to_be_is_no_word_for_there_bein
     }
     lookup.answered(NodeId([111; 16]), NO_TOKEN, Word::No);
     assert!(!lookup.is_done(), "one of the twelve closest has said so");
-    lookup.add(Node { id: NodeId([101; 16]), address: address(1) }, false, 1, || 1);
+    lookup.add(Node { id: NodeId([101; 16]), address: address(1) }, false, way(1), || 1);
     assert!(!lookup.is_done());
     assert!(asked(&mut lookup).contains(&101), "it may be elsewhere");
 }
@@ -132,7 +140,7 @@ fn who_has_moved_is_asked_at_newer_addresses_though_others_believe_in_older_ones
         let Some((node, _)) = lookup.next() else { break };
         tried += 1;
         lookup.drop(&node.id);
-        lookup.add(Node { address: address(n), ..node }, false, 1, || 1);
+        lookup.add(Node { address: address(n), ..node }, false, way(1), || 1);
     }
     assert_eq!(tried, 8);
 }

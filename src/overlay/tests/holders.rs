@@ -4,7 +4,7 @@ use super::super::holders::REFRESH_PAUSE;
 use super::super::id::{Node, distance};
 use super::super::lookup::{Goal, Lookup, OWNERS_MAX, REPLICAS};
 use super::super::wire::{Body, Frame, Hello, Standing};
-use super::super::wire_out::Encoder;
+use super::super::wire_out::{Content, Encoder};
 use super::super::*;
 use super::net::{Net, SECRET, address, aor, contact, identity};
 use crate::identity::record::{Key, Record};
@@ -36,9 +36,9 @@ fn a_holder_that_names_ever_newer_records_is_asked_for_few_of_them() {
             let Body::Get(..) = frame.body else { continue };
             (asked, seq) = (asked + 1, seq + 1);
             let others: Vec<(NodeId, u64)> = (1..8).map(|n| (NodeId([n; 16]), seq)).collect();
-            let found = Some((record.as_bytes(), None));
+            let found = Content::Record(record.as_bytes(), None);
             let request = frame.request;
-            let answer = Encoder::value(holder, request, &hello, found, &others, &[], 1200);
+            let answer = Encoder::value(holder, request, &hello, &found, &others, &[], 1200);
             let answer = { answer }.finish(&keys, data.len()).to_vec();
             let _ = net.with(0, |node| node.handle_datagram(now, address(1), &answer));
         }

@@ -11,6 +11,7 @@ mod hostile;
 mod listed;
 mod meeting;
 mod net;
+mod paths;
 mod proofless;
 mod reach;
 mod scale;

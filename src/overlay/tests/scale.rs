@@ -7,6 +7,7 @@ use super::super::lookup::{Goal, Lookup, REPLICAS, Word};
 use super::super::table::Members;
 use super::super::wire::{Body, Frame, NO_TOKEN};
 use super::super::*;
+use super::closest::way;
 use super::gossip::converged;
 use super::net::{Net, address, aor, contact};
 
@@ -23,7 +24,7 @@ fn lookup(known: usize) -> Lookup {
     let mut lookup =
         Lookup::new(goal, [0; 16], Instant::from_micros(1), (Duration::from_secs(1), false));
     for n in (1..=known).rev() {
-        lookup.add(Node { id: id(n), address: address(n) }, false, 0, || 0);
+        lookup.add(Node { id: id(n), address: address(n) }, false, way(0), || 0);
     }
     lookup
 }
@@ -99,10 +100,10 @@ fn the_no_of_who_is_beyond_the_twelve_closest_is_no_word() {
 #[test]
 fn a_find_is_as_far_away_as_whoever_named_its_holder_and_one_more() {
     let mut lookup = lookup(3);
-    assert_eq!(lookup.answered(id(3), NO_TOKEN, Word::No), 1);
-    lookup.add(Node { id: id(0), address: address(0) }, false, 1, || 0);
-    assert_eq!(lookup.answered(id(0), NO_TOKEN, Word::Yes), 2);
-    assert_eq!(lookup.answered(id(1), NO_TOKEN, Word::Yes), 1);
+    assert_eq!(lookup.answered(id(3), NO_TOKEN, Word::No), way(1));
+    lookup.add(Node { id: id(0), address: address(0) }, false, way(1), || 0);
+    assert_eq!(lookup.answered(id(0), NO_TOKEN, Word::Yes), way(2));
+    assert_eq!(lookup.answered(id(1), NO_TOKEN, Word::Yes), way(1));
     assert_eq!(lookup.hops, 2, "what was found first counts");
 }
 

@@ -7,7 +7,7 @@ use super::super::wire::{
     Body, Claim, FIND_BYTES, Frame, FrameError, GET_BYTES, Hello, Introduced, Piece, Standing,
     Status, Token, Touch, Verdict, WHO_BYTES, kind,
 };
-use super::super::wire_out::{Encoder, named_bytes};
+use super::super::wire_out::{Content, Encoder, named_bytes};
 use super::net::{address, identity};
 use crate::identity::NetworkKeys;
 use crate::identity::authority::Authority;
@@ -89,7 +89,7 @@ pub(super) fn frames() -> Vec<(&'static str, Vec<u8>)> {
     let touch = Touch { record: (KEY, 9), address_seq: 8, addresses: None, certificate: None };
     let told = Touch { addresses: Some(addresses.as_bytes()), ..touch };
     let proven = Touch { certificate: Some(&[0xf1; 9]), ..told };
-    let found = Some((record.as_bytes(), Some(addresses.as_bytes())));
+    let found = Content::Record(record.as_bytes(), Some(addresses.as_bytes()));
     let others = [(NodeId([0xe1; 16]), 77)];
     let (r, a) = (record.as_bytes(), addresses.as_bytes());
     let owner = Some(NodeId([0xe1; 16]));
@@ -104,13 +104,16 @@ pub(super) fn frames() -> Vec<(&'static str, Vec<u8>)> {
     add("nodes", Encoder::nodes(ME, REQUEST, &hello, &named, 1200), 0);
     add("get", Encoder::get(ME, REQUEST, &TOKEN, &KEY, None), GET_BYTES);
     add("get-owner", Encoder::get(ME, REQUEST, &TOKEN, &KEY, owner), GET_BYTES);
-    let value = Encoder::value(ME, REQUEST, &hello, found, &others, &named, GET_BYTES);
+    let value = Encoder::value(ME, REQUEST, &hello, &found, &others, &named, GET_BYTES);
     add("value", value, GET_BYTES);
     let (stated, room) = (core::array::from_fn(|at| at as u8), GET_BYTES - STATED_BYTES);
-    let value = Encoder::value(ME, REQUEST, &hello, found, &others, &named, room);
+    let value = Encoder::value(ME, REQUEST, &hello, &found, &others, &named, room);
     add("value-stated", value.with(Some(&stated)), GET_BYTES);
-    let none = Encoder::value(ME, REQUEST, &hello, None, &[], &[], GET_BYTES);
+    let none = Encoder::value(ME, REQUEST, &hello, &Content::Nothing, &[], &[], GET_BYTES);
     add("value-none", none, GET_BYTES);
+    let denial = Content::Denial(&[0xf1; 9], a);
+    let denial = Encoder::value(ME, REQUEST, &hello, &denial, &[], &named, GET_BYTES);
+    add("value-denial", denial, GET_BYTES);
     add("put", Encoder::put_record(ME, REQUEST, &TOKEN, r, Some(a)), 0);
     add("stored", Encoder::stored(ME, REQUEST, &hello, Status::Stored, None), 0);
     let stored = Encoder::stored(ME, REQUEST, &hello, Status::Stored, None);
@@ -216,6 +219,11 @@ fn what_was_written_is_read_back() {
                 assert_eq!(value.record.map(Record::parse), Some(Ok(record.clone())));
                 assert!(value.others.iter().eq([(NodeId([0xe1; 16]), 77)]));
                 assert!(value.nodes.iter().eq(named()));
+            }
+            Body::Value(_, value) if name == "value-denial" => {
+                let shown = (value.certificate, value.addresses.map(AddressRecord::parse));
+                assert_eq!(shown, (Some(&[0xf1; 9][..]), Some(Ok(addresses.clone()))));
+                assert!(value.record.is_none() && value.nodes.iter().eq(named()));
             }
             Body::Value(_, value) => assert_eq!((value.record, value.addresses), (None, None)),
             Body::Dial(token, node) => assert_eq!((token, node), (TOKEN, nodes()[0])),

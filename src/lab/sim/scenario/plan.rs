@@ -29,6 +29,8 @@ const SETTLED: u64 = 30 * SECOND;
 /// One router in so many attacks, so often on average.
 const HOSTILE_OF: u64 = 50;
 const ATTACKS_EVERY: u64 = SECOND;
+/// A liar spreads what it has invented so often.
+const INVENTS_EVERY: u64 = 4 * MINUTE;
 /// A user's phone gets another contact once in this time.
 const CONTACT_LIFE: u64 = DAY;
 
@@ -229,15 +231,21 @@ impl Plan<'_> {
         let stay = all().filter(|(_, lie)| *lie != Lie::Eclipse);
         let homes = stay.filter_map(|(liar, _)| self.network.router(liar).home.addresses().next());
         let others: Arc<Vec<SocketAddr>> = Arc::new(homes.collect());
-        let mut places = 0..;
+        let (mut places, mut eclipsing) = (0.., others.len()..);
         for (number, lie) in all() {
-            let place = if lie == Lie::Eclipse { 0 } else { places.next().unwrap_or(0) };
+            let places = if lie == Lie::Eclipse { &mut eclipsing } else { &mut places };
+            let place = places.next().unwrap_or(0);
             let liar = Liar::new(lie, &others, place, key);
             self.network.router_mut(number).liar = Some(Box::new(liar));
             if lie == Lie::Eclipse {
                 let at = self.from + 1 + self.dice.below(MINUTE);
                 self.network.plan(at, number, Act::MoveNextTo(victim));
                 self.down[number as usize] = (at, u64::MAX);
+            }
+            let mut at = self.from + 2 * MINUTE + self.dice.below(MINUTE);
+            while at < self.until {
+                self.network.plan(at, number, Act::Invent);
+                at += INVENTS_EVERY;
             }
         }
         for router in 0..self.network.routers {
