@@ -72,6 +72,11 @@ impl Hints {
         })
     }
 
+    /// About how many members there are of our family, of which these are a sample.
+    pub(super) fn everybody(&self) -> usize {
+        (((self.len() as u64) << 32) / (u64::from(self.sample.threshold) + 1)) as usize
+    }
+
     /// What they take.
     pub(super) fn used_bytes(&self) -> usize {
         self.sorted.iter().chain(&self.news).map(|rows| rows.bytes.len()).sum()
@@ -302,8 +307,7 @@ impl Hints {
                 break;
             }
             self.sample.threshold -= self.sample.threshold / 16;
-            let everybody = ((self.len() as u64) << 32) / (u64::from(self.sample.threshold) + 1);
-            self.sample.near_bits = (everybody / NEAR as u64).checked_ilog2().unwrap_or(0);
+            self.sample.near_bits = (self.everybody() / NEAR).checked_ilog2().unwrap_or(0);
             let (sample, six) = (self.sample, self.six);
             for rows in self.sorted.iter_mut().chain(&mut self.news) {
                 let ours = (rows.row == ROW_BYTES[1]) == six;

@@ -108,8 +108,7 @@ impl Overlay {
         });
         let (count, sum) = sums;
         self.size.spacing = sum.checked_div(count).unwrap_or(0);
-        let (own, [four, six]) = (self.size.estimate().unwrap_or(0), self.hints.counts());
-        let told = if self.hints.six { six } else { four };
+        let (own, told) = (self.size.estimate().unwrap_or(0), self.hints.everybody());
         let sure = count >= SAMPLE_MIN && told.max(own) >= LARGE && self.join_next(now).is_none();
         self.size.doubt = sure && (own > 2 * told || told > 2 * own);
         let now_s = self.seconds(now);
