@@ -246,8 +246,7 @@ impl Adapter {
         };
         let found = equal.or_else(|| claimed().max_by_key(|(_, call)| likely(call)));
         let Some(id) = found.map(|(id, _)| id) else {
-            self.ended_calls.link((now, began), key, &phones, told);
-            return Phones::new();
+            return self.ended_calls.link((now, began), key, &phones, told);
         };
         let phones = self.link_call(id, (node, key), told);
         self.expect_name(now, id);

@@ -3,7 +3,7 @@
 
 use crate::b2bua::{Shows, two_renamed};
 use crate::net::Fate;
-use crate::town::server;
+use crate::town::{server, two_and_proxy};
 use cosip::time::Duration;
 
 #[test]
@@ -79,4 +79,22 @@ fn a_leg_that_reaches_the_callee_by_its_last_repeat_rings_no_more() {
             town.finish();
         }
     }
+}
+
+#[test]
+fn a_call_after_one_that_was_over_before_its_notice_came_rings_at_once() {
+    let (mut town, alice, bob) = two_and_proxy();
+    town.world.rule = Some(Box::new(|packet| match packet.to.port() {
+        5070 => Fate::Delay(Duration::from_millis(300)),
+        _ => Fate::Deliver,
+    }));
+    for call in ["c1", "c2", "c3"] {
+        town.dial(&alice, &bob.aor(), call);
+        let invite = town.world.expect(bob.at, "INVITE", 100);
+        town.accept(&invite, "b", &bob.contact());
+        let mut caller = town.confirm(&alice, 100);
+        town.bye(&mut caller, bob.at);
+        town.world.run_ms(2_500);
+    }
+    town.finish();
 }

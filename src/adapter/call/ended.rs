@@ -103,14 +103,14 @@ impl EndedCalls {
     }
 
     /// A notice tells of a call that a leg by the server has brought, and that is over already.
-    /// It `began` at its caller then.
+    /// It `began` at its caller then. Names the phones that it rang: no further leg is awaited.
     pub(crate) fn link(
         &mut self,
         (now, began): (Instant, Instant),
         key: CallKey,
         phones: &Phones,
         told: &Claim,
-    ) {
+    ) -> Phones {
         let found = self.calls.iter_mut().rev().find(|ended| {
             let recent =
                 now < ended.started + NOTICE_WINDOW && began <= ended.started + NOTICE_DELAY;
@@ -118,9 +118,9 @@ impl EndedCalls {
             let sure = told.is_same_caller(&ended.claim) || told.is_same_session(&ended.claim);
             recent && !ended.linked && ended.rang(phones) && sure
         });
-        if let Some(ended) = found {
-            (ended.key, ended.linked) = (key, true);
-        }
+        let Some(ended) = found else { return Phones::new() };
+        (ended.key, ended.linked) = (key, true);
+        ended.phones.clone()
     }
 
     /// How the call of an INVITE for these phones ended, where it is one of those remembered.
