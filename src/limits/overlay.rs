@@ -11,7 +11,7 @@ pub const OVERLAY_DATAGRAM_BYTES_MAX: usize = 1200;
 pub const OVERLAY_MEMBERS_MAX: usize = 512;
 
 /// Bytes of hints that wait to be spread; beyond, the newest are kept, and not passed on.
-pub const OVERLAY_GOSSIP_BYTES_MAX: usize = 64 * 1024;
+pub const OVERLAY_GOSSIP_BYTES_MAX: usize = 60 * 1024;
 
 /// Bytes that a node sends to spread hints, each second in the long run and at once, headers
 /// counted; the rest waits.

@@ -15,6 +15,7 @@ use super::lookup::{Goal, Lookup, REPLICAS};
 use super::paths::PART;
 use super::publication::{HOLDERS_MAX, Holder, Publication, State};
 use super::request::Purpose;
+use super::table::Member;
 use super::wire::{Hello, NO_TOKEN, Status, Token, Touch};
 use super::wire_out::Encoder;
 use super::work::{Job, Reason, Subject};
@@ -165,7 +166,8 @@ impl Overlay {
         let last = known.last().map_or(u128::MAX, |named| distance(key, &named.node.id.0));
         let reach = self.size.reach(REPLICAS as u128).max(last);
         let near = |node: &Node| distance(key, &node.id.0) <= reach;
-        let closest = self.members.closest::<REPLICAS>(key, |m| m.missed == 0);
+        let fits = |m: &Member| m.missed == 0 && !self.is_passed_over(&m.id);
+        let closest = self.members.closest::<REPLICAS>(key, fits);
         let mut wanted: heapless::Vec<Node, HOLDERS_MAX> =
             closest.into_iter().filter(near).collect();
         for Named { node, .. } in known.iter().filter(|named| named.node.is_hint()) {

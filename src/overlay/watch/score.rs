@@ -13,7 +13,7 @@ use crate::net::NodeId;
 use crate::time::Instant;
 
 /// Members that are remembered.
-const SCORED_MAX: usize = 64;
+const SCORED_MAX: usize = 40;
 /// Whoever is silent so often in a row is no use.
 const SILENT: u8 = 2;
 const KEPT_S: u32 = 24 * 3600;
