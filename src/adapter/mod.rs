@@ -305,8 +305,8 @@ impl Adapter {
     ) -> Self {
         let mut rng = Rng::new(seed);
         let tables = 2 * usize::from(config.adapter.max_calls) + limits::CALLS_EMERGENCY;
-        let overlay = parts::overlay(config, identity, keys, start_count, &mut rng, now);
         Self {
+            overlay: parts::overlay(config, identity, keys, start_count, &mut rng, now),
             id: identity.id(),
             vouched: vouching::Vouched::new(identity),
             network: Network::default(),
@@ -336,7 +336,6 @@ impl Adapter {
             exchanges: Table::with_capacity(parts::exchanges(config)),
             exchange_timers: Timers::with_capacity(parts::exchanges(config)),
             media: Media::new(&config.media, tables, &mut rng),
-            overlay,
             channel: parts::channel(identity, keys, CHANNEL_SESSIONS_MAX, &mut rng),
             channel_buffer: vec![0; limits::SIP_MESSAGE_BYTES_MAX],
             bootstrap: vec![Vec::new(); config.overlay.bootstrap.len()],

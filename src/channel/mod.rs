@@ -153,8 +153,8 @@ pub struct Channel {
 impl Channel {
     /// A channel for `identity` in the network of `network`, with room for `sessions_max` sessions
     /// ([`crate::limits::CHANNEL_SESSIONS_MAX`] on a router), and for so many more handshakes that
-    /// others open as it is larger. All memory is reserved here, except for payloads that wait for a
-    /// session and the certificates of peers.
+    /// others open as it is larger. All memory is reserved here, except for payloads that wait for
+    /// a session and the certificates of peers.
     pub fn new(
         identity: &Identity,
         network: &NetworkKeys,

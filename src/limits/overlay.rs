@@ -163,7 +163,8 @@ pub const CHANNEL_HANDSHAKES_MAX: usize = 8;
 pub const CHANNEL_HANDSHAKES_PER_ADDRESS_MAX: usize = 4;
 
 /// Handshakes under way that others opened with a CoSIP server: as many for a session as a router
-/// has. Each lasts a round trip and what a router computes, 60 ms: eight at a time were 50 a second.
+/// has. Each lasts a round trip and what a router computes, 60 ms: eight at a time make 50 a
+/// second.
 pub const DESK_HANDSHAKES_MAX: usize =
     CHANNEL_HANDSHAKES_MAX * DESK_SESSIONS_MAX / CHANNEL_SESSIONS_MAX;
 

@@ -62,8 +62,7 @@ pub enum OverlayEvent {
     },
     /// The node takes part: it has proven another member, for the first time or again.
     Joined,
-    /// Enough members agree that this is our IP address as they see it; the port may be
-    /// another for each of them.
+    /// Enough members agree that this is our IP address; the port may be another for each.
     PublicAddress(SocketAddr),
     /// A peer that was to be met can be heard at this address.
     Reached {
@@ -325,8 +324,7 @@ crate::observe::counters! {
         stated,
         /// Answers that went out unsigned, for there was no time.
         unstated,
-        /// Members passed over as holders: silent to what is asked of a holder, or denying what
-        /// they have taken.
+        /// Members passed over as holders: silent as such, or denying what they have taken.
         holders_unused,
         /// AORs blinded.
         blinded,
@@ -396,7 +394,7 @@ crate::observe::counters! {
         relayed,
         /// Their bytes.
         relayed_bytes,
-        /// Dropped: a datagram to relay without a proven pair, or beyond its rate.
+        /// Dropped: one to relay without a proven pair, or beyond its rate.
         relay_refused,
     }
 }

@@ -1,5 +1,4 @@
-//! Taking answers in: matching them with what was asked, learning from them, sorting records; and
-//! what follows from an answer that does not come.
+//! Taking answers in, and what follows from one that does not come.
 
 use super::candidate::Way;
 use super::event::{Found, OverlayEvent};
@@ -151,10 +150,10 @@ impl Overlay {
             self.counters.timeouts += 1;
         }
         let waits_for_others = matches!(pending.purpose, Purpose::Vouch(..) | Purpose::Punch);
+        let may_return = waits_for_others || pending.purpose == Purpose::Probe;
         if !waits_for_others {
             self.peer_missed(now, &pending, over);
         }
-        let may_return = waits_for_others || pending.purpose == Purpose::Probe;
         if let Some(id) = pending.node.filter(|_| over && !may_return)
             && self.address_of(id) != Some(pending.to)
         {

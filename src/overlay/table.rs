@@ -68,8 +68,7 @@ pub(super) struct Member {
     /// Its id.
     pub(super) id: NodeId,
     packed: Packed,
-    /// Datagrams that it may send us now, and the second when that was reckoned, as
-    /// far as 16 bits tell.
+    /// Datagrams that it may send us now, and the lower half of when that was reckoned.
     pub(super) credit: u16,
     /// See `credit`.
     pub(super) credit_s: u16,

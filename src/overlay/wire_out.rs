@@ -4,17 +4,18 @@
 //! programming error for everything of fixed size; lists of members are cut to the room there is.
 
 mod list;
+mod meeting;
 
 use super::id::{Named, Node, Place};
 use super::wire::{
-    Claim, DIAL_PADDING, HINTS_PADDING, Hello, INTRODUCE_PADDING, Introduced, NAMED_IPV6,
-    PING_PADDING_MAX, Status, Token, Touch, VERSION, Verdict, is_padded, kind,
+    Claim, DIAL_PADDING, HINTS_PADDING, Hello, NAMED_IPV6, PING_PADDING_MAX, Status, Token, Touch,
+    VERSION, Verdict, is_padded, kind,
 };
 use crate::identity::NetworkKeys;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::record::Key;
 use crate::identity::statement::{STATED_BYTES, Stated};
-use crate::limits::{CHANNEL_DATAGRAM_BYTES_MAX, OVERLAY_DATAGRAM_BYTES_MAX};
+use crate::limits::OVERLAY_DATAGRAM_BYTES_MAX;
 use crate::net::NodeId;
 use std::net::{IpAddr, SocketAddr};
 
@@ -224,61 +225,6 @@ impl Encoder {
         let mut out = Self::new(kind::DIALED, sender, request, usize::MAX);
         out.hello(hello);
         out.put(&[verdict as u8]);
-        out
-    }
-
-    /// The wish to be introduced to `wanted`.
-    pub(super) fn introduce(sender: NodeId, request: u64, token: &Token, wanted: &NodeId) -> Self {
-        let mut out = Self::new(kind::INTRODUCE, sender, request, usize::MAX);
-        out.put(token);
-        out.put(&wanted.0);
-        out.put(&[0; INTRODUCE_PADDING]);
-        out
-    }
-
-    /// What became of that wish.
-    pub(super) fn introduced(
-        sender: NodeId,
-        request: u64,
-        hello: &Hello,
-        how: &Introduced,
-    ) -> Self {
-        let mut out = Self::new(kind::INTRODUCED, sender, request, usize::MAX);
-        out.hello(hello);
-        match how {
-            Introduced::NotKept => out.put(&[0]),
-            Introduced::NoToken => out.put(&[1]),
-            Introduced::Busy => out.put(&[2]),
-            Introduced::Told(at) => {
-                out.put(&[3]);
-                out.address(at);
-            }
-        }
-        out
-    }
-
-    /// Who wants to be met.
-    pub(super) fn introduction(sender: NodeId, guest: &Node) -> Self {
-        let mut out = Self::new(kind::INTRODUCTION, sender, 0, usize::MAX);
-        out.put(&guest.id.0);
-        out.address(&guest.address);
-        out
-    }
-
-    /// A datagram of the channel for `to`.
-    pub(super) fn relay(sender: NodeId, token: &Token, to: &NodeId, data: &[u8]) -> Self {
-        let mut out = Self::new(kind::RELAY, sender, 0, usize::MAX);
-        out.put(token);
-        out.put(&to.0);
-        out.put(data.get(..CHANNEL_DATAGRAM_BYTES_MAX).unwrap_or(data));
-        out
-    }
-
-    /// A datagram of the channel that `from` handed over.
-    pub(super) fn relayed(sender: NodeId, from: &NodeId, data: &[u8]) -> Self {
-        let mut out = Self::new(kind::RELAYED, sender, 0, usize::MAX);
-        out.put(&from.0);
-        out.put(data.get(..CHANNEL_DATAGRAM_BYTES_MAX).unwrap_or(data));
         out
     }
 

@@ -6,103 +6,26 @@
 //! remembered by its fingerprint; the next holder's copy of a record, and the next look-up of the
 //! same AOR, cost a hash; so does a delegation that thousands of certificates share.
 
+mod job;
+
 use super::answer::Asker;
 use super::event::Counters;
 use super::id::Node;
 use super::lookup::Lookup;
-use super::publication::Publication;
 use super::vouching::Vouching;
 use super::wire::Status;
 use super::{Overlay, reject};
 use crate::budget::{Budget, Wanted};
-use crate::identity::Certificate;
 use crate::identity::chain::Link;
-use crate::identity::record::{AddressRecord, Key, Record};
-use crate::identity::revocation::RevocationHead;
+use crate::identity::record::{AddressRecord, Record};
 use crate::limits::{OVERLAY_FOUND_MAX, OVERLAY_STORE_MAX, OVERLAY_VERIFIED_MAX};
-use crate::net::{NodeId, Rejected};
+use crate::net::Rejected;
 use crate::queue;
 use crate::rng::Rng;
 use crate::table::Id;
 use crate::time::Instant;
+pub(super) use job::{Job, Reason, Subject};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-
-/// Why something is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// A look-up found it.
-    Found(Id<Lookup>),
-    /// A member wants it stored.
-    Store {
-        /// Where the answer goes.
-        from: SocketAddr,
-        /// Who asked.
-        sender: NodeId,
-        /// Under which number.
-        request: u64,
-        /// How long the request was.
-        len: u16,
-        /// What was touched, where it is a touch.
-        touched: Option<(Key, u64, u64)>,
-    },
-    /// A holder says that we published it in an earlier life.
-    Own(Id<Publication>),
-    /// A node that is to be listed shows who it is; true where it was reached from our second port
-    /// only.
-    Who(Node, bool),
-    /// Somebody has a newer list of revocations.
-    List,
-    /// A node that tells a look-up that there is nothing shows who it is.
-    Denial(Id<Lookup>, Node),
-}
-
-/// What is to be verified before a list of addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a box would allocate for a datagram")]
-pub(super) enum Subject {
-    /// The list stands for itself.
-    Nothing,
-    /// A record, with the certificate that it brings.
-    Record(Record),
-    /// The certificate that binds the key of the list to a place.
-    Certificate(Certificate),
-    /// The head of a list of revocations.
-    Head(RevocationHead),
-}
-
-/// Something that needs verification.
-#[derive(Clone, Debug)]
-pub(super) struct Job {
-    /// Why.
-    pub(super) reason: Reason,
-    /// What for.
-    pub(super) subject: Subject,
-    /// Addresses of the same owner.
-    pub(super) addresses: Option<AddressRecord>,
-}
-
-impl Job {
-    /// The record, if it is about one.
-    pub(super) fn record(&self) -> Option<&Record> {
-        match &self.subject {
-            Subject::Record(record) => Some(record),
-            Subject::Nothing | Subject::Certificate(_) | Subject::Head(_) => None,
-        }
-    }
-
-    /// The certificate that has to hold, or `Some(None)` where it is missing. What we have
-    /// published ourselves, and what stands for itself, needs none.
-    #[expect(clippy::option_option, reason = "none is needed, or one is and there is none")]
-    fn certificate(&self) -> Option<Option<Certificate>> {
-        match &self.subject {
-            Subject::Nothing | Subject::Head(_) => None,
-            Subject::Record(_) if matches!(self.reason, Reason::Own(_)) => None,
-            Subject::Record(record) => Some(record.certificate()),
-            Subject::Certificate(certificate) => Some(Some(certificate.clone())),
-        }
-    }
-}
 
 /// What one step of a job gave.
 enum Step {

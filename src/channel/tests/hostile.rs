@@ -318,7 +318,7 @@ proptest! {
 
 #[test]
 fn a_larger_channel_agrees_with_more_at_a_time() {
-    // Routers that open a channel in the same moment: two round trips, and then again what was full.
+    // Routers that open a channel in the same moment: two round trips, then again what was full.
     let agreed = |sessions_max| {
         let mut net = Net::with_sessions(60, 9, sessions_max);
         net.delay = Duration::from_millis(40);

@@ -119,7 +119,11 @@ impl End {
 
 impl Desk {
     fn each_us(&self) -> f64 {
-        self.spent.as_secs_f64() * 1e6 / self.agreed.max(1) as f64
+        self.us_of(self.agreed)
+    }
+
+    fn us_of(&self, count: u64) -> f64 {
+        self.spent.as_secs_f64() * 1e6 / count.max(1) as f64
     }
 
     fn per_s(&self) -> f64 {
@@ -140,7 +144,7 @@ impl Figures for Desk {
         json!({
             "handshakes": self.agreed,
             "handshake_us": self.each_us().round(),
-            "operation_us": (self.spent.as_secs_f64() * 1e6 / self.operations.max(1) as f64).round(),
+            "operation_us": self.us_of(self.operations).round(),
             "handshakes_per_s_of_one_core": self.per_s().round(),
         })
     }

@@ -124,7 +124,7 @@ impl Side {
     fn line(&self) -> String {
         let heard = self.talk.packets_heard as f64 * 100.0 / self.talk.packets_sent.max(1) as f64;
         format!(
-            "set-up {} / {} us (p50 / p99), sound {heard:.2} % heard, {} / {} us; router busy {:.0} %",
+            "set-up {} / {} us (p50 / p99), sound {heard:.2} % heard, {} / {} us; busy {:.0} %",
             quantile(&self.setups_us, 50),
             quantile(&self.setups_us, 99),
             quantile(&self.talk.delays_us, 50),

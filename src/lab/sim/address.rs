@@ -87,8 +87,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool of so many routers, with twice the addresses where there are as many. Its carriers, if
-    /// it needs any, remember for so many seconds.
+    /// A pool of so many routers, with twice the addresses where there are as many. Its carriers,
+    /// if it needs any, remember for so many seconds.
     pub(super) fn new(number: u32, routers: u32, carrier_life_s: u64) -> Self {
         let carrier = |(at, (filter, symmetric)): (u16, (Filter, bool))| {
             Nat::new(v4(number, CARRIERS_FROM + at).ip(), filter, symmetric, carrier_life_s)

@@ -88,7 +88,8 @@ pub struct Options {
     pub routers: u32,
     /// What decides everything.
     pub seed: u64,
-    /// In how many /24s of IPv4 they are, as many in each; a usual one has room for twice its routers.
+    /// In how many /24s of IPv4 they are, as many in each. A usual one has room for twice
+    /// its routers.
     pub nets: Option<u32>,
     /// What is between them.
     pub links: Links,

@@ -1,5 +1,6 @@
 //! What addresses that have proven nothing can be made to receive: never more than somebody has
-//! sent for it, headers counted, whatever kind of datagram it was, repeats and later probes included.
+//! sent for it, headers counted, whatever kind of datagram it was, repeats and later probes
+//! included.
 
 use super::certified::certified;
 use super::net::{Net, address, aor, contact};

@@ -5,7 +5,7 @@ use super::super::id::{Named, Node};
 use super::super::port::Datagram;
 use super::super::wire::{
     Body, Claim, FIND_BYTES, Frame, FrameError, GET_BYTES, Hello, Introduced, Piece, Standing,
-    Status, Token, Touch, Verdict, WHO_BYTES, kind,
+    Status, Token, Touch, Value, Verdict, WHO_BYTES, kind,
 };
 use super::super::wire_out::{Content, Encoder, named_bytes};
 use super::net::{address, identity};
@@ -181,6 +181,23 @@ fn the_format_is_what_was_committed() {
     assert_eq!(made.len(), vectors().len());
 }
 
+fn check_value(name: &str, value: &Value<'_>) {
+    let list = || value.addresses.map(AddressRecord::parse);
+    assert_eq!(value.stated.is_some(), name == "value-stated");
+    match name {
+        "value" | "value-stated" => {
+            assert_eq!(value.record.map(Record::parse), Some(Ok(record())));
+            assert!(value.others.iter().eq([(NodeId([0xe1; 16]), 77)]));
+            assert!(value.nodes.iter().eq(named()));
+        }
+        "value-denial" => {
+            assert_eq!((value.certificate, list()), (Some(&[0xf1; 9][..]), Some(Ok(addresses()))));
+            assert!(value.record.is_none() && value.nodes.iter().eq(named()));
+        }
+        _ => assert_eq!((value.record, value.addresses), (None, None)),
+    }
+}
+
 #[test]
 fn what_was_written_is_read_back() {
     let (record, addresses) = (record(), addresses());
@@ -213,18 +230,7 @@ fn what_was_written_is_read_back() {
                 assert_eq!(status == Status::Newer, newer.is_some());
                 assert_eq!(stated.is_some(), name == "stored-stated");
             }
-            Body::Value(_, value) if matches!(name, "value" | "value-stated") => {
-                assert_eq!(value.stated.is_some(), name == "value-stated");
-                assert_eq!(value.record.map(Record::parse), Some(Ok(record.clone())));
-                assert!(value.others.iter().eq([(NodeId([0xe1; 16]), 77)]));
-                assert!(value.nodes.iter().eq(named()));
-            }
-            Body::Value(_, value) if name == "value-denial" => {
-                let shown = (value.certificate, value.addresses.map(AddressRecord::parse));
-                assert_eq!(shown, (Some(&[0xf1; 9][..]), Some(Ok(addresses.clone()))));
-                assert!(value.record.is_none() && value.nodes.iter().eq(named()));
-            }
-            Body::Value(_, value) => assert_eq!((value.record, value.addresses), (None, None)),
+            Body::Value(_, value) => check_value(name, &value),
             Body::Dial(token, node) => assert_eq!((token, node), (TOKEN, nodes()[0])),
             Body::Dialed(seen, verdict) => assert_eq!((seen, verdict), (hello(), Verdict::Unsure)),
             Body::Introduce(token, id) => assert_eq!((token, id), (TOKEN, nodes()[1].id)),

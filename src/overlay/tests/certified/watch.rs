@@ -270,6 +270,133 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// A holder of little room, and those whose records it is to keep.
+struct Held {
+    keys: NetworkKeys,
+    provider: Provider,
+    node: Overlay,
+    now: Instant,
+    owners: Vec<Identity>,
+    request: u64,
+    seq: u64,
+    /// The newest number of each owner, of its own AOR and of one that all share.
+    put: [[u64; 2]; 8],
+    /// What is dropped with its owner is no broken promise.
+    revoked: [bool; 8],
+    statements: Vec<Statement>,
+}
+
+impl Held {
+    fn new() -> Self {
+        let (keys, provider) = (NetworkKeys::new(&[1; 32], "test"), Provider::new(1));
+        let now = Instant::from_micros(1_000_000);
+        // Some have to make room for others.
+        let limits = Limits { table_kb: 8, store_entries: 3, ..Limits::default() };
+        let mut node = Overlay::new(&provider.identity(0, &keys), &keys, limits, 1, [3; 32], now);
+        provider.instruct(&mut node, now);
+        let until_s = [3600, 2 * 3600, 4 * 3600, DAY_S, 13 * DAY_S];
+        let owner = |n: usize| {
+            let until_s = BEGIN_S + until_s[n % until_s.len()];
+            let validity = Validity { until_s, ..provider.validity };
+            Provider { validity, ..Provider::new(1) }.identity(n, &keys)
+        };
+        let owners = (0..8).map(owner).collect();
+        let (request, seq, put, revoked) = (0, 1, [[0; 2]; 8], [false; 8]);
+        let statements = Vec::new();
+        Self { keys, provider, node, now, owners, request, seq, put, revoked, statements }
+    }
+
+    /// Somebody asks; the statement in the answer is kept, which is about what `about` says.
+    fn ask(
+        &mut self,
+        sender: usize,
+        make: impl FnOnce(&Token, u64) -> Encoder,
+        about: impl Fn(&Body<'_>) -> Option<Statement>,
+    ) {
+        self.request += 1;
+        let from = address(sender);
+        let token = self.node.guard.token(&from);
+        let data = make(&token, self.request).finish(&self.keys, wire::GET_BYTES).to_vec();
+        let _ = self.node.handle_datagram(self.now, from, &data);
+        let mut budget = Budget::new(self.now);
+        while self.node.work(self.now, &mut budget) {}
+        let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
+        while let Some(sent) = self.node.poll_transmit(&mut buf) {
+            let Ok(frame) = Frame::parse(&buf[..sent.len], &self.keys) else { continue };
+            if frame.request == self.request {
+                self.statements.extend(about(&frame.body));
+            }
+        }
+    }
+
+    fn put(&mut self, owner: usize, shared: bool, withdrawn: bool) {
+        self.seq += 1;
+        let (id, me) = (self.owners[owner].clone(), self.node.id());
+        let contact = contact(owner);
+        let contact = (!withdrawn).then_some(&contact);
+        let aor_key = aor_key(&self.keys, if shared { SHARED } else { owner });
+        let record = Record::sign(&id, self.keys.network(), &aor_key, self.seq, contact);
+        self.put[owner][usize::from(shared)] = self.seq;
+        let put = |token: &Token, request| {
+            Encoder::put_record(id.id(), request, token, record.as_bytes(), None)
+        };
+        self.ask(owner, put, |body| {
+            let Body::Stored(_, _, _, stated) = body else { return None };
+            let about = (record.key(), id.id(), record.seq());
+            stated.map(|stated| Statement::completed(me, about, &stated))
+        });
+    }
+
+    fn touch(&mut self, owner: usize, shared: bool) {
+        let key = key(&self.keys, if shared { SHARED } else { owner });
+        let record = (key, self.put[owner][usize::from(shared)]);
+        let touch = wire::Touch { record, address_seq: 0, addresses: None, certificate: None };
+        let id = self.owners[owner].id();
+        self.ask(owner, |token, request| Encoder::touch(id, request, token, &touch), |_| None);
+    }
+
+    fn get(&mut self, shared: usize, of: Option<usize>) {
+        let key = key(&self.keys, if shared == 0 { SHARED } else { shared });
+        let (of, me) = (of.map(|owner| self.owners[owner].id()), self.node.id());
+        let get = |token: &Token, request| Encoder::get(NodeId([9; 16]), request, token, &key, of);
+        self.ask(0, get, |body| {
+            let Body::Value(_, value) = body else { return None };
+            let record = value.record.map(|data| Record::parse(data).unwrap());
+            let given = record.map(|it| (it.owner_id(true), it.seq()));
+            let given = given.filter(|(owner, _)| of.is_none_or(|of| of == *owner));
+            let (owner, seq) = given.unwrap_or((of.unwrap_or(ANY_OWNER), 0));
+            let complete = |it: &_| Statement::completed(me, (key, owner, seq), it);
+            value.stated.as_ref().map(complete)
+        });
+    }
+
+    fn meet(&mut self, event: &Event) {
+        match *event {
+            Event::Put { owner, shared, withdrawn } => self.put(owner, shared, withdrawn),
+            Event::Touch { owner, shared } => self.touch(owner, shared),
+            Event::Get { shared, of } => self.get(shared, of),
+            Event::Wait(seconds) => {
+                self.now += Duration::from_secs(seconds.into());
+                self.node.handle_timeout(self.now);
+            }
+            Event::Revoke(owner) => {
+                self.revoked[owner] = true;
+                self.node.set_trust(self.now, &self.provider.revoking(owner, &self.keys));
+            }
+            Event::Clock(by_s) => {
+                let there = u64::from(BEGIN_S) + self.now.millis() / 1000;
+                let unix_s = there.checked_add_signed(by_s.into());
+                self.node.set_clock(self.now, Clock { unix_s, floor_s: 0 });
+            }
+        }
+    }
+
+    fn is_of_revoked(&self, statement: &Statement) -> bool {
+        let place = self.owners.iter().position(|owner| owner.id() == statement.said().owner);
+        place.is_some_and(|at| self.revoked[at])
+    }
+}
+
 proptest! {
     #![proptest_config(crate::properties::cases(150))]
 
@@ -277,106 +404,11 @@ proptest! {
     fn an_honest_holder_never_contradicts_itself_while_it_runs(
         events in proptest::collection::vec(events(), 10..60),
     ) {
-        let keys = NetworkKeys::new(&[1; 32], "test");
-        let provider = Provider::new(1);
-        let mut now = Instant::from_micros(1_000_000);
-        // Some have to make room for others.
-        let limits = Limits { table_kb: 8, store_entries: 3, ..Limits::default() };
-        let own = provider.identity(0, &keys);
-        let mut node = Overlay::new(&own, &keys, limits, 1, [3; 32], now);
-        provider.instruct(&mut node, now);
-        let until_s = [3600, 2 * 3600, 4 * 3600, DAY_S, 13 * DAY_S];
-        let owners: Vec<Identity> = (0..8).map(|n| {
-            let until_s = BEGIN_S + until_s[n % until_s.len()];
-            let validity = Validity { until_s, ..provider.validity };
-            Provider { validity, ..Provider::new(1) }.identity(n, &keys)
-        }).collect();
-        let (mut seq, mut statements) = (1u64, Vec::<Statement>::new());
-        let mut put = [[0u64; 2]; 8];
-        // What is dropped with its owner is no broken promise.
-        let mut revoked = [false; 8];
-        for (request, event) in (1..).zip(&events) {
-            let mut frame = |sender: usize, make: &dyn Fn(&Token) -> Encoder, about: &dyn Fn(
-                &Body<'_>) -> Option<Statement>| {
-                let from = address(sender);
-                let token = node.guard.token(&from);
-                let data = make(&token).finish(&keys, wire::GET_BYTES).to_vec();
-                let _ = node.handle_datagram(now, from, &data);
-                let mut budget = Budget::new(now);
-                while node.work(now, &mut budget) {}
-                let mut buf = [0; crate::limits::OVERLAY_DATAGRAM_BYTES_MAX];
-                while let Some(sent) = node.poll_transmit(&mut buf) {
-                    let Ok(frame) = Frame::parse(&buf[..sent.len], &keys) else { continue };
-                    if frame.request == request {
-                        statements.extend(about(&frame.body));
-                    }
-                }
-            };
-            let aor_of = |owner: usize, shared: bool| if shared { SHARED } else { owner };
-            let me = own.id();
-            match event {
-                Event::Put { owner, shared, withdrawn } => {
-                    seq += 1;
-                    let (id, at) = (&owners[*owner], aor_of(*owner, *shared));
-                    let contact = contact(*owner);
-                    let contact = (!withdrawn).then_some(&contact);
-                    let aor_key = aor_key(&keys, at);
-                    let record = Record::sign(id, keys.network(), &aor_key, seq, contact);
-                    put[*owner][usize::from(*shared)] = seq;
-                    frame(*owner, &|token| {
-                        Encoder::put_record(id.id(), request, token, record.as_bytes(), None)
-                    }, &|body| {
-                        let Body::Stored(_, _, _, stated) = body else { return None };
-                        let about = (record.key(), id.id(), record.seq());
-                        stated.map(|stated| Statement::completed(me, about, &stated))
-                    });
-                }
-                Event::Touch { owner, shared } => {
-                    let key = key(&keys, aor_of(*owner, *shared));
-                    let record = (key, put[*owner][usize::from(*shared)]);
-                    let touch =
-                        wire::Touch { record, address_seq: 0, addresses: None, certificate: None };
-                    frame(*owner, &|token| {
-                        Encoder::touch(owners[*owner].id(), request, token, &touch)
-                    }, &|_| None);
-                }
-                Event::Get { shared, of } => {
-                    let key = key(&keys, if *shared == 0 { SHARED } else { *shared });
-                    let of = of.map(|owner| owners[owner].id());
-                    frame(0, &|token| {
-                        Encoder::get(NodeId([9; 16]), request, token, &key, of)
-                    }, &|body| {
-                        let Body::Value(_, value) = body else { return None };
-                        let record = value.record.map(|data| Record::parse(data).unwrap());
-                        let given = record.map(|it| (it.owner_id(true), it.seq()));
-                        let given = given.filter(|(owner, _)| of.is_none_or(|of| of == *owner));
-                        let (owner, seq) = given.unwrap_or_else(|| (of.unwrap_or(ANY_OWNER), 0));
-                        let complete = |it: &_| Statement::completed(me, (key, owner, seq), it);
-                        value.stated.as_ref().map(complete)
-                    });
-                }
-                Event::Wait(seconds) => {
-                    now += Duration::from_secs((*seconds).into());
-                    node.handle_timeout(now);
-                }
-                Event::Revoke(owner) => {
-                    revoked[*owner] = true;
-                    node.set_trust(now, &provider.revoking(*owner, &keys));
-                }
-                Event::Clock(by_s) => {
-                    let there = u64::from(BEGIN_S) + now.millis() / 1000;
-                    let unix_s = there.checked_add_signed((*by_s).into());
-                    node.set_clock(now, Clock { unix_s, floor_s: 0 });
-                }
-            }
-        }
-        for (at, denial) in statements.iter().enumerate() {
-            prop_assert!(denial.verify(keys.network()), "{denial:?}");
-            let of_revoked = |it: &&Statement| {
-                let place = owners.iter().position(|owner| owner.id() == it.said().owner);
-                place.is_some_and(|at| revoked[at])
-            };
-            for receipt in statements[..at].iter().filter(|it| !of_revoked(it)) {
+        let mut held = Held::new();
+        events.iter().for_each(|event| held.meet(event));
+        for (at, denial) in held.statements.iter().enumerate() {
+            prop_assert!(denial.verify(held.keys.network()), "{denial:?}");
+            for receipt in held.statements[..at].iter().filter(|it| !held.is_of_revoked(it)) {
                 prop_assert!(!receipt.contradicts(denial), "{receipt:?} {denial:?}");
             }
         }
