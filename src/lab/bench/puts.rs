@@ -136,8 +136,8 @@ impl Figures for Puts {
         };
         format!(
             "sound while members put {:.0} records/s, {} of {} stored\n  without: {}\n  \
-             with:    {}\n  one packet in a thousand later by {} us; an operation takes {:.0} us, {:.1} of them a \
-             second\n",
+             with:    {}\n  one packet in a thousand later by {} us; an operation takes {:.0} us, \
+             {:.1} of them a second\n",
             self.thrown.per_s(),
             self.thrown.stored,
             self.thrown.sent,

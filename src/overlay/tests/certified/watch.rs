@@ -364,7 +364,7 @@ impl Held {
             let record = value.record.map(|data| Record::parse(data).unwrap());
             let given = record.map(|it| (it.owner_id(true), it.seq()));
             let given = given.filter(|(owner, _)| of.is_none_or(|of| of == *owner));
-            let (owner, seq) = given.unwrap_or((of.unwrap_or(ANY_OWNER), 0));
+            let (owner, seq) = given.unwrap_or_else(|| (of.unwrap_or(ANY_OWNER), 0));
             let complete = |it: &_| Statement::completed(me, (key, owner, seq), it);
             value.stated.as_ref().map(complete)
         });

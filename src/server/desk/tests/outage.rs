@@ -1,5 +1,6 @@
 //! Ten thousand routers that all come for their certificates in one moment, after an outage:
-//! through handshakes, of which a server has so many at a time, to the desk, and through the SIP server.
+//! through handshakes, of which a server has so many at a time, to the desk, and through the SIP
+//! server.
 
 use super::*;
 use crate::budget::{Budget, Wanted};
