@@ -162,6 +162,8 @@ pub(super) struct Enrolment {
     resting: List<Resting, AORS_MAX>,
     foreign: List<Foreign, ENROL_FOREIGN_MAX>,
     pub(super) counters: Counters,
+    /// What CoSIP servers ask about others.
+    pub(super) watched: super::watched::Watched,
     /// Where others ask us.
     #[cfg(feature = "server")]
     pub(super) desk: Option<Box<super::desk::Counter>>,
@@ -187,6 +189,7 @@ impl Enrolment {
             resting: List::new(),
             foreign: List::new(),
             counters: Counters::default(),
+            watched: super::watched::Watched::default(),
             #[cfg(feature = "server")]
             desk: None,
         }
