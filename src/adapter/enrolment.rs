@@ -175,6 +175,8 @@ pub(super) struct Enrolment {
     foreign: List<Foreign, ENROL_FOREIGN_MAX>,
     pub(super) secrets: Secrets,
     pub(super) counters: Counters,
+    /// What CoSIP servers ask about others.
+    pub(super) watched: super::watched::Watched,
     /// Where others ask us.
     #[cfg(feature = "server")]
     pub(super) desk: Option<Box<super::desk::Counter>>,
@@ -201,6 +203,7 @@ impl Enrolment {
             foreign: List::new(),
             secrets: Secrets::new(keys),
             counters: Counters::default(),
+            watched: super::watched::Watched::default(),
             #[cfg(feature = "server")]
             desk: None,
         }

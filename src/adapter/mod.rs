@@ -273,7 +273,6 @@ pub struct Adapter {
     callers: callers::Callers,
     contacts: contacts::Contacts,
     enrolment: enrolment::Enrolment,
-    watched: watched::Watched,
     messages_seen: message::seen::Seen,
     /// SIP to ourselves: calls within one router (CALLS §3.1).
     loopback: VecDeque<Vec<u8>>,
@@ -345,7 +344,6 @@ impl Adapter {
             callers: callers::Callers::default(),
             contacts: contacts::Contacts::default(),
             enrolment: enrolment::Enrolment::new(now, keys, &mut rng),
-            watched: watched::Watched::default(),
             messages_seen: message::seen::Seen::default(),
             loopback: VecDeque::new(),
             wishes: Map::new(),

@@ -42,11 +42,11 @@ impl Adapter {
     /// An adapter asks as CoSIP servers do. Whether it is one is known by now.
     pub(super) fn watch_asked(&mut self, now: Instant, peer: NodeId, number: u32, ask: &WatchAsk) {
         let is_server = self.may_be_watched() && self.is_certified(now, peer, SERVER_AOR);
-        if !is_server || now < self.watched.rests_until {
+        if !is_server || now < self.enrolment.watched.rests_until {
             self.counters.watch_refused += 1;
             return;
         }
-        self.watched.rests_until = now + WATCH_PAUSE;
+        self.enrolment.watched.rests_until = now + WATCH_PAUSE;
         let Some(overlay) = &mut self.overlay else { return };
         let mut told = heapless::Vec::<Statement, WATCH_STATEMENTS_MAX>::new();
         match *ask {
@@ -60,10 +60,13 @@ impl Adapter {
             WatchAsk::Get { key, owner, holder, address } => {
                 let (key, owner, holder) = (Key(key), NodeId(owner), NodeId(holder));
                 let asked = Asked { key, holder, server: peer, number, since: now };
-                self.watched.asked.retain(|asked| now.since(asked.since) < WATCH_GET_LIFE);
-                if !self.watched.asked.is_full()
+                self.enrolment
+                    .watched
+                    .asked
+                    .retain(|asked| now.since(asked.since) < WATCH_GET_LIFE);
+                if !self.enrolment.watched.asked.is_full()
                     && overlay.spot_get(now, key, owner, Node { id: holder, address })
-                    && self.watched.asked.push(asked).is_ok()
+                    && self.enrolment.watched.asked.push(asked).is_ok()
                 {
                     return;
                 }
@@ -79,10 +82,10 @@ impl Adapter {
         (key, holder): (Key, NodeId),
         statement: Option<Statement>,
     ) {
-        let mut asked = self.watched.asked.iter();
+        let mut asked = self.enrolment.watched.asked.iter();
         let at = asked.position(|asked| (asked.key, asked.holder) == (key, holder));
         if let Some(at) = at {
-            let Asked { server, number, .. } = self.watched.asked.remove(at);
+            let Asked { server, number, .. } = self.enrolment.watched.asked.remove(at);
             self.tell_watch(now, server, number, statement.as_slice());
         }
     }

@@ -281,7 +281,8 @@ impl Overlay {
         let trust = self.vouching.trust();
         let is_revoked =
             |it: &KeptRecord<'_>| it.certificate().is_some_and(|it| trust.has_revoked(&it));
-        self.store.drop_revoked(is_revoked);
+        // Of several providers each knows its own certificates alone.
+        self.store.drop_revoked(trust.anchors.len() > 1, is_revoked);
         let revoked = |it: &Self| {
             let list = &it.trust().revocations;
             it.members.iter().find(|member| list.has(member.serial)).map(Member::node)

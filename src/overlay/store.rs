@@ -99,19 +99,25 @@ impl Store {
     /// Ids are the places that certificates name from now on, or no longer: others are known by
     /// other ids than before, and put their records anew.
     pub(super) fn set_certified(&mut self, certified: bool) {
-        (self.certified, self.forgotten) = (certified, true);
-        self.drop_revoked(|_| true);
+        self.certified = certified;
+        self.drop_revoked(true, |_| true);
     }
 
-    /// Drops those of others that were revoked: nobody is accused of not keeping what it promised
-    /// their owners.
-    pub(super) fn drop_revoked(&mut self, is_revoked: impl Fn(&KeptRecord<'_>) -> bool) {
+    /// Drops those of others that were revoked. Nobody is accused of not keeping what it promised
+    /// their owners, where whoever compares knows of all that is revoked; else what was promised
+    /// `ends`.
+    pub(super) fn drop_revoked(
+        &mut self,
+        ends: bool,
+        is_revoked: impl Fn(&KeptRecord<'_>) -> bool,
+    ) {
         for slot in 0..self.table.capacity() as u32 {
             let id = self.table.id_at(slot);
             let held = |id| self.table.get(id).map(|entry| self.held(entry));
             if let Some(id) =
                 id.filter(|id| held(*id).is_some_and(|it| !it.own && is_revoked(&it.record)))
             {
+                self.forgotten |= ends;
                 self.take_out(id);
             }
         }

@@ -501,6 +501,8 @@ fn nobody_is_revoked_who_may_have_dropped_a_record_for_a_good_reason() {
 fn more_than_the_issuing_key_may_revoke_is_left_to_the_anchor_and_told() {
     let liars: Vec<(usize, Manner)> = (1..=6).map(|at| (at, Manner::Liar)).collect();
     let mut world = World::new("many", &liars);
+    // Days are to pass.
+    world.watch = Watch::new(world.now, [9; 32], &world.network, 30, &mut world.rng);
     world.office.list(moment_at(world.now), None).unwrap();
     world.pass(2 * HOUR);
     let counters = world.watch.counters();
