@@ -38,8 +38,8 @@ const STORED: u8 = 8;
 const HELLO: u8 = 0x40;
 /// Version, key id, kind, sender and request.
 const HEAD_BYTES: usize = 27;
-/// In the answer to a put: behind token, flags, start, address.
-const STATUS_AT: usize = HEAD_BYTES + 8 + 2 + 7;
+/// In the answer to a put: behind token, flags, start, number of the list, address.
+const STATUS_AT: usize = HEAD_BYTES + 8 + 2 + 4 + 7;
 const HELLO_BYTES: usize = 985;
 const TAG_BYTES: usize = 16;
 
@@ -189,7 +189,7 @@ impl Source {
         let mut ping = self.head(PING, &[0; 8]);
         // Nobody known, a client; and padding.
         ping.extend([0, 2]);
-        ping.extend([0; 7]);
+        ping.extend([0; 11]);
         self.socket.send_to(&self.tagged(ping), victim)?;
         self.socket.set_read_timeout(Some(PONG_MAX))?;
         let mut pong = [0; 1500];

@@ -219,7 +219,7 @@ fn denied(data: &[u8], identity: &Identity, keys: &NetworkKeys) -> Option<Vec<u8
     if data.get(2) != Some(&VALUE) || data.get(5..21) != Some(&identity.id().0) {
         return None;
     }
-    let head = 5 + 16 + 8 + 8 + 2;
+    let head = 5 + 16 + 8 + 8 + 2 + 4;
     let head = head + if *data.get(head)? == 4 { 7 } else { 19 };
     let (record, _) = block(data.get(head..)?)?;
     let key = Record::parse(record).ok()?.key();

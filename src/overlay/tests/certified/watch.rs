@@ -281,13 +281,15 @@ struct Held {
     seq: u64,
     /// The newest number of each owner, of its own AOR and of one that all share.
     put: [[u64; 2]; 8],
-    /// What is dropped with its owner is no broken promise.
+    /// Whether there is a second provider, who knows nothing of what the first one revokes.
+    several: bool,
+    /// Else what is dropped with its owner is no broken promise.
     revoked: [bool; 8],
     statements: Vec<Statement>,
 }
 
 impl Held {
-    fn new() -> Self {
+    fn new(several: bool) -> Self {
         let (keys, provider) = (NetworkKeys::new(&[1; 32], "test"), Provider::new(1));
         let now = Instant::from_micros(1_000_000);
         // Some have to make room for others.
@@ -303,7 +305,27 @@ impl Held {
         let owners = (0..8).map(owner).collect();
         let (request, seq, put, revoked) = (0, 1, [[0; 2]; 8], [false; 8]);
         let statements = Vec::new();
-        Self { keys, provider, node, now, owners, request, seq, put, revoked, statements }
+        let mut held = Self {
+            keys,
+            provider,
+            node,
+            now,
+            owners,
+            request,
+            seq,
+            put,
+            several,
+            revoked,
+            statements,
+        };
+        held.trust(held.provider.trust());
+        held
+    }
+
+    fn trust(&mut self, mut trust: Trust) {
+        let other = Provider::anchor(2).public();
+        trust.anchors.extend(self.several.then_some(other));
+        self.node.set_trust(self.now, &trust);
     }
 
     /// Somebody asks; the statement in the answer is kept, which is about what `about` says.
@@ -381,7 +403,7 @@ impl Held {
             }
             Event::Revoke(owner) => {
                 self.revoked[owner] = true;
-                self.node.set_trust(self.now, &self.provider.revoking(owner, &self.keys));
+                self.trust(self.provider.revoking(owner, &self.keys));
             }
             Event::Clock(by_s) => {
                 let there = u64::from(BEGIN_S) + self.now.millis() / 1000;
@@ -393,7 +415,7 @@ impl Held {
 
     fn is_of_revoked(&self, statement: &Statement) -> bool {
         let place = self.owners.iter().position(|owner| owner.id() == statement.said().owner);
-        place.is_some_and(|at| self.revoked[at])
+        !self.several && place.is_some_and(|at| self.revoked[at])
     }
 }
 
@@ -403,8 +425,9 @@ proptest! {
     #[test]
     fn an_honest_holder_never_contradicts_itself_while_it_runs(
         events in proptest::collection::vec(events(), 10..60),
+        several in any::<bool>(),
     ) {
-        let mut held = Held::new();
+        let mut held = Held::new(several);
         events.iter().for_each(|event| held.meet(event));
         for (at, denial) in held.statements.iter().enumerate() {
             prop_assert!(denial.verify(held.keys.network()), "{denial:?}");
