@@ -36,6 +36,8 @@ pub(crate) struct Outgoing {
     tried: usize,
     /// The copy that is out over the overlay.
     crossing: Option<(ClientId, NodeId)>,
+    /// What the last copy over the overlay came to, if none was taken.
+    crossed: Option<u16>,
     /// The server's refusal, and the overlay's.
     refusals: [Vec<u8>; 2],
     /// How the server's refusal came.
@@ -71,6 +73,7 @@ impl Adapter {
             found: heapless::Vec::new(),
             tried: 0,
             crossing: None,
+            crossed: None,
             refusals: [Vec::new(), Vec::new()],
             refused_on: None,
         };
@@ -171,7 +174,8 @@ impl Adapter {
         let Some(outgoing) = self.outgoing(id) else { return };
         outgoing.lookup = None;
         if outgoing.overlay == OverlayCopy::Looking {
-            outgoing.overlay = OverlayCopy::Missing;
+            // Whoever was found first may have refused it before the look-up was over.
+            outgoing.overlay = outgoing.crossed.map_or(OverlayCopy::Missing, OverlayCopy::Refused);
         }
         self.advance_message(now, id);
     }
@@ -208,7 +212,7 @@ impl Adapter {
     /// The copy that was out over the overlay was not taken: the next adapter's turn.
     fn crossing_ended(&mut self, id: ExchangeId, code: u16) {
         let Some(outgoing) = self.outgoing(id) else { return };
-        outgoing.crossing = None;
+        (outgoing.crossing, outgoing.crossed) = (None, Some(code));
         outgoing.overlay = if outgoing.tried < outgoing.found.len() {
             OverlayCopy::Found
         } else if outgoing.lookup.is_some() {
