@@ -12,6 +12,7 @@ use crate::identity::NetworkKeys;
 use crate::identity::network::NetworkSecrets;
 use crate::identity::rolling::{NewSecret, Rolled, Shown};
 use crate::json::{Value, json};
+use crate::limits::NETWORK_SECRET_AHEAD;
 use crate::net::{File, Request};
 use crate::time::Instant;
 
@@ -71,8 +72,9 @@ impl Adapter {
     }
 
     /// A CoSIP server has brought a secret, with a certificate that holds.
-    pub(super) fn secret_came(&mut self, now: Instant, new: Option<NewSecret>) {
-        let Some(new) = new else { return };
+    pub(super) fn secret_came(&mut self, now: Instant, new: Option<NewSecret>, issued_s: u32) {
+        let latest_s = u64::from(issued_s) + NETWORK_SECRET_AHEAD.as_secs();
+        let Some(new) = new.filter(|new| u64::from(new.sends_s) <= latest_s) else { return };
         let left_s = u64::from(new.sends_s).saturating_sub(self.channel_clock(now).now_s());
         let Secrets { file, brought, unsaved } = &mut self.enrolment.secrets;
         if brought.take(file, new) {

@@ -11,7 +11,7 @@
 use super::Overlay;
 use super::candidate::{Candidate, State, Way};
 use super::id::{Named, Place};
-use super::lookup::{Goal, Lookup};
+use super::lookup::{Goal, Lookup, REPLICAS};
 use super::size::PATHS;
 use crate::net::NodeId;
 use crate::table::Id;
@@ -94,7 +94,7 @@ impl Overlay {
     pub(super) fn fill_lookup(&mut self, now: Instant, id: Id<Lookup>, closest: &[Named]) {
         let Some(lookup) = self.lookups.get_mut(id) else { return };
         let (goal, target) = (lookup.goal, lookup.target);
-        lookup.reach = self.size.reach(24);
+        lookup.reach = self.size.reach(2 * REPLICAS);
         for Named { node, .. } in closest {
             let member = self.members.get(&node.id);
             let passed = self.is_passed_over(&node.id);

@@ -164,7 +164,7 @@ impl Overlay {
         let fit = known.into_iter().filter(|named| !self.is_passed_over(&named.node.id));
         let known: heapless::Vec<Named, REPLICAS> = fit.take(REPLICAS).collect();
         let last = known.last().map_or(u128::MAX, |named| distance(key, &named.node.id.0));
-        let reach = self.size.reach(REPLICAS as u128).max(last);
+        let reach = self.size.reach(REPLICAS).max(last);
         let near = |node: &Node| distance(key, &node.id.0) <= reach;
         let fits = |m: &Member| m.missed == 0 && !self.is_passed_over(&m.id);
         let closest = self.members.closest::<REPLICAS>(key, fits);

@@ -15,15 +15,16 @@ use super::event::OverlayEvent;
 use super::id::{Named, Place, distance, sibling};
 use super::lookup::REPLICAS;
 use super::publication::{HOLDERS_MAX, State};
+use crate::order::order;
 use crate::time::Instant;
 
 /// So many closest are nearer than so many hundredths of the distance between two members once in a
 /// thousand places.
-const CROWDED: [(usize, u128); 3] = [(4, 43), (8, 197), (REPLICAS, 390)];
+const CROWDED: [(usize, u64); 3] = [(4, 43), (8, 197), (REPLICAS, 390)];
 /// Paths on which a look-up goes on where answers disagree, or miss.
 pub(super) const PATHS: u8 = 3;
 /// A smaller sample would seem to be half or double by chance, for one router in a hundred.
-const SAMPLE_MIN: u128 = 24;
+const SAMPLE_MIN: u64 = 24;
 /// Places whose surroundings are looked at.
 const SAMPLES_MAX: usize = 8;
 /// So many holders are surely those who are closest.
@@ -35,8 +36,9 @@ const DAY_S: u32 = 24 * 3600;
 /// The size of the network, as far as it is known.
 #[derive(Default)]
 pub(super) struct Size {
-    /// How far members are from one another, on average; 0 where that is not known.
-    spacing: u128,
+    /// How far members are from one another, on average, in units of 2^64: divisions of 128 bits
+    /// take 2 kB of program. 0 where that is not known.
+    spacing: u64,
     doubt: bool,
     told_s: Option<u32>,
 }
@@ -44,7 +46,7 @@ pub(super) struct Size {
 impl Size {
     /// How many members that are.
     pub(super) fn estimate(&self) -> Option<usize> {
-        let count = u128::MAX.checked_div(self.spacing)?;
+        let count = u64::MAX.checked_div(self.spacing)?;
         Some(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
@@ -54,8 +56,9 @@ impl Size {
     }
 
     /// The distance within which so many members are to be expected.
-    pub(super) fn reach(&self, members: u128) -> u128 {
-        if self.spacing == 0 { u128::MAX } else { self.spacing.saturating_mul(members) }
+    pub(super) fn reach(&self, members: usize) -> u128 {
+        let far = || u128::from(self.spacing.saturating_mul(members as u64)) << 64;
+        if self.spacing == 0 { u128::MAX } else { far() }
     }
 
     /// Whether the closest to a place, closest first, are nearer than chance puts them.
@@ -63,17 +66,22 @@ impl Size {
         CROWDED.iter().any(|(count, hundredths)| {
             let last = closest.get(count - 1);
             let near = self.spacing / 100 * hundredths;
-            last.is_some_and(|last| distance(place, &last.node.id.0) < near)
+            last.is_some_and(|last| units(place, &last.node.id.0) < near)
         })
     }
 
     /// A place in each of three parts next to `place`, all of them within the distance of those who
     /// may keep what is there. None where the size is not known.
     pub(super) fn parts(&self, place: &Place) -> impl Iterator<Item = (u8, Place)> + use<> {
-        let (place, first) = (*place, self.reach(REPLICAS as u128).leading_zeros() + 1);
+        let (place, first) = (*place, self.reach(REPLICAS).leading_zeros() + 1);
         let paths = if self.spacing == 0 { 0 } else { PATHS };
         (0..paths).map(move |path| (path + 1, sibling(&place, first + u32::from(path))))
     }
+}
+
+/// A distance in units of [`Size::spacing`].
+fn units(a: &Place, b: &Place) -> u64 {
+    (distance(a, b) >> 64) as u64
 }
 
 impl Overlay {
@@ -86,24 +94,24 @@ impl Overlay {
             return;
         };
         // How many are how near.
-        let mut samples = heapless::Vec::<(u128, u128), SAMPLES_MAX>::new();
-        samples.extend([(NEIGHBOURS as u128, distance(&me, &last.id.0))]);
+        let mut samples = heapless::Vec::<(u64, u64), SAMPLES_MAX>::new();
+        samples.extend([(NEIGHBOURS as u64, units(&me, &last.id.0))]);
         for (_, publication) in self.publications.iter().filter(|(_, it)| it.is_settled()) {
             let key = publication.key.0;
             let held = publication.holders.iter().filter(|h| h.state == State::Acknowledged);
-            let mut far: heapless::Vec<u128, HOLDERS_MAX> =
-                held.map(|h| distance(&key, &h.node.id.0)).collect();
-            far.sort_unstable();
+            let mut far: heapless::Vec<u64, HOLDERS_MAX> =
+                held.map(|h| units(&key, &h.node.id.0)).collect();
+            order(&mut far, |far| *far);
             // Some of the twelve may be missing.
             if let Some(last) = far.get(SURE - 1).filter(|_| far.len() >= REPLICAS) {
-                samples.extend((!samples.is_full()).then_some((SURE as u128, *last)));
+                samples.extend((!samples.is_full()).then_some((SURE as u64, *last)));
             }
         }
         // What is far from most others is a place that is crowded, or not known.
-        samples.sort_unstable_by_key(|(count, far)| far / count);
+        order(&mut samples, |(count, far)| far / count);
         let middle = samples.get(samples.len() / 2).map_or(0, |(count, far)| far / count);
-        let fit = |(count, far): &&(u128, u128)| (middle / 3..=middle * 3).contains(&(far / count));
-        let sums = samples.iter().filter(fit).fold((0, 0_u128), |(counts, fars), (count, far)| {
+        let fit = |(count, far): &&(u64, u64)| (middle / 3..=middle * 3).contains(&(far / count));
+        let sums = samples.iter().filter(fit).fold((0, 0_u64), |(counts, fars), (count, far)| {
             (counts + count, fars.saturating_add(*far))
         });
         let (count, sum) = sums;

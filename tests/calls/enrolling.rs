@@ -163,7 +163,7 @@ impl Home {
         names.map(|name| counters[format!("enrolment_{name}")].as_u64().unwrap())
     }
 
-    fn identity(&mut self, router: usize) -> Value {
+    pub(crate) fn identity(&mut self, router: usize) -> Value {
         self.town.status(router)["identity"].clone()
     }
 

@@ -309,3 +309,17 @@ fn a_faulty_certificate_brings_no_secret() {
     assert_eq!([&counters["enrolment_faulty"], &counters["enrolment_secrets"]], [1, 0]);
     it.home.town.finish();
 }
+
+/// It would keep out all that come after it.
+#[test]
+fn a_secret_that_is_not_sent_for_years_is_not_taken() {
+    let mut it = Rolling::new();
+    it.home.phone(0, "alice");
+    it.rolls(370);
+    it.run_s(900);
+    let identity = it.home.identity(0);
+    assert_eq!(identity["certificates"].as_array().map(Vec::len), Some(1), "{identity}");
+    assert_eq!(it.key_ids(0), [key_id(OLD)]);
+    assert_eq!(it.home.town.status(0)["counters"]["enrolment_secrets"], 0);
+    it.home.town.finish();
+}

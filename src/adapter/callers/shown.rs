@@ -12,8 +12,10 @@ use crate::adapter::call::identity::{self, tag_of, with_tag};
 use crate::adapter::rewrite;
 use crate::sip::{Message, Method, Name, NameAddr, Uri};
 
-/// Fewest digits that may be taken for a number among letters, and for a part of one.
-const DIGITS_MIN: usize = 5;
+/// So many digits among letters may be taken for a number, as of the police.
+const DIGITS_MIN: usize = 3;
+/// So many last digits stand for a whole number.
+const LAST_DIGITS_MIN: usize = 5;
 
 /// A request as it may be shown, where that is not as it came; no bytes where it cannot be written.
 /// Inside a dialog its names are those of the dialog, and a transfer says who transfers: see
@@ -91,10 +93,37 @@ fn fits(name: &str, uri: &str) -> bool {
         let user = user.strip_prefix("sip:").unwrap_or(user);
         return user == uri.user && host.eq_ignore_ascii_case(uri.host);
     }
-    let digits = name.chars().filter(|c| c.is_numeric()).count();
-    let letters = name.chars().any(char::is_alphabetic);
+    if name.contains(['\u{ff20}', '\u{fe6b}']) {
+        // They look like one.
+        return false;
+    }
+    let digits = name.chars().filter(|c| is_like_digit(*c)).count();
+    let letters =
+        name.chars().any(|c| c.is_ascii_alphabetic() || !c.is_ascii() && !is_like_digit(c));
     let is_number = digits >= DIGITS_MIN || digits > 0 && !letters;
     !is_number || name.is_ascii() && is_same_number(name, uri.user)
+}
+
+/// Whether a phone may show it as a digit: those of the scripts in wide use, raised, lowered, in
+/// circles, wide. The tables of all that Unicode has take 3 kB of program.
+fn is_like_digit(c: char) -> bool {
+    let indic = ('\u{900}'..'\u{e00}').contains(&c) && (0x66..0x70).contains(&(c as u32 & 0x7f));
+    let other = matches!(
+        c,
+        '0'..='9'
+            | '\u{b2}'
+            | '\u{b3}'
+            | '\u{b9}'
+            | '\u{660}'..='\u{669}'
+            | '\u{6f0}'..='\u{6f9}'
+            | '\u{e50}'..='\u{e59}'
+            | '\u{2070}'..='\u{2089}'
+            | '\u{2460}'..='\u{24ff}'
+            | '\u{2776}'..='\u{2793}'
+            | '\u{ff10}'..='\u{ff19}'
+            | '\u{1d7ce}'..='\u{1d7ff}'
+    );
+    indic || other
 }
 
 /// Whether the digits of a name are all digits of a number, or its last ones: what stands before
@@ -103,7 +132,7 @@ fn is_same_number(name: &str, number: &str) -> bool {
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     let (name, number) = (digits(name), digits(number));
     let last = name.trim_start_matches('0');
-    name == number || last.len() >= DIGITS_MIN && number.ends_with(last)
+    name == number || last.len() >= LAST_DIGITS_MIN && number.ends_with(last)
 }
 
 #[cfg(test)]

@@ -128,7 +128,8 @@ impl Adapter {
             true if !last => self.enrolment.checking = Some(checking),
             true => {
                 self.holds(now, at, &checking.certificate);
-                self.secret_came(now, checking.secret);
+                let issued_s = checking.certificate.validity().from_s;
+                self.secret_came(now, checking.secret, issued_s);
             }
         }
     }
