@@ -25,7 +25,7 @@ const flag = /^(0|1|on|off|true|false|yes|no|enabled|disabled)$/;
 const number = /^[0-9]{1,9}$/;
 const fewDigits = /^[0-9]{0,8}$/;
 const dialled = /^[A-Za-z0-9*#+_.-]{1,32}$/;
-const spacedNumber = /^\+?[ ().\/-]*[0-9][0-9 ().\/-]*$/;
+const spacedNumber = /^\+?[ ()./-]*[0-9][0-9 ()./-]*$/;
 const hexDigits = /^[0-9a-fA-F]+$/;
 
 function bytes(text) {
