@@ -112,8 +112,8 @@ pub const NETWORK_SECRETS_MAX: usize = 4;
 /// Once a new secret is sent, the one before is heard for so long.
 pub const NETWORK_SECRET_HEARD: Duration = Duration::from_secs(14 * 86_400);
 
-/// A new secret is sent so long at most after the certificate was issued that it came with: one that
-/// were never sent would keep all others out.
+/// A new secret is sent so long at most after the certificate was issued that it came with: one
+/// that were never sent would keep all others out.
 pub const NETWORK_SECRET_AHEAD: Duration = Duration::from_secs(366 * 86_400);
 
 /// Trust anchors: those of a few providers, each with the next one beside it while one is replaced.

@@ -4,7 +4,7 @@
 //! what [`What`] says, so that each datagram gets as far as it can.
 
 use crate::identity::certificate::CERTIFIED_KEYS_MAX;
-use crate::identity::record::{Contact, Key, Record};
+use crate::identity::record::{AddressRecord, Contact, Key, Record};
 use crate::identity::{Certificate, Identity, NetworkKeys};
 use crate::lab::demo::Error;
 use crate::lab::demo::addresses::Addresses;
@@ -90,6 +90,8 @@ impl Thrown {
 struct Source {
     socket: UdpSocket,
     identity: Identity,
+    /// Its addresses, signed: nobody else's records are taken from here.
+    list: Vec<u8>,
     aors: Vec<[u8; 32]>,
     keys: NetworkKeys,
     token: [u8; 8],
@@ -172,9 +174,11 @@ impl Source {
         let listed: Vec<Key> = aors.iter().map(Key::of).collect();
         let certificate = issuer.certify(0x1_0000 + u64::from(number), &identity, &listed);
         let identity = identity.certified(std::slice::from_ref(&certificate));
-        let keys = keys.clone();
+        let (addresses, none) = ([at].into_iter().collect(), Default::default());
+        let list = AddressRecord::sign(&identity, keys.network(), 1, &addresses, &none);
+        let (list, keys) = (list.as_bytes().to_vec(), keys.clone());
         let (token, ready) = ([0; 8], Vec::new());
-        let mut source = Self { socket, identity, aors, keys, token, ready, sent: 0 };
+        let mut source = Self { socket, identity, list, aors, keys, token, ready, sent: 0 };
         let wanted = source.learn_token(victim)?;
         source.socket.set_nonblocking(true)?;
         if what != What::Puts {
@@ -258,9 +262,10 @@ impl Source {
 
     fn put(&self, record: &[u8], token: &[u8; 8]) -> Vec<u8> {
         let mut put = self.head(PUT, token);
-        put.extend((record.len() as u16).to_be_bytes());
-        put.extend(record);
-        put.extend([0, 0]);
+        for block in [record, &self.list] {
+            put.extend((block.len() as u16).to_be_bytes());
+            put.extend(block);
+        }
         self.tagged(put)
     }
 
