@@ -383,7 +383,7 @@ impl Adapter {
             }
             OverlayEvent::ListTaken => self.list_taken(now),
             OverlayEvent::ListRefused(number) => log::warn!(
-                "list of revocations {number}: more at once than an issuing key may revoke; the \
+                "list of revocations {number}: more, or less, than an issuing key may revoke; the \
                  one before stays"
             ),
             OverlayEvent::SpotGot { key, holder, statement } => {

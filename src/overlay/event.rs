@@ -93,7 +93,8 @@ pub enum OverlayEvent {
     IdInUse(SocketAddr),
     /// A newer list of revocations counts: [`super::Overlay::trust`] has it.
     ListTaken,
-    /// The list of this number revokes more at once than an issuing key may; that before it stays.
+    /// The list of this number revokes more at once than an issuing key may, or takes something
+    /// back; that before it stays.
     ListRefused(u32),
     /// As dense as members are, there are so many; of twice as many hints tell, or of half.
     SizeInDoubt {

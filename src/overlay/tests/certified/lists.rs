@@ -3,6 +3,7 @@
 use super::super::super::wire::kind;
 use super::*;
 use crate::identity::network::TAG_BYTES;
+use crate::identity::trust::ANCHOR_AHEAD;
 
 /// A number as a provider gives it: minutes.
 const FIRST: u32 = BEGIN_S / 60;
@@ -269,4 +270,57 @@ fn without_an_anchor_nobody_asks_answers_or_is_told() {
         }
     }
     assert!(answers > 20, "{answers}");
+}
+
+/// What whoever has stolen an issuing key signs with it, at this moment.
+fn stolen(net: &Net, number: u32, issued_s: u32, entries: &[Revoked]) -> Revocations {
+    let head = Provider::authority(1, net.keys.network()).revoke(number, issued_s, entries);
+    Revocations::default().restored(&head, entries).unwrap()
+}
+
+#[test]
+fn the_anchor_outruns_whoever_has_stolen_an_issuing_key() {
+    let mut net = certified(102, 20);
+    let ends_day = (net.provider.as_ref().unwrap().validity.until_s / DAY_S) as u16;
+    let on = |serial, number| Revoked { serial, ends_day, number };
+    // As high and as late as routers take it from such a key.
+    let late = FIRST + 1_060;
+    let first = stolen(&net, late, BEGIN_S + 3_600, &[on(1_004, late)]);
+    offer(&mut net, 0, &first).unwrap();
+    await_list(&mut net, 0..20, late, 120);
+    // The anchor's revokes the delegation of everybody: those who have it are members no longer.
+    let wanted = FIRST + ANCHOR_AHEAD;
+    let anchor = list(&net, true, wanted, &[(1, wanted)]);
+    offer(&mut net, 7, &anchor).unwrap();
+    for minute in 1..5 {
+        let (number, now_s) = (late + minute, BEGIN_S + 3_600 + 60 * minute);
+        let next = stolen(&net, number, now_s, &[on(1_004, late), on(1_005, number)]);
+        let _ = offer(&mut net, 0, &next);
+        net.run_ms(60_000);
+    }
+    await_list(&mut net, 0..20, wanted, 60);
+    // The thief's numbers are higher now.
+    net.run_ms(2 * 3_600_000);
+    let past_s = BEGIN_S + 3 * 3_600;
+    let last = stolen(&net, past_s / 60 + 1_000, past_s, &[on(1, wanted)]);
+    assert!((0..20).all(|at| offer(&mut net, at, &last).is_err()));
+}
+
+#[test]
+fn what_an_issuing_key_signs_takes_nothing_back() {
+    let mut net = certified(103, 8);
+    let held = list(&net, true, FIRST, &strangers(3));
+    offer(&mut net, 0, &held).unwrap();
+    await_list(&mut net, 0..8, FIRST, 60);
+    let less = list(&net, false, FIRST + 1, &strangers(2));
+    let late = net.add(8, &[]);
+    offer(&mut net, late, &less).unwrap();
+    let now = net.now;
+    net.with(late, |node| node.set_bootstrap(now, &[address(0)]));
+    net.run_ms(120_000);
+    assert!((0..8).all(|at| number(&net, at) == FIRST));
+    assert!(sum(&net, |counters| counters.lists_refused) > 0);
+    let anchor = list(&net, true, FIRST + 2, &strangers(2));
+    offer(&mut net, late, &anchor).unwrap();
+    await_list(&mut net, 0..9, FIRST + 2, 120);
 }
