@@ -201,7 +201,7 @@ impl Overlay {
         let head = RevocationHead::parse(data).ok()?;
         let may = own || head.is_direct() || now >= self.revoked.refused_until;
         let newer = head.number() > self.vouching.list_number();
-        (may && newer && self.vouching.check_head(now, &head).is_ok()).then_some(head)
+        (may && newer && self.vouching.check_head(now, &head, own).is_ok()).then_some(head)
     }
 
     /// The signatures of a head hold.
@@ -261,9 +261,9 @@ impl Overlay {
 
     fn take_list(&mut self, now: Instant, list: Revocations) {
         self.counters.lists_taken += 1;
-        let issued_s = list.head().map_or(0, RevocationHead::issued_s);
         // Its clock may be ahead of ours by so much, and the next one's no further.
-        self.vouching.raise(now, issued_s.saturating_sub(CLOCK_LATE_S));
+        let direct = list.head().filter(|head| head.is_direct()).map(RevocationHead::issued_s);
+        self.vouching.raise(now, direct.unwrap_or(0).saturating_sub(CLOCK_LATE_S));
         let trust = Trust { anchors: self.trust().anchors.clone(), revocations: list };
         self.set_trust(now, &trust);
         self.tell(OverlayEvent::ListTaken);

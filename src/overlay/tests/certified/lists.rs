@@ -324,3 +324,35 @@ fn what_an_issuing_key_signs_takes_nothing_back() {
     offer(&mut net, late, &anchor).unwrap();
     await_list(&mut net, 0..9, FIRST + 2, 120);
 }
+
+#[test]
+fn without_a_clock_no_issuing_key_says_how_late_it_is() {
+    let mut net = certified(104, 8);
+    let now = net.now;
+    let floor_s = u64::from(BEGIN_S - DAY_S);
+    let unset = |net: &mut Net, at: usize| {
+        net.peers[at].node.vouching = vouching::Vouching::new(now);
+        let trust = net.provider.as_ref().unwrap().trust();
+        net.with(at, |node| {
+            node.set_trust(now, &trust);
+            node.set_clock(now, Clock { unix_s: None, floor_s });
+        });
+    };
+    (0..8).for_each(|at| unset(&mut net, at));
+    // Whoever has the key dates a list as late as its delegation lasts.
+    let future_s = BEGIN_S + 50 * DAY_S;
+    let future = stolen(&net, future_s / 60, future_s, &[]);
+    offer(&mut net, 0, &future).unwrap();
+    net.run_ms(120_000);
+    assert_eq!((0..8).filter(|at| number(&net, *at) > 0).count(), 1, "its own router alone");
+    for at in 0..8 {
+        let passed_s = net.now.since(now).as_secs();
+        assert!(net.peers[at].node.time_floor_s(net.now) <= floor_s + passed_s, "{at}");
+    }
+    // What the anchor has signed is believed.
+    unset(&mut net, 0);
+    let anchor = list(&net, true, FIRST, &strangers(3));
+    offer(&mut net, 3, &anchor).unwrap();
+    await_list(&mut net, 0..8, FIRST, 120);
+    assert!((0..8).all(|at| net.peers[at].node.time_floor_s(net.now) > floor_s + 22 * 3_600));
+}
