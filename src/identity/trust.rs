@@ -7,7 +7,7 @@
 //! date one at the end of its delegation, and whoever takes that takes no certificate any more.
 
 use super::certificate::Certificate;
-use super::chain::{TrustAnchors, Validity};
+use super::chain::{Link, TrustAnchors, Validity};
 use super::revocation::{RevocationHead, Revocations};
 use core::fmt;
 
@@ -94,6 +94,12 @@ impl Clock {
     }
 }
 
+/// What tells an anchor that vouches for something from others.
+pub fn realm(links: &[Link<'_>]) -> u64 {
+    let first = links.first().and_then(|link| link.signer.first_chunk());
+    first.map_or(0, |it| u64::from_be_bytes(*it))
+}
+
 /// Trust anchors, and what they have revoked.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
@@ -124,7 +130,19 @@ impl Trust {
     /// Whether a certificate was revoked, or its delegation was.
     pub fn has_revoked(&self, certificate: &Certificate) -> bool {
         let serials = [Some(certificate.serial()), certificate.delegation_serial()];
-        serials.into_iter().flatten().any(|serial| self.revocations.has(serial))
+        let lists = self.lists(&certificate.links(&self.anchors));
+        lists && serials.into_iter().flatten().any(|serial| self.revocations.has(serial))
+    }
+
+    /// Whether the list is of the anchor that vouches for this: of several, each counts serials of
+    /// its own.
+    fn lists(&self, links: &[Link<'_>]) -> bool {
+        self.list_realm() == realm(links)
+    }
+
+    /// See [`realm`]; 0 where there is no list.
+    pub fn list_realm(&self) -> u64 {
+        self.revocations.head().map_or(0, |head| realm(&head.links(&self.anchors)))
     }
 
     /// Whether the head of a list of revocations counts now, where its signatures hold: one from
@@ -145,7 +163,8 @@ impl Trust {
         if head.number() > list_number_max(head.issued_s(), head.is_direct()) {
             return Err(Untrusted::Early);
         }
-        if head.delegation_serial().is_some_and(|serial| self.revocations.has(serial)) {
+        let dismissed = head.delegation_serial().is_some_and(|it| self.revocations.has(it));
+        if dismissed && self.lists(&head.links(&self.anchors)) {
             return Err(Untrusted::Revoked);
         }
         Ok(())
@@ -239,6 +258,27 @@ mod tests {
         assert_eq!(trust(None).check_head(set(201), &head(201)), Err(Untrusted::Expired));
         assert_eq!(trust(Some(3)).check_head(set(201), &head(150)), Err(Untrusted::Revoked));
         assert_eq!(trust(Some(3)).check_head(set(201), &direct), Ok(()));
+    }
+
+    #[test]
+    fn of_two_anchors_each_revokes_what_it_has_certified() {
+        let other = Authority::anchor(identity(8), &NETWORK);
+        let anchors: TrustAnchors =
+            [identity(1).public(), identity(8).public()].into_iter().collect();
+        let by = |signer: &Authority, serial| {
+            let entries = [Revoked { serial, ends_day: 200, number: 1 }];
+            let head = signer.revoke(1, 100 * DAY_S, &entries);
+            let revocations = Revocations::default().updated(&head, &entries, 10).unwrap();
+            Trust { anchors: anchors.clone(), revocations }
+        };
+        for serial in [7, 3] {
+            let check = |signer: &Authority| by(signer, serial).check(set(107), &certificate());
+            assert_eq!(check(&anchor()), Err(Untrusted::Revoked));
+            assert_eq!(check(&other), Ok(()));
+        }
+        let head = issuing().revoke(2, 150 * DAY_S, &[]);
+        assert_eq!(by(&anchor(), 3).check_head(set(150), &head), Err(Untrusted::Revoked));
+        assert_eq!(by(&other, 3).check_head(set(150), &head), Ok(()));
     }
 
     #[test]

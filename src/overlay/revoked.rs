@@ -284,8 +284,8 @@ impl Overlay {
         // Of several providers each knows its own certificates alone.
         self.store.drop_revoked(trust.anchors.len() > 1, is_revoked);
         let revoked = |it: &Self| {
-            let list = &it.trust().revocations;
-            it.members.iter().find(|member| list.has(member.serial)).map(Member::node)
+            let (list, realm) = (&it.trust().revocations, it.trust().list_realm());
+            it.members.iter().find(|member| list.has(member.serial ^ realm)).map(Member::node)
         };
         while let Some(node) = revoked(self) {
             self.counters.members_revoked += 1;

@@ -18,6 +18,7 @@ use super::{Overlay, reject};
 use crate::budget::{Budget, Wanted};
 use crate::identity::chain::Link;
 use crate::identity::record::{AddressRecord, Record};
+use crate::identity::trust::realm;
 use crate::limits::{OVERLAY_FOUND_MAX, OVERLAY_STORE_MAX, OVERLAY_VERIFIED_MAX};
 use crate::net::Rejected;
 use crate::queue;
@@ -320,7 +321,9 @@ impl Overlay {
                 self.store_verified(now, &asker, job, touched);
             }
         }
-        certificate.iter().for_each(|it| self.members.certified(it));
+        if let Some(it) = &certificate {
+            self.members.certified(it, realm(&it.links(self.vouching.anchors())));
+        }
     }
 
     fn dropped(&mut self, now: Instant, job: &Job) {
