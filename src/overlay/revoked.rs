@@ -116,14 +116,16 @@ impl Overlay {
     pub(super) fn seek_list(&mut self, now: Instant, node: &Node, token: &Token, number: u32) {
         let (since, now_s) = (self.vouching.list_number(), self.seconds(now));
         // Who does not know yet how many there are cannot say how many may be revoked.
-        let ready = self.vouching.is_required() && !self.harvest.is_on();
-        if !ready
-            || number <= since
-            || self.revoked.fetch.is_some()
-            || self.revoked.avoided.contains(&node.address, now_s)
-        {
-            return;
+        let ready = self.vouching.is_required() && self.join_next(now).is_none();
+        let avoided = self.revoked.avoided.contains(&node.address, now_s);
+        if ready && number > since && self.revoked.fetch.is_none() && !avoided {
+            self.fetch_list(now, node, token);
         }
+    }
+
+    /// Asks somebody for its list.
+    pub(super) fn fetch_list(&mut self, now: Instant, node: &Node, token: &Token) {
+        let since = self.vouching.list_number();
         let (from, token, until) = (Some(*node), *token, now + PATIENCE);
         self.revoked.fetch =
             Some(Fetch { from, token, since, pieces: None, more: true, tries: 0, until });

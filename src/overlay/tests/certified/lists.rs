@@ -4,6 +4,7 @@ use super::super::super::wire::kind;
 use super::*;
 use crate::identity::network::TAG_BYTES;
 use crate::identity::trust::ANCHOR_AHEAD;
+use crate::overlay::id::Named;
 
 /// A number as a provider gives it: minutes.
 const FIRST: u32 = BEGIN_S / 60;
@@ -355,4 +356,27 @@ fn without_a_clock_no_issuing_key_says_how_late_it_is() {
     offer(&mut net, 3, &anchor).unwrap();
     await_list(&mut net, 0..8, FIRST, 120);
     assert!((0..8).all(|at| net.peers[at].node.time_floor_s(net.now) > floor_s + 22 * 3_600));
+}
+
+#[test]
+fn who_has_just_joined_knows_how_many_there_are_before_it_takes_a_list() {
+    let mut net = certified(105, 60);
+    // All others of a larger network are heard of, and silent.
+    let (now, mut rng) = (net.now, Rng::new([7; 32]));
+    let named: Vec<Named> = (1_000..1_800)
+        .map(|n| Named { node: Node { id: NodeId(rng.bytes()), address: address(n) }, age_h: 0 })
+        .collect();
+    for at in 0..60 {
+        net.with(at, |node| {
+            let minute = node.minute(now);
+            named.iter().for_each(|it| drop(node.hints.learn(it, minute, false)));
+        });
+    }
+    let held = list(&net, false, FIRST, &strangers(100));
+    offer(&mut net, 3, &held).unwrap();
+    await_list(&mut net, 0..60, FIRST, 180);
+    let late = net.add(60, &[address(0)]);
+    let took_s = await_list(&mut net, late..late + 1, FIRST, 240);
+    println!("a newcomer: {took_s} s");
+    assert_eq!(sum(&net, |counters| counters.lists_refused), 0);
 }
