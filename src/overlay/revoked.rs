@@ -145,9 +145,13 @@ impl Overlay {
         // 0 tells, and asks for nothing.
         self.revoked.step = self.revoked.step.checked_add(1).unwrap_or(1);
         let purpose = Purpose::List(self.revoked.step);
-        self.ask(now, node.address, Some(node.id), purpose, 0, |me, request| {
+        let asked = self.ask(now, node.address, Some(node.id), purpose, 0, |me, request| {
             Encoder::list(me, request, &token, since, from)
         });
+        if !asked {
+            // That is no fault of whoever has it.
+            self.revoked.fetch = None;
+        }
     }
 
     /// A piece has not come in time.

@@ -322,7 +322,7 @@ fn what_an_issuing_key_signs_takes_nothing_back() {
     assert!((0..8).all(|at| number(&net, at) == FIRST));
     assert!(sum(&net, |counters| counters.lists_refused) > 0);
     let anchor = list(&net, true, FIRST + 2, &strangers(2));
-    offer(&mut net, late, &anchor).unwrap();
+    offer(&mut net, 0, &anchor).unwrap();
     await_list(&mut net, 0..9, FIRST + 2, 120);
 }
 
@@ -369,7 +369,9 @@ fn who_has_just_joined_knows_how_many_there_are_before_it_takes_a_list() {
     for at in 0..60 {
         net.with(at, |node| {
             let minute = node.minute(now);
-            named.iter().for_each(|it| drop(node.hints.learn(it, minute, false)));
+            for it in &named {
+                node.hints.learn(it, minute, false);
+            }
         });
     }
     let held = list(&net, false, FIRST, &strangers(100));
@@ -379,4 +381,39 @@ fn who_has_just_joined_knows_how_many_there_are_before_it_takes_a_list() {
     let took_s = await_list(&mut net, late..late + 1, FIRST, 240);
     println!("a newcomer: {took_s} s");
     assert_eq!(sum(&net, |counters| counters.lists_refused), 0);
+}
+
+#[test]
+fn a_flood_of_records_keeps_no_list_back() {
+    let mut net = certified(106, 8);
+    let keys = net.keys.clone();
+    let owner = net.provider.as_ref().unwrap().identity(5, &keys);
+    let flood = |net: &mut Net, second: u64| {
+        let record = |n| Record::sign(&owner, keys.network(), &aor_key(&keys, 5), n, None);
+        let reason = work::Reason::Store {
+            from: address(900),
+            sender: NodeId([9; 16]),
+            request: 1,
+            len: 100,
+            touched: None,
+        };
+        let now = net.now;
+        for n in 0..crate::limits::OVERLAY_STORE_MAX as u64 {
+            let subject = work::Subject::Record(record(1_000 * second + n));
+            let job = work::Job { reason, subject, addresses: None };
+            for at in 0..8 {
+                let _ = net.with(at, |node| node.submit(now, job.clone()));
+            }
+        }
+    };
+    flood(&mut net, 1);
+    let first = list(&net, true, FIRST, &strangers(300));
+    assert_eq!(offer(&mut net, 0, &first), Ok(FIRST));
+    for second in 2..20 {
+        net.run_ms(1_000);
+        flood(&mut net, second);
+    }
+    await_list(&mut net, 0..8, FIRST, 1);
+    assert!(sum(&net, |counters| counters.work_full) > 0);
+    assert_eq!(sum(&net, |counters| counters.lists_failed), 0);
 }
