@@ -45,6 +45,8 @@ const REVIEW_PAUSE: Duration = Duration::from_secs(1);
 struct Fetch {
     /// From whom; `None` where our own side brought it.
     from: Option<Node>,
+    /// Whether it has said so itself: anybody can say so in a neighbour's name.
+    sure: bool,
     token: Token,
     /// What is asked for was added behind this list.
     since: u32,
@@ -100,6 +102,7 @@ impl Overlay {
             self.accept_head(now, pieces.head().as_bytes(), true).ok_or(Rejected::Unauthorized)?;
         self.revoked.fetch = Some(Fetch {
             from: None,
+            sure: true,
             token: NO_TOKEN,
             since: 0,
             pieces: Some(pieces),
@@ -112,23 +115,30 @@ impl Overlay {
         self.submit(now, Job { reason, subject, addresses: None }).map(|()| number)
     }
 
-    /// Somebody says to have a list of this number.
-    pub(super) fn seek_list(&mut self, now: Instant, node: &Node, token: &Token, number: u32) {
+    /// Somebody says to have a list of this number; or perhaps another does in its name.
+    pub(super) fn seek_list(
+        &mut self,
+        now: Instant,
+        node: &Node,
+        token: &Token,
+        (number, sure): (u32, bool),
+    ) {
         let (since, now_s) = (self.vouching.list_number(), self.seconds(now));
         // Who does not know yet how many there are cannot say how many may be revoked.
         let ready = self.vouching.is_required() && self.join_next(now).is_none();
         let avoided = self.revoked.avoided.contains(&node.address, now_s);
-        if ready && number > since && self.revoked.fetch.is_none() && !avoided {
-            self.fetch_list(now, node, token);
+        let busy = self.revoked.fetch.as_ref().is_some_and(|it| it.sure || !sure);
+        if ready && number > since && !busy && !avoided {
+            self.fetch_list(now, node, token, sure);
         }
     }
 
     /// Asks somebody for its list.
-    pub(super) fn fetch_list(&mut self, now: Instant, node: &Node, token: &Token) {
+    pub(super) fn fetch_list(&mut self, now: Instant, node: &Node, token: &Token, sure: bool) {
         let since = self.vouching.list_number();
         let (from, token, until) = (Some(*node), *token, now + PATIENCE);
         self.revoked.fetch =
-            Some(Fetch { from, token, since, pieces: None, more: true, tries: 0, until });
+            Some(Fetch { from, sure, token, since, pieces: None, more: true, tries: 0, until });
         self.ask_for_piece(now);
     }
 
@@ -193,7 +203,7 @@ impl Overlay {
             self.give_up(now);
             return Err(Rejected::Unauthorized);
         }
-        (fetch.more, fetch.tries) = (more, 0);
+        (fetch.sure, fetch.more, fetch.tries) = (true, more, 0);
         let Some(head) = accepted else {
             self.list_goes_on(now);
             return Ok(());
@@ -319,7 +329,7 @@ impl Overlay {
     fn give_up(&mut self, now: Instant) {
         if let Some(fetch) = self.revoked.fetch.take() {
             self.counters.lists_failed += 1;
-            self.avoid(now, fetch.from);
+            self.avoid(now, fetch.from.filter(|_| fetch.sure));
         }
     }
 
@@ -336,7 +346,7 @@ impl Overlay {
             return;
         }
         if asker.proven || self.address_of(asker.node.id) == Some(asker.node.address) {
-            self.seek_list(now, &asker.node, &NO_TOKEN, number);
+            self.seek_list(now, &asker.node, &NO_TOKEN, (number, asker.proven));
         }
         let hello = self.hello(now, &asker.node);
         let list = &self.vouching.trust().revocations;

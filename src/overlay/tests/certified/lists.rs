@@ -417,3 +417,17 @@ fn a_flood_of_records_keeps_no_list_back() {
     assert!(sum(&net, |counters| counters.work_full) > 0);
     assert_eq!(sum(&net, |counters| counters.lists_failed), 0);
 }
+
+#[test]
+fn who_speaks_in_a_neighbours_name_has_nobody_leave_it_alone() {
+    let mut net = certified(107, 2);
+    let (now, keys) = (net.now, net.keys.clone());
+    let mut ask = Encoder::list(net.peers[0].node.id(), 7, &wire::NO_TOKEN, u32::MAX, 0);
+    let ask = ask.finish(&keys, 0).to_vec();
+    net.with(1, |node| node.handle_datagram(now, address(0), &ask)).unwrap();
+    net.run_ms(5_000);
+    assert_eq!(net.peers[1].node.counters().lists_failed, 1);
+    let first = list(&net, true, FIRST, &strangers(3));
+    offer(&mut net, 0, &first).unwrap();
+    await_list(&mut net, 0..2, FIRST, 60);
+}
