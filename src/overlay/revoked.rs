@@ -321,6 +321,8 @@ impl Overlay {
         self.revoked.review = next.map(|(node, _)| (node.id, now + REVIEW_PAUSE));
         if let Some((node, near)) = next {
             self.members.remove(&node.id);
+            // What it is asked, or its answer, may be lost.
+            self.suspect(now, &node);
             self.list(now, &node, near);
         }
     }
