@@ -248,7 +248,7 @@ impl Overlay {
             Some(_) => held.updated(head, entries, members),
         };
         match list {
-            Ok(list) => self.take_list(now, list),
+            Ok(list) => self.take_list(now, list, fetch.from.is_none()),
             // Perhaps what is held is to blame.
             Err(RevocationError::Entries) if fetch.since > 0 => {
                 let whole = Fetch { since: 0, pieces: None, more: true, tries: 0, ..fetch };
@@ -275,14 +275,14 @@ impl Overlay {
         heard_of.max(self.members.len()) + 1
     }
 
-    fn take_list(&mut self, now: Instant, list: Revocations) {
+    fn take_list(&mut self, now: Instant, list: Revocations, own: bool) {
         self.counters.lists_taken += 1;
         // Its clock may be ahead of ours by so much, and the next one's no further.
         let direct = list.head().filter(|head| head.is_direct()).map(RevocationHead::issued_s);
         self.vouching.raise(now, direct.unwrap_or(0).saturating_sub(CLOCK_LATE_S));
         let trust = Trust { anchors: self.trust().anchors.clone(), revocations: list };
         self.set_trust(now, &trust);
-        self.tell(OverlayEvent::ListTaken);
+        self.tell(OverlayEvent::ListTaken(own));
         let (place, number) = (self.rng.bytes(), self.vouching.list_number());
         for node in self.members.closest::<TOLD>(&place, |member| member.missed == 0) {
             self.ask(now, node.address, Some(node.id), Purpose::List(0), 0, |me, request| {
