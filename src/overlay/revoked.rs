@@ -64,6 +64,8 @@ pub(super) struct Revoked {
     step: u16,
     avoided: Recent,
     refused_until: Instant,
+    /// Whether somebody has said to have one before it could be taken.
+    early: bool,
     /// Behind whom members are looked at, and when the next one is.
     review: Option<(NodeId, Instant)>,
 }
@@ -71,7 +73,7 @@ pub(super) struct Revoked {
 impl Revoked {
     pub(super) fn new(now: Instant, rng: &mut Rng) -> Self {
         let avoided = Recent::new(rng, AVOIDED, AVOIDED_S);
-        Self { fetch: None, step: 0, avoided, refused_until: now, review: None }
+        Self { fetch: None, step: 0, avoided, refused_until: now, early: false, review: None }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -125,10 +127,12 @@ impl Overlay {
     ) {
         let (since, now_s) = (self.vouching.list_number(), self.seconds(now));
         // Who does not know yet how many there are cannot say how many may be revoked.
-        let ready = self.vouching.is_required() && self.join_next(now).is_none();
+        let newer = self.vouching.is_required() && number > since;
+        let ready = self.join_next(now).is_none();
+        self.revoked.early |= newer && !ready;
         let avoided = self.revoked.avoided.contains(&node.address, now_s);
         let busy = self.revoked.fetch.as_ref().is_some_and(|it| it.sure || !sure);
-        if ready && number > since && !busy && !avoided {
+        if ready && newer && !busy && !avoided {
             self.fetch_list(now, node, token, sure);
         }
     }
@@ -313,6 +317,13 @@ impl Overlay {
     pub(super) fn revoked_timeout(&mut self, now: Instant) {
         if self.revoked.fetch.as_ref().is_some_and(|fetch| fetch.until <= now) {
             self.give_up(now);
+        }
+        if self.revoked.early && self.join_next(now).is_none() {
+            self.revoked.early = false;
+            let place = self.rng.bytes();
+            for node in self.members.closest::<1>(&place, |member| member.missed == 0) {
+                self.check(now, node);
+            }
         }
         let Some((behind, _)) = self.revoked.review.filter(|(_, at)| *at <= now) else { return };
         let is_over =
