@@ -18,6 +18,7 @@ use cosip::identity::certificate::text as file;
 use cosip::identity::record::Key;
 use cosip::identity::revocation::{Pieces, RevocationHead, Revocations};
 use cosip::identity::statement::{Said, Statement};
+use cosip::identity::trust::{CLOCK_LATE_S, list_number_max};
 use cosip::identity::{Certificate, Identity, NetworkKeys, PublicKey};
 use cosip::rng::Rng;
 use cosip::server::books::{Due, Second, Selector};
@@ -440,8 +441,18 @@ fn a_list_is_made_where_it_says_something_new_and_by_one_machine_of_several() {
     // Routers that have a newer one, as after a backup, still take the next.
     issue(&mut office, 16, 2, &["bob"], false).unwrap();
     office.revoke(at(16), &Selector::Adapter(key(2)), "").unwrap();
-    let held = shorter.number + 5_000;
+    let held = (at(16).now_s / 60) as u32 + 900;
     assert_eq!(office.renew_list(at(16), held).unwrap().unwrap().number, held + 1);
+    // So far ahead that they take it from the anchor alone, whichever machine has seen it.
+    issue(&mut office, 16, 3, &["carol"], false).unwrap();
+    office.revoke(at(16), &Selector::Adapter(key(3)), "").unwrap();
+    let held = (at(16).now_s / 60) as u32 + 1_000;
+    let ahead = Refusal::Ahead((held + 1).into(), (at(16).now_s / 60 + 1) * 60);
+    assert_eq!(refusal(office.renew_list(at(16), held)), ahead);
+    assert_eq!(refusal(other.list(at(16), None)), ahead);
+    let mut later = at(16);
+    later.now_s += 60;
+    assert_eq!(other.list(later, None).unwrap().number, held + 1);
 }
 
 #[test]
@@ -592,6 +603,11 @@ fn a_stolen_issuing_key_is_revoked_and_replaced() {
     refusal(office.list(at(1), None));
     let list = office.list(at(1), Some(scratch.anchor())).unwrap();
     assert_eq!(serials(&list), [delegation]);
+    // Ahead of all that whoever has the key can number now, and within the next hour.
+    let stolen = |now_s: u64| list_number_max(now_s as u32 + CLOCK_LATE_S, false);
+    assert!(list.number > stolen(at(1).now_s + 3_500));
+    let again = office.list(at(1), Some(scratch.anchor())).unwrap();
+    assert_eq!(again.number, list.number + 1);
     let before = scratch.read("issuing.key");
     let mut rng = Rng::new([9; 32]);
     setup::delegate(&mut office, scratch.anchor(), 90, Some(&mut rng), at(1)).unwrap();
@@ -600,6 +616,13 @@ fn a_stolen_issuing_key_is_revoked_and_replaced() {
     assert_ne!(issued.certificate.delegation_serial(), Some(delegation));
     let (anchor, keys) = scratch.trust();
     assert!(issued.certificate.verify(&[anchor], keys.network()));
+    // The new key's lists come behind it, once routers take so high a number from such a key.
+    let early = refusal(office.list(at(1), None));
+    let Refusal::Ahead(number, from_s) = early else { panic!("{early}") };
+    assert_eq!(number, u64::from(again.number) + 1);
+    assert_eq!(from_s / 60 - at(1).now_s / 60, 122);
+    let taken = office.list(Moment { now_s: from_s, ..at(1) }, None).unwrap();
+    assert_eq!((u64::from(taken.number), serials(&taken)), (number, vec![delegation]));
     // Until it would have ended.
     assert_eq!(serials(&office.list(at(90), None).unwrap()), [delegation]);
 }

@@ -165,7 +165,7 @@ impl Adapter {
 
     /// Takes a newer list, which spreads from here.
     pub fn take_list(&mut self, now: Instant, list: &[u8]) {
-        self.list_read(now, list);
+        self.list_read(now, list, "database");
     }
 
     /// Takes the secrets of the network, which this server rolls.

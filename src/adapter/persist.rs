@@ -196,7 +196,7 @@ impl Adapter {
             }
             (File::Certificates, data) => self.certificates_read(now, data),
             (File::Time, data) => self.time_read(now, data),
-            (File::Revocations, Some(data)) => self.list_read(now, data),
+            (File::Revocations, Some(data)) => self.list_read(now, data, "file of revocations"),
             (File::Secrets, Some(data)) => self.brought_read(now, data),
             (File::Peers | File::Revocations | File::Secrets, None) => {}
         }

@@ -381,9 +381,9 @@ impl Adapter {
                      from one of the two and restart it"
                 );
             }
-            OverlayEvent::ListTaken => self.list_taken(now),
+            OverlayEvent::ListTaken(own) => self.list_taken(now, own),
             OverlayEvent::ListRefused(number) => log::warn!(
-                "list of revocations {number}: more at once than an issuing key may revoke; the \
+                "list of revocations {number}: more, or less, than an issuing key may revoke; the \
                  one before stays"
             ),
             OverlayEvent::SpotGot { key, holder, statement } => {

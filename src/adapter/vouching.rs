@@ -157,19 +157,21 @@ impl Adapter {
         self.publish_all();
     }
 
-    /// The file of revocations was read.
-    pub(super) fn list_read(&mut self, now: Instant, data: &[u8]) {
+    /// Our own side has a list of revocations, in its file or its books.
+    pub(super) fn list_read(&mut self, now: Instant, data: &[u8], place: &str) {
         let Some(overlay) = &mut self.overlay else { return };
-        match overlay.offer_list(now, data) {
-            Ok(number) => self.vouched.saved_list.0 = number,
-            Err(_) => log::warn!("the file of revocations holds no list that counts"),
+        if overlay.offer_list(now, data).is_err() {
+            log::warn!("{place}: no list of revocations that counts");
         }
     }
 
-    /// Another list of revocations counts.
-    pub(super) fn list_taken(&mut self, now: Instant) {
+    /// Another list of revocations counts; whether it is the one that our own side has.
+    pub(super) fn list_taken(&mut self, now: Instant, own: bool) {
         let Some(overlay) = &self.overlay else { return };
         let list = &overlay.trust().revocations;
+        if own {
+            self.vouched.saved_list.0 = list.number();
+        }
         log::info!("list of revocations {}, {} on it", list.number(), list.len());
         self.end_revoked_calls(now);
         self.trust_changed(now);

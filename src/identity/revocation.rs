@@ -57,7 +57,7 @@ pub enum RevocationError {
     Old,
     /// Other entries than those that were signed, or too many.
     Entries,
-    /// More at once than an issuing key may revoke.
+    /// More at once than an issuing key may revoke, or without what was revoked before.
     TooMany,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for RevocationError {
             Self::Unknown => "revocations: unknown version",
             Self::Old => "revocations: older than those known",
             Self::Entries => "revocations: not the entries that were signed",
-            Self::TooMany => "revocations: more at once than an issuing key may revoke",
+            Self::TooMany => "revocations: more or less than an issuing key may revoke",
         })
     }
 }
@@ -241,12 +241,7 @@ impl Revocations {
 
     /// Whether the certificate or delegation of this number is on it.
     pub fn has(&self, serial: u64) -> bool {
-        self.find(serial).is_some()
-    }
-
-    fn find(&self, serial: u64) -> Option<&Revoked> {
-        let at = self.entries.binary_search_by_key(&serial, |entry| entry.serial).ok()?;
-        self.entries.get(at)
+        find(&self.entries, serial).is_some()
     }
 
     /// Appends entries that were added after the list `since` and come behind `after` to `out`, as
@@ -289,7 +284,8 @@ impl Revocations {
     ) -> Result<Self, RevocationError> {
         let stands = |entry: &Revoked| entry.ends_day >= head.today();
         let held = self.entries.iter().copied().filter(stands);
-        let news = added.iter().filter(|entry| !self.find(entry.serial).is_some_and(stands));
+        let news =
+            added.iter().filter(|entry| !find(&self.entries, entry.serial).is_some_and(stands));
         let mut entries: Vec<Revoked> = held.chain(news.copied()).collect();
         entries.sort_unstable();
         self.followed_by(head, entries, members)
@@ -337,12 +333,18 @@ impl Revocations {
         let news = entries.iter().filter(|entry| !self.has(entry.serial)).count();
         let mut added = self.added_before(head.today());
         if !head.is_direct() {
+            // Nobody but the anchor takes back what was revoked.
+            let keeps = |held: &Revoked| {
+                held.ends_day < head.today()
+                    || find(&entries, held.serial).is_some_and(|it| it.ends_day >= held.ends_day)
+            };
             let before = self.head.as_ref().map(RevocationHead::today);
             let days = before.map_or(DAYS_MAX, |day| days_between(day, head.today()));
             added.count += news;
             // However many lists a day has.
             let all = most_added(days_between(added.since_day, head.today()), members);
-            if news > most_added(days, members) || added.count > all {
+            let many = news > most_added(days, members) || added.count > all;
+            if many || !self.entries.iter().all(keeps) {
                 return Err(RevocationError::TooMany);
             }
         }
@@ -370,6 +372,11 @@ impl Revocations {
             Some(_) => self.added,
         }
     }
+}
+
+fn find(entries: &[Revoked], serial: u64) -> Option<&Revoked> {
+    let at = entries.binary_search_by_key(&serial, |entry| entry.serial).ok()?;
+    entries.get(at)
 }
 
 /// Days, both included.

@@ -2,10 +2,12 @@
 //!
 //! A router starts in 1970, and a clock can be wrong: it is never earlier than the time floor, the
 //! newest moment that somebody trusted has signed or that the program was built at. Until the clock
-//! is set, what begins later than the floor counts, and raises it.
+//! is set, a certificate that begins later than the floor counts, and raises it. A list of
+//! revocations does so where an anchor itself has signed it: an issuing key that was stolen would
+//! date one at the end of its delegation, and whoever takes that takes no certificate any more.
 
 use super::certificate::Certificate;
-use super::chain::{TrustAnchors, Validity};
+use super::chain::{Link, TrustAnchors, Validity};
 use super::revocation::{RevocationHead, Revocations};
 use core::fmt;
 
@@ -15,8 +17,16 @@ pub const CLOCK_LATE_S: u32 = 3_600;
 
 /// In so many seconds one list is made, before their numbers run ahead of the clock.
 pub const LIST_S: u32 = 60;
-/// And they run ahead by so many at most.
+/// And they run ahead by so many at most, where an issuing key signs.
 const LISTS_AHEAD_MAX: u32 = 1_000;
+/// So far ahead is a number that no issuing key gets past a clock within the next hour: by then the
+/// anchor's list is everywhere, and whoever holds that takes none from a key that stands on it.
+pub const ANCHOR_AHEAD: u32 = LISTS_AHEAD_MAX + 2 * CLOCK_LATE_S / LIST_S;
+
+/// The highest number that a list of this moment may have, by the anchor itself or an issuing key.
+pub fn list_number_max(issued_s: u32, is_direct: bool) -> u32 {
+    issued_s / LIST_S + if is_direct { 2 * ANCHOR_AHEAD } else { LISTS_AHEAD_MAX }
+}
 
 /// Why a certificate, or a list of revocations, whose signatures hold does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +81,10 @@ impl Clock {
         Ok(())
     }
 
-    fn check_issued(self, issued_s: u32) -> Result<(), Untrusted> {
+    fn check_issued(self, head: &RevocationHead) -> Result<(), Untrusted> {
         let latest_s = self.now_s() + u64::from(CLOCK_LATE_S);
-        let early = self.unix_s.is_some() && u64::from(issued_s) > latest_s;
+        let knows = self.unix_s.is_some() || !head.is_direct();
+        let early = knows && u64::from(head.issued_s()) > latest_s;
         if early { Err(Untrusted::Early) } else { Ok(()) }
     }
 
@@ -81,6 +92,12 @@ impl Clock {
     pub fn raise(&mut self, signed_s: u32) {
         self.floor_s = self.floor_s.max(u64::from(signed_s));
     }
+}
+
+/// What tells an anchor that vouches for something from others.
+pub fn realm(links: &[Link<'_>]) -> u64 {
+    let first = links.first().and_then(|link| link.signer.first_chunk());
+    first.map_or(0, |it| u64::from_be_bytes(*it))
 }
 
 /// Trust anchors, and what they have revoked.
@@ -113,7 +130,19 @@ impl Trust {
     /// Whether a certificate was revoked, or its delegation was.
     pub fn has_revoked(&self, certificate: &Certificate) -> bool {
         let serials = [Some(certificate.serial()), certificate.delegation_serial()];
-        serials.into_iter().flatten().any(|serial| self.revocations.has(serial))
+        let lists = self.lists(&certificate.links(&self.anchors));
+        lists && serials.into_iter().flatten().any(|serial| self.revocations.has(serial))
+    }
+
+    /// Whether the list is of the anchor that vouches for this: of several, each counts serials of
+    /// its own.
+    fn lists(&self, links: &[Link<'_>]) -> bool {
+        self.list_realm() == realm(links)
+    }
+
+    /// See [`realm`]; 0 where there is no list.
+    pub fn list_realm(&self) -> u64 {
+        self.revocations.head().map_or(0, |head| realm(&head.links(&self.anchors)))
     }
 
     /// Whether the head of a list of revocations counts now, where its signatures hold: one from
@@ -130,11 +159,12 @@ impl Trust {
         if !head.is_timely() {
             return Err(Untrusted::Expired);
         }
-        clock.check_issued(head.issued_s())?;
-        if head.number() > head.issued_s() / LIST_S + LISTS_AHEAD_MAX {
+        clock.check_issued(head)?;
+        if head.number() > list_number_max(head.issued_s(), head.is_direct()) {
             return Err(Untrusted::Early);
         }
-        if head.delegation_serial().is_some_and(|serial| self.revocations.has(serial)) {
+        let dismissed = head.delegation_serial().is_some_and(|it| self.revocations.has(it));
+        if dismissed && self.lists(&head.links(&self.anchors)) {
             return Err(Untrusted::Revoked);
         }
         Ok(())
@@ -231,11 +261,34 @@ mod tests {
     }
 
     #[test]
+    fn of_two_anchors_each_revokes_what_it_has_certified() {
+        let other = Authority::anchor(identity(8), &NETWORK);
+        let anchors: TrustAnchors =
+            [identity(1).public(), identity(8).public()].into_iter().collect();
+        let by = |signer: &Authority, serial| {
+            let entries = [Revoked { serial, ends_day: 200, number: 1 }];
+            let head = signer.revoke(1, 100 * DAY_S, &entries);
+            let revocations = Revocations::default().updated(&head, &entries, 10).unwrap();
+            Trust { anchors: anchors.clone(), revocations }
+        };
+        for serial in [7, 3] {
+            let check = |signer: &Authority| by(signer, serial).check(set(107), &certificate());
+            assert_eq!(check(&anchor()), Err(Untrusted::Revoked));
+            assert_eq!(check(&other), Ok(()));
+        }
+        let head = issuing().revoke(2, 150 * DAY_S, &[]);
+        assert_eq!(by(&anchor(), 3).check_head(set(150), &head), Err(Untrusted::Revoked));
+        assert_eq!(by(&other, 3).check_head(set(150), &head), Ok(()));
+    }
+
+    #[test]
     fn a_list_from_the_future_counts_once_a_clock_that_may_be_late_has_come_near() {
+        let both = |clock, issued_s| {
+            [issuing(), anchor()]
+                .map(|it| trust(None).check_head(clock, &it.revoke(2, issued_s, &[])))
+        };
         let check = |clock, issued_s| {
-            let (issuing, direct) = (issuing(), anchor());
-            let [one, other] = [issuing, direct]
-                .map(|it| trust(None).check_head(clock, &it.revoke(2, issued_s, &[])));
+            let [one, other] = both(clock, issued_s);
             assert_eq!(one, other);
             one
         };
@@ -248,17 +301,25 @@ mod tests {
         let back = Clock { unix_s: Some(5), floor_s };
         assert_eq!(check(back, now_s + CLOCK_LATE_S), Ok(()));
         assert_eq!(check(back, now_s + CLOCK_LATE_S + 1), Err(Untrusted::Early));
-        // Who does not know the time cannot tell.
-        assert_eq!(check(Clock { unix_s: None, floor_s }, 199 * DAY_S), Ok(()));
+        // Who does not know the time takes the anchor's word for it.
+        let unset = Clock { unix_s: None, floor_s };
+        assert_eq!(both(unset, 199 * DAY_S), [Err(Untrusted::Early), Ok(())]);
+        assert_eq!(check(unset, now_s + CLOCK_LATE_S), Ok(()));
     }
 
     #[test]
     fn a_number_that_is_far_ahead_of_the_clock_ends_no_other_list() {
-        let check =
-            |number| trust(None).check_head(set(150), &issuing().revoke(number, 150 * DAY_S, &[]));
+        let check = |signer: Authority, number| {
+            trust(None).check_head(set(150), &signer.revoke(number, 150 * DAY_S, &[]))
+        };
         let minutes = 150 * DAY_S / 60;
-        assert_eq!(check(minutes + 1_000), Ok(()));
-        assert_eq!(check(minutes + 1_001), Err(Untrusted::Early));
-        assert_eq!(check(u32::MAX), Err(Untrusted::Early));
+        assert_eq!(check(issuing(), minutes + 1_000), Ok(()));
+        assert_eq!(check(issuing(), minutes + 1_001), Err(Untrusted::Early));
+        assert_eq!(check(issuing(), u32::MAX), Err(Untrusted::Early));
+        // The anchor is ahead of all that an issuing key can date, for an hour, and twice so far.
+        let future_s = 150 * DAY_S + CLOCK_LATE_S;
+        assert!(ANCHOR_AHEAD + minutes >= list_number_max(future_s, false) + 60);
+        assert_eq!(check(anchor(), minutes + 2 * ANCHOR_AHEAD), Ok(()));
+        assert_eq!(check(anchor(), minutes + 2 * ANCHOR_AHEAD + 1), Err(Untrusted::Early));
     }
 }

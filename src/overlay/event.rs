@@ -91,9 +91,9 @@ pub enum OverlayEvent {
     },
     /// Another node speaks under our id and key: a cloned image, or our own old address.
     IdInUse(SocketAddr),
-    /// A newer list of revocations counts: [`super::Overlay::trust`] has it.
-    ListTaken,
-    /// The list of this number revokes more at once than an issuing key may; that before it stays.
+    /// A newer list of revocations counts; true where our own side had offered it.
+    ListTaken(bool),
+    /// The list of this number revokes more, or less, than an issuing key may; that before it stays.
     ListRefused(u32),
     /// As dense as members are, there are so many; of twice as many hints tell, or of half.
     SizeInDoubt {

@@ -53,7 +53,7 @@ pub fn fuzz(data: &[u8]) {
 /// The same as a list of revocations, and as a piece of one that was asked for.
 fn fuzz_list(data: &[u8], tagged: &[u8], node: &mut Overlay, now: Instant) {
     let _ = node.offer_list(now, data);
-    node.seek_list(now, &Node { id: NodeId([9; 16]), address: FROM }, &NO_TOKEN, u32::MAX);
+    node.fetch_list(now, &Node { id: NodeId([9; 16]), address: FROM }, &NO_TOKEN, true);
     if let Ok(Frame { body: Body::Piece(hello, piece), .. }) = Frame::parse(tagged, &keys()) {
         let _ = node.piece_heard(now, 1, &hello, &piece);
     }

@@ -114,7 +114,7 @@ impl Overlay {
         if !second {
             self.observed(now, node.address, hello.observed);
             // What proves our second port proves nothing of the first.
-            self.seek_list(now, node, &hello.token, hello.list);
+            self.seek_list(now, node, &hello.token, (hello.list, true));
         }
         if self.address_of(node.id) != Some(node.address) {
             // Its answer has opened the way for us at what may be in front of it.

@@ -45,6 +45,8 @@ const REVIEW_PAUSE: Duration = Duration::from_secs(1);
 struct Fetch {
     /// From whom; `None` where our own side brought it.
     from: Option<Node>,
+    /// Whether it has said so itself: anybody can say so in a neighbour's name.
+    sure: bool,
     token: Token,
     /// What is asked for was added behind this list.
     since: u32,
@@ -62,6 +64,8 @@ pub(super) struct Revoked {
     step: u16,
     avoided: Recent,
     refused_until: Instant,
+    /// Whether somebody has said to have one before it could be taken.
+    early: bool,
     /// Behind whom members are looked at, and when the next one is.
     review: Option<(NodeId, Instant)>,
 }
@@ -69,7 +73,7 @@ pub(super) struct Revoked {
 impl Revoked {
     pub(super) fn new(now: Instant, rng: &mut Rng) -> Self {
         let avoided = Recent::new(rng, AVOIDED, AVOIDED_S);
-        Self { fetch: None, step: 0, avoided, refused_until: now, review: None }
+        Self { fetch: None, step: 0, avoided, refused_until: now, early: false, review: None }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -100,6 +104,7 @@ impl Overlay {
             self.accept_head(now, pieces.head().as_bytes(), true).ok_or(Rejected::Unauthorized)?;
         self.revoked.fetch = Some(Fetch {
             from: None,
+            sure: true,
             token: NO_TOKEN,
             since: 0,
             pieces: Some(pieces),
@@ -112,21 +117,32 @@ impl Overlay {
         self.submit(now, Job { reason, subject, addresses: None }).map(|()| number)
     }
 
-    /// Somebody says to have a list of this number.
-    pub(super) fn seek_list(&mut self, now: Instant, node: &Node, token: &Token, number: u32) {
+    /// Somebody says to have a list of this number; or perhaps another does in its name.
+    pub(super) fn seek_list(
+        &mut self,
+        now: Instant,
+        node: &Node,
+        token: &Token,
+        (number, sure): (u32, bool),
+    ) {
         let (since, now_s) = (self.vouching.list_number(), self.seconds(now));
         // Who does not know yet how many there are cannot say how many may be revoked.
-        let ready = self.vouching.is_required() && !self.harvest.is_on();
-        if !ready
-            || number <= since
-            || self.revoked.fetch.is_some()
-            || self.revoked.avoided.contains(&node.address, now_s)
-        {
-            return;
+        let newer = self.vouching.is_required() && number > since;
+        let ready = self.join_next(now).is_none();
+        self.revoked.early |= newer && !ready;
+        let avoided = self.revoked.avoided.contains(&node.address, now_s);
+        let busy = self.revoked.fetch.as_ref().is_some_and(|it| it.sure || !sure);
+        if ready && newer && !busy && !avoided {
+            self.fetch_list(now, node, token, sure);
         }
+    }
+
+    /// Asks somebody for its list.
+    pub(super) fn fetch_list(&mut self, now: Instant, node: &Node, token: &Token, sure: bool) {
+        let since = self.vouching.list_number();
         let (from, token, until) = (Some(*node), *token, now + PATIENCE);
         self.revoked.fetch =
-            Some(Fetch { from, token, since, pieces: None, more: true, tries: 0, until });
+            Some(Fetch { from, sure, token, since, pieces: None, more: true, tries: 0, until });
         self.ask_for_piece(now);
     }
 
@@ -143,9 +159,13 @@ impl Overlay {
         // 0 tells, and asks for nothing.
         self.revoked.step = self.revoked.step.checked_add(1).unwrap_or(1);
         let purpose = Purpose::List(self.revoked.step);
-        self.ask(now, node.address, Some(node.id), purpose, 0, |me, request| {
+        let asked = self.ask(now, node.address, Some(node.id), purpose, 0, |me, request| {
             Encoder::list(me, request, &token, since, from)
         });
+        if !asked {
+            // That is no fault of whoever has it.
+            self.revoked.fetch = None;
+        }
     }
 
     /// A piece has not come in time.
@@ -187,7 +207,7 @@ impl Overlay {
             self.give_up(now);
             return Err(Rejected::Unauthorized);
         }
-        (fetch.more, fetch.tries) = (more, 0);
+        (fetch.sure, fetch.more, fetch.tries) = (true, more, 0);
         let Some(head) = accepted else {
             self.list_goes_on(now);
             return Ok(());
@@ -201,7 +221,7 @@ impl Overlay {
         let head = RevocationHead::parse(data).ok()?;
         let may = own || head.is_direct() || now >= self.revoked.refused_until;
         let newer = head.number() > self.vouching.list_number();
-        (may && newer && self.vouching.check_head(now, &head).is_ok()).then_some(head)
+        (may && newer && self.vouching.check_head(now, &head, own).is_ok()).then_some(head)
     }
 
     /// The signatures of a head hold.
@@ -232,7 +252,7 @@ impl Overlay {
             Some(_) => held.updated(head, entries, members),
         };
         match list {
-            Ok(list) => self.take_list(now, list),
+            Ok(list) => self.take_list(now, list, fetch.from.is_none()),
             // Perhaps what is held is to blame.
             Err(RevocationError::Entries) if fetch.since > 0 => {
                 let whole = Fetch { since: 0, pieces: None, more: true, tries: 0, ..fetch };
@@ -259,14 +279,14 @@ impl Overlay {
         heard_of.max(self.members.len()) + 1
     }
 
-    fn take_list(&mut self, now: Instant, list: Revocations) {
+    fn take_list(&mut self, now: Instant, list: Revocations, own: bool) {
         self.counters.lists_taken += 1;
-        let issued_s = list.head().map_or(0, RevocationHead::issued_s);
         // Its clock may be ahead of ours by so much, and the next one's no further.
-        self.vouching.raise(now, issued_s.saturating_sub(CLOCK_LATE_S));
+        let direct = list.head().filter(|head| head.is_direct()).map(RevocationHead::issued_s);
+        self.vouching.raise(now, direct.unwrap_or(0).saturating_sub(CLOCK_LATE_S));
         let trust = Trust { anchors: self.trust().anchors.clone(), revocations: list };
         self.set_trust(now, &trust);
-        self.tell(OverlayEvent::ListTaken);
+        self.tell(OverlayEvent::ListTaken(own));
         let (place, number) = (self.rng.bytes(), self.vouching.list_number());
         for node in self.members.closest::<TOLD>(&place, |member| member.missed == 0) {
             self.ask(now, node.address, Some(node.id), Purpose::List(0), 0, |me, request| {
@@ -284,8 +304,8 @@ impl Overlay {
         // Of several providers each knows its own certificates alone.
         self.store.drop_revoked(trust.anchors.len() > 1, is_revoked);
         let revoked = |it: &Self| {
-            let list = &it.trust().revocations;
-            it.members.iter().find(|member| list.has(member.serial)).map(Member::node)
+            let (list, realm) = (&it.trust().revocations, it.trust().list_realm());
+            it.members.iter().find(|member| list.has(member.serial ^ realm)).map(Member::node)
         };
         while let Some(node) = revoked(self) {
             self.counters.members_revoked += 1;
@@ -298,6 +318,13 @@ impl Overlay {
         if self.revoked.fetch.as_ref().is_some_and(|fetch| fetch.until <= now) {
             self.give_up(now);
         }
+        if self.revoked.early && self.join_next(now).is_none() {
+            self.revoked.early = false;
+            let place = self.rng.bytes();
+            for node in self.members.closest::<1>(&place, |member| member.missed == 0) {
+                self.check(now, node);
+            }
+        }
         let Some((behind, _)) = self.revoked.review.filter(|(_, at)| *at <= now) else { return };
         let is_over =
             |member: &&Member| member.id > behind && self.vouching.has_ended(now, member.until_s);
@@ -305,6 +332,8 @@ impl Overlay {
         self.revoked.review = next.map(|(node, _)| (node.id, now + REVIEW_PAUSE));
         if let Some((node, near)) = next {
             self.members.remove(&node.id);
+            // What it is asked, or its answer, may be lost.
+            self.suspect(now, &node);
             self.list(now, &node, near);
         }
     }
@@ -313,7 +342,7 @@ impl Overlay {
     fn give_up(&mut self, now: Instant) {
         if let Some(fetch) = self.revoked.fetch.take() {
             self.counters.lists_failed += 1;
-            self.avoid(now, fetch.from);
+            self.avoid(now, fetch.from.filter(|_| fetch.sure));
         }
     }
 
@@ -330,7 +359,7 @@ impl Overlay {
             return;
         }
         if asker.proven || self.address_of(asker.node.id) == Some(asker.node.address) {
-            self.seek_list(now, &asker.node, &NO_TOKEN, number);
+            self.seek_list(now, &asker.node, &NO_TOKEN, (number, asker.proven));
         }
         let hello = self.hello(now, &asker.node);
         let list = &self.vouching.trust().revocations;

@@ -86,7 +86,7 @@ pub(super) struct Member {
     pub(super) since_s: u32,
     /// Its round-trip time.
     pub(super) rtt: Rtt,
-    /// The number of the certificate that it has shown and that ends last, and when: none yet.
+    /// The number of the certificate that it has shown and that ends last, xor its anchor's realm.
     pub(super) serial: u64,
     /// See `serial`.
     pub(super) until_s: u32,
@@ -271,12 +271,12 @@ impl Members {
     }
 
     /// Somebody has proven to have this certificate.
-    pub(super) fn certified(&mut self, certificate: &Certificate) {
+    pub(super) fn certified(&mut self, certificate: &Certificate, realm: u64) {
         let until_s = certificate.validity().until_s;
         if let Some(member) = self.get_mut(&certificate.place())
             && until_s >= member.until_s
         {
-            (member.serial, member.until_s) = (certificate.serial(), until_s);
+            (member.serial, member.until_s) = (certificate.serial() ^ realm, until_s);
         }
     }
 

@@ -161,9 +161,15 @@ impl Overlay {
 
     fn lose(&mut self, now: Instant, node: &Node) {
         self.counters.members_lost += 1;
+        self.suspect(now, node);
+        self.leave(now, node);
+    }
+
+    /// Asks now and then whether somebody is back.
+    pub(super) fn suspect(&mut self, now: Instant, node: &Node) {
         let forgotten = self.suspects.add(*node, self.seconds(now));
         self.counters.suspects_forgotten += u64::from(forgotten);
-        self.leave(now, node);
+        self.upkeep.wake(now);
     }
 
     /// A member is one no longer.

@@ -54,9 +54,19 @@ impl Vouching {
         self.clock(now).now_s() > u64::from(until_s)
     }
 
-    /// Whether the head of such a list counts now, where its signatures hold.
-    pub(super) fn check_head(&self, now: Instant, head: &RevocationHead) -> Result<(), Untrusted> {
-        self.trust.check_head(self.clock(now), head)
+    /// Whether the head of such a list counts now, where its signatures hold: one of `our own` has
+    /// counted before, when we may have known better how late it is.
+    pub(super) fn check_head(
+        &self,
+        now: Instant,
+        head: &RevocationHead,
+        own: bool,
+    ) -> Result<(), Untrusted> {
+        let mut clock = self.clock(now);
+        if own && clock.unix_s.is_none() {
+            clock.raise(head.issued_s());
+        }
+        self.trust.check_head(clock, head)
     }
 
     /// Whether a certificate counts now, where its signatures hold.

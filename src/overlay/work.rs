@@ -1,10 +1,11 @@
 //! Public-key work: what waits for it, whose turn it is, and what need not be done twice.
 //!
 //! One operation costs milliseconds on a router, so they wait in bounded queues: first one answer
-//! that is to be signed, see [`super::watch`], then what a look-up found, then our own signatures,
-//! then, within the budget for others, what members put. A verified pair of key and signature is
-//! remembered by its fingerprint; the next holder's copy of a record, and the next look-up of the
-//! same AOR, cost a hash; so does a delegation that thousands of certificates share.
+//! that is to be signed, see [`super::watch`], then what a look-up found, or the head of a list of
+//! revocations, then our own signatures, then, within the budget for others, what members put. A
+//! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of a
+//! record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands of
+//! certificates share.
 
 mod job;
 
@@ -18,6 +19,7 @@ use super::{Overlay, reject};
 use crate::budget::{Budget, Wanted};
 use crate::identity::chain::Link;
 use crate::identity::record::{AddressRecord, Record};
+use crate::identity::trust::realm;
 use crate::limits::{OVERLAY_FOUND_MAX, OVERLAY_STORE_MAX, OVERLAY_VERIFIED_MAX};
 use crate::net::Rejected;
 use crate::queue;
@@ -53,7 +55,7 @@ impl Work {
     /// Nothing to do.
     pub(super) fn new(network: &[u8; 16], rng: &mut Rng) -> Self {
         Self {
-            found: VecDeque::with_capacity(OVERLAY_FOUND_MAX),
+            found: VecDeque::with_capacity(OVERLAY_FOUND_MAX + 1),
             store: VecDeque::with_capacity(OVERLAY_STORE_MAX),
             remembered: Vec::with_capacity(OVERLAY_VERIFIED_MAX),
             oldest: 0,
@@ -69,7 +71,12 @@ impl Work {
             Reason::Found(_) | Reason::Own(_) | Reason::Denial(..) => {
                 (&mut self.found, OVERLAY_FOUND_MAX)
             }
-            Reason::Store { .. } | Reason::List => (&mut self.store, OVERLAY_STORE_MAX),
+            // There is room for one, whatever else waits: the newest.
+            Reason::List => {
+                self.found.retain(|job| job.reason != Reason::List);
+                (&mut self.found, OVERLAY_FOUND_MAX + 1)
+            }
+            Reason::Store { .. } => (&mut self.store, OVERLAY_STORE_MAX),
             // They leave room for what is put.
             Reason::Who(..) => (&mut self.store, OVERLAY_STORE_MAX / 2),
         };
@@ -91,8 +98,8 @@ impl Work {
     /// Puts a job back to the front of its queue.
     fn put_back(&mut self, job: Job) {
         match job.reason {
-            Reason::Found(_) | Reason::Own(_) | Reason::Denial(..) => self.found.push_front(job),
-            _ => self.store.push_front(job),
+            Reason::Store { .. } | Reason::Who(..) => self.store.push_front(job),
+            _ => self.found.push_front(job),
         }
     }
 
@@ -320,7 +327,9 @@ impl Overlay {
                 self.store_verified(now, &asker, job, touched);
             }
         }
-        certificate.iter().for_each(|it| self.members.certified(it));
+        if let Some(it) = &certificate {
+            self.members.certified(it, realm(&it.links(self.vouching.anchors())));
+        }
     }
 
     fn dropped(&mut self, now: Instant, job: &Job) {

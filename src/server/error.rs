@@ -167,6 +167,8 @@ pub enum Refusal {
         /// What the issuing key may add.
         most: usize,
     },
+    /// Routers take no list of this number from this key before this moment.
+    Ahead(u64, u64),
     /// The list is larger than a list may be; how many are on it.
     Long(usize),
     /// A new secret of the network cannot take over.
@@ -379,6 +381,12 @@ impl fmt::Display for Refusal {
                 f,
                 "{added} revocations, and routers take {most} from an issuing key; have the \
                  anchor sign the list: cosip-server revocations --anchor FILE"
+            ),
+            Self::Ahead(number, from_s) => write!(
+                f,
+                "list {number}: routers take it from {} UTC on, or have the anchor sign it: \
+                 cosip-server revocations --anchor FILE",
+                moment(*from_s)
             ),
             Self::Long(entries) => write!(
                 f,

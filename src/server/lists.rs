@@ -5,6 +5,9 @@
 //! members there are: one that was stolen cannot silence everybody. More takes the anchor's
 //! signature, not only for the list that they first stand on, but for each after it until every
 //! router may take them from an issuing key, for some were switched off meanwhile.
+//!
+//! Whoever has stolen an issuing key makes lists, too, and the highest number counts: where a
+//! delegation is on the anchor's, that is ahead of all that such a key can number.
 
 use super::books::{Books, Deed, Ended};
 use super::error::{FolderFault, Refusal, ServerError};
@@ -15,6 +18,7 @@ use crate::identity::authority::Authority;
 use crate::identity::revocation::{
     DAYS_MAX, REVOCATION_LIST_BYTES_MAX, Revocations, Revoked, most_added,
 };
+use crate::identity::trust::{ANCHOR_AHEAD, LIST_S, list_number_max};
 use crate::identity::{Identity, PublicKey};
 
 /// Routers estimate how many members there are, and some of these are switched off: of those that
@@ -43,11 +47,12 @@ impl Office {
         anchor: Option<Identity>,
     ) -> Result<List, ServerError> {
         let signer = self.list_signer(moment, anchor)?;
-        self.books.alone(|books| signer.make(books, moment, 0))
+        self.books.alone(|books| signer.make(books, moment))
     }
 
     /// Makes the next list where something was revoked since the last one, or has ended that was
-    /// on that, once a day. Its number is higher than `held`, which routers have.
+    /// on that, once a day. Its number, and that of all others from now on, is higher than `held`,
+    /// which routers have.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -56,6 +61,9 @@ impl Office {
         moment: Moment<'_>,
         held: u32,
     ) -> Result<Option<List>, ServerError> {
+        if self.books.last_list()? < u64::from(held) {
+            self.books.alone(|books| books.note_list(held.into(), moment.now_s))?;
+        }
         if !is_due(&mut self.books, moment)? {
             return Ok(None);
         }
@@ -63,7 +71,7 @@ impl Office {
         self.books.alone(|books| {
             // Another machine may have made it meanwhile.
             let due = is_due(books, moment)?;
-            due.then(|| signer.make(books, moment, held)).transpose()
+            due.then(|| signer.make(books, moment)).transpose()
         })
     }
 
@@ -103,13 +111,21 @@ struct Signer {
 }
 
 impl Signer {
-    fn make(self, books: &mut Books, moment: Moment<'_>, held: u32) -> Result<List, ServerError> {
+    fn make(self, books: &mut Books, moment: Moment<'_>) -> Result<List, ServerError> {
         let today = moment.now_s / DAY_S;
         let ended = books.revoked(today * DAY_S)?;
         if !self.is_direct {
             check(books, moment, &ended)?;
         }
-        let number = books.next_list(moment.now_s)?.max(u64::from(held) + 1);
+        let mut number = books.next_list(moment.now_s)?;
+        let minute = moment.now_s / u64::from(LIST_S);
+        if self.is_direct && books.has_dismissed(today * DAY_S)? {
+            number = number.max(minute + u64::from(ANCHOR_AHEAD));
+        }
+        let ahead = u64::from(list_number_max(moment.stamp(), self.is_direct)) - minute;
+        if number > minute + ahead {
+            return Err(Refusal::Ahead(number, (number - ahead) * u64::from(LIST_S)).into());
+        }
         let entries: Vec<Revoked> = ended.iter().map(|it| revoked(it, number)).collect();
         let head = self.authority.revoke(number as u32, moment.stamp(), &entries);
         if !head.verify(&[self.public], &self.network) {

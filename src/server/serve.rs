@@ -240,7 +240,9 @@ impl<'a> Served<'a> {
         let held = self.adapter.list_number();
         let unlisted =
             self.with_office(now, |_, moment, office| match office.renew_list(moment, held) {
-                Err(ServerError::Refused(refusal @ Refusal::Many { .. })) => Ok(Some(refusal)),
+                Err(ServerError::Refused(it @ (Refusal::Many { .. } | Refusal::Ahead(..)))) => {
+                    Ok(Some(it))
+                }
                 made => made.map(|_| None),
             });
         let Some(unlisted) = unlisted else { return };

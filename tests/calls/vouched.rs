@@ -6,6 +6,7 @@ use cosip::identity::authority::{Authority, Subject};
 use cosip::identity::certificate::text;
 use cosip::identity::chain::Validity;
 use cosip::identity::record::Key;
+use cosip::identity::revocation::{Revocations, Revoked};
 use cosip::identity::{Certificate, Identity};
 use cosip::limits::BUILT_UNIX_S;
 use cosip::net::{File, Input};
@@ -85,5 +86,90 @@ fn a_town_takes_certificates_up_and_renews_them_at_reloads() {
     town.restart(0);
     town.world.run_ms(60_000);
     assert_eq!(town.status(0)["overlay"]["id"], renewed.place().to_string());
+    town.finish();
+}
+
+/// A router's file of revocations holds this from now on.
+fn lists(town: &mut Town, router: usize, file: Vec<u8>) {
+    let place = town.routers[router].place;
+    town.world.files.retain(|(at, of, _)| (*at, *of) != (place, File::Revocations));
+    town.world.files.push((place, File::Revocations, file));
+}
+
+fn listed(town: &Town, router: usize) -> Option<&[u8]> {
+    let place = town.routers[router].place;
+    let files = town.world.files.iter();
+    files.filter(|it| (it.0, it.1) == (place, File::Revocations)).map(|it| &it.2[..]).next()
+}
+
+/// How many records of each the third router finds, where all are registered.
+fn found(town: &mut Town, phones: [&mut Phone; 2]) -> [usize; 2] {
+    phones.map(|phone| {
+        town.register(phone, 3_600);
+        town.world.run_ms(3_000);
+        town.finds(2, &phone.aor())
+    })
+}
+
+#[test]
+fn a_list_of_revocations_spreads_and_is_kept_over_reboots_and_reloads() {
+    let (mut town, mut alice, mut bob) = two_with(|config| config.overlay.name = "town".into());
+    town.world.run_ms(2_000);
+    for (router, phone) in [Some(&alice), Some(&bob), None].into_iter().enumerate() {
+        town.routers[router].config.identity.trust_anchor = vec![Anchor(anchor().public())];
+        let certificate = certificate(&town, router, phone, 11 + router as u64);
+        holds(&mut town, router, &text::write(&[certificate]));
+        town.world.run_ms(1_000);
+    }
+    town.world.run_ms(60_000);
+    assert_eq!(found(&mut town, [&mut alice, &mut bob]), [1, 1]);
+    let now_s = town.epoch_s.max(BUILT_UNIX_S) as u32;
+    let network = *town.keys.network();
+    let list = |number: u32, serials: &[u64]| {
+        let ends_day = (now_s / DAY_S + 13) as u16;
+        let entries: Vec<Revoked> =
+            serials.iter().map(|&serial| Revoked { serial, ends_day, number }).collect();
+        let head = Authority::anchor(anchor(), &network).revoke(number, now_s, &entries);
+        Revocations::default().restored(&head, &entries).unwrap().to_bytes()
+    };
+    let first = now_s / 60;
+    let [one, two] = [(first, &[12][..]), (first + 1, &[12, 99])].map(|(n, it)| list(n, it));
+    let numbers = |town: &mut Town| {
+        [0, 1, 2].map(|at| town.status(at)["identity"]["revocations"]["number"].clone())
+    };
+    // The third finds one in its file.
+    lists(&mut town, 2, one.clone());
+    town.restart(2);
+    town.world.run_ms(120_000);
+    assert_eq!(numbers(&mut town), [first; 3]);
+    assert_eq!(found(&mut town, [&mut alice, &mut bob]), [1, 0]);
+    for router in 0..3 {
+        assert_eq!(listed(&town, router), Some(&one[..]), "{router}");
+    }
+    // The next one is written an hour later.
+    lists(&mut town, 2, two.clone());
+    town.restart(2);
+    town.world.run_ms(120_000);
+    let config = town.routers[0].config.clone();
+    let place = town.routers[0].place;
+    town.world.input(place, Input::Config(&config));
+    town.world.run_ms(1_000);
+    assert_eq!(numbers(&mut town), [first + 1; 3], "a reload forgets nothing");
+    assert_eq!(listed(&town, 0), Some(&one[..]));
+    town.world.run_ms(3_600_000);
+    assert_eq!(listed(&town, 0), Some(&two[..]));
+    // What is read is verified again.
+    let mut forged = list(first + 2, &[11, 99]);
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    lists(&mut town, 0, forged);
+    town.restart(0);
+    town.world.run_ms(120_000);
+    assert_eq!(numbers(&mut town), [first + 1; 3]);
+    assert_eq!(town.status(0)["identity"]["revocations"]["entries"], 2);
+    assert_eq!(found(&mut town, [&mut alice, &mut bob]), [1, 0]);
+    // A file that held no list that counts is replaced by the next one that does.
+    town.world.run_ms(3_600_000);
+    assert_eq!(listed(&town, 0), Some(&two[..]));
     town.finish();
 }

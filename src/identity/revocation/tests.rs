@@ -163,6 +163,22 @@ fn a_stolen_issuing_key_cannot_silence_everybody() {
 }
 
 #[test]
+fn the_anchor_alone_takes_back_what_was_revoked() {
+    let held = [revoked(1, TODAY, 1), revoked(2, TODAY + 3, 1), revoked(3, TODAY + 3, 1)];
+    let list = first(&anchor(), &held);
+    let replaced = |authority: &Authority, day: u16, entries: &[Revoked]| {
+        list.replaced(&head(authority, 2, day, entries), entries, 100).map(|list| list.len())
+    };
+    assert_eq!(replaced(&issuing(), TODAY, &held), Ok(3));
+    assert_eq!(replaced(&issuing(), TODAY, &held[1..]), Err(RevocationError::TooMany));
+    assert_eq!(replaced(&issuing(), TODAY + 1, &held[1..]), Ok(2), "the first has ended");
+    assert_eq!(replaced(&issuing(), TODAY + 1, &held[2..]), Err(RevocationError::TooMany));
+    let soon = [held[1], revoked(3, TODAY + 1, 1)];
+    assert_eq!(replaced(&issuing(), TODAY + 1, &soon), Err(RevocationError::TooMany));
+    assert_eq!(replaced(&anchor(), TODAY, &[]), Ok(0));
+}
+
+#[test]
 fn pieces_in_no_order_are_refused() {
     let head = head(&anchor(), 5, TODAY, &[]);
     let piece = |items: &[(u64, u32, u8)]| -> Vec<u8> {

@@ -295,9 +295,7 @@ impl Books {
 
     /// A number for a list.
     pub fn next_list(&mut self, now_s: u64) -> Result<u64, ServerError> {
-        let last = self.ask_one("SELECT MAX(number) FROM lists", &[])?;
-        let last = last.and_then(|row| row.number(0));
-        Ok(last.map_or(0, |last| last + 1).max(now_s / u64::from(LIST_S)))
+        Ok((self.last_list()? + 1).max(now_s / u64::from(LIST_S)))
     }
 
     /// What of the newest list is spread, where its number is higher than `held`.
@@ -306,6 +304,28 @@ impl Books {
                          ORDER BY number DESC LIMIT 1";
         let row = self.ask_one(statement, &[held.into()])?;
         Ok(row.and_then(|row| from_hex(row.text(0))))
+    }
+
+    /// Routers hold a list of this number, which these books may not know: the next one is higher.
+    pub fn note_list(&mut self, number: u64, now_s: u64) -> Result<(), ServerError> {
+        if self.last_list()? < number {
+            let values = [Value::from(number), now_s.into()];
+            self.ask("INSERT INTO lists (number, issued_s) VALUES ($1, $2)", &values)?;
+        }
+        Ok(())
+    }
+
+    /// The highest number that a list has; 0 where there is none.
+    pub fn last_list(&mut self) -> Result<u64, ServerError> {
+        let last = self.ask_one("SELECT MAX(number) FROM lists", &[])?;
+        Ok(last.and_then(|row| row.number(0)).unwrap_or(0))
+    }
+
+    /// Whether a delegation is revoked that would count at `now_s`.
+    pub fn has_dismissed(&mut self, now_s: u64) -> Result<bool, ServerError> {
+        let statement = "SELECT serial FROM revocations WHERE ends_s >= $1 AND serial IN \
+                         (SELECT serial FROM delegations) LIMIT 1";
+        Ok(self.ask_one(statement, &[now_s.into()])?.is_some())
     }
 
     /// Writes a list down, on which now all stands that was revoked. Of those before it is kept

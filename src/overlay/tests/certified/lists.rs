@@ -3,6 +3,8 @@
 use super::super::super::wire::kind;
 use super::*;
 use crate::identity::network::TAG_BYTES;
+use crate::identity::trust::ANCHOR_AHEAD;
+use crate::overlay::id::Named;
 
 /// A number as a provider gives it: minutes.
 const FIRST: u32 = BEGIN_S / 60;
@@ -79,12 +81,10 @@ fn a_list_spreads_within_minutes_by_what_was_added_and_whom_it_revokes_is_out() 
     let first = list(&net, true, FIRST, &on);
     assert_eq!(offer(&mut net, 3, &first), Ok(FIRST));
     let took_s = await_list(&mut net, 0..60, FIRST, 180);
+    let taken = OverlayEvent::ListTaken;
     for at in 0..60 {
         assert_eq!(net.peers[at].node.trust().revocations, first, "{at}");
-        assert_eq!(
-            net.peers[at].events.iter().filter(|it| **it == OverlayEvent::ListTaken).count(),
-            1
-        );
+        assert_eq!(net.peers[at].events.iter().filter(|it| **it == taken(at == 3)).count(), 1);
     }
     let whole = pieces(&net);
     assert!(
@@ -152,7 +152,12 @@ fn a_member_that_has_renewed_its_certificate_since_is_out_too() {
     net.provider = Some(renewed);
     let list = list(&net, true, FIRST, &[(77, FIRST)]);
     offer(&mut net, 0, &list).unwrap();
+    // What they are asked at first is lost.
+    net.bend = Some(|_, _, data| data[2] != kind::WHO);
     await_list(&mut net, 0..12, FIRST, 60);
+    net.run_ms(30_000);
+    assert!(net.peers[3].node.members.len() < 10);
+    net.bend = None;
     net.run_ms(60_000);
     for at in (0..12).filter(|at| *at != 7) {
         let members = &net.peers[at].node.members;
@@ -269,4 +274,163 @@ fn without_an_anchor_nobody_asks_answers_or_is_told() {
         }
     }
     assert!(answers > 20, "{answers}");
+}
+
+/// What whoever has stolen an issuing key signs with it, at this moment.
+fn stolen(net: &Net, number: u32, issued_s: u32, entries: &[Revoked]) -> Revocations {
+    let head = Provider::authority(1, net.keys.network()).revoke(number, issued_s, entries);
+    Revocations::default().restored(&head, entries).unwrap()
+}
+
+#[test]
+fn the_anchor_outruns_whoever_has_stolen_an_issuing_key() {
+    let mut net = certified(102, 20);
+    let ends_day = (net.provider.as_ref().unwrap().validity.until_s / DAY_S) as u16;
+    let on = |serial, number| Revoked { serial, ends_day, number };
+    // As high and as late as routers take it from such a key.
+    let late = FIRST + 1_060;
+    let first = stolen(&net, late, BEGIN_S + 3_600, &[on(1_004, late)]);
+    offer(&mut net, 0, &first).unwrap();
+    await_list(&mut net, 0..20, late, 120);
+    // The anchor's revokes the delegation of everybody: those who have it are members no longer.
+    let wanted = FIRST + ANCHOR_AHEAD;
+    let anchor = list(&net, true, wanted, &[(1, wanted)]);
+    offer(&mut net, 7, &anchor).unwrap();
+    for minute in 1..5 {
+        let (number, now_s) = (late + minute, BEGIN_S + 3_600 + 60 * minute);
+        let next = stolen(&net, number, now_s, &[on(1_004, late), on(1_005, number)]);
+        let _ = offer(&mut net, 0, &next);
+        net.run_ms(60_000);
+    }
+    await_list(&mut net, 0..20, wanted, 60);
+    // The thief's numbers are higher now.
+    net.run_ms(2 * 3_600_000);
+    let past_s = BEGIN_S + 3 * 3_600;
+    let last = stolen(&net, past_s / 60 + 1_000, past_s, &[on(1, wanted)]);
+    assert!((0..20).all(|at| offer(&mut net, at, &last).is_err()));
+}
+
+#[test]
+fn what_an_issuing_key_signs_takes_nothing_back() {
+    let mut net = certified(103, 8);
+    let held = list(&net, true, FIRST, &strangers(3));
+    offer(&mut net, 0, &held).unwrap();
+    await_list(&mut net, 0..8, FIRST, 60);
+    let less = list(&net, false, FIRST + 1, &strangers(2));
+    let late = net.add(8, &[]);
+    offer(&mut net, late, &less).unwrap();
+    let now = net.now;
+    net.with(late, |node| node.set_bootstrap(now, &[address(0)]));
+    net.run_ms(120_000);
+    assert!((0..8).all(|at| number(&net, at) == FIRST));
+    assert!(sum(&net, |counters| counters.lists_refused) > 0);
+    let anchor = list(&net, true, FIRST + 2, &strangers(2));
+    offer(&mut net, 0, &anchor).unwrap();
+    await_list(&mut net, 0..9, FIRST + 2, 120);
+}
+
+#[test]
+fn without_a_clock_no_issuing_key_says_how_late_it_is() {
+    let mut net = certified(104, 8);
+    let now = net.now;
+    let floor_s = u64::from(BEGIN_S - DAY_S);
+    let unset = |net: &mut Net, at: usize| {
+        net.peers[at].node.vouching = vouching::Vouching::new(now);
+        let trust = net.provider.as_ref().unwrap().trust();
+        net.with(at, |node| {
+            node.set_trust(now, &trust);
+            node.set_clock(now, Clock { unix_s: None, floor_s });
+        });
+    };
+    (0..8).for_each(|at| unset(&mut net, at));
+    // Whoever has the key dates a list as late as its delegation lasts.
+    let future_s = BEGIN_S + 50 * DAY_S;
+    let future = stolen(&net, future_s / 60, future_s, &[]);
+    offer(&mut net, 0, &future).unwrap();
+    net.run_ms(120_000);
+    assert_eq!((0..8).filter(|at| number(&net, *at) > 0).count(), 1, "its own router alone");
+    for at in 0..8 {
+        let passed_s = net.now.since(now).as_secs();
+        assert!(net.peers[at].node.time_floor_s(net.now) <= floor_s + passed_s, "{at}");
+    }
+    // What the anchor has signed is believed.
+    unset(&mut net, 0);
+    let anchor = list(&net, true, FIRST, &strangers(3));
+    offer(&mut net, 3, &anchor).unwrap();
+    await_list(&mut net, 0..8, FIRST, 120);
+    assert!((0..8).all(|at| net.peers[at].node.time_floor_s(net.now) > floor_s + 22 * 3_600));
+}
+
+#[test]
+fn who_has_just_joined_knows_how_many_there_are_before_it_takes_a_list() {
+    let mut net = certified(105, 60);
+    // All others of a larger network are heard of, and silent.
+    let (now, mut rng) = (net.now, Rng::new([7; 32]));
+    let named: Vec<Named> = (1_000..1_800)
+        .map(|n| Named { node: Node { id: NodeId(rng.bytes()), address: address(n) }, age_h: 0 })
+        .collect();
+    for at in 0..60 {
+        net.with(at, |node| {
+            let minute = node.minute(now);
+            for it in &named {
+                node.hints.learn(it, minute, false);
+            }
+        });
+    }
+    let held = list(&net, false, FIRST, &strangers(100));
+    offer(&mut net, 3, &held).unwrap();
+    await_list(&mut net, 0..60, FIRST, 180);
+    let late = net.add(60, &[address(0)]);
+    let took_s = await_list(&mut net, late..late + 1, FIRST, 240);
+    println!("a newcomer: {took_s} s");
+    assert_eq!(sum(&net, |counters| counters.lists_refused), 0);
+}
+
+#[test]
+fn a_flood_of_records_keeps_no_list_back() {
+    let mut net = certified(106, 8);
+    let keys = net.keys.clone();
+    let owner = net.provider.as_ref().unwrap().identity(5, &keys);
+    let flood = |net: &mut Net, second: u64| {
+        let record = |n| Record::sign(&owner, keys.network(), &aor_key(&keys, 5), n, None);
+        let reason = work::Reason::Store {
+            from: address(900),
+            sender: NodeId([9; 16]),
+            request: 1,
+            len: 100,
+            touched: None,
+        };
+        let now = net.now;
+        for n in 0..crate::limits::OVERLAY_STORE_MAX as u64 {
+            let subject = work::Subject::Record(record(1_000 * second + n));
+            let job = work::Job { reason, subject, addresses: None };
+            for at in 0..8 {
+                let _ = net.with(at, |node| node.submit(now, job.clone()));
+            }
+        }
+    };
+    flood(&mut net, 1);
+    let first = list(&net, true, FIRST, &strangers(300));
+    assert_eq!(offer(&mut net, 0, &first), Ok(FIRST));
+    for second in 2..20 {
+        net.run_ms(1_000);
+        flood(&mut net, second);
+    }
+    await_list(&mut net, 0..8, FIRST, 1);
+    assert!(sum(&net, |counters| counters.work_full) > 0);
+    assert_eq!(sum(&net, |counters| counters.lists_failed), 0);
+}
+
+#[test]
+fn who_speaks_in_a_neighbours_name_has_nobody_leave_it_alone() {
+    let mut net = certified(107, 2);
+    let (now, keys) = (net.now, net.keys.clone());
+    let mut ask = Encoder::list(net.peers[0].node.id(), 7, &wire::NO_TOKEN, u32::MAX, 0);
+    let ask = ask.finish(&keys, 0).to_vec();
+    net.with(1, |node| node.handle_datagram(now, address(0), &ask)).unwrap();
+    net.run_ms(5_000);
+    assert_eq!(net.peers[1].node.counters().lists_failed, 1);
+    let first = list(&net, true, FIRST, &strangers(3));
+    offer(&mut net, 0, &first).unwrap();
+    await_list(&mut net, 0..2, FIRST, 60);
 }
