@@ -13,6 +13,7 @@ use super::candidate::{Candidate, State, Way};
 use super::id::{Named, Place};
 use super::lookup::{Goal, Lookup};
 use super::size::PATHS;
+use super::table::Member;
 use crate::net::NodeId;
 use crate::table::Id;
 use crate::time::Instant;
@@ -74,14 +75,16 @@ impl Overlay {
         self.counters.lookups_parted += 1;
         self.lookups.get_mut(id).into_iter().for_each(|lookup| lookup.parted = true);
         for (path, place) in self.size.parts(&target) {
-            let proven = self.members.closest::<{ PART / 2 }>(&place, |m| m.missed == 0);
+            let fits = |m: &Member| m.missed == 0 && !self.is_passed_over(&m.id);
+            let proven = self.members.closest::<{ PART / 2 }>(&place, fits);
             let others = self.closest_known::<PART>(now, &place, false);
             let others = others.iter().map(|named| named.node);
             let way = Way { hops: 0, path };
             for node in proven.into_iter().chain(others).take(PART) {
                 let is_proven = !self.is_unproven(&node);
+                let passed = self.is_passed_over(&node.id);
                 let Some(lookup) = self.lookups.get_mut(id) else { return };
-                lookup.add(node, false, way, || self.members.likely_rtt_us(&node.address));
+                lookup.add(node, passed, way, || self.members.likely_rtt_us(&node.address));
                 if is_proven {
                     lookup.prove(&node.id);
                 }
