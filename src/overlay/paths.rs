@@ -11,7 +11,7 @@
 use super::Overlay;
 use super::candidate::{Candidate, State, Way};
 use super::id::{Named, Place};
-use super::lookup::{Goal, Lookup};
+use super::lookup::{Goal, Lookup, REPLICAS};
 use super::size::PATHS;
 use super::table::Member;
 use crate::net::NodeId;
@@ -20,6 +20,9 @@ use crate::time::Instant;
 
 /// Members asked in a part, proven ones first.
 pub(super) const PART: usize = 4;
+/// The denial of who is farther than so many members are to be expected does not count: the twelve
+/// closest are nearer but for one key in four hundred.
+const REACH: u128 = 2 * REPLICAS as u128;
 
 impl Lookup {
     /// Whether it needs other paths: it has found nothing, and would be over, or met a liar.
@@ -97,7 +100,7 @@ impl Overlay {
     pub(super) fn fill_lookup(&mut self, now: Instant, id: Id<Lookup>, closest: &[Named]) {
         let Some(lookup) = self.lookups.get_mut(id) else { return };
         let (goal, target) = (lookup.goal, lookup.target);
-        lookup.reach = self.size.reach(24);
+        lookup.reach = self.size.reach(REACH);
         for Named { node, .. } in closest {
             let member = self.members.get(&node.id);
             let passed = self.is_passed_over(&node.id);
