@@ -90,8 +90,10 @@ pub(super) struct Lookup {
     pub(super) astray: bool,
     /// Who is farther away has no reason to hold it.
     pub(super) reach: u128,
-    /// How many have told of the newest record, one after another.
+    /// How many have told of the newest record that is verified.
     pub(super) agreeing: u8,
+    /// A higher number that is not verified yet, and how many have told of it one after another.
+    pub(super) claimed: (u64, u8),
     /// Who says that there is nothing, and has shown a certificate that is not verified yet.
     pub(super) proving: u8,
     widened: bool,
@@ -134,6 +136,7 @@ impl Lookup {
             astray: false,
             reach: u128::MAX,
             agreeing: 0,
+            claimed: (0, 0),
             proving: 0,
             // Whoever places a record needs the proof of address of every holder.
             widened: matches!(goal, Goal::Place(_)),
@@ -202,7 +205,7 @@ impl Lookup {
             // and whoever held it before somebody nearer came has missed all since.
             let silent = |c: &&Candidate| matches!(c.state, State::Late | State::Gone);
             let there = self.candidates.iter().filter(|c| !silent(c)).take(REPLICAS);
-            let agree = !self.wary || usize::from(self.agreeing) + asked >= PARALLEL;
+            let agree = !self.wary || usize::from(self.agreeing()) + asked >= PARALLEL;
             if agree && there.filter(|c| c.state != State::New).count() >= PARALLEL {
                 return None;
             }

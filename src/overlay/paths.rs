@@ -54,11 +54,20 @@ impl Lookup {
         self.candidate(id).into_iter().for_each(|candidate| candidate.proven = true);
     }
 
-    /// A record came in an answer, with this number where the newest known is `told`.
-    pub(super) fn agree(&mut self, seq: u64, told: u64) {
-        if seq >= told {
-            self.agreeing = if seq > told { 1 } else { self.agreeing.saturating_add(1) };
+    /// A record came in an answer, with this number where the newest verified is `known`. Numbers
+    /// that nobody has verified count once they are: anybody can tell of a higher one.
+    pub(super) fn agree(&mut self, seq: u64, known: u64) {
+        if seq == known {
+            self.agreeing = self.agreeing.saturating_add(1);
+        } else if seq > known {
+            let before = if self.claimed.0 == seq { self.claimed.1 } else { 0 };
+            self.claimed = (seq, before.saturating_add(1));
         }
+    }
+
+    /// How many agree, if what is being verified holds.
+    pub(super) fn agreeing(&self) -> u8 {
+        if self.verifying > 0 { self.agreeing.max(self.claimed.1) } else { self.agreeing }
     }
 }
 
