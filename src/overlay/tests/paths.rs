@@ -82,6 +82,24 @@ fn numbers_that_are_not_verified_keep_nobody_from_agreeing() {
 }
 
 #[test]
+fn four_of_the_twelve_who_lie_do_not_keep_the_others_from_being_heard() {
+    let mut lookup = look_up_with(true, &[1; 14]);
+    let id = |n: u8| NodeId([n; 16]);
+    let deny = |lookup: &mut lookup::Lookup, n: u8| {
+        lookup.answered(id(n), NO_TOKEN, Word::No);
+        lookup.prove(&id(n));
+    };
+    assert_eq!(asked(&mut lookup), [100, 101, 102]);
+    deny(&mut lookup, 100);
+    deny(&mut lookup, 101);
+    assert_eq!(asked(&mut lookup), (103..112).collect::<Vec<_>>(), "all at once");
+    (102..111).for_each(|n| deny(&mut lookup, n));
+    assert!(lookup.denied() && !lookup.is_done(), "one of them may have it");
+    lookup.late(&id(111));
+    assert!(lookup.is_done(), "who is late keeps nobody waiting");
+}
+
+#[test]
 fn paths_are_asked_beside_one_another_and_nobody_on_two() {
     let mut lookup = look_up_with(true, &[1; 12]);
     let node = |n: u8| Node { id: NodeId([n; 16]), address: address(n.into()) };
