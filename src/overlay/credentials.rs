@@ -98,7 +98,7 @@ impl Overlay {
     }
 
     /// What shows who we are, if somebody vouches for us and we know where we are.
-    pub(super) fn shown(&self) -> Option<(Certificate, &AddressRecord)> {
+    pub(crate) fn shown(&self) -> Option<(Certificate, &AddressRecord)> {
         let wanted = self.vouching.is_required();
         self.addresses
             .as_ref()

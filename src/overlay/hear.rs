@@ -321,12 +321,11 @@ impl Overlay {
             return Err(self.malformed());
         }
         let Some(seen) = lookup.owner(owner) else { return Ok(()) };
-        let told = seen.told.max(record.seq());
-        let before = core::mem::replace(&mut seen.told, told);
+        seen.told = seen.told.max(record.seq());
+        let seen = *seen;
         if !record.is_withdrawal() {
-            lookup.agree(record.seq(), before);
+            lookup.agree(record.seq(), seen.seq);
         }
-        let Some(seen) = lookup.owner(owner) else { return Ok(()) };
         let address_seq = addresses.as_ref().map_or(0, AddressRecord::seq);
         let newer =
             record.seq() > seen.seq || (record.seq() == seen.seq && address_seq > seen.address_seq);
@@ -371,15 +370,10 @@ impl Overlay {
         lookup.verifying = lookup.verifying.saturating_sub(1);
         let Goal::Records(user, aor_key) = lookup.goal else { return };
         let (Some(record), Some(owner)) = (job.record(), owner) else { return };
-        let Some(seen) = lookup.owner(owner) else { return };
         let address_seq = job.addresses.as_ref().map_or(0, AddressRecord::seq);
-        if (record.seq(), address_seq) <= (seen.seq, seen.address_seq) && seen.seq > 0 {
+        if !lookup.verified(owner, (record.seq(), address_seq), record.is_withdrawal()) {
             return;
         }
-        seen.seq = record.seq();
-        seen.told = seen.told.max(record.seq());
-        seen.address_seq = address_seq;
-        seen.withdrawn = record.is_withdrawal();
         let Some(contact) = record.open(&aor_key) else { return };
         let hops = lookup.hops;
         let list = job.addresses.as_ref();

@@ -15,8 +15,9 @@
 //! In a network with trust anchors liars may be among those whom others name, in answers or by
 //! hints: next to any key, twelve and more of them. Whom an answer names takes no place among the
 //! twelve until it has shown its certificate. That there is nothing is believed of those alone who
-//! have, and three have to agree on a record, whatever others say. See [`super::paths`] for what
-//! becomes of look-ups that meet liars.
+//! have, and only once each of the twelve was asked and has answered or is late: of those who are
+//! certified some may lie, and one who has the record is enough. Three have to agree on a record,
+//! whatever others say. See [`super::paths`] for what becomes of look-ups that meet liars.
 
 use super::candidate::{ASKS_MAX, Candidate, State, Way};
 use super::id::{Node, Packed, Place, closer, distance, same};
@@ -42,6 +43,8 @@ pub(super) const PARALLEL: usize = 3;
 const SURE: usize = 5;
 pub(super) const CANDIDATES_MAX: usize = 28;
 const NO_QUORUM: usize = 4;
+/// Where liars may be among the twelve and so many say that there is nothing, all are asked.
+const DOUBTED: usize = 2;
 /// Candidates that others have named, where they take no place among the twelve: in all, and of
 /// each path.
 const BESIDE_MAX: [usize; 2] = [8, 3];
@@ -90,8 +93,10 @@ pub(super) struct Lookup {
     pub(super) astray: bool,
     /// Who is farther away has no reason to hold it.
     pub(super) reach: u128,
-    /// How many have told of the newest record, one after another.
+    /// How many have told of the newest record that is verified.
     pub(super) agreeing: u8,
+    /// A higher number that is not verified yet, and how many have told of it one after another.
+    pub(super) claimed: (u64, u8),
     /// Who says that there is nothing, and has shown a certificate that is not verified yet.
     pub(super) proving: u8,
     widened: bool,
@@ -134,6 +139,7 @@ impl Lookup {
             astray: false,
             reach: u128::MAX,
             agreeing: 0,
+            claimed: (0, 0),
             proving: 0,
             // Whoever places a record needs the proof of address of every holder.
             widened: matches!(goal, Goal::Place(_)),
@@ -202,7 +208,7 @@ impl Lookup {
             // and whoever held it before somebody nearer came has missed all since.
             let silent = |c: &&Candidate| matches!(c.state, State::Late | State::Gone);
             let there = self.candidates.iter().filter(|c| !silent(c)).take(REPLICAS);
-            let agree = !self.wary || usize::from(self.agreeing) + asked >= PARALLEL;
+            let agree = !self.wary || usize::from(self.agreeing()) + asked >= PARALLEL;
             if agree && there.filter(|c| c.state != State::New).count() >= PARALLEL {
                 return None;
             }
@@ -213,6 +219,8 @@ impl Lookup {
         let noes = self.replicas().filter(|c| c.state == State::Answered { no: true });
         let enough = match noes.count() {
             _ if self.widened => REPLICAS,
+            // All others have to be heard: that takes one round trip more, as without liars.
+            noes if self.wary && noes >= DOUBTED => REPLICAS,
             // As many as have to say so.
             noes if records && noes > 0 => NO_QUORUM.saturating_sub(noes).clamp(1, PARALLEL),
             _ => PARALLEL,
@@ -271,7 +279,8 @@ impl Lookup {
     /// Notes that an answer is late: from now on all replicas are asked.
     pub(super) fn late(&mut self, id: &NodeId) {
         self.widened = true;
-        self.astray |= self.wary;
+        // Where enough deny it, all that are there are heard anyway.
+        self.astray |= self.wary && !self.denied();
         if let Some(candidate) = self.candidate(id)
             && candidate.state == State::Asked
         {
@@ -329,7 +338,10 @@ impl Lookup {
             if self.has_found() {
                 return !self.candidates.iter().any(|c| c.state == State::Asked);
             }
-            if self.denied() && !beside {
+            // Who was late once has had its chance.
+            let unheard = |c: &Candidate| c.is_open() && c.asks <= 1;
+            let unheard = self.wary && self.replicas().any(unheard);
+            if self.denied() && !beside && !unheard {
                 return true;
             }
         }

@@ -38,6 +38,26 @@ impl Lookup {
         self.owners.iter_mut().find(|seen| seen.owner == owner)
     }
 
+    /// Notes that a record of `owner` with these numbers is verified. False where that is no news.
+    pub(super) fn verified(
+        &mut self,
+        owner: NodeId,
+        (seq, address_seq): (u64, u64),
+        withdrawn: bool,
+    ) -> bool {
+        let Some(seen) = self.owner(owner) else { return false };
+        let before = seen.seq;
+        if (seq, address_seq) <= (before, seen.address_seq) && before > 0 {
+            return false;
+        }
+        *seen = OwnerSeen { owner, seq, address_seq, told: seen.told.max(seq), withdrawn };
+        // Another owner's first record changes nothing in what is agreed on.
+        if seq > before && !withdrawn && (before > 0 || self.agreeing == 0) {
+            self.agreeing = if self.claimed.0 == seq { self.claimed.1 } else { 1 };
+        }
+        true
+    }
+
     /// Notes that somebody tells of a record of `owner` with number `seq`. True where that is to be
     /// asked for: so many in one look-up as a key has owners, whatever answerers tell.
     pub(super) fn names(&mut self, owner: NodeId, seq: u64) -> bool {

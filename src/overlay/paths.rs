@@ -13,12 +13,16 @@ use super::candidate::{Candidate, State, Way};
 use super::id::{Named, Place};
 use super::lookup::{Goal, Lookup, REPLICAS};
 use super::size::PATHS;
+use super::table::Member;
 use crate::net::NodeId;
 use crate::table::Id;
 use crate::time::Instant;
 
 /// Members asked in a part, proven ones first.
 pub(super) const PART: usize = 4;
+/// The denial of who is farther than so many members are to be expected does not count: the twelve
+/// closest are nearer but for one key in four hundred.
+const REACH: usize = 2 * REPLICAS;
 
 impl Lookup {
     /// Whether it needs other paths: it has found nothing, and would be over, or met a liar.
@@ -50,11 +54,20 @@ impl Lookup {
         self.candidate(id).into_iter().for_each(|candidate| candidate.proven = true);
     }
 
-    /// A record came in an answer, with this number where the newest known is `told`.
-    pub(super) fn agree(&mut self, seq: u64, told: u64) {
-        if seq >= told {
-            self.agreeing = if seq > told { 1 } else { self.agreeing.saturating_add(1) };
+    /// A record came in an answer, with this number where the newest verified is `known`. Numbers
+    /// that nobody has verified count once they are: anybody can tell of a higher one.
+    pub(super) fn agree(&mut self, seq: u64, known: u64) {
+        if seq == known {
+            self.agreeing = self.agreeing.saturating_add(1);
+        } else if seq > known {
+            let before = if self.claimed.0 == seq { self.claimed.1 } else { 0 };
+            self.claimed = (seq, before.saturating_add(1));
         }
+    }
+
+    /// How many agree, if what is being verified holds.
+    pub(super) fn agreeing(&self) -> u8 {
+        if self.verifying > 0 { self.agreeing.max(self.claimed.1) } else { self.agreeing }
     }
 }
 
@@ -74,14 +87,16 @@ impl Overlay {
         self.counters.lookups_parted += 1;
         self.lookups.get_mut(id).into_iter().for_each(|lookup| lookup.parted = true);
         for (path, place) in self.size.parts(&target) {
-            let proven = self.members.closest::<{ PART / 2 }>(&place, |m| m.missed == 0);
+            let fits = |m: &Member| m.missed == 0 && !self.is_passed_over(&m.id);
+            let proven = self.members.closest::<{ PART / 2 }>(&place, fits);
             let others = self.closest_known::<PART>(now, &place, false);
             let others = others.iter().map(|named| named.node);
             let way = Way { hops: 0, path };
             for node in proven.into_iter().chain(others).take(PART) {
                 let is_proven = !self.is_unproven(&node);
+                let passed = self.is_passed_over(&node.id);
                 let Some(lookup) = self.lookups.get_mut(id) else { return };
-                lookup.add(node, false, way, || self.members.likely_rtt_us(&node.address));
+                lookup.add(node, passed, way, || self.members.likely_rtt_us(&node.address));
                 if is_proven {
                     lookup.prove(&node.id);
                 }
@@ -94,7 +109,7 @@ impl Overlay {
     pub(super) fn fill_lookup(&mut self, now: Instant, id: Id<Lookup>, closest: &[Named]) {
         let Some(lookup) = self.lookups.get_mut(id) else { return };
         let (goal, target) = (lookup.goal, lookup.target);
-        lookup.reach = self.size.reach(2 * REPLICAS);
+        lookup.reach = self.size.reach(REACH);
         for Named { node, .. } in closest {
             let member = self.members.get(&node.id);
             let passed = self.is_passed_over(&node.id);

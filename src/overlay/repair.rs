@@ -170,16 +170,16 @@ impl Overlay {
         let closest = self.members.closest::<REPLICAS>(key, fits);
         let mut wanted: heapless::Vec<Node, HOLDERS_MAX> =
             closest.into_iter().filter(near).collect();
-        for Named { node, .. } in known.iter().filter(|named| named.node.is_hint()) {
-            // It gets the record once it is proven.
-            self.consider(now, node);
-        }
         for (_, place) in self.size.parts(key).filter(|_| crowded) {
-            for node in self.members.closest::<PART>(&place, |m| m.missed == 0) {
+            for node in self.members.closest::<PART>(&place, fits) {
                 if !wanted.contains(&node) {
                     wanted.extend((!wanted.is_full()).then_some(node));
                 }
             }
+        }
+        for Named { node, .. } in known.iter().filter(|named| named.node.is_hint()) {
+            // It gets the record once it is proven.
+            self.consider(now, node);
         }
         wanted
     }

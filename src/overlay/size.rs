@@ -25,6 +25,9 @@ const CROWDED: [(usize, u64); 3] = [(4, 43), (8, 197), (REPLICAS, 390)];
 pub(super) const PATHS: u8 = 3;
 /// A smaller sample would seem to be half or double by chance, for one router in a hundred.
 const SAMPLE_MIN: u64 = 24;
+/// Where members are so many times as dense as in the middle place, or as far apart, some are
+/// invented or unknown: chance has eight that near or that far less than once in a hundred places.
+const ODD: u64 = 3;
 /// Places whose surroundings are looked at.
 const SAMPLES_MAX: usize = 8;
 /// So many holders are surely those who are closest.
@@ -110,7 +113,8 @@ impl Overlay {
         // What is far from most others is a place that is crowded, or not known.
         order(&mut samples, |(count, far)| far / count);
         let middle = samples.get(samples.len() / 2).map_or(0, |(count, far)| far / count);
-        let fit = |(count, far): &&(u64, u64)| (middle / 3..=middle * 3).contains(&(far / count));
+        let fit =
+            |(count, far): &&(u64, u64)| (middle / ODD..=middle * ODD).contains(&(far / count));
         let sums = samples.iter().filter(fit).fold((0, 0_u64), |(counts, fars), (count, far)| {
             (counts + count, fars.saturating_add(*far))
         });

@@ -62,7 +62,8 @@ impl Shard {
         spoil(world.fault, &mut data);
         let router = &self.routers[index];
         if let Some(liar) = &router.liar {
-            match liar.say(&router.identity, &data, &world.common.keys) {
+            let shown = router.overlay.as_ref().and_then(|overlay| overlay.shown());
+            match liar.say(&router.identity, shown.as_ref(), &data, &world.common.keys) {
                 Said::Honestly => {}
                 Said::Falsely(told) => data = told,
                 Said::Nothing => return,

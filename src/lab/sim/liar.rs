@@ -7,9 +7,9 @@
 
 use super::dice::Dice;
 use super::packet::{GET, VALUE, kind, request};
-use crate::identity::record::{Key, Record};
+use crate::identity::record::{AddressRecord, Key, Record};
 use crate::identity::statement::{self, ANY_OWNER, STATED_BYTES, Statement};
-use crate::identity::{Identity, NetworkKeys, network::TAG_BYTES};
+use crate::identity::{Certificate, Identity, NetworkKeys, network::TAG_BYTES};
 use crate::net::NodeId;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
@@ -24,6 +24,11 @@ const TRIES: u32 = 4096;
 const CLOSE_BITS: u32 = 6;
 /// Liars that one names.
 const NAMED: usize = 12;
+/// The longest hint.
+const HINT_BYTES: usize = 1 + 8 + 16 + 2;
+
+/// What shows who says that there is no record: a liar has that as everybody has.
+pub(super) type Shown<'a> = (Certificate, &'a AddressRecord);
 
 /// How.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,30 +120,38 @@ impl Liar {
         }
     }
 
-    /// Its adapter answers.
-    pub(super) fn say(&self, identity: &Identity, data: &[u8], keys: &NetworkKeys) -> Said {
+    /// Its adapter answers, which would show this of whom it is where it had no record.
+    pub(super) fn say(
+        &self,
+        identity: &Identity,
+        shown: Option<&Shown<'_>>,
+        data: &[u8],
+        keys: &NetworkKeys,
+    ) -> Said {
         let id = identity.id();
         let asked = self.asked.filter(|(asked, ..)| request(data) == Some(*asked));
         let asked = asked.filter(|_| kind(data) == VALUE);
         let Some((_, key, asker)) = asked else { return Said::Honestly };
+        let no = Told::No(shown);
         let told = match self.lie {
             Lie::Drop => return Said::Nothing,
             Lie::Mute => return Said::Honestly,
             Lie::Perjure => match denied(data, identity, key, asker, keys) {
-                Some(denial) => retold(data, None, &[], id, keys, denial.as_slice()),
+                Some(denial) => retold(data, no, &[], id, keys, denial.as_slice()),
                 None => return Said::Honestly,
             },
             Lie::Eclipse if key != self.victim => return Said::Honestly,
-            Lie::Deny => retold(data, None, &[], id, keys, &[]),
+            Lie::Deny => retold(data, no, &[], id, keys, &[]),
             Lie::Misroute | Lie::Eclipse => {
                 let close = bits_in_common(&id, &key) >= CLOSE_BITS;
                 // Who is not close is asked as the member that another liar has invented.
-                let as_whom = if close { id } else { invented(&key, self.place) };
-                retold(data, None, &self.named(&key), as_whom, keys, &[])
+                let (as_whom, no) =
+                    if close { (id, no) } else { (invented(&key, self.place), Told::No(None)) };
+                retold(data, no, &self.named(&key), as_whom, keys, &[])
             }
             Lie::Replay => match self.first.get(&key.0) {
                 Some((record, addresses)) => {
-                    retold(data, Some((record, addresses)), &[], id, keys, &[])
+                    retold(data, Told::Record(record, addresses), &[], id, keys, &[])
                 }
                 None => return Said::Honestly,
             },
@@ -229,10 +242,18 @@ fn denied(
     Some(denial.stated().to_vec())
 }
 
+/// What is told instead.
+enum Told<'a> {
+    /// That there is no record, and who says so.
+    No(Option<&'a Shown<'a>>),
+    /// A record, and its owner's addresses.
+    Record(&'a [u8], &'a [u8]),
+}
+
 /// The answer to a get with another content, of the same length.
 fn retold(
     data: &[u8],
-    record: Option<(&Vec<u8>, &Vec<u8>)>,
+    content: Told<'_>,
     named: &[(NodeId, SocketAddr)],
     as_whom: NodeId,
     keys: &NetworkKeys,
@@ -240,11 +261,19 @@ fn retold(
 ) -> Option<Vec<u8>> {
     let mut told = data.get(..behind_hello(data)?)?.to_vec();
     told[5..21].copy_from_slice(&as_whom.0);
-    for part in [record.map(|it| it.0), record.map(|it| it.1)] {
-        let part = part.map_or(&[][..], Vec::as_slice);
+    let parts: &[&[u8]] = match content {
+        Told::No(None) => &[&[], &[]],
+        Told::No(Some((certificate, addresses))) => {
+            &[&[], addresses.as_bytes(), certificate.as_bytes()]
+        }
+        Told::Record(record, addresses) => &[record, addresses],
+    };
+    for part in parts {
         told.extend((part.len() as u16).to_be_bytes());
-        told.extend(part);
+        told.extend(*part);
     }
+    let room = data.len().saturating_sub(told.len() + 2 + stated.len() + TAG_BYTES);
+    let named = &named[..named.len().min(room / HINT_BYTES)];
     told.extend([0, named.len() as u8]);
     for (id, address) in named {
         told.push(if address.is_ipv4() { 0 } else { 0x80 });

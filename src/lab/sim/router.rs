@@ -91,6 +91,8 @@ pub(super) struct Router {
     pub(super) spotted: Vec<Statement>,
     /// Whether its certificate was revoked.
     pub(super) revoked: bool,
+    /// Whether it has left the place at which it had published.
+    pub(super) displaced: bool,
     /// Whether it has lost power.
     pub(super) cut: bool,
     pub(super) load: Load,
@@ -137,6 +139,7 @@ impl Router {
             liar: None,
             spotted: Vec::new(),
             revoked: false,
+            displaced: false,
             cut: false,
             load: Load::default(),
             hash: u64::from(number),
@@ -167,7 +170,7 @@ impl Router {
             }
             None => grind(key, &mut self.dice, |dice| identity(dice, common.stand_in)),
         };
-        self.saved = Box::default();
+        (self.saved, self.displaced) = (Box::default(), true);
     }
 
     /// Its place in the overlay.

@@ -47,7 +47,9 @@ pub(super) fn judge(network: &Network, asked: &Asked) -> Option<Verdict> {
             let owner = network.router(aor / AORS);
             let place = (aor % AORS) as u8;
             let newest = owner.truth.is_newest(place, answer.generation, asked.at, asked.over);
-            if newest && owner.id() == answer.owner { Verdict::Right } else { Verdict::Stale }
+            // Nobody asks for who has left that place, but some did before.
+            let own = owner.displaced || owner.id() == answer.owner;
+            if newest && own { Verdict::Right } else { Verdict::Stale }
         }
     })
 }

@@ -246,7 +246,7 @@ fn what_a_node_of_the_largest_network_keeps_at_default_settings_fits_into_640_kb
         ("probes", 128 * size_of::<id::Node>()),
         ("what happened lately", (2 * 256 + 3 * 1024 + 64) * 4),
         ("receipts", 24 * crate::identity::statement::STATEMENT_BYTES),
-        ("members that are no use as holders", 40 * 40),
+        ("members that are no use as holders", watch::SCORE_BYTES),
         ("signatures verified", crate::limits::OVERLAY_VERIFIED_MAX * 8),
     ];
     let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();

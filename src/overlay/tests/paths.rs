@@ -42,12 +42,10 @@ fn three_have_to_agree_on_a_record_where_others_have_none_or_an_older_one() {
     let id = |n: u8| NodeId([n; 16]);
     let tell = |lookup: &mut lookup::Lookup, n: u8, seq: u64| {
         lookup.answered(id(n), NO_TOKEN, if seq > 0 { Word::Yes } else { Word::No });
-        let seen = lookup.owner(id(9)).unwrap();
-        let before = seen.told;
-        seen.told = seq.max(before);
-        seen.seq = seen.seq.max(seq);
+        let known = lookup.owner(id(9)).unwrap().seq;
         if seq > 0 {
-            lookup.agree(seq, before);
+            lookup.agree(seq, known);
+            lookup.verified(id(9), (seq, 0), false);
         }
     };
     tell(&mut lookup, 100, 5);
@@ -59,6 +57,46 @@ fn three_have_to_agree_on_a_record_where_others_have_none_or_an_older_one() {
     assert!(asked(&mut lookup).is_empty() && !lookup.is_done());
     tell(&mut lookup, 104, 7);
     assert!(asked(&mut lookup).is_empty() && lookup.is_done());
+}
+
+#[test]
+fn numbers_that_are_not_verified_keep_nobody_from_agreeing() {
+    let mut lookup = look_up_with(true, &[1; 12]);
+    let id = |n: u8| NodeId([n; 16]);
+    let mut tell = |n: u8, seq: u64, signed: bool| {
+        assert!(asked(&mut lookup).contains(&n) || lookup.knows(&id(n)));
+        lookup.answered(id(n), NO_TOKEN, Word::Yes);
+        let known = lookup.owner(id(9)).unwrap().seq;
+        lookup.agree(seq, known);
+        if signed {
+            lookup.verified(id(9), (seq, 0), false);
+        }
+        lookup.agreeing()
+    };
+    assert_eq!(tell(100, 5, true), 1);
+    assert_eq!(tell(101, 99, false), 1, "anybody can say so");
+    assert_eq!(tell(102, 5, true), 2);
+    assert_eq!(tell(103, 99, false), 2);
+    assert_eq!(tell(104, 5, true), 3);
+    assert_eq!(tell(105, 7, true), 1, "what is verified counts");
+}
+
+#[test]
+fn four_of_the_twelve_who_lie_do_not_keep_the_others_from_being_heard() {
+    let mut lookup = look_up_with(true, &[1; 14]);
+    let id = |n: u8| NodeId([n; 16]);
+    let deny = |lookup: &mut lookup::Lookup, n: u8| {
+        lookup.answered(id(n), NO_TOKEN, Word::No);
+        lookup.prove(&id(n));
+    };
+    assert_eq!(asked(&mut lookup), [100, 101, 102]);
+    deny(&mut lookup, 100);
+    deny(&mut lookup, 101);
+    assert_eq!(asked(&mut lookup), (103..112).collect::<Vec<_>>(), "all at once");
+    (102..111).for_each(|n| deny(&mut lookup, n));
+    assert!(lookup.denied() && !lookup.is_done(), "one of them may have it");
+    lookup.late(&id(111));
+    assert!(lookup.is_done(), "who is late keeps nobody waiting");
 }
 
 #[test]

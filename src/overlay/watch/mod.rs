@@ -9,6 +9,8 @@
 
 mod receipts;
 mod score;
+#[cfg(test)]
+pub(super) use score::SCORE_BYTES;
 mod stated;
 
 use crate::rng::Rng;

@@ -14,6 +14,9 @@ use crate::time::Instant;
 
 /// Members that are remembered.
 const SCORED_MAX: usize = 40;
+/// What they take.
+#[cfg(test)]
+pub(in crate::overlay) const SCORE_BYTES: usize = SCORED_MAX * size_of::<Scored>();
 /// Whoever is silent so often in a row is no use.
 const SILENT: u8 = 2;
 const KEPT_S: u32 = 24 * 3600;

@@ -92,7 +92,10 @@ pub(in crate::lab::sim) fn plan(network: &mut Network, scenario: Scenario, lengt
 }
 
 fn lives(network: &Network, number: u32) -> (u64, u64) {
-    if network.router(number).overlay.is_some() { (u64::MAX, 0) } else { (0, u64::MAX) }
+    let router = network.router(number);
+    // What it has published elsewhere is not its own any more.
+    let lives = router.overlay.is_some() && !router.displaced;
+    if lives { (u64::MAX, 0) } else { (0, u64::MAX) }
 }
 
 impl Plan<'_> {
