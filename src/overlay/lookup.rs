@@ -95,8 +95,9 @@ pub(super) struct Lookup {
     pub(super) reach: u128,
     /// How many have told of the newest record that is verified.
     pub(super) agreeing: u8,
-    /// A higher number that is not verified yet, and how many have told of it one after another.
-    pub(super) claimed: (u64, u8),
+    /// The end of a higher number that is not verified yet, and how many told of it in a row.
+    pub(super) claimed: u32,
+    pub(super) claims: u8,
     /// Who says that there is nothing, and has shown a certificate that is not verified yet.
     pub(super) proving: u8,
     widened: bool,
@@ -139,7 +140,8 @@ impl Lookup {
             astray: false,
             reach: u128::MAX,
             agreeing: 0,
-            claimed: (0, 0),
+            claimed: 0,
+            claims: 0,
             proving: 0,
             // Whoever places a record needs the proof of address of every holder.
             widened: matches!(goal, Goal::Place(_)),

@@ -53,7 +53,7 @@ impl Lookup {
         *seen = OwnerSeen { owner, seq, address_seq, told: seen.told.max(seq), withdrawn };
         // Another owner's first record changes nothing in what is agreed on.
         if seq > before && !withdrawn && (before > 0 || self.agreeing == 0) {
-            self.agreeing = if self.claimed.0 == seq { self.claimed.1 } else { 1 };
+            self.agreeing = if self.claimed == seq as u32 { self.claims } else { 1 };
         }
         true
     }

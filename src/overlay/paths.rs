@@ -60,14 +60,14 @@ impl Lookup {
         if seq == known {
             self.agreeing = self.agreeing.saturating_add(1);
         } else if seq > known {
-            let before = if self.claimed.0 == seq { self.claimed.1 } else { 0 };
-            self.claimed = (seq, before.saturating_add(1));
+            let before = if self.claimed == seq as u32 { self.claims } else { 0 };
+            (self.claimed, self.claims) = (seq as u32, before.saturating_add(1));
         }
     }
 
     /// How many agree, if what is being verified holds.
     pub(super) fn agreeing(&self) -> u8 {
-        if self.verifying > 0 { self.agreeing.max(self.claimed.1) } else { self.agreeing }
+        if self.verifying > 0 { self.agreeing.max(self.claims) } else { self.agreeing }
     }
 }
 
