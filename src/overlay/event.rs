@@ -93,7 +93,7 @@ pub enum OverlayEvent {
     IdInUse(SocketAddr),
     /// A newer list of revocations counts; true where our own side had offered it.
     ListTaken(bool),
-    /// The list of this number revokes more, or less, than an issuing key may; that before it stays.
+    /// The list of this number revokes more, or less, than an issuing key may: not taken.
     ListRefused(u32),
     /// As dense as members are, there are so many; of twice as many hints tell, or of half.
     SizeInDoubt {

@@ -3,9 +3,9 @@
 //! One operation costs milliseconds on a router, so they wait in bounded queues: first one answer
 //! that is to be signed, see [`super::watch`], then what a look-up found, or the head of a list of
 //! revocations, then our own signatures, then, within the budget for others, what members put. A
-//! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of a
-//! record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands of
-//! certificates share.
+//! verified pair of key and signature is remembered by its fingerprint; the next holder's copy of
+//! a record, and the next look-up of the same AOR, cost a hash; so does a delegation that thousands
+//! of certificates share.
 
 mod job;
 
