@@ -295,7 +295,8 @@ fn configuration(number: u8, addresses: Addresses, options: &Options, room: Room
          \toption secret_file 'network.key'\n\
          {overlay}\n\
          config identity 'identity'\n\
-         \toption adapter_calls_per_hour '0'\n\n\
+         \toption adapter_calls_per_hour '0'\n\
+         \toption caller_calls_per_hour '0'\n\n\
          config media 'media'\n\
          \toption path '{media}'\n\
          {ports}"
