@@ -50,7 +50,10 @@ pub fn run(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     logger::set_level(config.adapter.log_level);
     let mut folders = Folders::new(folder.path(), run);
     folders.certificate = CERTIFICATE.into();
-    folders.create()?;
+    folders.create().map_err(|error| {
+        let text = format!("{error}; the systemd unit makes it, or name another by --run FOLDER");
+        std::io::Error::new(error.kind(), text)
+    })?;
     if let Some(few) = start::raise_descriptor_limit(&config) {
         log::warn!("{few}");
     }
@@ -96,7 +99,11 @@ pub fn status(arguments: &mut lexopt::Parser) -> Result<Said, ServerError> {
     }
     let folders = Folders::new(super::commands::FOLDER, run);
     let ask = |word| {
-        let reply = crate::driver::ask(&folders, &[word])?;
+        let reply = crate::driver::ask(&folders, &[word]).map_err(|error| {
+            let socket = folders.control_socket();
+            let text = format!("{}: {error}; does cosip-server run there?", socket.display());
+            std::io::Error::new(error.kind(), text)
+        })?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&reply).into_owned())
     };
     let (status, desk, watch) = (ask("status")?, ask("desk")?, ask("watch")?);
