@@ -186,6 +186,14 @@ pub(crate) fn by_server(town: &mut Town, user: &str, call_id: &str) {
     town.world.send(server(), to, invite);
 }
 
+/// Bob's phone is busy where it is called, and takes a text.
+pub(crate) fn takes_no_call(town: &mut Town, heard: &Msg) {
+    match heard.is("INVITE") {
+        true => is_busy(town, heard),
+        false => town.reply(heard, 200, "b", &[]),
+    }
+}
+
 /// Bob's phone is busy.
 pub(crate) fn is_busy(town: &mut Town, invite: &Msg) {
     town.reply(invite, 486, "b", &[]);

@@ -1,7 +1,7 @@
 //! Spam over telephony (SPIT): callers who call too often, or whom the owner of the phones blocks,
 //! and what they may show. It is about the overlay alone: by the server all of them ring.
 
-use crate::callers::{Mallory, by_server, certify, counted, is_busy, with_mallory};
+use crate::callers::{Mallory, by_server, certify, counted, is_busy, takes_no_call, with_mallory};
 use crate::net::Fate;
 use crate::sip::uri_of;
 use crate::town::{DOMAIN, Phone, Town, two_with};
@@ -252,10 +252,7 @@ fn a_phone_shows_of_a_caller_what_was_judged_and_no_other_number() {
             let heard = town.world.expect(bob.at, method, 500);
             let shown = if stays { name } else { "" };
             assert_eq!(heard.one("From"), format!("{shown}{bare};tag=m"));
-            match method {
-                "INVITE" => is_busy(&mut town, &heard),
-                _ => town.reply(&heard, 200, "b", &[]),
-            }
+            takes_no_call(&mut town, &heard);
         }
     }
     town.world.run_ms(40_000);
@@ -293,10 +290,7 @@ fn headers_that_name_callers_stay_behind() {
                 .sends(&mut town, &mallory.request(method, "mallory", &call_id, &[(name, bank)]));
             let heard = town.world.expect(bob.at, method, 500);
             assert!(!heard.has(name) && !heard.text.contains("12345"), "{}", heard.text);
-            match method {
-                "INVITE" => is_busy(&mut town, &heard),
-                _ => town.reply(&heard, 200, "b", &[]),
-            }
+            takes_no_call(&mut town, &heard);
         }
     }
     town.world.run_ms(40_000);
